@@ -39,7 +39,7 @@ if(PN_SANITIZE)
 else()
     target_compile_options(pn_flags INTERFACE -fstack-protector-strong -fstack-clash-protection
         -fcf-protection)
-    target_compile_definitions(pn_flags INTERFACE $<$<NOT:$<CONFIG:Debug>>:_FORTIFY_SOURCE=2>)
+    target_compile_definitions(pn_flags INTERFACE $<$<NOT:$<CONFIG:Debug>>:_FORTIFY_SOURCE=3>)
     target_link_options(pn_flags INTERFACE -pie -Wl,-z,relro,-z,now,-z,noexecstack)
 endif()
 # assert() guards our own bugs and stays on in release (docs: conventions §4).

@@ -1,0 +1,59 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * Counters and gauges: a fixed table, one cell per metric, relaxed atomics. Every process has its
+ * own; the gateway sends its numbers to control, which shows all at /metrics.
+ */
+#pragma once
+
+#include <stdint.h>
+
+#include "base/buf.h"
+
+/* X(symbol, name, kind, help) */
+#define PN_METRICS(X)                                                                              \
+    X(REQUESTS, "postern_requests_total", "counter", "Requests answered by the gateway.")          \
+    X(REQUESTS_FAILED, "postern_requests_failed_total", "counter",                                 \
+      "Requests that the gateway itself answered with 5xx.")                                       \
+    X(CLIENT_CONNECTIONS, "postern_client_connections", "gauge", "Open client connections.")       \
+    X(CLIENT_ACCEPTED, "postern_client_accepted_total", "counter", "Client connections accepted.") \
+    X(CLIENT_REFUSED, "postern_client_refused_total", "counter",                                   \
+      "Client connections refused because a limit was reached.")                                   \
+    X(BACKEND_CONNECTIONS, "postern_backend_connections", "gauge", "Open backend connections.")    \
+    X(BACKEND_CONNECTED, "postern_backend_connected_total", "counter",                             \
+      "Backend connections opened.")                                                               \
+    X(BACKEND_FAILED, "postern_backend_failed_total", "counter",                                   \
+      "Backend connections that failed before a request was sent.")                                \
+    X(BACKEND_REUSED, "postern_backend_reused_total", "counter",                                   \
+      "Requests sent on a pooled backend connection.")                                             \
+    X(BACKEND_RESUMED, "postern_backend_tls_resumed_total", "counter",                             \
+      "Backend TLS handshakes that resumed a session.")                                            \
+    X(IDENTITY_MISMATCH, "postern_identity_mismatch_total", "counter",                             \
+      "Connections whose identity was not that of the request: stays 0.")                          \
+    X(SIGNATURES, "postern_signatures_total", "counter", "Signatures asked of the keyholder.")     \
+    X(SIGNATURES_FAILED, "postern_signatures_failed_total", "counter",                             \
+      "Signatures that the keyholder refused or did not give in time.")                            \
+    X(LIMIT_HEADER_BYTES, "postern_limit_header_bytes_total", "counter",                           \
+      "Messages refused for PN_HEADER_BYTES_MAX.")                                                 \
+    X(LIMIT_BODY_BYTES, "postern_limit_body_bytes_total", "counter",                               \
+      "Messages refused for a body limit.")                                                        \
+    X(LIMIT_CONNECTIONS, "postern_limit_connections_total", "counter",                             \
+      "Connections refused for a connection limit.")                                               \
+    X(LIMIT_BACKEND_QUEUE, "postern_limit_backend_queue_total", "counter",                         \
+      "Requests refused because a backend's queue was full.")                                      \
+    X(TIMEOUTS, "postern_timeouts_total", "counter", "Connections ended by a timeout.")            \
+    X(SNAPSHOTS, "postern_snapshots_total", "counter", "Configuration snapshots taken into use.")  \
+    X(SNAPSHOTS_REFUSED, "postern_snapshots_refused_total", "counter",                             \
+      "Configuration changes that could not be compiled.")
+
+enum pn_metric {
+#define PN_METRIC_ENUM(symbol, name, kind, help) PN_METRIC_##symbol,
+    PN_METRICS(PN_METRIC_ENUM)
+#undef PN_METRIC_ENUM
+        PN_METRIC_COUNT
+};
+
+/** Any thread. */
+void pn_metric_add(enum pn_metric metric, int64_t amount);
+int64_t pn_metric_get(enum pn_metric metric);
+/** Prometheus text format 0.0.4 of `values` (PN_METRIC_COUNT numbers). PN_LIMIT, PN_NOMEM. */
+enum pn_rc pn_metrics_print(const int64_t *values, struct pn_buf *out) PN_MUST_USE;

@@ -1,0 +1,55 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * A borrowed run of bytes. Never owns, never ends in NUL. A zeroed slice is the empty one.
+ */
+#pragma once
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+struct pn_slice {
+    const char *ptr;
+    size_t len;
+};
+
+/** A slice of a string literal. */
+#define PN_LIT(text) ((struct pn_slice){("" text), sizeof(text) - 1})
+
+/** For printf: printf("%.*s", PN_FMT(slice)). */
+#define PN_FMT(slice) (int)(slice).len, (slice).ptr ? (slice).ptr : ""
+
+struct pn_slice pn_slice(const void *ptr, size_t len);
+/** `text` may be NULL: the empty slice. */
+struct pn_slice pn_slice_str(const char *text);
+bool pn_slice_eq(struct pn_slice a, struct pn_slice b);
+bool pn_slice_eq_str(struct pn_slice a, const char *text);
+/** ASCII letters compare without case; other bytes as they are. */
+bool pn_slice_case_eq(struct pn_slice a, struct pn_slice b);
+bool pn_slice_case_eq_str(struct pn_slice a, const char *text);
+bool pn_slice_starts_with(struct pn_slice s, struct pn_slice prefix);
+bool pn_slice_case_starts_with(struct pn_slice s, struct pn_slice prefix);
+bool pn_slice_ends_with(struct pn_slice s, struct pn_slice suffix);
+/** Like memcmp, shorter first. */
+int pn_slice_compare(struct pn_slice a, struct pn_slice b);
+/** Bytes [from, from+len), cut to what there is. */
+struct pn_slice pn_slice_sub(struct pn_slice s, size_t from, size_t len);
+/** Without leading and trailing SP, HTAB, CR, LF. */
+struct pn_slice pn_slice_trim(struct pn_slice s);
+/** Index of the first `byte`, or s.len. */
+size_t pn_slice_find(struct pn_slice s, char byte);
+/** Index of the first `needle`, or s.len. */
+size_t pn_slice_find_slice(struct pn_slice s, struct pn_slice needle);
+/** Cuts the part before the next `separator` off `rest` into `part`; false when rest is used up.
+ *  "a,,b" gives "a", "", "b". Start with *rest = the whole and call until false. A separator at
+ *  the end gives no empty last part. */
+bool pn_slice_cut(struct pn_slice *rest, char separator, struct pn_slice *part);
+/** Decimal digits only, no sign or space; false if empty, another byte, or above `max`. */
+bool pn_slice_to_u64(struct pn_slice s, uint64_t max, uint64_t *value);
+/** A NUL-terminated heap copy, or NULL when out of memory. The caller frees it. */
+char *pn_slice_dup(struct pn_slice s);
+/** 64-bit keyed hash (SipHash of OpenSSL is slower than needed; this is FNV-1a mixed with a random
+ *  per-process seed, so that peers cannot choose collisions beforehand). */
+uint64_t pn_slice_hash(struct pn_slice s);
+/** The same over lower-cased ASCII. */
+uint64_t pn_slice_case_hash(struct pn_slice s);

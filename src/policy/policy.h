@@ -1,0 +1,140 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * Policy documents: parse and check (control), compile and run (gateway).
+ *
+ * A document is a tree of statements in four sections; it is immutable after parsing and may be used
+ * by many threads. A program is what the documents of all scopes become when every <base/> is put in
+ * its place (global -> API -> operation). A run walks one program for one request and stops where the
+ * gateway must do something that takes time; the room itself has no socket and no clock.
+ *
+ * Sources: reference/policies.md §1-2 (elements, attributes, sections), apim-rest.md §2.5 (errors).
+ */
+#pragma once
+
+#include "base/arena.h"
+#include "base/buf.h"
+#include "base/error.h"
+#include "http/headers.h"
+
+#define PN_POLICY_BYTES_MAX (256u * 1024)
+#define PN_POLICY_DEPTH_MAX 32
+
+enum pn_policy_format { PN_POLICY_XML, PN_POLICY_RAWXML };
+enum pn_policy_scope { PN_SCOPE_GLOBAL, PN_SCOPE_PRODUCT, PN_SCOPE_API, PN_SCOPE_OPERATION };
+enum pn_policy_section { PN_SECTION_INBOUND, PN_SECTION_BACKEND, PN_SECTION_OUTBOUND, PN_SECTION_ON_ERROR };
+
+struct pn_policy_document;
+
+/** Parses and checks structure: known elements, attributes, sections, required attributes, literal
+ *  values. PN_INVALID: err->target = element, err->message = "Error in element '<el>' on line L,
+ *  column C: <reason>". PN_LIMIT: too long or too deep. PN_MALFORMED: not XML (same form of message). */
+enum pn_rc pn_policy_parse(struct pn_slice text, enum pn_policy_format format,
+                           enum pn_policy_scope scope, struct pn_policy_document **document,
+                           struct pn_error *err) PN_MUST_USE;
+void pn_policy_document_destroy(struct pn_policy_document *document);
+/** The canonical text, CRLF lines, comments kept. */
+enum pn_rc pn_policy_print(const struct pn_policy_document *document, enum pn_policy_format format,
+                           struct pn_buf *out) PN_MUST_USE;
+/** The default document of a scope (a static text, rawxml). */
+const char *pn_policy_default(enum pn_policy_scope scope);
+
+enum pn_policy_reference_kind {
+    PN_POLICY_CERTIFICATE_ID,         /* authentication-certificate certificate-id="c1" */
+    PN_POLICY_CERTIFICATE_THUMBPRINT, /* … thumbprint="ABCD…" */
+    PN_POLICY_CERTIFICATE_BODY,       /* … body="base64 PFX" password="…" */
+    PN_POLICY_CERTIFICATE_EMBEDDED,   /* … a body that was already taken in: name is its id, below */
+    PN_POLICY_BACKEND_ID,             /* set-backend-service backend-id="b1" */
+};
+struct pn_policy_reference {
+    enum pn_policy_reference_kind kind;
+    struct pn_slice name;     /* id, thumbprint, or the body's base64 text */
+    struct pn_slice password; /* of a body; may be empty */
+    const char *element;
+    int line, column;
+    void *node; /* for pn_policy_embed */
+};
+/** Calls back for each literal reference, in document order; stops at the first answer other than
+ *  PN_OK and returns it. */
+typedef enum pn_rc (*pn_policy_reference_fn)(void *ctx, const struct pn_policy_reference *reference,
+                                             struct pn_error *err);
+enum pn_rc pn_policy_references(const struct pn_policy_document *document,
+                                pn_policy_reference_fn on_reference, void *ctx,
+                                struct pn_error *err) PN_MUST_USE;
+/** Fills err with the reference's error form at that place. Returns PN_INVALID. */
+enum pn_rc pn_policy_reference_error(const struct pn_policy_reference *reference, struct pn_error *err,
+                                     const char *format, ...) PN_PRINTF(3, 4);
+/** Replaces body and password (wiping them) by body="postern:embedded:<id>" without password: the
+ *  key then is in the keyholder only, and reading the policy back and writing it again works.
+ *  Only while the document is not shared. PN_NOMEM. */
+enum pn_rc pn_policy_embed(struct pn_policy_document *document, const struct pn_policy_reference *reference,
+                           const char *id) PN_MUST_USE;
+
+struct pn_policy_program;
+
+/** `documents`: outermost scope first; NULL entries are skipped (then that scope is its default).
+ *  The program keeps references on the documents' content: destroy programs first. PN_NOMEM. */
+enum pn_rc pn_policy_compile(const struct pn_policy_document *const *documents,
+                             const enum pn_policy_scope *scopes, size_t count,
+                             struct pn_policy_program **program, struct pn_error *err) PN_MUST_USE;
+void pn_policy_program_destroy(struct pn_policy_program *program);
+
+/** The request as policies see and change it. All memory is in `arena`. The gateway fills it before
+ *  inbound and reads it when it forwards and when it answers. */
+struct pn_policy_context {
+    struct pn_arena *arena;
+
+    /* the request to the backend */
+    struct pn_slice method;
+    struct pn_slice path;  /* below the backend's URL, starts with '/'; raw (percent-encoded) */
+    struct pn_slice query; /* raw, without '?' */
+    struct pn_headers request_headers;
+    const struct pn_header *template_parameters; /* name -> decoded value of {x} in urlTemplate */
+    size_t template_parameter_count;
+
+    /* where it goes: at most one of base_url and backend_id is set (ptr != NULL) */
+    struct pn_slice base_url;
+    struct pn_slice backend_id;
+    /* which certificate: at most one is set; the last authentication-certificate wins */
+    struct pn_slice certificate_id;
+    struct pn_slice certificate_thumbprint;
+    struct pn_slice certificate_embedded;
+
+    /* the answer: from the backend, or made by return-response */
+    bool has_response;
+    int status;
+    struct pn_slice reason;
+    struct pn_headers response_headers;
+    bool has_response_body; /* then response_body replaces the backend's */
+    struct pn_slice response_body;
+
+    /* on-error */
+    struct {
+        const char *source, *reason, *message, *scope, *section;
+        struct pn_slice policy_id;
+    } last_error;
+};
+
+enum pn_policy_event {
+    PN_POLICY_DONE,    /* the section is over */
+    PN_POLICY_RESPOND, /* return-response: answer what the context holds; outbound does not run */
+    PN_POLICY_FORWARD, /* forward-request: send it, then resume */
+    PN_POLICY_FAIL,    /* a statement failed: context->last_error is set; run on-error */
+};
+struct pn_policy_forward {
+    uint64_t timeout_ms; /* 300 s by default */
+    bool fail_on_error_status_code;
+    bool buffer_request_body;
+};
+/** One section of one request; lives in the caller's request. */
+struct pn_policy_run {
+    const struct pn_policy_program *program;
+    enum pn_policy_section section;
+    size_t position;
+    struct pn_policy_forward forward; /* filled with PN_POLICY_FORWARD */
+};
+void pn_policy_run_init(struct pn_policy_run *run, const struct pn_policy_program *program,
+                        enum pn_policy_section section);
+/** Runs until the next event. After PN_POLICY_FORWARD, call again when the answer's head is there. */
+enum pn_policy_event pn_policy_resume(struct pn_policy_run *run, struct pn_policy_context *context);
+/** Whether the section has anything to run (so that the gateway can skip it). */
+bool pn_policy_has_section(const struct pn_policy_program *program, enum pn_policy_section section);
