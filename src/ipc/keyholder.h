@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * Client of the keyholder: the only way to private keys. A connection is blocking and used by one
- * thread at a time (one per worker). When the keyholder was restarted, the next call connects anew
+ * Client of the keyholder: the only way to private keys. A connection is blocking; any thread may use
+ * it, calls wait for one another (a mutex), so each gateway worker has one of its own. When the keyholder was restarted, the next call connects anew
  * by the broker and, being idempotent, is asked once more.
  *
  * A key is named by its use and the SHA-256 of its SubjectPublicKeyInfo. One use per key entry:
