@@ -23,8 +23,8 @@ struct pn_headers {
 /** The list uses `arena` for its own memory. */
 void pn_headers_init(struct pn_headers *headers, struct pn_arena *arena);
 /** Name and value are borrowed, not copied. PN_NOMEM. */
-enum pn_rc pn_headers_add(struct pn_headers *headers, struct pn_slice name, struct pn_slice value)
-    PN_MUST_USE;
+enum pn_rc pn_headers_add(struct pn_headers *headers, struct pn_slice name,
+                          struct pn_slice value) PN_MUST_USE;
 /** Name and value are copied into the arena. PN_NOMEM. */
 enum pn_rc pn_headers_add_copy(struct pn_headers *headers, struct pn_slice name,
                                struct pn_slice value) PN_MUST_USE;

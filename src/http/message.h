@@ -11,16 +11,16 @@
 #include "http/headers.h"
 
 struct pn_request {
-    struct pn_arena *arena;    /* lives as long as the request; wiped when it ends */
-    struct pn_slice method;    /* "GET" */
-    struct pn_slice path;      /* raw path of the target, "/a%20b": split first, decode after */
-    struct pn_slice query;     /* raw query without '?'; may be empty */
+    struct pn_arena *arena; /* lives as long as the request; wiped when it ends */
+    struct pn_slice method; /* "GET" */
+    struct pn_slice path;   /* raw path of the target, "/a%20b": split first, decode after */
+    struct pn_slice query;  /* raw query without '?'; may be empty */
     struct pn_headers headers;
-    struct pn_slice body;      /* whole body, after transfer decoding */
-    struct pn_slice host;      /* Host as sent, "local.vault.localhost:9444" */
-    struct pn_slice origin;    /* "https://" + host: ids and links start with it */
-    const char *peer;          /* the client's address as text */
-    const char *request_id;    /* a UUID, also in x-ms-request-id */
+    struct pn_slice body;   /* whole body, after transfer decoding */
+    struct pn_slice host;   /* Host as sent, "local.vault.localhost:9444" */
+    struct pn_slice origin; /* "https://" + host: ids and links start with it */
+    const char *peer;       /* the client's address as text */
+    const char *request_id; /* a UUID, also in x-ms-request-id */
 };
 
 struct pn_response {
