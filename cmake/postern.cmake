@@ -50,6 +50,9 @@ string(REPLACE "-DNDEBUG" "" CMAKE_C_FLAGS_RELWITHDEBINFO "${CMAKE_C_FLAGS_RELWI
 function(pn_room name)
     cmake_parse_arguments(ARG "" "" "DEPENDS;LIBS" ${ARGN})
     file(GLOB sources CONFIGURE_DEPENDS ${CMAKE_CURRENT_SOURCE_DIR}/*.c)
+    if(NOT sources) # a room of headers only
+        set(sources ${CMAKE_SOURCE_DIR}/cmake/empty.c)
+    endif()
     add_library(pn_${name} STATIC ${sources})
     list(TRANSFORM ARG_DEPENDS PREPEND pn_)
     target_link_libraries(pn_${name} PUBLIC pn_flags ${ARG_DEPENDS} ${ARG_LIBS} Threads::Threads)

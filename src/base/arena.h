@@ -10,7 +10,8 @@
 
 struct pn_arena;
 
-/** `block_bytes`: size of the blocks taken from malloc; `max_bytes`: bound of the sum. NULL: no memory. */
+/** `block_bytes`: size of the blocks taken from malloc; `max_bytes`: bound of the sum. NULL: no
+ * memory. */
 struct pn_arena *pn_arena_create(size_t block_bytes, size_t max_bytes);
 void pn_arena_destroy(struct pn_arena *arena);
 /** Frees all but the first block, for reuse by the next request of a connection. */

@@ -8,7 +8,8 @@
 #include "base/buf.h"
 
 enum pn_rc pn_base64_encode(struct pn_slice bytes, struct pn_buf *out) PN_MUST_USE;
-/** White space anywhere is skipped (az sends a trailing newline). PN_MALFORMED, PN_LIMIT, PN_NOMEM. */
+/** White space anywhere is skipped (az sends a trailing newline). PN_MALFORMED, PN_LIMIT, PN_NOMEM.
+ */
 enum pn_rc pn_base64_decode(struct pn_slice text, struct pn_buf *out) PN_MUST_USE;
 enum pn_rc pn_base64url_encode(struct pn_slice bytes, struct pn_buf *out) PN_MUST_USE;
 /** Accepts trailing padding. PN_MALFORMED on any byte outside the alphabet. */

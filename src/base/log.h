@@ -5,7 +5,8 @@
  * forge a line. Never log a secret.
  *
  *   pn_log(PN_LOG_WARN, "backend_refused", "backend", PN_S("b1"), "status", PN_I(495), NULL);
- *     -> ts=2026-01-02T03:04:05.678Z level=warn process=gateway event=backend_refused backend=b1 status=495
+ *     -> ts=2026-01-02T03:04:05.678Z level=warn process=gateway event=backend_refused backend=b1
+ * status=495
  */
 #pragma once
 
@@ -23,12 +24,9 @@ struct pn_log_value {
     int64_t number;
 };
 
-#define PN_S(text)                                                                                 \
-    (&(struct pn_log_value){.kind = PN_LOG_STR, .str = (text)})
-#define PN_SL(slice_value)                                                                         \
-    (&(struct pn_log_value){.kind = PN_LOG_SLICE, .slice = (slice_value)})
-#define PN_I(value)                                                                                \
-    (&(struct pn_log_value){.kind = PN_LOG_INT, .number = (int64_t)(value)})
+#define PN_S(text)         (&(struct pn_log_value){.kind = PN_LOG_STR, .str = (text)})
+#define PN_SL(slice_value) (&(struct pn_log_value){.kind = PN_LOG_SLICE, .slice = (slice_value)})
+#define PN_I(value)        (&(struct pn_log_value){.kind = PN_LOG_INT, .number = (int64_t)(value)})
 
 /** `process`: static text, put into each line. Lines below `level` are dropped. */
 void pn_log_setup(const char *process, enum pn_log_level level);

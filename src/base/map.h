@@ -17,7 +17,8 @@ void pn_map_destroy(struct pn_map *map, void (*free_value)(void *));
 /** The value, or NULL. */
 void *pn_map_get(const struct pn_map *map, struct pn_slice key);
 /** Sets; the former value (or NULL) goes to *former when former is not NULL. PN_NOMEM. */
-enum pn_rc pn_map_set(struct pn_map *map, struct pn_slice key, void *value, void **former) PN_MUST_USE;
+enum pn_rc pn_map_set(struct pn_map *map, struct pn_slice key, void *value,
+                      void **former) PN_MUST_USE;
 /** Takes the entry out and returns its value, or NULL. */
 void *pn_map_remove(struct pn_map *map, struct pn_slice key);
 size_t pn_map_count(const struct pn_map *map);

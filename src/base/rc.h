@@ -4,7 +4,7 @@
  */
 #pragma once
 
-#define PN_MUST_USE __attribute__((warn_unused_result))
+#define PN_MUST_USE                     __attribute__((warn_unused_result))
 #define PN_PRINTF(fmt_index, first_arg) __attribute__((format(printf, fmt_index, first_arg)))
 
 enum pn_rc {

@@ -1,0 +1,2 @@
+/* A translation unit for rooms that have headers only. */
+typedef int pn_empty;

@@ -1,0 +1,203 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * Borrowed runs of bytes: comparing, cutting, reading numbers, hashing.
+ */
+#include "base/slice.h"
+
+#include <pthread.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/encode.h"
+
+struct pn_slice pn_slice(const void *ptr, size_t len)
+{
+    return (struct pn_slice){ptr, len};
+}
+
+struct pn_slice pn_slice_str(const char *text)
+{
+    return (struct pn_slice){text, text ? strlen(text) : 0};
+}
+
+static char lower(char c)
+{
+    return c >= 'A' && c <= 'Z' ? (char)(c + ('a' - 'A')) : c;
+}
+
+bool pn_slice_eq(struct pn_slice a, struct pn_slice b)
+{
+    return a.len == b.len && (a.len == 0 || memcmp(a.ptr, b.ptr, a.len) == 0);
+}
+
+bool pn_slice_eq_str(struct pn_slice a, const char *text)
+{
+    return pn_slice_eq(a, pn_slice_str(text));
+}
+
+bool pn_slice_case_eq(struct pn_slice a, struct pn_slice b)
+{
+    return a.len == b.len && pn_slice_case_starts_with(a, b);
+}
+
+bool pn_slice_case_eq_str(struct pn_slice a, const char *text)
+{
+    return pn_slice_case_eq(a, pn_slice_str(text));
+}
+
+bool pn_slice_starts_with(struct pn_slice s, struct pn_slice prefix)
+{
+    return s.len >= prefix.len && (prefix.len == 0 || memcmp(s.ptr, prefix.ptr, prefix.len) == 0);
+}
+
+bool pn_slice_case_starts_with(struct pn_slice s, struct pn_slice prefix)
+{
+    if (s.len < prefix.len)
+        return false;
+    for (size_t i = 0; i < prefix.len; i++) {
+        if (lower(s.ptr[i]) != lower(prefix.ptr[i]))
+            return false;
+    }
+    return true;
+}
+
+bool pn_slice_ends_with(struct pn_slice s, struct pn_slice suffix)
+{
+    return s.len >= suffix.len &&
+           pn_slice_eq(pn_slice_sub(s, s.len - suffix.len, suffix.len), suffix);
+}
+
+int pn_slice_compare(struct pn_slice a, struct pn_slice b)
+{
+    size_t common = a.len < b.len ? a.len : b.len;
+    int order = common > 0 ? memcmp(a.ptr, b.ptr, common) : 0;
+
+    if (order != 0)
+        return order;
+    return (a.len > b.len) - (a.len < b.len);
+}
+
+struct pn_slice pn_slice_sub(struct pn_slice s, size_t from, size_t len)
+{
+    if (from > s.len)
+        from = s.len;
+    if (len > s.len - from)
+        len = s.len - from;
+    return (struct pn_slice){s.ptr ? s.ptr + from : NULL, len};
+}
+
+static bool is_space(char c)
+{
+    return c == ' ' || c == '\t' || c == '\r' || c == '\n';
+}
+
+struct pn_slice pn_slice_trim(struct pn_slice s)
+{
+    while (s.len > 0 && is_space(s.ptr[0]))
+        s = pn_slice_sub(s, 1, s.len);
+    while (s.len > 0 && is_space(s.ptr[s.len - 1]))
+        s.len--;
+    return s;
+}
+
+size_t pn_slice_find(struct pn_slice s, char byte)
+{
+    const char *hit = s.len > 0 ? memchr(s.ptr, byte, s.len) : NULL;
+
+    return hit ? (size_t)(hit - s.ptr) : s.len;
+}
+
+size_t pn_slice_find_slice(struct pn_slice s, struct pn_slice needle)
+{
+    const char *hit;
+
+    if (needle.len == 0)
+        return 0;
+    if (s.len < needle.len)
+        return s.len;
+    hit = memmem(s.ptr, s.len, needle.ptr, needle.len);
+    return hit ? (size_t)(hit - s.ptr) : s.len;
+}
+
+bool pn_slice_cut(struct pn_slice *rest, char separator, struct pn_slice *part)
+{
+    size_t at;
+
+    if (rest->len == 0)
+        return false;
+    at = pn_slice_find(*rest, separator);
+    *part = pn_slice_sub(*rest, 0, at);
+    *rest = pn_slice_sub(*rest, at + 1, rest->len);
+    return true;
+}
+
+bool pn_slice_to_u64(struct pn_slice s, uint64_t max, uint64_t *value)
+{
+    uint64_t sum = 0;
+
+    if (s.len == 0)
+        return false;
+    for (size_t i = 0; i < s.len; i++) {
+        unsigned digit = (unsigned)(unsigned char)s.ptr[i] - '0';
+
+        if (digit > 9 || sum > (UINT64_MAX - digit) / 10)
+            return false;
+        sum = sum * 10 + digit;
+        if (sum > max)
+            return false;
+    }
+    *value = sum;
+    return true;
+}
+
+char *pn_slice_dup(struct pn_slice s)
+{
+    char *copy = malloc(s.len + 1);
+
+    if (!copy)
+        return NULL;
+    if (s.len > 0)
+        memcpy(copy, s.ptr, s.len);
+    copy[s.len] = 0;
+    return copy;
+}
+
+static uint64_t hash_seed;
+static pthread_once_t hash_seed_once = PTHREAD_ONCE_INIT;
+
+static void make_hash_seed(void)
+{
+    pn_random(&hash_seed, sizeof(hash_seed));
+}
+
+static uint64_t mix(uint64_t h)
+{
+    h ^= h >> 33;
+    h *= UINT64_C(0xff51afd7ed558ccd);
+    h ^= h >> 33;
+    h *= UINT64_C(0xc4ceb9fe1a85ec53);
+    return h ^ (h >> 33);
+}
+
+static uint64_t hash(struct pn_slice s, bool ignore_case)
+{
+    uint64_t h;
+
+    pthread_once(&hash_seed_once, make_hash_seed);
+    h = UINT64_C(0xcbf29ce484222325) ^ hash_seed;
+    for (size_t i = 0; i < s.len; i++) {
+        h ^= (unsigned char)(ignore_case ? lower(s.ptr[i]) : s.ptr[i]);
+        h *= UINT64_C(0x100000001b3);
+    }
+    return mix(h ^ s.len);
+}
+
+uint64_t pn_slice_hash(struct pn_slice s)
+{
+    return hash(s, false);
+}
+
+uint64_t pn_slice_case_hash(struct pn_slice s)
+{
+    return hash(s, true);
+}
