@@ -1,0 +1,119 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * The management REST API: what Azure Resource Manager and API Management answer, over the store.
+ * One object per process; every function may be called from any thread and may block (store,
+ * keyholder, vaults, the gateway's acknowledgement).
+ *
+ * Every change is one transaction; then the publisher waits until this node's gateway uses it
+ * (promise 3). A refused request has changed nothing; a request that is stored but not yet live is
+ * answered with 503 and Retry-After, so that clients repeat it.
+ *
+ * Sources: reference/apim-rest.md, identity.md §4 and §5, clients.md §5.
+ */
+#pragma once
+
+#include "base/buf.h"
+#include "base/secret.h"
+#include "http/message.h"
+#include "identity/principal.h"
+#include "ipc/keyholder.h"
+#include "store/publish.h"
+#include "store/store.h"
+
+struct pn_arm;
+struct pn_rotation;
+
+/** Where a key vault certificate comes from; texts are borrowed. */
+struct pn_arm_fetch {
+    const char *service_id;         /* ARM id of the service whose identity asks */
+    const char *certificate_id;     /* ARM id of the certificate */
+    const char *secret_identifier;  /* https://{vault}/secrets/{name}[/{version}] */
+    const char *identity_client_id; /* NULL: system-assigned */
+    const json_t *former;           /* the stored body, or NULL for a new certificate */
+};
+
+/** What the REST API needs from the other rooms; tests put fakes here, pn_arm_connect the real ones.
+ *  `err->code` and the result codes are those of the functions named. */
+struct pn_arm_services {
+    void *ctx;
+    /** pn_token_verify */
+    enum pn_rc (*authenticate)(void *ctx, struct pn_slice token, const char *const *audiences,
+                               struct pn_principal *principal, struct pn_error *err);
+    /** pn_authorize */
+    enum pn_rc (*authorize)(void *ctx, const struct pn_principal *principal, const char *action,
+                            const char *scope, struct pn_error *err);
+    /** pn_keyholder_import, use client */
+    enum pn_rc (*import)(void *ctx, struct pn_slice file, struct pn_slice password,
+                         struct pn_imported *imported, struct pn_error *err);
+    /** PN_NOT_FOUND: the keyholder has no such client key. */
+    enum pn_rc (*has_key)(void *ctx, const struct pn_key_id *key, struct pn_error *err);
+    /** pn_keyholder_forget, use client */
+    enum pn_rc (*forget)(void *ctx, const struct pn_key_id *key, struct pn_error *err);
+    /** pn_keyholder_seal and _unseal, domain "store" */
+    enum pn_rc (*seal)(void *ctx, struct pn_slice context, struct pn_slice plain,
+                       struct pn_buf *sealed, struct pn_error *err);
+    enum pn_rc (*unseal)(void *ctx, struct pn_slice context, struct pn_slice sealed,
+                         struct pn_buf *plain, struct pn_error *err);
+    /** pn_rotation_fetch_certificate: *body = {"properties", "internal"} of the new generation. */
+    enum pn_rc (*fetch)(void *ctx, const struct pn_arm_fetch *what, json_t **body,
+                        struct pn_error *err);
+};
+
+/** Everything is borrowed until pn_arm_destroy. */
+struct pn_arm_config {
+    struct pn_store *store;
+    struct pn_publisher publisher;
+    struct pn_arm_services services;
+    const char *tenant_id;
+    const char *subscription_id;
+    const char *control_url;      /* "https://localhost:9443": WWW-Authenticate, managementApiUrl */
+    const char *gateway_url;      /* "http://localhost:8080" */
+    const char *const *audiences; /* accepted in tokens, NULL-ended */
+};
+
+/** PN_NOMEM. */
+enum pn_rc pn_arm_create(const struct pn_arm_config *config, struct pn_arm **arm,
+                         struct pn_error *err) PN_MUST_USE;
+void pn_arm_destroy(struct pn_arm *arm);
+
+/** Answers one request; never fails (what goes wrong becomes an ARM error body). */
+void pn_arm_handle(struct pn_arm *arm, const struct pn_request *request,
+                   struct pn_response *response);
+
+/** The real services. `ctx` is the caller's and must live as long as the config's user. */
+struct pn_arm_connection {
+    struct pn_store *store;
+    struct pn_token_verifier *verifier;
+    struct pn_keyholder *keyholder; /* over PN_SERVICE_ADMIN */
+    struct pn_rotation *rotation;
+};
+void pn_arm_connect(struct pn_arm_services *services, struct pn_arm_connection *ctx);
+
+/** One line of the feed to the gateway (ipc/feed.h). */
+struct pn_arm_feed_item {
+    char *key;          /* "/apis/echo", "/" for the service; heap */
+    const char *type;   /* "service", "api", "operation", …; static */
+    bool is_deleted;    /* then json is empty */
+    struct pn_buf json; /* secret: {"name","properties","internal"}, nothing sealed any more */
+};
+void pn_arm_feed_item_fini(struct pn_arm_feed_item *item);
+/** Makes it from a store item, as of pn_store_list or pn_store_changes (body NULL = deleted).
+ *  PN_NOT_FOUND: no concern of the gateway's (vault objects, clients, role assignments …): skip it.
+ *  PN_UNAVAILABLE, PN_TIMEOUT: the keyholder is needed and away: try again. PN_DENIED: sealed by
+ *  another keyholder. PN_NOMEM. */
+enum pn_rc pn_arm_feed_item(struct pn_arm *arm, const struct pn_store_item *item,
+                            struct pn_arm_feed_item *out, struct pn_error *err) PN_MUST_USE;
+
+/** What the first start makes. Texts are borrowed; none may be NULL but where said. */
+struct pn_arm_first {
+    const char *tenant_id, *subscription_id;
+    const char *resource_group, *service_name, *location;
+    const char *principal_id;     /* object id of the service's system-assigned identity */
+    const char *client_id;        /* its client id */
+    const json_t *service_internal; /* members for the service's internal object; may be NULL */
+};
+/** Puts subscription, resource group, service (with its system-assigned identity, both ids also in
+ *  internal.systemAssigned) and the subscription "master" (scope: the whole service) into `txn`,
+ *  each only when it is missing. PN_IO, PN_NOMEM, and what sealing answers. */
+enum pn_rc pn_arm_first_start(struct pn_store_txn *txn, const struct pn_arm_services *services,
+                              const struct pn_arm_first *first, struct pn_error *err) PN_MUST_USE;
