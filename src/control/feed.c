@@ -1,0 +1,533 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * The feed thread. See feed.h.
+ *
+ *   away ──connect──▶ HELLO ──▶ behind ──send, COMMIT──▶ waiting ──ACK──▶ current ──wake──▶ behind
+ *     ▲                                                     │ NACK: refused, until the next wake
+ *     └───────────────────── any failure ───────────────────┘
+ */
+#include "control/feed.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <pthread.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "base/json.h"
+#include "base/log.h"
+#include "ipc/channel.h"
+#include "ipc/feed.h"
+
+#define RECONNECT_MS  100
+#define STATS_WAIT_MS 2000
+#define BATCH_BYTES   (4u * 1024 * 1024)
+
+struct pn_feed {
+    struct pn_broker *broker;
+    struct pn_store *store;
+    pn_feed_view_fn view;
+    void *view_ctx;
+    pthread_t thread;
+    int wake_fd;
+
+    /* Of the thread alone. */
+    struct pn_channel channel;
+    bool needs_full;
+
+    /* Under the lock. */
+    pthread_mutex_t lock;
+    pthread_cond_t changed; /* monotonic clock */
+    bool is_stopping;
+    bool is_connected;
+    uint64_t acknowledged;              /* the gateway uses this revision */
+    uint64_t refused;                   /* it said NACK to this one, */
+    char refusal[PN_ERROR_MESSAGE_MAX]; /* for this reason */
+    unsigned stats_wanted;              /* number of the newest question */
+    unsigned stats_given;               /* number of the question that `stats` answers */
+    int64_t stats[PN_METRIC_COUNT];
+};
+
+static void wake(struct pn_feed *feed)
+{
+    const uint64_t one = 1;
+    ssize_t ignored = write(feed->wake_fd, &one, sizeof(one));
+
+    (void)ignored; /* full means that it is awake already */
+}
+
+static bool is_stopping(struct pn_feed *feed)
+{
+    bool answer;
+
+    pthread_mutex_lock(&feed->lock);
+    answer = feed->is_stopping;
+    pthread_mutex_unlock(&feed->lock);
+    return answer;
+}
+
+static void set_connected(struct pn_feed *feed, bool is_connected, uint64_t revision)
+{
+    pthread_mutex_lock(&feed->lock);
+    feed->is_connected = is_connected;
+    feed->acknowledged = revision;
+    pthread_cond_broadcast(&feed->changed);
+    pthread_mutex_unlock(&feed->lock);
+}
+
+/* Sends what `out` holds and empties it. */
+static enum pn_rc flush(struct pn_feed *feed, struct pn_buf *out)
+{
+    enum pn_rc rc = PN_OK;
+
+    if (out->len > 0)
+        rc = pn_channel_send(&feed->channel, pn_buf_slice(out), -1, PN_FEED_ACK_TIMEOUT_MS);
+    pn_buf_clear(out);
+    return rc;
+}
+
+static enum pn_rc put_delete(struct pn_buf *out, const char *key)
+{
+    size_t start;
+    enum pn_rc rc = pn_frame_begin(out, PN_FEED_DELETE, 0, &start);
+
+    if (rc == PN_OK)
+        rc = pn_frame_str(out, key);
+    return rc == PN_OK ? pn_frame_end(out, start) : rc;
+}
+
+static enum pn_rc put_upsert(struct pn_buf *out, const char *key, const char *type,
+                             const json_t *json)
+{
+    struct pn_buf text;
+    size_t start;
+    enum pn_rc rc;
+
+    pn_buf_init_secret(&text, PN_FRAME_BYTES_MAX / 2);
+    rc = pn_json_dump(json, &text);
+    if (rc == PN_OK)
+        rc = pn_frame_begin(out, PN_FEED_UPSERT, 0, &start);
+    if (rc == PN_OK)
+        rc = pn_frame_str(out, key);
+    if (rc == PN_OK)
+        rc = pn_frame_str(out, type);
+    if (rc == PN_OK)
+        rc = pn_frame_bytes(out, pn_buf_slice(&text));
+    if (rc == PN_OK)
+        rc = pn_frame_end(out, start);
+    pn_buf_fini(&text);
+    return rc;
+}
+
+static enum pn_rc put_item(struct pn_feed *feed, struct pn_buf *out,
+                           const struct pn_store_item *item)
+{
+    struct pn_error err = {0};
+    const char *type = NULL;
+    json_t *json = NULL;
+    char *key = NULL;
+    enum pn_rc rc = feed->view(feed->view_ctx, item, &key, &type, &json, &err);
+
+    if (rc == PN_NOT_FOUND) {
+        rc = PN_OK;
+        goto out;
+    }
+    if (rc != PN_OK) {
+        pn_error_prefix(&err, "%s", item->id);
+        pn_log_error(PN_LOG_ERROR, "feed_item_unreadable", &err);
+        goto out;
+    }
+    rc = item->body ? put_upsert(out, key, type, json) : put_delete(out, key);
+    if (rc == PN_OK && out->len > BATCH_BYTES)
+        rc = flush(feed, out);
+out:
+    json_decref(json);
+    free(key);
+    return rc;
+}
+
+static enum pn_rc put_head(struct pn_buf *out, enum pn_feed_type type, const char *epoch,
+                           const uint64_t *revision)
+{
+    size_t start;
+    enum pn_rc rc = pn_frame_begin(out, (uint16_t)type, 0, &start);
+
+    if (rc == PN_OK)
+        rc = pn_frame_str(out, epoch);
+    if (rc == PN_OK && revision)
+        rc = pn_frame_u64(out, *revision);
+    return rc == PN_OK ? pn_frame_end(out, start) : rc;
+}
+
+/* Everything that is to be sent to get from `acknowledged` to the newest revision. */
+static enum pn_rc collect(struct pn_feed *feed, uint64_t acknowledged, struct pn_store_list *list,
+                          uint64_t *revision, struct pn_error *err)
+{
+    enum pn_rc rc = PN_LIMIT;
+
+    if (!feed->needs_full)
+        rc = pn_store_changes(feed->store, acknowledged, list, revision, err);
+    if (rc == PN_LIMIT) {
+        /* The revision is read first: what is written in between is sent now and once more later.
+         */
+        feed->needs_full = true;
+        *revision = pn_store_revision(feed->store);
+        rc = pn_store_list(feed->store, "/", NULL, list, err);
+    }
+    return rc;
+}
+
+static enum pn_rc send_changes(struct pn_feed *feed, uint64_t acknowledged, uint64_t *revision)
+{
+    const char *epoch = pn_store_epoch(feed->store);
+    struct pn_store_list list = {0};
+    struct pn_error err = {0};
+    struct pn_buf out;
+    enum pn_rc rc;
+
+    pn_buf_init_secret(&out, 2 * PN_FRAME_BYTES_MAX);
+    rc = collect(feed, acknowledged, &list, revision, &err);
+    if (rc != PN_OK) {
+        pn_log_error(PN_LOG_ERROR, "feed_store_unreadable", &err);
+        goto out;
+    }
+    if (feed->needs_full)
+        rc = put_head(&out, PN_FEED_FULL, epoch, NULL);
+    for (size_t i = 0; i < list.count && rc == PN_OK; i++)
+        rc = put_item(feed, &out, &list.items[i]);
+    if (rc == PN_OK)
+        rc = put_head(&out, PN_FEED_COMMIT, epoch, revision);
+    if (rc == PN_OK)
+        rc = flush(feed, &out);
+out:
+    pn_store_list_fini(&list);
+    pn_buf_fini(&out);
+    return rc;
+}
+
+static enum pn_rc on_ack(struct pn_feed *feed, struct pn_slice fields)
+{
+    uint64_t revision;
+    enum pn_rc rc = pn_frame_read_u64(&fields, &revision);
+
+    if (rc != PN_OK)
+        return rc;
+    feed->needs_full = false;
+    pthread_mutex_lock(&feed->lock);
+    feed->acknowledged = revision;
+    pthread_cond_broadcast(&feed->changed);
+    pthread_mutex_unlock(&feed->lock);
+    return PN_OK;
+}
+
+static enum pn_rc on_nack(struct pn_feed *feed, struct pn_slice fields)
+{
+    struct pn_slice message;
+    uint64_t revision;
+    enum pn_rc rc = pn_frame_read_u64(&fields, &revision);
+
+    if (rc == PN_OK)
+        rc = pn_frame_read_bytes(&fields, &message);
+    if (rc != PN_OK)
+        return rc;
+    pn_log(PN_LOG_ERROR, "feed_refused", "revision", PN_I(revision), "message", PN_SL(message),
+           NULL);
+    pthread_mutex_lock(&feed->lock);
+    feed->refused = revision;
+    snprintf(feed->refusal, sizeof(feed->refusal), "%.*s", PN_FMT(message));
+    pthread_cond_broadcast(&feed->changed);
+    pthread_mutex_unlock(&feed->lock);
+    return PN_OK;
+}
+
+static enum pn_rc on_stats(struct pn_feed *feed, const struct pn_frame *frame)
+{
+    struct pn_slice fields = frame->fields;
+    uint32_t count;
+    enum pn_rc rc = pn_frame_read_u32(&fields, &count);
+
+    pthread_mutex_lock(&feed->lock);
+    for (uint32_t i = 0; i < count && rc == PN_OK; i++) {
+        uint64_t value;
+
+        rc = pn_frame_read_u64(&fields, &value);
+        if (rc == PN_OK && i < PN_METRIC_COUNT)
+            feed->stats[i] = (int64_t)value;
+    }
+    feed->stats_given = frame->id;
+    pthread_cond_broadcast(&feed->changed);
+    pthread_mutex_unlock(&feed->lock);
+    return rc;
+}
+
+static enum pn_rc receive_one(struct pn_feed *feed, int timeout_ms, uint16_t *type)
+{
+    struct pn_frame frame;
+    enum pn_rc rc = pn_channel_receive(&feed->channel, &frame, NULL, timeout_ms);
+
+    if (rc != PN_OK)
+        return rc;
+    *type = frame.type;
+    if (frame.type == PN_FEED_ACK)
+        return on_ack(feed, frame.fields);
+    if (frame.type == PN_FEED_NACK)
+        return on_nack(feed, frame.fields);
+    if (frame.type == PN_FEED_STATS)
+        return on_stats(feed, &frame);
+    return PN_MALFORMED;
+}
+
+/* Brings the gateway to the newest revision: PN_OK also when it refused. */
+static enum pn_rc catch_up(struct pn_feed *feed)
+{
+    uint64_t acknowledged;
+    uint64_t revision = 0;
+    uint16_t type = 0;
+    enum pn_rc rc;
+
+    pthread_mutex_lock(&feed->lock);
+    acknowledged = feed->acknowledged;
+    pthread_mutex_unlock(&feed->lock);
+    if (!feed->needs_full && acknowledged >= pn_store_revision(feed->store))
+        return PN_OK;
+    rc = send_changes(feed, acknowledged, &revision);
+    while (rc == PN_OK && type != PN_FEED_ACK && type != PN_FEED_NACK)
+        rc = receive_one(feed, PN_FEED_ACK_TIMEOUT_MS, &type);
+    return rc;
+}
+
+static enum pn_rc ask_stats(struct pn_feed *feed)
+{
+    unsigned wanted;
+    unsigned given;
+    struct pn_buf out;
+    size_t start;
+    uint16_t type = 0;
+    enum pn_rc rc;
+
+    pthread_mutex_lock(&feed->lock);
+    wanted = feed->stats_wanted;
+    given = feed->stats_given;
+    pthread_mutex_unlock(&feed->lock);
+    if (wanted == given)
+        return PN_OK;
+    pn_buf_init(&out, 64);
+    rc = pn_frame_begin(&out, PN_FEED_STATS, wanted, &start);
+    if (rc == PN_OK)
+        rc = pn_frame_end(&out, start);
+    if (rc == PN_OK)
+        rc = flush(feed, &out);
+    while (rc == PN_OK && type != PN_FEED_STATS)
+        rc = receive_one(feed, STATS_WAIT_MS, &type);
+    pn_buf_fini(&out);
+    return rc;
+}
+
+static enum pn_rc read_hello(struct pn_feed *feed)
+{
+    struct pn_frame frame;
+    struct pn_slice epoch;
+    uint64_t revision = 0;
+    enum pn_rc rc = pn_channel_receive(&feed->channel, &frame, NULL, PN_FEED_ACK_TIMEOUT_MS);
+
+    if (rc == PN_OK && frame.type != PN_FEED_HELLO)
+        rc = PN_MALFORMED;
+    if (rc == PN_OK)
+        rc = pn_frame_read_bytes(&frame.fields, &epoch);
+    if (rc == PN_OK)
+        rc = pn_frame_read_u64(&frame.fields, &revision);
+    if (rc != PN_OK)
+        return rc;
+    feed->needs_full = !pn_slice_eq_str(epoch, pn_store_epoch(feed->store));
+    pn_log(PN_LOG_INFO, "feed_connected", "gateway_revision", PN_I(revision), "full",
+           PN_I(feed->needs_full), NULL);
+    set_connected(feed, true, feed->needs_full ? 0 : revision);
+    return PN_OK;
+}
+
+/* Sleeps until woken, the gateway says something, or `timeout_ms`. PN_EOF: the gateway hung up. */
+static enum pn_rc wait_for_work(struct pn_feed *feed, int timeout_ms)
+{
+    struct pollfd fds[2] = {{.fd = feed->wake_fd, .events = POLLIN},
+                            {.fd = feed->channel.fd, .events = POLLIN}};
+    uint64_t count;
+    uint16_t type;
+
+    if (poll(fds, 2, timeout_ms) < 0 && errno != EINTR)
+        return PN_IO;
+    if (fds[0].revents != 0 && read(feed->wake_fd, &count, sizeof(count)) < 0 && errno != EAGAIN)
+        return PN_IO;
+    if (feed->channel.fd >= 0 && fds[1].revents != 0)
+        return receive_one(feed, 1000, &type);
+    return PN_OK;
+}
+
+static void serve_connection(struct pn_feed *feed)
+{
+    enum pn_rc rc = read_hello(feed);
+
+    while (rc == PN_OK && !is_stopping(feed)) {
+        rc = catch_up(feed);
+        if (rc == PN_OK)
+            rc = ask_stats(feed);
+        if (rc == PN_OK)
+            rc = wait_for_work(feed, -1);
+    }
+    set_connected(feed, false, 0);
+    if (!is_stopping(feed))
+        pn_log(PN_LOG_WARN, "feed_disconnected", "cause", PN_S(pn_rc_name(rc)), NULL);
+}
+
+static void *run(void *arg)
+{
+    struct pn_feed *feed = arg;
+
+    while (!is_stopping(feed)) {
+        struct pn_error err = {0};
+        int fd = -1;
+
+        if (pn_broker_connect(feed->broker, PN_SERVICE_FEED, &fd, &err) == PN_OK) {
+            pn_channel_init(&feed->channel, fd);
+            serve_connection(feed);
+            pn_channel_fini(&feed->channel);
+        } else {
+            pn_log_error(PN_LOG_WARN, "feed_not_connected", &err);
+        }
+        feed->channel.fd = -1;
+        if (!is_stopping(feed))
+            (void)wait_for_work(feed, RECONNECT_MS);
+    }
+    return NULL;
+}
+
+static struct timespec deadline_after(int ms)
+{
+    struct timespec at;
+
+    clock_gettime(CLOCK_MONOTONIC, &at);
+    at.tv_sec += ms / 1000;
+    at.tv_nsec += (long)(ms % 1000) * 1000000;
+    if (at.tv_nsec >= 1000000000) {
+        at.tv_sec++;
+        at.tv_nsec -= 1000000000;
+    }
+    return at;
+}
+
+static enum pn_rc publish(void *ctx, uint64_t revision, struct pn_error *err)
+{
+    struct pn_feed *feed = ctx;
+    struct timespec deadline = deadline_after(PN_FEED_PUBLISH_TIMEOUT_MS);
+    enum pn_rc rc = PN_OK;
+    int waited = 0;
+
+    wake(feed);
+    pthread_mutex_lock(&feed->lock);
+    while (feed->acknowledged < revision && feed->refused < revision && !feed->is_stopping &&
+           waited == 0)
+        waited = pthread_cond_timedwait(&feed->changed, &feed->lock, &deadline);
+    if (feed->acknowledged >= revision)
+        rc = PN_OK;
+    else if (feed->refused >= revision)
+        rc = pn_error_set(err, PN_INTERNAL, "gateway_refused",
+                          "the change is stored, but the gateway could not take it into use: %s",
+                          feed->refusal);
+    else if (!feed->is_connected)
+        rc = pn_error_set(
+            err, PN_UNAVAILABLE, "gateway_unavailable",
+            "the change is stored, but the gateway is away; it becomes live when it is back");
+    else
+        rc = pn_error_set(
+            err, PN_TIMEOUT, "gateway_timeout",
+            "the change is stored, but the gateway has not acknowledged it within %d s; "
+            "it becomes live when it does",
+            PN_FEED_PUBLISH_TIMEOUT_MS / 1000);
+    pthread_mutex_unlock(&feed->lock);
+    return rc;
+}
+
+enum pn_rc pn_feed_create(struct pn_broker *broker, struct pn_store *store, pn_feed_view_fn view,
+                          void *view_ctx, struct pn_feed **feed, struct pn_error *err)
+{
+    struct pn_feed *made = calloc(1, sizeof(*made));
+    pthread_condattr_t attributes;
+    int cause;
+
+    if (!made)
+        return pn_error_set(err, PN_NOMEM, "no_memory", "out of memory");
+    made->broker = broker;
+    made->store = store;
+    made->view = view;
+    made->view_ctx = view_ctx;
+    made->channel.fd = -1;
+    made->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+    pthread_mutex_init(&made->lock, NULL);
+    pthread_condattr_init(&attributes);
+    pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
+    pthread_cond_init(&made->changed, &attributes);
+    pthread_condattr_destroy(&attributes);
+    cause = made->wake_fd < 0 ? errno : pthread_create(&made->thread, NULL, run, made);
+    if (cause != 0) {
+        if (made->wake_fd >= 0)
+            close(made->wake_fd);
+        free(made);
+        return pn_error_from_errno(err, cause, "cannot start the feed");
+    }
+    *feed = made;
+    return PN_OK;
+}
+
+void pn_feed_destroy(struct pn_feed *feed)
+{
+    if (!feed)
+        return;
+    pthread_mutex_lock(&feed->lock);
+    feed->is_stopping = true;
+    pthread_cond_broadcast(&feed->changed);
+    pthread_mutex_unlock(&feed->lock);
+    wake(feed);
+    pthread_join(feed->thread, NULL);
+    close(feed->wake_fd);
+    pthread_cond_destroy(&feed->changed);
+    pthread_mutex_destroy(&feed->lock);
+    free(feed);
+}
+
+struct pn_publisher pn_feed_publisher(struct pn_feed *feed)
+{
+    return (struct pn_publisher){publish, feed};
+}
+
+enum pn_rc pn_feed_stats(struct pn_feed *feed, int64_t values[PN_METRIC_COUNT])
+{
+    struct timespec deadline = deadline_after(STATS_WAIT_MS);
+    enum pn_rc rc = PN_OK;
+    unsigned number;
+    int waited = 0;
+
+    pthread_mutex_lock(&feed->lock);
+    number = ++feed->stats_wanted;
+    wake(feed);
+    while ((int)(feed->stats_given - number) < 0 && feed->is_connected && waited == 0)
+        waited = pthread_cond_timedwait(&feed->changed, &feed->lock, &deadline);
+    if ((int)(feed->stats_given - number) >= 0)
+        memcpy(values, feed->stats, sizeof(feed->stats));
+    else
+        rc = feed->is_connected ? PN_TIMEOUT : PN_UNAVAILABLE;
+    pthread_mutex_unlock(&feed->lock);
+    return rc;
+}
+
+bool pn_feed_is_current(struct pn_feed *feed)
+{
+    uint64_t newest = pn_store_revision(feed->store);
+    bool answer;
+
+    pthread_mutex_lock(&feed->lock);
+    answer = feed->is_connected && feed->acknowledged >= newest;
+    pthread_mutex_unlock(&feed->lock);
+    return answer;
+}

@@ -1,0 +1,41 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * Control's side of the feed (ipc/feed.h): one thread that keeps the gateway of this node at the
+ * store's revision, and tells waiting writers when it is there (promise 3).
+ *
+ * The thread connects through the broker, learns what the gateway has, sends what changed since (or
+ * everything, when the gateway has another store's epoch or the change log no longer reaches back),
+ * and waits for the acknowledgement. A lost connection is made anew; nothing is kept in between, so
+ * a restart of either side needs no special case.
+ */
+#pragma once
+
+#include "base/metrics.h"
+#include "ipc/broker.h"
+#include "store/publish.h"
+#include "store/store.h"
+
+/* A writer waits no longer than this for the gateway; then the answer is 503, and the change
+ * becomes live when the gateway is back. */
+#define PN_FEED_PUBLISH_TIMEOUT_MS 10000
+/* The gateway has this long to compile and acknowledge one batch. */
+#define PN_FEED_ACK_TIMEOUT_MS 30000
+
+struct pn_feed;
+
+/** Turns a stored resource into what the gateway is told. `item->body` NULL: it was deleted, and
+ * only *key is wanted. PN_NOT_FOUND: not for the gateway. The caller frees *key and *json. */
+typedef enum pn_rc (*pn_feed_view_fn)(void *ctx, const struct pn_store_item *item, char **key,
+                                      const char **type, json_t **json, struct pn_error *err);
+
+/** Starts the thread. All arguments are borrowed until destroy. PN_NOMEM, PN_IO. */
+enum pn_rc pn_feed_create(struct pn_broker *broker, struct pn_store *store, pn_feed_view_fn view,
+                          void *view_ctx, struct pn_feed **feed, struct pn_error *err) PN_MUST_USE;
+/** Ends the thread; waiting writers get PN_UNAVAILABLE. */
+void pn_feed_destroy(struct pn_feed *feed);
+/** For the rooms that write: see store/publish.h. Valid until destroy. */
+struct pn_publisher pn_feed_publisher(struct pn_feed *feed);
+/** The gateway's counters. PN_UNAVAILABLE or PN_TIMEOUT (2 s). Any thread. */
+enum pn_rc pn_feed_stats(struct pn_feed *feed, int64_t values[PN_METRIC_COUNT]) PN_MUST_USE;
+/** Whether the gateway has acknowledged the store's newest revision; for /readyz. Any thread. */
+bool pn_feed_is_current(struct pn_feed *feed);
