@@ -1,0 +1,59 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * Tokens that Postern itself asks for: as which identity, for which resource. A source asks its
+ * providers in order (the embedded authority in process; others, such as an instance metadata
+ * service, a workload identity or a client secret, are further providers) and keeps what they give
+ * until shortly before it expires. Tokens are in secret memory only.
+ *
+ * Thread: any; one lock around the cache, never held while a provider works.
+ */
+#pragma once
+
+#include "base/error.h"
+#include "base/secret.h"
+
+#define PN_TOKEN_CACHE_MAX     64
+#define PN_TOKEN_CACHE_SPARE_S 300 /* a token is not given when it expires sooner than this */
+
+/** Whose token. Texts are borrowed. */
+struct pn_identity_ref {
+    const char *owner_id;  /* ARM id of the resource that acts: the service */
+    const char *client_id; /* a user-assigned identity of it; NULL or "": its system-assigned one */
+};
+
+/** For what. Both as in the challenge of the server that asked for a token. */
+struct pn_token_target {
+    const char *resource;  /* "https://vault.azure.net": becomes the token's audience */
+    const char *authority; /* "https://login.microsoftonline.com/<tenant>"; may be NULL */
+};
+
+struct pn_token_provider {
+    const char *name; /* static; for error messages: "embedded authority" */
+    /** Fills *token (a zeroed secret; the text without NUL) and *expires_s (Unix time).
+     * PN_NOT_FOUND: not in this provider's power, the next one is asked; err says why not. Any
+     * other failure ends the search. Any thread, several at once; may block. */
+    enum pn_rc (*get)(void *ctx, const struct pn_identity_ref *identity,
+                      const struct pn_token_target *target, struct pn_secret *token,
+                      int64_t *expires_s, struct pn_error *err);
+    void *ctx;
+};
+
+struct pn_token_source;
+
+/** `now_s` may be NULL: the system's clock. PN_NOMEM. */
+enum pn_rc pn_token_source_create(int64_t (*now_s)(void),
+                                  struct pn_token_source **source) PN_MUST_USE;
+/** Wipes all tokens. NULL is fine. */
+void pn_token_source_destroy(struct pn_token_source *source);
+/** At start only, before the first get. PN_LIMIT: too many providers. */
+enum pn_rc pn_token_source_add(struct pn_token_source *source,
+                               const struct pn_token_provider *provider) PN_MUST_USE;
+/** A valid token into *token (zeroed by the caller, ended by the caller). PN_UNAVAILABLE: no
+ * provider can get one (code "no_token_provider"); or the provider's own answer. */
+enum pn_rc pn_token_source_get(struct pn_token_source *source,
+                               const struct pn_identity_ref *identity,
+                               const struct pn_token_target *target, struct pn_secret *token,
+                               struct pn_error *err) PN_MUST_USE;
+/** Forgets the kept token: the server refused it. */
+void pn_token_source_forget(struct pn_token_source *source, const struct pn_identity_ref *identity,
+                            const struct pn_token_target *target);

@@ -1,0 +1,83 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * Certificates from key vaults: fetched, checked, followed. An unversioned identifier is followed:
+ * one poll per vault object (and identity) for all certificates that name it, with jitter, at once
+ * when the embedded vault tells of a change; a versioned one is pinned.
+ *
+ * Invariants: a new generation replaces the good one only after the keyholder has it and the checks
+ * passed; a failure changes nothing but keyVault.lastStatus; nothing is written when nothing
+ * changed.
+ *
+ * lastStatus.code: Success, or one of VaultDnsError, VaultConnectError, VaultTlsError,
+ * VaultTimeout, VaultTokenError, VaultChallengeError, VaultUnauthorized, VaultForbidden,
+ * VaultNotFound, VaultThrottled, VaultUnavailable, VaultContentError, IdentityNotEnabled,
+ * CertificateRefused, KeyholderUnavailable, InternalError. These names are stable.
+ *
+ * Thread: all functions from any thread; the follower is a thread of its own.
+ */
+#pragma once
+
+#include "base/error.h"
+#include "ipc/keyholder.h"
+#include "keyvault/keyvault.h"
+#include "store/publish.h"
+
+struct pn_rotation;
+struct pn_store;
+
+#define PN_ROTATION_INTERVAL_S    60 /* between two polls of an object; ±10 % */
+#define PN_ROTATION_BACKOFF_MAX_S 3600
+#define PN_ROTATION_OBJECTS_MAX   4096 /* vault objects that are followed */
+
+/** All pointers are borrowed until _destroy. */
+struct pn_rotation_config {
+    struct pn_store *store;
+    struct pn_keyholder *keyholder;
+    struct pn_keyvault *keyvault;
+    struct pn_publisher publisher;
+    unsigned interval_s;       /* 0: PN_ROTATION_INTERVAL_S */
+    int64_t (*now_ms)(void);   /* Unix; NULL: the system's clock */
+    uint64_t (*mono_ms)(void); /* monotonic; NULL: the system's clock */
+};
+
+enum pn_rc pn_rotation_create(const struct pn_rotation_config *config,
+                              struct pn_rotation **rotation, struct pn_error *err) PN_MUST_USE;
+/** Starts the follower's thread. PN_IO. */
+enum pn_rc pn_rotation_start(struct pn_rotation *rotation, struct pn_error *err) PN_MUST_USE;
+/** Stops the thread (waits for a fetch in work, at most PN_KEYVAULT_TIMEOUT_MS). NULL is fine. */
+void pn_rotation_destroy(struct pn_rotation *rotation);
+
+/** What a fetch gave. */
+struct pn_fetched {
+    struct pn_imported imported; /* its key is kept by the keyholder, use client */
+    struct pn_keyvault_id id;
+    char version[PN_KEYVAULT_VERSION_TEXT]; /* that was fetched */
+};
+void pn_fetched_fini(struct pn_fetched *fetched);
+/** For PUT of a certificate with keyVault: fetches, imports and checks; writes nothing. The result
+ * goes into pn_generation_make(). `service_id`: ARM id of the service whose identity asks;
+ * `identity_client_id` NULL or "": its system-assigned one. err->code: as in keyvault.h,
+ * identity_not_enabled, or the keyholder's import codes; err->target "keyVault.secretIdentifier"
+ * when the identifier is wrong. */
+enum pn_rc pn_rotation_fetch_certificate(struct pn_rotation *rotation, const char *service_id,
+                                         const char *secret_identifier,
+                                         const char *identity_client_id, struct pn_fetched *fetched,
+                                         struct pn_error *err) PN_MUST_USE;
+/** refreshSecret: fetches `certificate_id` now, also a pinned one; promotes what is new, publishes,
+ * and stores lastStatus in either case. PN_OK when that was done, also when the vault refused:
+ * lastStatus then tells. PN_NOT_FOUND: no such certificate; PN_INVALID: it is not from a vault
+ * (code not_key_vault); what store and publisher say. */
+enum pn_rc pn_rotation_refresh(struct pn_rotation *rotation, const char *certificate_id,
+                               struct pn_error *err) PN_MUST_USE;
+/** The embedded vault changed `name` (NULL: its access policies): its followers are polled now.
+ * Does not block. */
+void pn_rotation_notify(struct pn_rotation *rotation, const char *vault, const char *name);
+/** A certificate was made, changed or deleted: the follower looks at the store anew. Does not
+ * block. */
+void pn_rotation_rescan(struct pn_rotation *rotation);
+/** The stable lastStatus code for a failure. Static text. */
+const char *pn_rotation_status_code(const struct pn_error *err);
+/** Forgets the client key `key` in the keyholder unless a certificate (or a policy's embedded one)
+ * in the store still uses it: call after a delete or a replacing PUT is committed. Failures are
+ * only logged. */
+void pn_rotation_forget_unused(struct pn_rotation *rotation, const struct pn_key_id *key);
