@@ -16,8 +16,7 @@
 #include <sys/eventfd.h>
 #include <unistd.h>
 
-#include "base/clock.h"
-#include "base/json.h"
+#include "arm/arm.h"
 #include "base/log.h"
 #include "ipc/channel.h"
 #include "ipc/feed.h"
@@ -29,9 +28,9 @@
 struct pn_feed {
     struct pn_broker *broker;
     struct pn_store *store;
-    pn_feed_view_fn view;
-    void *view_ctx;
+    struct pn_arm *arm;
     pthread_t thread;
+    bool is_started;
     int wake_fd;
 
     /* Of the thread alone. */
@@ -89,63 +88,51 @@ static enum pn_rc flush(struct pn_feed *feed, struct pn_buf *out)
     return rc;
 }
 
-static enum pn_rc put_delete(struct pn_buf *out, const char *key)
+static enum pn_rc put_delete(struct pn_buf *out, const struct pn_arm_feed_item *item)
 {
     size_t start;
     enum pn_rc rc = pn_frame_begin(out, PN_FEED_DELETE, 0, &start);
 
     if (rc == PN_OK)
-        rc = pn_frame_str(out, key);
+        rc = pn_frame_str(out, item->key);
     return rc == PN_OK ? pn_frame_end(out, start) : rc;
 }
 
-static enum pn_rc put_upsert(struct pn_buf *out, const char *key, const char *type,
-                             const json_t *json)
+static enum pn_rc put_upsert(struct pn_buf *out, const struct pn_arm_feed_item *item)
 {
-    struct pn_buf text;
     size_t start;
-    enum pn_rc rc;
+    enum pn_rc rc = pn_frame_begin(out, PN_FEED_UPSERT, 0, &start);
 
-    pn_buf_init_secret(&text, PN_FRAME_BYTES_MAX / 2);
-    rc = pn_json_dump(json, &text);
     if (rc == PN_OK)
-        rc = pn_frame_begin(out, PN_FEED_UPSERT, 0, &start);
+        rc = pn_frame_str(out, item->key);
     if (rc == PN_OK)
-        rc = pn_frame_str(out, key);
+        rc = pn_frame_str(out, item->type);
     if (rc == PN_OK)
-        rc = pn_frame_str(out, type);
-    if (rc == PN_OK)
-        rc = pn_frame_bytes(out, pn_buf_slice(&text));
-    if (rc == PN_OK)
-        rc = pn_frame_end(out, start);
-    pn_buf_fini(&text);
-    return rc;
+        rc = pn_frame_bytes(out, pn_buf_slice(&item->json));
+    return rc == PN_OK ? pn_frame_end(out, start) : rc;
 }
 
 static enum pn_rc put_item(struct pn_feed *feed, struct pn_buf *out,
-                           const struct pn_store_item *item)
+                           const struct pn_store_item *stored)
 {
+    struct pn_arm_feed_item item = {0};
     struct pn_error err = {0};
-    const char *type = NULL;
-    json_t *json = NULL;
-    char *key = NULL;
-    enum pn_rc rc = feed->view(feed->view_ctx, item, &key, &type, &json, &err);
+    enum pn_rc rc = pn_arm_feed_item(feed->arm, stored, &item, &err);
 
     if (rc == PN_NOT_FOUND) {
         rc = PN_OK;
         goto out;
     }
     if (rc != PN_OK) {
-        pn_error_prefix(&err, "%s", item->id);
+        pn_error_prefix(&err, "%s", stored->id);
         pn_log_error(PN_LOG_ERROR, "feed_item_unreadable", &err);
         goto out;
     }
-    rc = item->body ? put_upsert(out, key, type, json) : put_delete(out, key);
+    rc = item.is_deleted ? put_delete(out, &item) : put_upsert(out, &item);
     if (rc == PN_OK && out->len > BATCH_BYTES)
         rc = flush(feed, out);
 out:
-    json_decref(json);
-    free(key);
+    pn_arm_feed_item_fini(&item);
     return rc;
 }
 
@@ -449,34 +436,40 @@ static enum pn_rc publish(void *ctx, uint64_t revision, struct pn_error *err)
     return rc;
 }
 
-enum pn_rc pn_feed_create(struct pn_broker *broker, struct pn_store *store, pn_feed_view_fn view,
-                          void *view_ctx, struct pn_feed **feed, struct pn_error *err)
+enum pn_rc pn_feed_create(struct pn_broker *broker, struct pn_store *store, struct pn_feed **feed,
+                          struct pn_error *err)
 {
     struct pn_feed *made = calloc(1, sizeof(*made));
     pthread_condattr_t attributes;
-    int cause;
 
     if (!made)
         return pn_error_set(err, PN_NOMEM, "no_memory", "out of memory");
     made->broker = broker;
     made->store = store;
-    made->view = view;
-    made->view_ctx = view_ctx;
     made->channel.fd = -1;
     made->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+    if (made->wake_fd < 0) {
+        free(made);
+        return pn_error_from_errno(err, errno, "cannot start the feed");
+    }
     pthread_mutex_init(&made->lock, NULL);
     pthread_condattr_init(&attributes);
     pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
     pthread_cond_init(&made->changed, &attributes);
     pthread_condattr_destroy(&attributes);
-    cause = made->wake_fd < 0 ? errno : pthread_create(&made->thread, NULL, run, made);
-    if (cause != 0) {
-        if (made->wake_fd >= 0)
-            close(made->wake_fd);
-        free(made);
-        return pn_error_from_errno(err, cause, "cannot start the feed");
-    }
     *feed = made;
+    return PN_OK;
+}
+
+enum pn_rc pn_feed_start(struct pn_feed *feed, struct pn_arm *arm, struct pn_error *err)
+{
+    int cause;
+
+    feed->arm = arm;
+    cause = pthread_create(&feed->thread, NULL, run, feed);
+    if (cause != 0)
+        return pn_error_from_errno(err, cause, "cannot start the feed's thread");
+    feed->is_started = true;
     return PN_OK;
 }
 
@@ -489,7 +482,8 @@ void pn_feed_destroy(struct pn_feed *feed)
     pthread_cond_broadcast(&feed->changed);
     pthread_mutex_unlock(&feed->lock);
     wake(feed);
-    pthread_join(feed->thread, NULL);
+    if (feed->is_started)
+        pthread_join(feed->thread, NULL);
     close(feed->wake_fd);
     pthread_cond_destroy(&feed->changed);
     pthread_mutex_destroy(&feed->lock);

@@ -22,15 +22,16 @@
 #define PN_FEED_ACK_TIMEOUT_MS 30000
 
 struct pn_feed;
+struct pn_arm;
 
-/** Turns a stored resource into what the gateway is told. `item->body` NULL: it was deleted, and
- * only *key is wanted. PN_NOT_FOUND: not for the gateway. The caller frees *key and *json. */
-typedef enum pn_rc (*pn_feed_view_fn)(void *ctx, const struct pn_store_item *item, char **key,
-                                      const char **type, json_t **json, struct pn_error *err);
-
-/** Starts the thread. All arguments are borrowed until destroy. PN_NOMEM, PN_IO. */
-enum pn_rc pn_feed_create(struct pn_broker *broker, struct pn_store *store, pn_feed_view_fn view,
-                          void *view_ctx, struct pn_feed **feed, struct pn_error *err) PN_MUST_USE;
+/** Makes the feed; the publisher may be handed out, but nothing is sent before pn_feed_start.
+ * Broker and store are borrowed until destroy. PN_NOMEM, PN_IO. */
+enum pn_rc pn_feed_create(struct pn_broker *broker, struct pn_store *store, struct pn_feed **feed,
+                          struct pn_error *err) PN_MUST_USE;
+/** Starts the thread; `arm` turns store items into what the gateway is told, and is borrowed until
+ *  destroy. PN_IO. */
+enum pn_rc pn_feed_start(struct pn_feed *feed, struct pn_arm *arm,
+                         struct pn_error *err) PN_MUST_USE;
 /** Ends the thread; waiting writers get PN_UNAVAILABLE. */
 void pn_feed_destroy(struct pn_feed *feed);
 /** For the rooms that write: see store/publish.h. Valid until destroy. */

@@ -7,7 +7,7 @@
  * its place (global -> API -> operation). A run walks one program for one request and stops where the
  * gateway must do something that takes time; the room itself has no socket and no clock.
  *
- * Sources: reference/policies.md §1-2 (elements, attributes, sections), apim-rest.md §2.5 (errors).
+ * Source: the policy reference of Azure API Management (elements, attributes, sections, error form).
  */
 #pragma once
 
