@@ -1,0 +1,26 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * The `postern` commands: clients of the REST API, table-driven, one file per command group.
+ *
+ * They talk to POSTERN_URL with POSTERN_TOKEN, or to the local service that DIR/ready.json
+ * describes, and know nothing of the store or of the other processes.
+ */
+#pragma once
+
+#include <stdbool.h>
+
+/** Exit codes of every command. */
+enum pn_cli_exit {
+    PN_CLI_DONE = 0,
+    PN_CLI_REFUSED = 1,     /* the server said no */
+    PN_CLI_USAGE = 2,       /* the command line is wrong */
+    PN_CLI_UNREACHABLE = 3, /* no answer from the server */
+};
+
+/** Runs `postern <command> …`; argv[0] is the program. Returns an exit code. Main thread only: the
+ *  demo waits for signals. Writes results to standard output, messages to standard error. */
+int pn_cli_main(int argc, char **argv);
+/** Whether `name` is one of the commands here ("certificate", "api", …, "demo", "help"). */
+bool pn_cli_has_command(const char *name);
+/** The lines about these commands in `postern --help`; static text. */
+const char *pn_cli_summary(void);
