@@ -29,6 +29,11 @@ void pn_log_setup(const char *process, enum pn_log_level level)
     atomic_store_explicit(&lowest_level, (int)level, memory_order_relaxed);
 }
 
+void pn_log_set_level(enum pn_log_level level)
+{
+    atomic_store_explicit(&lowest_level, (int)level, memory_order_relaxed);
+}
+
 bool pn_log_level_parse(struct pn_slice text, enum pn_log_level *level)
 {
     for (size_t i = 0; i < sizeof(level_names) / sizeof(level_names[0]); i++) {

@@ -30,6 +30,8 @@ struct pn_log_value {
 
 /** `process`: static text, put into each line. Lines below `level` are dropped. */
 void pn_log_setup(const char *process, enum pn_log_level level);
+/** Changes the lowest level that is written; any thread, at any time. */
+void pn_log_set_level(enum pn_log_level level);
 /** "debug", "info", "warn", "error"; false if it is none of these. */
 bool pn_log_level_parse(struct pn_slice text, enum pn_log_level *level);
 bool pn_log_enabled(enum pn_log_level level);
