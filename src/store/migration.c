@@ -1,0 +1,95 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * The schema, step by step. user_version counts the steps that are done; each runs in a transaction
+ * of its own. Steps are never edited after a release, only added.
+ */
+#include "store/store_internal.h"
+
+#include <stdio.h>
+
+/* links.target has no foreign key on purpose: a reference may be written before its target is there
+ * (pn_store_put), and it outlives the target until its owner is written again. */
+static const char *const steps[] = {
+    "CREATE TABLE resources ("
+    " key TEXT PRIMARY KEY NOT NULL,"
+    " id TEXT NOT NULL,"
+    " type TEXT NOT NULL,"
+    " body TEXT NOT NULL,"
+    " revision INTEGER NOT NULL,"
+    " created INTEGER NOT NULL,"
+    " modified INTEGER NOT NULL);"
+    "CREATE INDEX resources_revision ON resources (revision);"
+    "CREATE TABLE links ("
+    " source TEXT NOT NULL REFERENCES resources (key) ON DELETE CASCADE,"
+    " target TEXT NOT NULL,"
+    " PRIMARY KEY (source, target)) WITHOUT ROWID;"
+    "CREATE INDEX links_target ON links (target);"
+    "CREATE TABLE tombstones ("
+    " key TEXT PRIMARY KEY NOT NULL,"
+    " id TEXT NOT NULL,"
+    " type TEXT NOT NULL,"
+    " revision INTEGER NOT NULL,"
+    " deleted INTEGER NOT NULL);"
+    "CREATE INDEX tombstones_revision ON tombstones (revision);"
+    "CREATE TABLE numbers (name TEXT PRIMARY KEY NOT NULL, value INTEGER NOT NULL) WITHOUT ROWID;"
+    "INSERT INTO numbers (name, value) VALUES ('revision', 0), ('floor', 0);"
+    "CREATE TABLE texts (name TEXT PRIMARY KEY NOT NULL, value TEXT NOT NULL) WITHOUT ROWID;"
+    "INSERT INTO texts (name, value) VALUES ('epoch', lower(hex(randomblob(16))));",
+};
+
+#define STEP_COUNT ((int)(sizeof(steps) / sizeof(steps[0])))
+
+static enum pn_rc read_version(struct store_connection *connection, int *version,
+                               struct pn_error *err)
+{
+    sqlite3_stmt *statement = NULL;
+    enum pn_rc rc = PN_OK;
+
+    if (sqlite3_prepare_v2(connection->db, "PRAGMA user_version", -1, &statement, NULL) !=
+            SQLITE_OK ||
+        sqlite3_step(statement) != SQLITE_ROW)
+        rc = store_error(err, connection, "read the schema's version");
+    else
+        *version = sqlite3_column_int(statement, 0);
+    sqlite3_finalize(statement);
+    return rc;
+}
+
+static enum pn_rc run_step(struct store_connection *connection, int step, struct pn_error *err)
+{
+    char version[48];
+    enum pn_rc rc = PN_OK;
+
+    (void)snprintf(version, sizeof(version), "PRAGMA user_version = %d", step + 1);
+    rc = store_execute(connection, "BEGIN IMMEDIATE", "begin a migration", err);
+    if (rc != PN_OK)
+        return rc;
+    rc = store_execute(connection, steps[step], "migrate the schema", err);
+    if (rc == PN_OK)
+        rc = store_execute(connection, version, "migrate the schema", err);
+    if (rc == PN_OK)
+        rc = store_execute(connection, "COMMIT", "commit a migration", err);
+    if (rc != PN_OK && !sqlite3_get_autocommit(connection->db))
+        sqlite3_exec(connection->db, "ROLLBACK", NULL, NULL, NULL);
+    return rc;
+}
+
+enum pn_rc store_migrate(struct store_connection *connection, struct pn_error *err)
+{
+    int version = 0;
+    enum pn_rc rc = read_version(connection, &version, err);
+
+    if (rc != PN_OK)
+        return rc;
+    if (version > STEP_COUNT)
+        return pn_error_set(err, PN_INVALID, "store_too_new",
+                            "the database was made by a newer Postern (schema %d, this one knows "
+                            "%d): run that one, or restore a backup",
+                            version, STEP_COUNT);
+    for (int step = version; step < STEP_COUNT; step++) {
+        rc = run_step(connection, step, err);
+        if (rc != PN_OK)
+            return rc;
+    }
+    return PN_OK;
+}

@@ -1,0 +1,291 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * Writing: one transaction at a time, all or nothing. Every resource that a transaction puts gets
+ * the same revision, the transaction's.
+ */
+#include "store/store_internal.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "base/clock.h"
+#include "base/json.h"
+
+static enum pn_rc lock_writer(struct pn_store *store, struct pn_error *err)
+{
+    struct timespec deadline;
+
+    clock_gettime(CLOCK_MONOTONIC, &deadline);
+    deadline.tv_sec += PN_STORE_WAIT_MS / 1000;
+    if (pthread_mutex_clocklock(&store->write_mutex, CLOCK_MONOTONIC, &deadline) != 0)
+        return pn_error_set(err, PN_TIMEOUT, "store_busy",
+                            "store: another change was not finished within %d ms",
+                            PN_STORE_WAIT_MS);
+    return PN_OK;
+}
+
+/** Ends the transaction's hold; *txn is gone after. */
+static void end(struct pn_store_txn *txn)
+{
+    struct pn_store *store = txn->store;
+
+    if (!sqlite3_get_autocommit(store->writer.db))
+        sqlite3_exec(store->writer.db, "ROLLBACK", NULL, NULL, NULL);
+    free(txn);
+    pthread_mutex_unlock(&store->write_mutex);
+}
+
+enum pn_rc pn_store_begin(struct pn_store *store, struct pn_store_txn **result,
+                          struct pn_error *err)
+{
+    enum pn_rc rc = PN_OK;
+    struct pn_store_txn *txn = calloc(1, sizeof(*txn));
+
+    *result = NULL;
+    if (!txn)
+        return pn_error_set(err, PN_NOMEM, "out_of_memory", "store: out of memory");
+    rc = lock_writer(store, err);
+    if (rc != PN_OK) {
+        free(txn);
+        return rc;
+    }
+    txn->store = store;
+    rc = store_execute(&store->writer, "BEGIN IMMEDIATE", "begin", err);
+    if (rc == PN_OK)
+        rc = store_read_u64(&store->writer, STATEMENT_REVISION, &txn->revision, err);
+    if (rc != PN_OK) {
+        end(txn);
+        return rc;
+    }
+    txn->revision++;
+    *result = txn;
+    return PN_OK;
+}
+
+enum pn_rc pn_store_txn_get(struct pn_store_txn *txn, const char *id, struct pn_store_item *item,
+                            struct pn_error *err)
+{
+    return store_get(&txn->store->writer, id, item, err);
+}
+
+enum pn_rc pn_store_txn_list(struct pn_store_txn *txn, const char *prefix, const char *type,
+                             struct pn_store_list *list, struct pn_error *err)
+{
+    return store_list(&txn->store->writer, prefix, type, list, err);
+}
+
+/** Steps a statement that gives no row, and lets go of it. */
+static enum pn_rc run(struct store_connection *connection, sqlite3_stmt *statement,
+                      const char *doing, struct pn_error *err)
+{
+    enum pn_rc rc = PN_OK;
+
+    if (sqlite3_step(statement) != SQLITE_DONE)
+        rc = store_error(err, connection, doing);
+    store_statement_done(statement);
+    return rc;
+}
+
+static enum pn_rc run_with_key(struct store_connection *connection, enum store_statement which,
+                               const char *key, const char *doing, struct pn_error *err)
+{
+    sqlite3_stmt *statement = store_statement(connection, which, err);
+
+    if (!statement)
+        return PN_IO;
+    sqlite3_bind_text(statement, 1, key, -1, SQLITE_STATIC);
+    return run(connection, statement, doing, err);
+}
+
+static enum pn_rc put_row(struct pn_store_txn *txn, const char *key, const char *id,
+                          const char *type, struct pn_slice body, struct pn_error *err)
+{
+    struct store_connection *writer = &txn->store->writer;
+    sqlite3_stmt *statement = store_statement(writer, STATEMENT_PUT, err);
+
+    if (!statement)
+        return PN_IO;
+    sqlite3_bind_text(statement, 1, key, -1, SQLITE_STATIC);
+    sqlite3_bind_text(statement, 2, id, -1, SQLITE_STATIC);
+    sqlite3_bind_text(statement, 3, type, -1, SQLITE_STATIC);
+    sqlite3_bind_text64(statement, 4, body.ptr, body.len, SQLITE_STATIC, SQLITE_UTF8);
+    sqlite3_bind_int64(statement, 5, (sqlite3_int64)txn->revision);
+    sqlite3_bind_int64(statement, 6, pn_clock_unix_s());
+    return run(writer, statement, "write a resource", err);
+}
+
+static enum pn_rc put_links(struct pn_store_txn *txn, const char *key,
+                            const char *const *references, struct pn_error *err)
+{
+    struct store_connection *writer = &txn->store->writer;
+    enum pn_rc rc = run_with_key(writer, STATEMENT_UNREFERENCE, key, "write references", err);
+
+    for (size_t i = 0; rc == PN_OK && references && references[i]; i++) {
+        sqlite3_stmt *statement = store_statement(writer, STATEMENT_REFERENCE, err);
+        char *target = store_key(references[i]);
+
+        if (!statement || !target) {
+            free(target);
+            return pn_error_set(err, PN_NOMEM, "out_of_memory", "store: out of memory");
+        }
+        sqlite3_bind_text(statement, 1, key, -1, SQLITE_STATIC);
+        sqlite3_bind_text(statement, 2, target, -1, SQLITE_STATIC);
+        rc = run(writer, statement, "write references", err);
+        free(target);
+    }
+    return rc;
+}
+
+enum pn_rc pn_store_put(struct pn_store_txn *txn, const char *id, const char *type, json_t *body,
+                        const char *const *references, struct pn_error *err)
+{
+    struct store_connection *writer = &txn->store->writer;
+    struct pn_buf text;
+    enum pn_rc rc = PN_OK;
+    char *key = store_key(id);
+
+    pn_buf_init_secret(&text, PN_STORE_BODY_MAX);
+    if (!key) {
+        rc = pn_error_set(err, PN_NOMEM, "out_of_memory", "store: out of memory");
+        goto out;
+    }
+    rc = pn_json_dump(body, &text);
+    if (rc == PN_LIMIT)
+        rc = pn_error_set(err, rc, "store_limit", "'%s' is larger than %u bytes", id,
+                          PN_STORE_BODY_MAX);
+    else if (rc != PN_OK)
+        rc = pn_error_set(err, rc, "store_body", "store: cannot write '%s' as JSON", id);
+    if (rc != PN_OK)
+        goto out;
+    rc = put_row(txn, key, id, type, pn_buf_slice(&text), err);
+    if (rc == PN_OK)
+        rc = run_with_key(writer, STATEMENT_UNBURY, key, "write a resource", err);
+    if (rc == PN_OK)
+        rc = put_links(txn, key, references, err);
+    if (rc == PN_OK)
+        txn->has_changes = true;
+out:
+    pn_buf_fini(&text);
+    free(key);
+    return rc;
+}
+
+static enum pn_rc bury(struct pn_store_txn *txn, const char *key, struct pn_error *err)
+{
+    struct store_connection *writer = &txn->store->writer;
+    sqlite3_stmt *statement = store_statement(writer, STATEMENT_BURY, err);
+
+    if (!statement)
+        return PN_IO;
+    sqlite3_bind_text(statement, 1, key, -1, SQLITE_STATIC);
+    sqlite3_bind_int64(statement, 2, (sqlite3_int64)txn->revision);
+    sqlite3_bind_int64(statement, 3, pn_clock_unix_s());
+    return run(writer, statement, "note a deletion", err);
+}
+
+enum pn_rc pn_store_delete(struct pn_store_txn *txn, const char *id, struct pn_error *err)
+{
+    struct store_connection *writer = &txn->store->writer;
+    enum pn_rc rc = PN_OK;
+    char *key = store_key(id);
+
+    if (!key)
+        return pn_error_set(err, PN_NOMEM, "out_of_memory", "store: out of memory");
+    rc = bury(txn, key, err);
+    if (rc != PN_OK)
+        goto out;
+    if (sqlite3_changes(writer->db) == 0) {
+        rc = pn_error_set(err, PN_NOT_FOUND, "not_found", "there is no '%s'", id);
+        goto out;
+    }
+    rc = run_with_key(writer, STATEMENT_DELETE, key, "delete a resource", err);
+    if (rc == PN_OK)
+        txn->has_changes = true;
+out:
+    free(key);
+    return rc;
+}
+
+enum pn_rc pn_store_users(struct pn_store_txn *txn, const char *id, struct pn_store_list *users,
+                          struct pn_error *err)
+{
+    struct store_connection *writer = &txn->store->writer;
+    enum pn_rc rc = PN_IO;
+    sqlite3_stmt *statement = NULL;
+    char *key = store_key(id);
+
+    users->items = NULL;
+    users->count = 0;
+    if (!key)
+        return pn_error_set(err, PN_NOMEM, "out_of_memory", "store: out of memory");
+    statement = store_statement(writer, STATEMENT_USERS, err);
+    if (statement) {
+        sqlite3_bind_text(statement, 1, key, -1, SQLITE_STATIC);
+        rc = store_list_read(writer, statement, users, err);
+        store_statement_done(statement);
+    }
+    free(key);
+    return rc;
+}
+
+/** Forgets the oldest tombstones beyond the limit and raises the floor to the newest of them. */
+static enum pn_rc compact(struct store_connection *writer, struct pn_error *err)
+{
+    enum pn_rc rc = PN_OK;
+    sqlite3_stmt *statement = store_statement(writer, STATEMENT_RAISE_FLOOR, err);
+
+    if (!statement)
+        return PN_IO;
+    sqlite3_bind_int64(statement, 1, PN_STORE_TOMBSTONES_MAX);
+    rc = run(writer, statement, "compact the change log", err);
+    if (rc != PN_OK)
+        return rc;
+    statement = store_statement(writer, STATEMENT_COMPACT, err);
+    if (!statement)
+        return PN_IO;
+    return run(writer, statement, "compact the change log", err);
+}
+
+static enum pn_rc finish(struct pn_store_txn *txn, struct pn_error *err)
+{
+    struct store_connection *writer = &txn->store->writer;
+    sqlite3_stmt *statement = store_statement(writer, STATEMENT_SET_REVISION, err);
+    enum pn_rc rc = PN_OK;
+
+    if (!statement)
+        return PN_IO;
+    sqlite3_bind_int64(statement, 1, (sqlite3_int64)txn->revision);
+    rc = run(writer, statement, "count the revision", err);
+    if (rc == PN_OK)
+        rc = compact(writer, err);
+    if (rc == PN_OK)
+        rc = store_execute(writer, "COMMIT", "commit", err);
+    return rc;
+}
+
+enum pn_rc pn_store_commit(struct pn_store_txn *txn, uint64_t *revision, struct pn_error *err)
+{
+    struct pn_store *store = txn->store;
+    enum pn_rc rc = PN_OK;
+
+    if (txn->has_changes) {
+        rc = finish(txn, err);
+        if (rc == PN_OK)
+            atomic_store(&store->revision, txn->revision);
+    } else {
+        txn->revision--;
+    }
+    if (rc == PN_OK && revision)
+        *revision = txn->revision;
+    end(txn);
+    return rc;
+}
+
+void pn_store_rollback(struct pn_store_txn *txn)
+{
+    if (txn)
+        end(txn);
+}

@@ -1,0 +1,295 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * Items, lists, transactions, references, migrations.
+ */
+#include "unit/store/support.h"
+
+#include <pthread.h>
+#include <sqlite3.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+
+static void item_is_found_in_any_casing_and_keeps_that_of_its_first_put(void **state)
+{
+    struct store_fixture *f = *state;
+    struct pn_store_item item;
+    uint64_t first = store_put_number(f, "/A/Certificates/MyCert", "t", 1);
+    uint64_t second = store_put_number(f, "/a/certificates/MYCERT", "t", 2);
+
+    assert_true(second > first);
+    assert_int_equal(pn_store_get(f->store, "/A/CERTIFICATES/mycert", &item, &f->err), PN_OK);
+    assert_string_equal(item.id, "/A/Certificates/MyCert");
+    assert_string_equal(item.type, "t");
+    assert_int_equal(json_integer_value(json_object_get(item.body, "n")), 2);
+    assert_int_equal(item.revision, second);
+    assert_true(item.created_s > 0);
+    pn_store_item_fini(&item);
+}
+
+static void missing_item_is_not_found(void **state)
+{
+    struct store_fixture *f = *state;
+    struct pn_store_item item;
+    struct pn_store_txn *txn = NULL;
+
+    assert_int_equal(pn_store_get(f->store, "/no", &item, &f->err), PN_NOT_FOUND);
+    assert_null(item.body);
+    assert_int_equal(pn_store_begin(f->store, &txn, &f->err), PN_OK);
+    assert_int_equal(pn_store_delete(txn, "/no", &f->err), PN_NOT_FOUND);
+    pn_store_rollback(txn);
+}
+
+static void list_gives_only_what_lies_below_the_prefix_in_order(void **state)
+{
+    struct store_fixture *f = *state;
+    struct pn_store_list list;
+
+    store_put_number(f, "/s/apis/b", "api", 1);
+    store_put_number(f, "/s/apis/A", "api", 2);
+    store_put_number(f, "/s/apis/a/operations/x", "operation", 3);
+    store_put_number(f, "/s/apis", "odd", 4);
+    store_put_number(f, "/s/apisx/c", "api", 5);
+    assert_int_equal(pn_store_list(f->store, "/s/apis/", "api", &list, &f->err), PN_OK);
+    assert_int_equal(list.count, 2);
+    assert_string_equal(list.items[0].id, "/s/apis/A");
+    assert_string_equal(list.items[1].id, "/s/apis/b");
+    pn_store_list_fini(&list);
+    assert_int_equal(pn_store_list(f->store, "/s/APIS/", NULL, &list, &f->err), PN_OK);
+    assert_int_equal(list.count, 3);
+    pn_store_list_fini(&list);
+    assert_int_equal(pn_store_list(f->store, "", NULL, &list, &f->err), PN_OK);
+    assert_int_equal(list.count, 5);
+    pn_store_list_fini(&list);
+}
+
+static void rolled_back_transaction_leaves_no_trace(void **state)
+{
+    struct store_fixture *f = *state;
+    struct pn_store_txn *txn = NULL;
+    struct pn_store_item item;
+    uint64_t before = store_put_number(f, "/a", "t", 1);
+    json_t *body = json_pack("{s:i}", "n", 2);
+
+    assert_int_equal(pn_store_begin(f->store, &txn, &f->err), PN_OK);
+    assert_int_equal(pn_store_put(txn, "/a", "t", body, NULL, &f->err), PN_OK);
+    assert_int_equal(pn_store_put(txn, "/b", "t", body, NULL, &f->err), PN_OK);
+    assert_int_equal(pn_store_txn_get(txn, "/a", &item, &f->err), PN_OK);
+    assert_int_equal(json_integer_value(json_object_get(item.body, "n")), 2);
+    assert_int_equal(item.revision, before + 1);
+    pn_store_item_fini(&item);
+    assert_int_equal(store_number(f->store, "/a"), 1); /* readers do not see it */
+    pn_store_rollback(txn);
+    json_decref(body);
+    assert_int_equal(store_number(f->store, "/a"), 1);
+    assert_int_equal(store_number(f->store, "/b"), -1);
+    assert_int_equal(pn_store_revision(f->store), before);
+}
+
+static void commit_without_changes_keeps_the_revision(void **state)
+{
+    struct store_fixture *f = *state;
+    struct pn_store_txn *txn = NULL;
+    uint64_t before = store_put_number(f, "/a", "t", 1);
+    uint64_t revision = 0;
+
+    assert_int_equal(pn_store_begin(f->store, &txn, &f->err), PN_OK);
+    assert_int_equal(pn_store_commit(txn, &revision, &f->err), PN_OK);
+    assert_int_equal(revision, before);
+}
+
+static void references_follow_their_owner(void **state)
+{
+    struct store_fixture *f = *state;
+    struct pn_store_txn *txn = NULL;
+    struct pn_store_list users;
+    json_t *body = json_object();
+    const char *const both[] = {"/c/One", "/c/two", "/C/ONE", NULL};
+    const char *const second[] = {"/c/two", NULL};
+
+    assert_int_equal(pn_store_begin(f->store, &txn, &f->err), PN_OK);
+    assert_int_equal(pn_store_put(txn, "/p/1", "policy", body, both, &f->err), PN_OK);
+    assert_int_equal(pn_store_put(txn, "/p/2", "policy", body, second, &f->err), PN_OK);
+    assert_int_equal(pn_store_users(txn, "/c/ONE", &users, &f->err), PN_OK);
+    assert_int_equal(users.count, 1);
+    assert_string_equal(users.items[0].id, "/p/1");
+    pn_store_list_fini(&users);
+    assert_int_equal(pn_store_users(txn, "/c/TWO", &users, &f->err), PN_OK);
+    assert_int_equal(users.count, 2);
+    pn_store_list_fini(&users);
+    /* a new put replaces them, a delete takes them along */
+    assert_int_equal(pn_store_put(txn, "/p/1", "policy", body, NULL, &f->err), PN_OK);
+    assert_int_equal(pn_store_delete(txn, "/p/2", &f->err), PN_OK);
+    assert_int_equal(pn_store_users(txn, "/c/one", &users, &f->err), PN_OK);
+    assert_int_equal(users.count, 0);
+    pn_store_list_fini(&users);
+    assert_int_equal(pn_store_users(txn, "/c/two", &users, &f->err), PN_OK);
+    assert_int_equal(users.count, 0);
+    pn_store_list_fini(&users);
+    assert_int_equal(pn_store_commit(txn, NULL, &f->err), PN_OK);
+    json_decref(body);
+}
+
+static void body_above_the_limit_is_refused(void **state)
+{
+    struct store_fixture *f = *state;
+    struct pn_store_txn *txn = NULL;
+    char *text = malloc(PN_STORE_BODY_MAX + 1);
+    json_t *body = NULL;
+
+    assert_non_null(text);
+    memset(text, 'x', PN_STORE_BODY_MAX);
+    text[PN_STORE_BODY_MAX] = 0;
+    body = json_pack("{s:s}", "v", text);
+    assert_int_equal(pn_store_begin(f->store, &txn, &f->err), PN_OK);
+    assert_int_equal(pn_store_put(txn, "/big", "t", body, NULL, &f->err), PN_LIMIT);
+    pn_store_rollback(txn);
+    json_decref(body);
+    /* at the limit: {"v":"…"} is 8 bytes more than its text */
+    text[PN_STORE_BODY_MAX - 8] = 0;
+    body = json_pack("{s:s}", "v", text);
+    assert_int_equal(pn_store_begin(f->store, &txn, &f->err), PN_OK);
+    assert_int_equal(pn_store_put(txn, "/big", "t", body, NULL, &f->err), PN_OK);
+    assert_int_equal(pn_store_commit(txn, NULL, &f->err), PN_OK);
+    json_decref(body);
+    free(text);
+}
+
+static void reopened_store_has_everything_and_the_same_epoch(void **state)
+{
+    struct store_fixture *f = *state;
+    char epoch[64];
+    uint64_t revision = store_put_number(f, "/a", "t", 7);
+
+    (void)snprintf(epoch, sizeof(epoch), "%s", pn_store_epoch(f->store));
+    assert_int_equal(strlen(epoch), 32);
+    store_reopen(f);
+    assert_string_equal(pn_store_epoch(f->store), epoch);
+    assert_int_equal(pn_store_revision(f->store), revision);
+    assert_int_equal(store_number(f->store, "/a"), 7);
+}
+
+static void database_files_are_readable_by_their_owner_only(void **state)
+{
+    struct store_fixture *f = *state;
+    const char *const endings[] = {"", "-wal", "-shm"};
+    char path[128];
+    struct stat facts;
+
+    store_put_number(f, "/a", "t", 1);
+    for (size_t i = 0; i < 3; i++) {
+        (void)snprintf(path, sizeof(path), "%s%s", f->path, endings[i]);
+        assert_int_equal(stat(path, &facts), 0);
+        assert_int_equal(facts.st_mode & 0777, 0600);
+    }
+}
+
+static void database_of_a_newer_postern_is_refused_and_left_alone(void **state)
+{
+    struct store_fixture *f = *state;
+    sqlite3 *db = NULL;
+
+    pn_store_close(f->store);
+    f->store = NULL;
+    assert_int_equal(sqlite3_open(f->path, &db), SQLITE_OK);
+    assert_int_equal(sqlite3_exec(db, "PRAGMA user_version = 9999", NULL, NULL, NULL), SQLITE_OK);
+    sqlite3_close(db);
+    assert_int_equal(pn_store_open(f->path, &f->store, &f->err), PN_INVALID);
+    assert_null(f->store);
+    assert_non_null(strstr(f->err.message, "newer"));
+}
+
+static void file_that_is_no_database_is_refused(void **state)
+{
+    struct store_fixture *f = *state;
+    FILE *file = NULL;
+
+    pn_store_close(f->store);
+    f->store = NULL;
+    file = fopen(f->path, "w");
+    assert_non_null(file);
+    for (int i = 0; i < 400; i++)
+        assert_true(fputs("not a database ", file) >= 0);
+    assert_int_equal(fclose(file), 0);
+    assert_int_equal(pn_store_open(f->path, &f->store, &f->err), PN_IO);
+    assert_null(f->store);
+}
+
+struct counting {
+    struct store_fixture *fixture;
+    int failures;
+};
+
+#define COUNT_THREADS 4
+#define COUNT_ROUNDS  25
+
+static void *count_up(void *arg)
+{
+    struct counting *counting = arg;
+
+    for (int i = 0; i < COUNT_ROUNDS; i++) {
+        struct pn_store_txn *txn = NULL;
+        struct pn_store_item item;
+        json_t *body = NULL;
+        enum pn_rc rc = pn_store_begin(counting->fixture->store, &txn, NULL);
+
+        if (rc != PN_OK) {
+            counting->failures++;
+            continue;
+        }
+        rc = pn_store_txn_get(txn, "/n", &item, NULL);
+        body = json_pack("{s:I}", "n",
+                         rc == PN_OK ? json_integer_value(json_object_get(item.body, "n")) + 1
+                                     : (json_int_t)1);
+        pn_store_item_fini(&item);
+        rc = pn_store_put(txn, "/n", "t", body, NULL, NULL);
+        if (rc == PN_OK)
+            rc = pn_store_commit(txn, NULL, NULL);
+        else
+            pn_store_rollback(txn);
+        if (rc != PN_OK || store_number(counting->fixture->store, "/n") < 1)
+            counting->failures++;
+        json_decref(body);
+    }
+    return NULL;
+}
+
+static void threads_lose_no_update(void **state)
+{
+    struct store_fixture *f = *state;
+    pthread_t threads[COUNT_THREADS];
+    struct counting counting[COUNT_THREADS];
+
+    for (size_t i = 0; i < COUNT_THREADS; i++) {
+        counting[i] = (struct counting){.fixture = f, .failures = 0};
+        assert_int_equal(pthread_create(&threads[i], NULL, count_up, &counting[i]), 0);
+    }
+    for (size_t i = 0; i < COUNT_THREADS; i++) {
+        assert_int_equal(pthread_join(threads[i], NULL), 0);
+        assert_int_equal(counting[i].failures, 0);
+    }
+    assert_int_equal(store_number(f->store, "/n"), COUNT_THREADS * COUNT_ROUNDS);
+}
+
+#define STORE_TEST(name) cmocka_unit_test_setup_teardown(name, store_setup, store_teardown)
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        STORE_TEST(item_is_found_in_any_casing_and_keeps_that_of_its_first_put),
+        STORE_TEST(missing_item_is_not_found),
+        STORE_TEST(list_gives_only_what_lies_below_the_prefix_in_order),
+        STORE_TEST(rolled_back_transaction_leaves_no_trace),
+        STORE_TEST(commit_without_changes_keeps_the_revision),
+        STORE_TEST(references_follow_their_owner),
+        STORE_TEST(body_above_the_limit_is_refused),
+        STORE_TEST(reopened_store_has_everything_and_the_same_epoch),
+        STORE_TEST(database_files_are_readable_by_their_owner_only),
+        STORE_TEST(database_of_a_newer_postern_is_refused_and_left_alone),
+        STORE_TEST(file_that_is_no_database_is_refused),
+        STORE_TEST(threads_lose_no_update),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
