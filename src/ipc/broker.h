@@ -20,6 +20,7 @@
 #pragma once
 
 #include "base/error.h"
+#include "base/slice.h"
 
 #define PN_SERVICE_SIGN   "keyholder.sign"
 #define PN_SERVICE_ADMIN  "keyholder.admin"

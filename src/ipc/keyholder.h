@@ -18,6 +18,7 @@
  */
 #pragma once
 
+#include "base/buf.h"
 #include "base/error.h"
 #include "base/secret.h"
 #include "ipc/broker.h"
