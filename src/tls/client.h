@@ -1,0 +1,53 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * Client contexts: one SSL_CTX per (trust policy, certificate generation or none, ALPN), shared by
+ * all backends that agree in these, with the sessions to resume, kept per identity.
+ *
+ * Invariant: a session is offered only to the identity it was won with, and only while its
+ * certificate is valid; the cache belongs to the context, so it dies with the generation.
+ */
+#pragma once
+
+#include "tls/certificate.h"
+#include "tls/identity.h"
+#include "tls/trust.h"
+
+#define PN_TLS_SESSIONS_MAX              4096 /* identities with kept sessions per context; the oldest goes */
+#define PN_TLS_SESSIONS_PER_IDENTITY_MAX 2 /* tickets kept per identity (TLS 1.3: each used once)  \
+                                            */
+
+struct pn_signer;
+struct pn_tls_client;
+
+/** Takes references. `certificate` NULL: none is presented.
+ *  PN_INVALID: certificate of another use. PN_INTERNAL, PN_NOMEM. Reference-counted, any thread. */
+enum pn_rc pn_tls_client_create(struct pn_signer *signer, struct pn_trust *trust,
+                                struct pn_tls_certificate *certificate, enum pn_alpn alpn,
+                                struct pn_tls_client **client, struct pn_error *err) PN_MUST_USE;
+struct pn_tls_client *pn_tls_client_ref(struct pn_tls_client *client);
+void pn_tls_client_unref(struct pn_tls_client *client);
+struct pn_trust *pn_tls_client_trust(const struct pn_tls_client *client);
+/** NULL: none. */
+struct pn_tls_certificate *pn_tls_client_certificate(const struct pn_tls_client *client);
+enum pn_alpn pn_tls_client_alpn(const struct pn_tls_client *client);
+/** Sessions kept now (all identities). */
+size_t pn_tls_client_session_count(struct pn_tls_client *client);
+/** Fills the TLS part of an identity from this context, and seals it. PN_INVALID as _set_tls(). */
+enum pn_rc pn_tls_client_identity(const struct pn_tls_client *client,
+                                  const struct pn_peer_address *peer, struct pn_slice server_name,
+                                  struct pn_tls_identity *identity) PN_MUST_USE;
+
+/* All contexts of a process, so that equal ones are shared by successive snapshots. One thread at a
+ * time (the one that compiles snapshots). */
+struct pn_tls_clients;
+/** Borrows `signer`. PN_NOMEM. */
+enum pn_rc pn_tls_clients_create(struct pn_signer *signer,
+                                 struct pn_tls_clients **clients) PN_MUST_USE;
+void pn_tls_clients_destroy(struct pn_tls_clients *clients);
+/** The context for these three, made when there is none yet; the caller gets a reference. Errors as
+ *  pn_tls_client_create(). */
+enum pn_rc pn_tls_clients_get(struct pn_tls_clients *clients, struct pn_trust *trust,
+                              struct pn_tls_certificate *certificate, enum pn_alpn alpn,
+                              struct pn_tls_client **client, struct pn_error *err) PN_MUST_USE;
+/** Forgets contexts that nobody else holds: after a snapshot was released. Returns how many. */
+size_t pn_tls_clients_sweep(struct pn_tls_clients *clients);

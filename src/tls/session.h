@@ -1,0 +1,107 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * A byte stream on a loop: plain TCP or TLS, client or server, behind one interface, so that HTTP
+ * code is the same for http:// and https://.
+ *
+ *   CONNECTING -> HANDSHAKE -> OPEN -> CLOSED      (plain: without HANDSHAKE; accepted: without
+ * CONNECTING)
+ *
+ * Events are edge-triggered: on_readable means "there may be something new": read until PN_AGAIN,
+ * or read again later by yourself. on_writable comes after a write said PN_AGAIN. No callback is
+ * ever made from inside a call of the user; each comes from the loop. A stream belongs to its
+ * loop's thread. Reading and writing allocate nothing.
+ */
+#pragma once
+
+#include <sys/uio.h>
+
+#include "loop/loop.h"
+#include "tls/client.h"
+#include "tls/report.h"
+#include "tls/server.h"
+
+#define PN_STREAM_RECORD_MAX          16384 /* bytes of one TLS record: one write takes no more */
+#define PN_STREAM_IOV_MAX             16
+#define PN_STREAM_CONNECT_TIMEOUT_MS  10000 /* default for connect + handshake */
+#define PN_STREAM_SHUTDOWN_TIMEOUT_MS 1000  /* how long close waits to get close_notify out */
+
+struct pn_stream;
+
+struct pn_stream_events {
+    /** Connected (TLS: and handshaken and verified). Reading and writing work from now on. */
+    void (*on_open)(void *ctx, struct pn_stream *stream);
+    /** Did not come to be open: the report says why. Only pn_stream_destroy() is left to do. */
+    void (*on_failed)(void *ctx, struct pn_stream *stream, const struct pn_tls_report *report);
+    void (*on_readable)(void *ctx, struct pn_stream *stream);
+    void (*on_writable)(void *ctx, struct pn_stream *stream);
+};
+
+struct pn_stream_connect_spec {
+    /* Who: for plain TCP only its peer is used. Must be what `tls` stands for (checked: a mismatch
+     * counts in postern_identity_mismatch_total and is refused). */
+    const struct pn_tls_identity *identity;
+    struct pn_tls_client *tls; /* NULL: plain TCP */
+    uint32_t timeout_ms;       /* connect and handshake together; 0: the default */
+    int fd;             /* an already connected socket (it is taken), or -1: connect to the peer */
+    int64_t now_unix_s; /* 0: the clock; tests set it */
+};
+
+/** Starts; on_open or on_failed follows from the loop. `events` is borrowed for the stream's life.
+ *  Fail closed: PN_INVALID (certificate expired or not yet valid, no connection was made; err->code
+ *  certificate_expired / certificate_not_yet_valid), PN_CONFLICT (identity mismatch), PN_IO,
+ * PN_NOMEM. On failure a given fd is closed. */
+enum pn_rc pn_stream_connect(struct pn_loop *loop, const struct pn_stream_connect_spec *spec,
+                             const struct pn_stream_events *events, void *ctx,
+                             struct pn_stream **stream, struct pn_error *err) PN_MUST_USE;
+/** Takes an accepted, non-blocking socket. `tls` NULL: plain TCP. As above; for plain TCP too
+ * on_open comes from the loop. `timeout_ms`: for the handshake; 0: the default. PN_IO, PN_NOMEM (fd
+ * closed). */
+enum pn_rc pn_stream_accept(struct pn_loop *loop, int fd, struct pn_tls_server *tls,
+                            uint32_t timeout_ms, const struct pn_stream_events *events, void *ctx,
+                            struct pn_stream **stream) PN_MUST_USE;
+
+/** Changes who gets the events: a pool takes the connection, or gives it on. */
+void pn_stream_set_events(struct pn_stream *stream, const struct pn_stream_events *events,
+                          void *ctx);
+void *pn_stream_ctx(const struct pn_stream *stream);
+
+/** PN_OK: *len >= 1 bytes. PN_AGAIN: wait for on_readable. PN_EOF: the peer ended orderly (plain:
+ * FIN; TLS: close_notify). PN_IO: broken, cut off without close_notify, or a late alert:
+ * pn_stream_report() says why. After EOF one may still write. */
+enum pn_rc pn_stream_read(struct pn_stream *stream, void *buf, size_t cap, size_t *len) PN_MUST_USE;
+/** PN_OK: *written >= 1 bytes of `bytes` are on their way (maybe fewer than len). PN_AGAIN: none;
+ * wait for on_writable, then write *the same bytes* (or those and more): a TLS record may be half
+ * sent. PN_IO: broken; the report says why. len >= 1. */
+enum pn_rc pn_stream_write(struct pn_stream *stream, const void *bytes, size_t len,
+                           size_t *written) PN_MUST_USE;
+/** The same from up to PN_STREAM_IOV_MAX pieces: one system call, one TLS record (16 KB at most).
+ */
+enum pn_rc pn_stream_writev(struct pn_stream *stream, const struct iovec *iov, int count,
+                            size_t *written) PN_MUST_USE;
+/** True when bytes are already decrypted and wait inside. */
+bool pn_stream_has_pending(const struct pn_stream *stream);
+
+/** Half-close after the last write: TLS close_notify, TCP FIN. Reading goes on. */
+void pn_stream_shutdown(struct pn_stream *stream);
+/** Ends it: close_notify if that can be sent at once, close, free when the turn ends. No callback
+ *  after this call. NULL is fine. May be called from any of its callbacks. */
+void pn_stream_destroy(struct pn_stream *stream);
+/** Ends it with a TCP reset: the peer shall not take what it got for a whole message. */
+void pn_stream_abort(struct pn_stream *stream);
+
+bool pn_stream_is_open(const struct pn_stream *stream);
+bool pn_stream_is_tls(const struct pn_stream *stream);
+/** Milliseconds of the loop's clock at which on_open came. */
+uint64_t pn_stream_opened_ms(const struct pn_stream *stream);
+/** What a client stream was opened with: before each request the pool compares it with what the
+ * request demands. NULL for accepted streams. */
+const struct pn_tls_identity *pn_stream_identity(const struct pn_stream *stream);
+/** Facts so far, or the cause of the failure. Borrowed. */
+const struct pn_tls_report *pn_stream_report(const struct pn_stream *stream);
+/** The negotiated protocol: PN_ALPN_HTTP11, PN_ALPN_H2, or PN_ALPN_NONE. */
+enum pn_alpn pn_stream_alpn(const struct pn_stream *stream);
+/** The SNI that the client sent, lower case, or "". Server streams. */
+const char *pn_stream_server_name(const struct pn_stream *stream);
+/** For getpeername() and the like; do not read, write or close it. */
+int pn_stream_fd(const struct pn_stream *stream);
+struct pn_loop *pn_stream_loop(const struct pn_stream *stream);
