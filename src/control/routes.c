@@ -1,0 +1,131 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * Dispatch by path. See routes.h.
+ */
+#include "control/routes.h"
+
+#include "arm/arm.h"
+#include "authority/authority.h"
+#include "base/metrics.h"
+#include "control/feed.h"
+#include "vault/vault.h"
+
+#define SEGMENTS_MAX      32
+#define METRICS_BYTES_MAX 65536
+#define TEXT              "text/plain; charset=utf-8"
+
+static void answer_text(struct pn_response *response, int status, const char *text)
+{
+    if (pn_response_body(response, status, TEXT, pn_slice_str(text)) != PN_OK)
+        response->status = 500;
+}
+
+/* Counters of this process and of the gateway, added up: each counts what the other cannot. */
+static void answer_metrics(const struct pn_routes *routes, struct pn_response *response)
+{
+    int64_t values[PN_METRIC_COUNT] = {0};
+    bool has_gateway = pn_feed_stats(routes->feed, values) == PN_OK;
+    struct pn_buf text;
+    enum pn_rc rc;
+
+    for (size_t i = 0; i < PN_METRIC_COUNT; i++)
+        values[i] += pn_metric_get((enum pn_metric)i);
+    pn_buf_init(&text, METRICS_BYTES_MAX);
+    rc = pn_buf_printf(&text,
+                       "# HELP postern_gateway_up Whether the gateway answered control.\n"
+                       "# TYPE postern_gateway_up gauge\npostern_gateway_up %d\n",
+                       has_gateway ? 1 : 0);
+    if (rc == PN_OK)
+        rc = pn_metrics_print(values, &text);
+    if (rc == PN_OK)
+        rc = pn_response_body(response, 200, "text/plain; version=0.0.4; charset=utf-8",
+                              pn_buf_slice(&text));
+    if (rc != PN_OK)
+        response->status = 500;
+    pn_buf_fini(&text);
+}
+
+static void answer_ready(const struct pn_routes *routes, struct pn_response *response)
+{
+    if (pn_feed_is_current(routes->feed))
+        answer_text(response, 200, "ready\n");
+    else
+        answer_text(response, 503,
+                    "not ready: the gateway has not acknowledged the newest configuration\n");
+}
+
+static bool is_own_page(const struct pn_request *request)
+{
+    return pn_slice_eq_str(request->path, "/healthz") ||
+           pn_slice_eq_str(request->path, "/readyz") ||
+           pn_slice_eq_str(request->path, "/metrics") || pn_slice_eq_str(request->path, "/");
+}
+
+static void answer_own_page(const struct pn_routes *routes, const struct pn_request *request,
+                            struct pn_response *response)
+{
+    if (!pn_slice_eq_str(request->method, "GET") && !pn_slice_eq_str(request->method, "HEAD")) {
+        if (pn_response_header(response, "Allow", "GET, HEAD") == PN_OK)
+            answer_text(response, 405, "only GET and HEAD are answered here\n");
+    } else if (pn_slice_eq_str(request->path, "/healthz")) {
+        answer_text(response, 200, "ok\n");
+    } else if (pn_slice_eq_str(request->path, "/readyz")) {
+        answer_ready(routes, response);
+    } else if (pn_slice_eq_str(request->path, "/metrics")) {
+        answer_metrics(routes, response);
+    } else {
+        answer_text(response, 200,
+                    "Postern " PN_VERSION
+                    "\n\nManagement REST API: /subscriptions\nTokens: /{tenant}/oauth2/v2.0/token, "
+                    "/adfs/oauth2/token\nHealth: /healthz /readyz /metrics\n");
+    }
+}
+
+/* …/providers/Microsoft.KeyVault/… */
+static bool is_for_key_vault(const struct pn_slice *segments, size_t count)
+{
+    for (size_t i = 0; i + 1 < count; i++) {
+        if (pn_slice_case_eq_str(segments[i], "providers"))
+            return pn_slice_case_eq_str(segments[i + 1], "Microsoft.KeyVault");
+    }
+    return false;
+}
+
+void pn_routes_handle_control(void *ctx, const struct pn_request *request,
+                              struct pn_response *response)
+{
+    const struct pn_routes *routes = ctx;
+    struct pn_slice segments[SEGMENTS_MAX];
+    size_t count = 0;
+
+    if (is_own_page(request)) {
+        answer_own_page(routes, request, response);
+        return;
+    }
+    if (pn_request_segments(request, segments, SEGMENTS_MAX, &count) != PN_OK) {
+        answer_text(response, 400,
+                    "the path has a broken escape, an encoded slash or too many segments\n");
+        return;
+    }
+    if (count > 0 && (pn_slice_case_eq_str(segments[0], "subscriptions") ||
+                      pn_slice_case_eq_str(segments[0], "tenants") ||
+                      pn_slice_case_eq_str(segments[0], "providers"))) {
+        if (is_for_key_vault(segments, count))
+            pn_vault_handle_arm(routes->vault, request, response);
+        else
+            pn_arm_handle(routes->arm, request, response);
+        return;
+    }
+    pn_authority_handle(routes->authority, request, response);
+}
+
+void pn_routes_handle_vault(void *ctx, const struct pn_request *request,
+                            struct pn_response *response)
+{
+    const struct pn_routes *routes = ctx;
+
+    if (pn_slice_eq_str(request->path, "/healthz"))
+        answer_text(response, 200, "ok\n");
+    else
+        pn_vault_handle(routes->vault, request, response);
+}

@@ -1,0 +1,27 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * Which room answers what, on control's two listeners; and the health, readiness and metrics pages.
+ */
+#pragma once
+
+#include "http/message.h"
+
+struct pn_arm;
+struct pn_authority;
+struct pn_vault;
+struct pn_feed;
+
+/** Borrowed while requests are handled. */
+struct pn_routes {
+    struct pn_arm *arm;
+    struct pn_authority *authority;
+    struct pn_vault *vault;
+    struct pn_feed *feed;
+};
+
+/** Control's listener. `ctx` is a struct pn_routes. Worker threads. */
+void pn_routes_handle_control(void *ctx, const struct pn_request *request,
+                              struct pn_response *response);
+/** The vault's listener. */
+void pn_routes_handle_vault(void *ctx, const struct pn_request *request,
+                            struct pn_response *response);
