@@ -28,6 +28,8 @@
 #define PN_CHUNK_EXTENSION_BYTES_MAX (4u * 1024) /* all chunk extensions of a body together */
 /* Fixed. */
 #define PN_METHOD_BYTES_MAX 32u
+#define PN_CONNECTION_BYTES_MAX                                                                    \
+    1024u /* all Connection fields: their names are looked up one by one */
 
 struct pn_h1_limits {
     size_t header_bytes_max;

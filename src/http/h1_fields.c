@@ -1,0 +1,232 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * Field lines, and what they say about framing (RFC 9112 §5, §6; RFC 9110 §5). Both sides use this.
+ */
+#include <string.h>
+
+#include "http/h1_internal.h"
+
+/* One bit per class. A table, because every byte of every head passes here. */
+#define TCHAR  1u /* RFC 9110 §5.6.2 */
+#define FIELD  2u /* RFC 9110 §5.5: VCHAR, obs-text, SP, HTAB */
+#define TARGET 4u /* VCHAR but '#' */
+#define TOK    (TCHAR | FIELD | TARGET)
+#define TXT    (FIELD | TARGET)
+
+static const unsigned char classes[256] = {
+    ['\t'] = FIELD,        [' '] = FIELD,
+    ['!'] = TOK,           ['"'] = TXT,
+    ['#'] = TCHAR | FIELD, ['$' ... '\''] = TOK,
+    ['(' ... ')'] = TXT,   ['*' ... '+'] = TOK,
+    [','] = TXT,           ['-' ... '.'] = TOK,
+    ['/'] = TXT,           ['0' ... '9'] = TOK,
+    [':' ... '@'] = TXT,   ['A' ... 'Z'] = TOK,
+    ['[' ... ']'] = TXT,   ['^' ... '`'] = TOK,
+    ['a' ... 'z'] = TOK,   ['{'] = TXT,
+    ['|'] = TOK,           ['}'] = TXT,
+    ['~'] = TOK,           [0x80 ... 0xff] = FIELD,
+};
+
+bool pn_h1_is_tchar(unsigned char c)
+{
+    return (classes[c] & TCHAR) != 0;
+}
+
+bool pn_h1_is_field_byte(unsigned char c)
+{
+    return (classes[c] & FIELD) != 0;
+}
+
+bool pn_h1_is_target_byte(unsigned char c)
+{
+    return (classes[c] & TARGET) != 0;
+}
+
+int pn_h1_hex_digit(unsigned char c)
+{
+    if (c >= '0' && c <= '9')
+        return c - '0';
+    if (c >= 'a' && c <= 'f')
+        return c - 'a' + 10;
+    if (c >= 'A' && c <= 'F')
+        return c - 'A' + 10;
+    return -1;
+}
+
+bool pn_h1_cut_line(struct pn_slice *rest, struct pn_slice *line)
+{
+    const char *lf = rest->len > 0 ? memchr(rest->ptr, '\n', rest->len) : NULL;
+    size_t len = 0;
+
+    if (!lf)
+        return false;
+    len = (size_t)(lf - rest->ptr);
+    if (len == 0 || rest->ptr[len - 1] != '\r')
+        return false;
+    *line = pn_slice(rest->ptr, len - 1);
+    *rest = pn_slice(rest->ptr + len + 1, rest->len - len - 1);
+    return true;
+}
+
+enum pn_rc pn_h1_read_field(struct pn_slice line, int bad_status, struct pn_slice *name,
+                            struct pn_slice *value, struct pn_h1_fault *fault)
+{
+    size_t i = 0;
+    size_t end = line.len;
+
+    if (line.len > 0 && (line.ptr[0] == ' ' || line.ptr[0] == '\t'))
+        return pn_h1_refuse(fault, PN_MALFORMED, bad_status, /* RFC 9112 §5.2: obs-fold */
+                            "a header line begins with white space; folded lines are not accepted");
+    while (i < line.len && pn_h1_is_tchar((unsigned char)line.ptr[i]))
+        i++;
+    if (i == line.len || line.ptr[i] != ':')
+        return pn_h1_refuse(fault, PN_MALFORMED, bad_status,
+                            "a header name is followed by something other than a colon");
+    if (i == 0)
+        return pn_h1_refuse(fault, PN_MALFORMED, bad_status, "a header has no name");
+    *name = pn_slice(line.ptr, i);
+    i++;
+    while (i < end && (line.ptr[i] == ' ' || line.ptr[i] == '\t'))
+        i++;
+    while (end > i && (line.ptr[end - 1] == ' ' || line.ptr[end - 1] == '\t'))
+        end--;
+    *value = pn_slice(line.ptr + i, end - i);
+    for (; i < end; i++) {
+        if (!pn_h1_is_field_byte((unsigned char)line.ptr[i]))
+            return pn_h1_refuse(fault, PN_MALFORMED, bad_status,
+                                "a header value has a control character");
+    }
+    return PN_OK;
+}
+
+enum pn_rc pn_h1_read_fields(struct pn_slice *rest, enum pn_h1_side side,
+                             const struct pn_h1_limits *limits, struct pn_headers *headers,
+                             struct pn_h1_fault *fault)
+{
+    bool is_request = side == PN_H1_REQUEST;
+    struct pn_slice line;
+
+    while (pn_h1_cut_line(rest, &line)) {
+        struct pn_slice name;
+        struct pn_slice value;
+        enum pn_rc rc = PN_OK;
+
+        if (line.len == 0)
+            return PN_OK;
+        if (headers->count >= limits->header_count_max)
+            return pn_h1_refuse(fault, PN_LIMIT, is_request ? 431 : 502,
+                                "more header fields than PN_HEADER_COUNT_MAX");
+        rc = pn_h1_read_field(line, is_request ? 400 : 502, &name, &value, fault);
+        if (rc != PN_OK)
+            return rc;
+        rc = pn_headers_add(headers, name, value);
+        if (rc != PN_OK)
+            return pn_h1_refuse(fault, rc, 500, "out of memory");
+    }
+    return pn_h1_refuse(fault, PN_MALFORMED, is_request ? 400 : 502,
+                        "the head does not end with an empty line");
+}
+
+enum pn_rc pn_h1_read_version(struct pn_slice text, int *minor_version)
+{
+    /* RFC 9112 §2.3: "HTTP" "/" DIGIT "." DIGIT, case matters. */
+    if (text.len != 8 || memcmp(text.ptr, "HTTP/", 5) != 0 || text.ptr[5] < '0' ||
+        text.ptr[5] > '9' || text.ptr[6] != '.' || text.ptr[7] < '0' || text.ptr[7] > '9')
+        return PN_MALFORMED;
+    if (text.ptr[5] != '1' || text.ptr[7] > '1')
+        return PN_UNSUPPORTED;
+    *minor_version = text.ptr[7] - '0';
+    return PN_OK;
+}
+
+static enum pn_rc read_transfer_encoding(struct pn_slice value, int status,
+                                         struct pn_h1_framing_fields *framing,
+                                         struct pn_h1_fault *fault)
+{
+    if (framing->is_chunked)
+        return pn_h1_refuse(fault, PN_MALFORMED, status, "Transfer-Encoding is repeated");
+    if (!pn_slice_case_eq_str(value, "chunked")) {
+        bool ends_chunked =
+            value.len > 8 && pn_slice_case_eq_str(pn_slice_sub(value, value.len - 7, 7), "chunked");
+
+        /* RFC 9112 §6.1, §6.3: an unknown coding is 501; one that hides the end of the body is 400.
+         */
+        if (ends_chunked)
+            return pn_h1_refuse(fault, PN_UNSUPPORTED, status == 400 ? 501 : status,
+                                "the only transfer coding accepted is a single chunked");
+        return pn_h1_refuse(fault, PN_MALFORMED, status,
+                            "Transfer-Encoding does not end with chunked");
+    }
+    framing->is_chunked = true;
+    return PN_OK;
+}
+
+static enum pn_rc read_content_length(struct pn_slice value, int status,
+                                      struct pn_h1_framing_fields *framing,
+                                      struct pn_h1_fault *fault)
+{
+    /* RFC 9112 §6.3 lets equal ones be merged; we do not: "5, 5" and two fields are refused. */
+    if (framing->has_length)
+        return pn_h1_refuse(fault, PN_MALFORMED, status, "Content-Length is repeated");
+    if (!pn_slice_to_u64(value, INT64_MAX, &framing->length))
+        return pn_h1_refuse(fault, PN_MALFORMED, status,
+                            "Content-Length is not a plain decimal number");
+    framing->has_length = true;
+    return PN_OK;
+}
+
+static enum pn_rc read_connection(struct pn_slice value, int status,
+                                  struct pn_h1_framing_fields *framing, struct pn_h1_fault *fault)
+{
+    struct pn_slice part;
+
+    framing->connection_bytes += value.len;
+    if (framing->connection_bytes > PN_CONNECTION_BYTES_MAX)
+        return pn_h1_refuse(fault, PN_LIMIT, status == 400 ? 431 : status,
+                            "Connection is longer than PN_CONNECTION_BYTES_MAX");
+    while (pn_slice_cut(&value, ',', &part)) {
+        part = pn_slice_trim(part);
+        framing->says_close = framing->says_close || pn_slice_case_eq_str(part, "close");
+        framing->says_keep_alive =
+            framing->says_keep_alive || pn_slice_case_eq_str(part, "keep-alive");
+    }
+    return PN_OK;
+}
+
+enum pn_rc pn_h1_read_framing(const struct pn_headers *headers, int minor_version,
+                              enum pn_h1_side side, struct pn_h1_framing_fields *framing,
+                              struct pn_h1_fault *fault)
+{
+    int status = side == PN_H1_REQUEST ? 400 : 502;
+
+    *framing = (struct pn_h1_framing_fields){0};
+    for (size_t i = 0; i < headers->count; i++) {
+        const struct pn_header *field = &headers->items[i];
+        enum pn_rc rc = PN_OK;
+
+        switch (field->name.len) { /* spares three comparisons for most fields */
+        case 10:
+            if (pn_slice_case_eq_str(field->name, "Connection"))
+                rc = read_connection(field->value, status, framing, fault);
+            break;
+        case 14:
+            if (pn_slice_case_eq_str(field->name, "Content-Length"))
+                rc = read_content_length(field->value, status, framing, fault);
+            break;
+        case 17:
+            if (pn_slice_case_eq_str(field->name, "Transfer-Encoding"))
+                rc = read_transfer_encoding(field->value, status, framing, fault);
+            break;
+        default:
+            break;
+        }
+        if (rc != PN_OK)
+            return rc;
+    }
+    if (framing->is_chunked && framing->has_length) /* RFC 9112 §6.1, §6.3: an attack; refused */
+        return pn_h1_refuse(fault, PN_MALFORMED, status,
+                            "both Transfer-Encoding and Content-Length are there");
+    if (framing->is_chunked && minor_version == 0) /* RFC 9112 §6.1: faulty framing */
+        return pn_h1_refuse(fault, PN_MALFORMED, status, "Transfer-Encoding in HTTP/1.0");
+    return PN_OK;
+}

@@ -1,0 +1,104 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * What a proxy must know of fields and methods (RFC 9110 §7.6.1, §9.2).
+ */
+#include "http/h1.h"
+
+static bool list_has(struct pn_slice list, struct pn_slice token)
+{
+    struct pn_slice part;
+
+    while (pn_slice_cut(&list, ',', &part)) {
+        if (pn_slice_case_eq(pn_slice_trim(part), token))
+            return true;
+    }
+    return false;
+}
+
+bool pn_h1_list_has(const struct pn_headers *headers, const char *name, const char *token)
+{
+    struct pn_slice wanted = pn_slice_str(name);
+    struct pn_slice wanted_token = pn_slice_str(token);
+
+    for (size_t i = 0; i < headers->count; i++) {
+        if (pn_slice_case_eq(headers->items[i].name, wanted) &&
+            list_has(headers->items[i].value, wanted_token))
+            return true;
+    }
+    return false;
+}
+
+bool pn_h1_is_hop_by_hop(struct pn_slice name)
+{
+    switch (name.len) {
+    case 2:
+        return pn_slice_case_eq_str(name, "TE");
+    case 7:
+        return pn_slice_case_eq_str(name, "Upgrade") || pn_slice_case_eq_str(name, "Trailer");
+    case 10:
+        return pn_slice_case_eq_str(name, "Connection") || pn_slice_case_eq_str(name, "Keep-Alive");
+    case 16:
+        return pn_slice_case_eq_str(name, "Proxy-Connection");
+    case 17:
+        return pn_slice_case_eq_str(name, "Transfer-Encoding");
+    case 18:
+        return pn_slice_case_eq_str(name, "Proxy-Authenticate");
+    case 19:
+        return pn_slice_case_eq_str(name, "Proxy-Authorization");
+    default:
+        return false;
+    }
+}
+
+/* Whether a Connection field in [from, to) names `name`. */
+static bool connection_names(const struct pn_headers *headers, size_t from, size_t to,
+                             struct pn_slice name)
+{
+    for (size_t i = from; i < to; i++) {
+        if (pn_slice_case_eq_str(headers->items[i].name, "Connection") &&
+            list_has(headers->items[i].value, name))
+            return true;
+    }
+    return false;
+}
+
+void pn_h1_strip_hop_by_hop(struct pn_headers *headers)
+{
+    size_t kept = 0;
+
+    /* First those that Connection names; the Connection fields themselves stay until the second
+     * walk. While the list is closed up, they are to be found in front of `kept` or from `i` on. */
+    for (size_t i = 0; i < headers->count; i++) {
+        struct pn_slice name = headers->items[i].name;
+        bool is_fixed = pn_slice_case_eq_str(name, "Connection") ||
+                        pn_slice_case_eq_str(name, "Host") ||
+                        pn_slice_case_eq_str(name, "Content-Length");
+
+        if (!is_fixed && (connection_names(headers, 0, kept, name) ||
+                          connection_names(headers, i, headers->count, name)))
+            continue;
+        headers->items[kept] = headers->items[i];
+        kept++;
+    }
+    headers->count = kept;
+    kept = 0;
+    for (size_t i = 0; i < headers->count; i++) {
+        if (pn_h1_is_hop_by_hop(headers->items[i].name))
+            continue;
+        headers->items[kept] = headers->items[i];
+        kept++;
+    }
+    headers->count = kept;
+}
+
+bool pn_h1_method_is_safe(struct pn_slice method)
+{
+    return pn_slice_eq_str(method, "GET") || pn_slice_eq_str(method, "HEAD") ||
+           pn_slice_eq_str(method, "OPTIONS") || pn_slice_eq_str(method, "TRACE");
+}
+
+bool pn_h1_method_is_idempotent(struct pn_slice method)
+{
+    return pn_h1_method_is_safe(method) || pn_slice_eq_str(method, "PUT") ||
+           pn_slice_eq_str(method, "DELETE");
+}

@@ -1,0 +1,124 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * Finds the end of a head (RFC 9112 §2.1, §2.2), at whatever pace its bytes arrive.
+ *
+ * Every byte is looked at once: memchr to the next LF, the line's border checked, the rest
+ * remembered. Bytes inside a line are judged by the parser, except in the start line of a request,
+ * where what cannot become HTTP (a TLS hello on a plain port) is refused before more of it is
+ * waited for.
+ */
+#include <string.h>
+
+#include "http/h1_internal.h"
+
+static enum pn_rc check_start(const struct pn_h1_scan *scan, enum pn_h1_side side,
+                              struct pn_slice in, struct pn_h1_fault *fault)
+{
+    struct pn_slice line = pn_slice_sub(in, scan->line, in.len);
+
+    if (side == PN_H1_RESPONSE) {
+        struct pn_slice version = PN_LIT("HTTP/1.");
+        size_t len = line.len < version.len ? line.len : version.len;
+
+        if (memcmp(line.ptr, version.ptr, len) != 0)
+            return pn_h1_refuse(fault, PN_MALFORMED, 502, "the answer is not HTTP/1");
+        return PN_OK;
+    }
+    for (size_t i = 0; i < line.len && line.ptr[i] != ' '; i++) {
+        if (line.ptr[i] == '\r' && i == 0)
+            break; /* perhaps an empty line in front */
+        if (!pn_h1_is_tchar((unsigned char)line.ptr[i]))
+            return pn_h1_refuse(fault, PN_MALFORMED, 400, "the request method is not a token");
+        if (i >= PN_METHOD_BYTES_MAX)
+            return pn_h1_refuse(fault, PN_LIMIT, 501,
+                                "the request method is longer than PN_METHOD_BYTES_MAX");
+    }
+    return PN_OK;
+}
+
+/* The line [scan->line, lf) has ended. *is_end: it was the empty line behind the fields. */
+static enum pn_rc end_line(struct pn_h1_scan *scan, enum pn_h1_side side, struct pn_slice in,
+                           size_t lf, bool *is_end, struct pn_h1_fault *fault)
+{
+    int status = side == PN_H1_REQUEST ? 400 : 502;
+
+    if (lf == scan->line || in.ptr[lf - 1] != '\r')
+        return pn_h1_refuse(fault, PN_MALFORMED, status, "a line ends with LF alone");
+    if (lf - 1 == scan->line) {
+        if (scan->lines > 0) {
+            *is_end = true;
+            return PN_OK;
+        }
+        if (side == PN_H1_RESPONSE || scan->skipped > 0)
+            return pn_h1_refuse(fault, PN_MALFORMED, status, "an empty line stands first");
+        scan->skipped++;
+    } else {
+        scan->lines++;
+    }
+    scan->line = lf + 1;
+    return PN_OK;
+}
+
+/* A start line is method SP target SP version CR: what is longer has too long a target. */
+static bool is_start_line_too_long(const struct pn_h1_scan *scan, enum pn_h1_side side,
+                                   size_t line_bytes, const struct pn_h1_limits *limits)
+{
+    return side == PN_H1_REQUEST && scan->lines == 0 &&
+           line_bytes > limits->target_bytes_max + PN_METHOD_BYTES_MAX + sizeof("  HTTP/1.1");
+}
+
+/* What has arrived is no whole head: may there be more of it? */
+static enum pn_rc check_unfinished(const struct pn_h1_scan *scan, enum pn_h1_side side,
+                                   struct pn_slice in, const struct pn_h1_limits *limits,
+                                   struct pn_h1_fault *fault)
+{
+    bool is_request = side == PN_H1_REQUEST;
+
+    if (is_start_line_too_long(scan, side, in.len - scan->line, limits))
+        return pn_h1_refuse(fault, PN_LIMIT, 414,
+                            "the request target is longer than PN_TARGET_BYTES_MAX");
+    if (in.len >= limits->header_bytes_max)
+        return pn_h1_refuse(fault, PN_LIMIT, is_request ? 431 : 502,
+                            "the head is longer than PN_HEADER_BYTES_MAX");
+    return PN_AGAIN;
+}
+
+enum pn_rc pn_h1_scan(struct pn_h1_scan *scan, enum pn_h1_side side, struct pn_slice in,
+                      const struct pn_h1_limits *limits, size_t *head_bytes,
+                      struct pn_h1_fault *fault)
+{
+    bool is_end = false;
+
+    while (scan->checked < in.len) {
+        const char *lf = NULL;
+        size_t at = 0;
+        enum pn_rc rc = PN_OK;
+
+        if (scan->lines == 0) {
+            rc = check_start(scan, side, in, fault);
+            if (rc != PN_OK)
+                return rc;
+        }
+        lf = memchr(in.ptr + scan->checked, '\n', in.len - scan->checked);
+        if (!lf) {
+            scan->checked = in.len;
+            break;
+        }
+        at = (size_t)(lf - in.ptr);
+        if (is_start_line_too_long(scan, side, at - scan->line, limits))
+            return pn_h1_refuse(fault, PN_LIMIT, 414,
+                                "the request target is longer than PN_TARGET_BYTES_MAX");
+        rc = end_line(scan, side, in, at, &is_end, fault);
+        if (rc != PN_OK)
+            return rc;
+        scan->checked = at + 1;
+        if (scan->checked > limits->header_bytes_max)
+            return pn_h1_refuse(fault, PN_LIMIT, side == PN_H1_REQUEST ? 431 : 502,
+                                "the head is longer than PN_HEADER_BYTES_MAX");
+        if (is_end) {
+            *head_bytes = scan->checked;
+            return PN_OK;
+        }
+    }
+    return check_unfinished(scan, side, in, limits, fault);
+}

@@ -1,0 +1,163 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * Writing messages (RFC 9112 §2 to §7). Names and values are checked here once more, whoever made
+ * them: what reaches this point with a CR or LF in it would be an injected header.
+ */
+#include <stdio.h>
+#include <string.h>
+
+#include "http/h1_internal.h"
+
+/* All parts or none. */
+static enum pn_rc append_parts(struct pn_buf *out, const struct pn_slice *parts, size_t count)
+{
+    size_t len = 0;
+    enum pn_rc rc = PN_OK;
+
+    for (size_t i = 0; i < count; i++)
+        len += parts[i].len;
+    rc = pn_buf_reserve(out, len);
+    for (size_t i = 0; i < count && rc == PN_OK; i++)
+        rc = pn_buf_append_slice(out, parts[i]);
+    return rc;
+}
+
+#define APPEND(out, ...)                                                                           \
+    append_parts(out, (const struct pn_slice[]){__VA_ARGS__},                                      \
+                 sizeof((const struct pn_slice[]){__VA_ARGS__}) / sizeof(struct pn_slice))
+
+enum pn_rc pn_h1_write_request_line(struct pn_buf *out, struct pn_slice method,
+                                    struct pn_slice target)
+{
+    if (!pn_header_name_is_valid(method) || target.len == 0)
+        return PN_MALFORMED;
+    for (size_t i = 0; i < target.len; i++) {
+        if (!pn_h1_is_target_byte((unsigned char)target.ptr[i]))
+            return PN_MALFORMED;
+    }
+    return APPEND(out, method, PN_LIT(" "), target, PN_LIT(" HTTP/1.1\r\n"));
+}
+
+enum pn_rc pn_h1_write_status_line(struct pn_buf *out, int status, struct pn_slice reason)
+{
+    char digits[16];
+
+    if (status < 100 || status > 599 || !pn_header_value_is_valid(reason))
+        return PN_MALFORMED;
+    if (reason.len == 0)
+        reason = pn_slice_str(pn_h1_reason(status));
+    (void)snprintf(digits, sizeof(digits), "%d ", status);
+    return APPEND(out, PN_LIT("HTTP/1.1 "), pn_slice_str(digits), reason, PN_LIT("\r\n"));
+}
+
+enum pn_rc pn_h1_write_field(struct pn_buf *out, struct pn_slice name, struct pn_slice value)
+{
+    if (!pn_header_name_is_valid(name) || !pn_header_value_is_valid(value))
+        return PN_MALFORMED;
+    return APPEND(out, name, PN_LIT(": "), value, PN_LIT("\r\n"));
+}
+
+enum pn_rc pn_h1_write_fields(struct pn_buf *out, const struct pn_headers *headers)
+{
+    enum pn_rc rc = PN_OK;
+
+    for (size_t i = 0; i < headers->count && rc == PN_OK; i++)
+        rc = pn_h1_write_field(out, headers->items[i].name, headers->items[i].value);
+    return rc;
+}
+
+enum pn_rc pn_h1_write_content_length(struct pn_buf *out, uint64_t length)
+{
+    return pn_buf_printf(out, "Content-Length: %llu\r\n", (unsigned long long)length);
+}
+
+enum pn_rc pn_h1_write_end(struct pn_buf *out)
+{
+    return pn_buf_append(out, "\r\n", 2);
+}
+
+enum pn_rc pn_h1_write_chunk_head(struct pn_buf *out, size_t len)
+{
+    return pn_buf_printf(out, "%zx\r\n", len);
+}
+
+enum pn_rc pn_h1_write_last_chunk(struct pn_buf *out, const struct pn_headers *trailers)
+{
+    enum pn_rc rc = pn_buf_append(out, "0\r\n", 3);
+
+    if (rc == PN_OK && trailers)
+        rc = pn_h1_write_fields(out, trailers);
+    if (rc == PN_OK)
+        rc = pn_h1_write_end(out);
+    return rc;
+}
+
+const char *pn_h1_reason(int status)
+{
+    static const struct {
+        int status;
+        const char *reason;
+    } names[] = {
+        {100, "Continue"},
+        {101, "Switching Protocols"},
+        {102, "Processing"},
+        {103, "Early Hints"},
+        {200, "OK"},
+        {201, "Created"},
+        {202, "Accepted"},
+        {203, "Non-Authoritative Information"},
+        {204, "No Content"},
+        {205, "Reset Content"},
+        {206, "Partial Content"},
+        {207, "Multi-Status"},
+        {300, "Multiple Choices"},
+        {301, "Moved Permanently"},
+        {302, "Found"},
+        {303, "See Other"},
+        {304, "Not Modified"},
+        {307, "Temporary Redirect"},
+        {308, "Permanent Redirect"},
+        {400, "Bad Request"},
+        {401, "Unauthorized"},
+        {402, "Payment Required"},
+        {403, "Forbidden"},
+        {404, "Not Found"},
+        {405, "Method Not Allowed"},
+        {406, "Not Acceptable"},
+        {407, "Proxy Authentication Required"},
+        {408, "Request Timeout"},
+        {409, "Conflict"},
+        {410, "Gone"},
+        {411, "Length Required"},
+        {412, "Precondition Failed"},
+        {413, "Content Too Large"},
+        {414, "URI Too Long"},
+        {415, "Unsupported Media Type"},
+        {416, "Range Not Satisfiable"},
+        {417, "Expectation Failed"},
+        {421, "Misdirected Request"},
+        {422, "Unprocessable Content"},
+        {423, "Locked"},
+        {424, "Failed Dependency"},
+        {425, "Too Early"},
+        {426, "Upgrade Required"},
+        {428, "Precondition Required"},
+        {429, "Too Many Requests"},
+        {431, "Request Header Fields Too Large"},
+        {451, "Unavailable For Legal Reasons"},
+        {500, "Internal Server Error"},
+        {501, "Not Implemented"},
+        {502, "Bad Gateway"},
+        {503, "Service Unavailable"},
+        {504, "Gateway Timeout"},
+        {505, "HTTP Version Not Supported"},
+        {507, "Insufficient Storage"},
+        {511, "Network Authentication Required"},
+    };
+
+    for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
+        if (names[i].status == status)
+            return names[i].reason;
+    }
+    return "";
+}

@@ -1,0 +1,209 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * Paths made safe to route by: two readers of the same path (our router and the backend's) must not
+ * see different segments (RFC 3986 §5.2.4, §6.2.2).
+ */
+#include <string.h>
+
+#include "http/h1_internal.h"
+#include "http/uri.h"
+
+static bool is_unreserved(unsigned char c)
+{
+    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '-' ||
+           c == '.' || c == '_' || c == '~';
+}
+
+/* PN_OK: nothing to do. PN_AGAIN: it must be rewritten; *more: bytes the new text may be longer. */
+static enum pn_rc inspect(struct pn_slice path, size_t *more)
+{
+    bool is_clean = path.len > 0 && path.ptr[0] == '/';
+
+    *more = 2;
+    for (size_t i = 0; i < path.len; i++) {
+        unsigned char c = (unsigned char)path.ptr[i];
+
+        if (!pn_h1_is_target_byte(c) || c == '?')
+            return PN_MALFORMED;
+        if (c == '\\')
+            *more += 2;
+        if (c == '\\' || c == '%' || (c == '.' && i > 0 && path.ptr[i - 1] == '/'))
+            is_clean = false;
+    }
+    return is_clean ? PN_OK : PN_AGAIN;
+}
+
+/* One byte or escape of `path` at *i to `out`; returns the bytes written, 0 for a broken escape. */
+static size_t copy_one(struct pn_slice path, size_t *i, char *out)
+{
+    static const char digits[] = "0123456789ABCDEF";
+    unsigned char c = (unsigned char)path.ptr[*i];
+    int high = 0;
+    int low = 0;
+
+    (*i)++;
+    if (c == '\\') { /* no URI byte; some servers take it for '/', so it goes on as data only */
+        memcpy(out, "%5C", 3);
+        return 3;
+    }
+    if (c != '%') {
+        *out = (char)c;
+        return 1;
+    }
+    if (path.len - *i < 2)
+        return 0;
+    high = pn_h1_hex_digit((unsigned char)path.ptr[*i]);
+    low = pn_h1_hex_digit((unsigned char)path.ptr[*i + 1]);
+    if (high < 0 || low < 0 || (high == 0 && low == 0))
+        return 0;
+    *i += 2;
+    c = (unsigned char)(high << 4 | low);
+    if (is_unreserved(c)) {
+        *out = (char)c;
+        return 1;
+    }
+    out[0] = '%';
+    out[1] = digits[high];
+    out[2] = digits[low];
+    return 3;
+}
+
+/* `n` bytes are written, the last of them a '/': takes back the segment before it. */
+static size_t pop_segment(const char *out, size_t n)
+{
+    if (n <= 1)
+        return n;
+    n--;
+    while (out[n - 1] != '/')
+        n--;
+    return n;
+}
+
+enum pn_rc pn_path_normalise(struct pn_slice path, struct pn_arena *arena, struct pn_slice *out)
+{
+    size_t more = 0;
+    size_t n = 1;
+    size_t segment = 1;
+    size_t i = 0;
+    char *text = NULL;
+    enum pn_rc rc = inspect(path, &more);
+
+    if (rc == PN_OK)
+        *out = path;
+    if (rc != PN_AGAIN)
+        return rc;
+    text = pn_arena_alloc(arena, path.len + more);
+    if (!text)
+        return PN_NOMEM;
+    text[0] = '/';
+    i = path.len > 0 && path.ptr[0] == '/' ? 1 : 0;
+    for (;;) {
+        struct pn_slice written;
+
+        if (i < path.len && path.ptr[i] != '/') {
+            size_t len = copy_one(path, &i, text + n);
+
+            if (len == 0)
+                return PN_MALFORMED;
+            n += len;
+            continue;
+        }
+        written = pn_slice(text + segment, n - segment);
+        if (pn_slice_eq_str(written, "."))
+            n = segment;
+        else if (pn_slice_eq_str(written, ".."))
+            n = pop_segment(text, segment);
+        else if (i < path.len)
+            text[n++] = '/';
+        segment = n;
+        if (i >= path.len)
+            break;
+        i++;
+    }
+    *out = pn_slice(text, n);
+    return PN_OK;
+}
+
+enum pn_rc pn_path_join(struct pn_slice base, struct pn_slice rest, struct pn_arena *arena,
+                        struct pn_slice *out)
+{
+    char *text = NULL;
+
+    if (rest.len > 0 && rest.ptr[0] == '/')
+        rest = pn_slice_sub(rest, 1, rest.len);
+    if (rest.len == 0) {
+        *out = base.len > 0 ? base : PN_LIT("/");
+        return PN_OK;
+    }
+    if (base.len > 0 && base.ptr[base.len - 1] == '/')
+        base.len--;
+    text = pn_arena_alloc(arena, base.len + 1 + rest.len);
+    if (!text)
+        return PN_NOMEM;
+    if (base.len > 0)
+        memcpy(text, base.ptr, base.len);
+    text[base.len] = '/';
+    memcpy(text + base.len + 1, rest.ptr, rest.len);
+    *out = pn_slice(text, base.len + 1 + rest.len);
+    return PN_OK;
+}
+
+enum pn_rc pn_uri_decode(struct pn_slice text, bool plus_is_space, struct pn_arena *arena,
+                         struct pn_slice *out)
+{
+    size_t n = 0;
+    char *copy = NULL;
+
+    if (pn_slice_find(text, '%') == text.len &&
+        (!plus_is_space || pn_slice_find(text, '+') == text.len)) {
+        *out = text.ptr ? text : PN_LIT("");
+        return PN_OK;
+    }
+    copy = pn_arena_alloc(arena, text.len);
+    if (!copy)
+        return PN_NOMEM;
+    for (size_t i = 0; i < text.len; i++) {
+        char c = text.ptr[i];
+
+        if (c == '%') {
+            int high = text.len - i > 2 ? pn_h1_hex_digit((unsigned char)text.ptr[i + 1]) : -1;
+            int low = text.len - i > 2 ? pn_h1_hex_digit((unsigned char)text.ptr[i + 2]) : -1;
+
+            if (high < 0 || low < 0)
+                return PN_MALFORMED;
+            c = (char)(high << 4 | low);
+            i += 2;
+        } else if (c == '+' && plus_is_space) {
+            c = ' ';
+        }
+        copy[n++] = c;
+    }
+    *out = pn_slice(copy, n);
+    return PN_OK;
+}
+
+enum pn_rc pn_uri_encode(struct pn_slice text, struct pn_arena *arena, struct pn_slice *out)
+{
+    static const char digits[] = "0123456789ABCDEF";
+    size_t n = 0;
+    char *copy = NULL;
+
+    if (text.len > SIZE_MAX / 3 - 1)
+        return PN_NOMEM;
+    copy = pn_arena_alloc(arena, text.len * 3 + 1);
+    if (!copy)
+        return PN_NOMEM;
+    for (size_t i = 0; i < text.len; i++) {
+        unsigned char c = (unsigned char)text.ptr[i];
+
+        if (is_unreserved(c)) {
+            copy[n++] = (char)c;
+            continue;
+        }
+        copy[n++] = '%';
+        copy[n++] = digits[c >> 4];
+        copy[n++] = digits[c & 15];
+    }
+    *out = pn_slice(copy, n);
+    return PN_OK;
+}
