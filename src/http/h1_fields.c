@@ -146,9 +146,13 @@ static enum pn_rc read_transfer_encoding(struct pn_slice value, int status,
     if (framing->is_chunked)
         return pn_h1_refuse(fault, PN_MALFORMED, status, "Transfer-Encoding is repeated");
     if (!pn_slice_case_eq_str(value, "chunked")) {
-        bool ends_chunked =
-            value.len > 8 && pn_slice_case_eq_str(pn_slice_sub(value, value.len - 7, 7), "chunked");
+        size_t last = value.len; /* where the list's last element begins */
+        bool ends_chunked = false;
 
+        while (last > 0 && value.ptr[last - 1] != ',')
+            last--;
+        ends_chunked =
+            pn_slice_case_eq_str(pn_slice_trim(pn_slice_sub(value, last, value.len)), "chunked");
         /* RFC 9112 §6.1, §6.3: an unknown coding is 501; one that hides the end of the body is 400.
          */
         if (ends_chunked)
