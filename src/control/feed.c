@@ -473,7 +473,7 @@ enum pn_rc pn_feed_start(struct pn_feed *feed, struct pn_arm *arm, struct pn_err
     return PN_OK;
 }
 
-void pn_feed_destroy(struct pn_feed *feed)
+void pn_feed_stop(struct pn_feed *feed)
 {
     if (!feed)
         return;
@@ -484,6 +484,14 @@ void pn_feed_destroy(struct pn_feed *feed)
     wake(feed);
     if (feed->is_started)
         pthread_join(feed->thread, NULL);
+    feed->is_started = false;
+}
+
+void pn_feed_destroy(struct pn_feed *feed)
+{
+    if (!feed)
+        return;
+    pn_feed_stop(feed);
     close(feed->wake_fd);
     pthread_cond_destroy(&feed->changed);
     pthread_mutex_destroy(&feed->lock);

@@ -32,7 +32,9 @@ enum pn_rc pn_feed_create(struct pn_broker *broker, struct pn_store *store, stru
  *  destroy. PN_IO. */
 enum pn_rc pn_feed_start(struct pn_feed *feed, struct pn_arm *arm,
                          struct pn_error *err) PN_MUST_USE;
-/** Ends the thread; waiting writers get PN_UNAVAILABLE. */
+/** Ends the thread; waiting writers, and later ones, get PN_UNAVAILABLE. NULL is fine. */
+void pn_feed_stop(struct pn_feed *feed);
+/** When no writer has its publisher any more. */
 void pn_feed_destroy(struct pn_feed *feed);
 /** For the rooms that write: see store/publish.h. Valid until destroy. */
 struct pn_publisher pn_feed_publisher(struct pn_feed *feed);

@@ -1,0 +1,249 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * Wiring of the management plane. See plane.h.
+ */
+#include "control/plane.h"
+
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "authority/authority.h"
+#include "base/file.h"
+#include "base/json.h"
+#include "base/log.h"
+#include "control/first_start.h"
+#include "control/listeners.h"
+#include "rotation/rotation.h"
+#include "vault/vault.h"
+
+#define KEY_BYTES     32
+#define IDS_BYTES_MAX (4u * 1024 * 1024)
+
+enum pn_rc pn_endpoints_read(struct pn_endpoints *endpoints, struct pn_error *err)
+{
+    const char *text = getenv("PN_ENDPOINTS");
+    const char *port;
+    enum pn_rc rc;
+
+    *endpoints = (struct pn_endpoints){0};
+    if (!text)
+        return pn_error_set(err, PN_INVALID, "no_endpoints",
+                            "PN_ENDPOINTS is not set: control is started by 'postern serve'");
+    rc = pn_json_parse(pn_slice_str(text), &endpoints->body, err);
+    if (rc != PN_OK) {
+        pn_error_prefix(err, "PN_ENDPOINTS");
+        return rc;
+    }
+    endpoints->gateway_url = pn_json_str(endpoints->body, "gatewayUrl");
+    endpoints->gateway_tls_url = pn_json_str(endpoints->body, "gatewayTlsUrl");
+    endpoints->control_url = pn_json_str(endpoints->body, "controlUrl");
+    endpoints->vault_url = pn_json_str(endpoints->body, "vaultUrl");
+    if (!endpoints->gateway_url || !endpoints->gateway_tls_url || !endpoints->control_url ||
+        !endpoints->vault_url)
+        return pn_error_set(err, PN_INVALID, "no_endpoints", "PN_ENDPOINTS lacks a URL");
+    port = strrchr(endpoints->vault_url, ':');
+    snprintf(endpoints->vault_audience, sizeof(endpoints->vault_audience),
+             "https://vault.localhost%s", port && port[1] != '/' ? port : "");
+    snprintf(endpoints->arm_audience, sizeof(endpoints->arm_audience), "%s/arm",
+             endpoints->control_url);
+    return PN_OK;
+}
+
+void pn_endpoints_fini(struct pn_endpoints *endpoints)
+{
+    json_decref(endpoints->body);
+    *endpoints = (struct pn_endpoints){0};
+}
+
+static void on_vault_change(void *ctx, const char *vault, const char *name)
+{
+    pn_rotation_notify(ctx, vault, name);
+}
+
+static void list_audiences(struct pn_plane *plane)
+{
+    const char *const all[] = {plane->endpoints.control_url, plane->endpoints.arm_audience,
+                               "https://management.azure.com",
+                               "https://management.core.windows.net", NULL};
+
+    memcpy(plane->audiences, all, sizeof(all));
+}
+
+static enum pn_rc open_store(struct pn_plane *plane, const char *data_dir, struct pn_error *err)
+{
+    char path[PATH_MAX];
+    enum pn_rc rc;
+
+    snprintf(path, sizeof(path), "%s/store", data_dir);
+    rc = pn_dir_make(path, 0700, err);
+    if (rc != PN_OK)
+        return rc;
+    snprintf(path, sizeof(path), "%s/store/postern.db", data_dir);
+    rc = pn_store_open(path, &plane->store, err);
+    return rc == PN_OK ? pn_settings_load(plane->store, &plane->settings, err) : rc;
+}
+
+static enum pn_rc make_identity(struct pn_plane *plane, const char *ca_file, struct pn_error *err)
+{
+    struct pn_authority_config config = {
+        .store = plane->store,
+        .keyholder = plane->keyholders[PN_PLANE_AUTHORITY],
+        .tenant_id = plane->settings.tenant_id,
+        .control_url = plane->endpoints.control_url,
+        .vault_audience = plane->endpoints.vault_audience,
+    };
+    struct pn_keyvault_options options = {.ca_file = ca_file};
+    struct pn_token_provider provider;
+    enum pn_rc rc = pn_authority_create(&config, &plane->authority, err);
+
+    if (rc != PN_OK)
+        return rc;
+    rc = pn_token_source_create(NULL, &plane->tokens);
+    if (rc == PN_OK) {
+        provider = pn_authority_provider(plane->authority);
+        rc = pn_token_source_add(plane->tokens, &provider);
+    }
+    if (rc != PN_OK)
+        return pn_error_set(err, rc, "no_memory", "out of memory");
+    options.tokens = plane->tokens;
+    return pn_keyvault_create(&options, &plane->keyvault, err);
+}
+
+static enum pn_rc make_rotation(struct pn_plane *plane, struct pn_broker *broker,
+                                unsigned interval_s, struct pn_error *err)
+{
+    struct pn_rotation_config config = {
+        .store = plane->store,
+        .keyholder = plane->keyholders[PN_PLANE_ROTATION],
+        .keyvault = plane->keyvault,
+        .interval_s = interval_s,
+    };
+    enum pn_rc rc = pn_feed_create(broker, plane->store, &plane->feed, err);
+
+    if (rc != PN_OK)
+        return rc;
+    config.publisher = pn_feed_publisher(plane->feed);
+    return pn_rotation_create(&config, &plane->rotation, err);
+}
+
+static enum pn_rc make_arm(struct pn_plane *plane, struct pn_error *err)
+{
+    struct pn_arm_config config = {
+        .store = plane->store,
+        .publisher = pn_feed_publisher(plane->feed),
+        .tenant_id = plane->settings.tenant_id,
+        .subscription_id = plane->settings.subscription_id,
+        .control_url = plane->endpoints.control_url,
+        .gateway_url = plane->endpoints.gateway_url,
+        .audiences = plane->audiences,
+    };
+
+    plane->connection = (struct pn_arm_connection){
+        .store = plane->store,
+        .verifier = pn_authority_verifier(plane->authority),
+        .keyholder = plane->keyholders[PN_PLANE_ARM],
+        .rotation = plane->rotation,
+    };
+    pn_arm_connect(&plane->services, &plane->connection);
+    config.services = plane->services;
+    return pn_arm_create(&config, &plane->arm, err);
+}
+
+static enum pn_rc make_vault(struct pn_plane *plane, struct pn_error *err)
+{
+    const struct pn_vault_config config = {
+        .store = plane->store,
+        .keyholder = plane->keyholders[PN_PLANE_VAULT],
+        .verifier = pn_authority_verifier(plane->authority),
+        .tenant_id = plane->settings.tenant_id,
+        .authority_url = plane->endpoints.control_url,
+        .audience = plane->endpoints.vault_audience,
+        .arm_audiences = plane->audiences,
+        .on_change = on_vault_change,
+        .on_change_ctx = plane->rotation,
+    };
+
+    return pn_vault_create(&config, &plane->vault, err);
+}
+
+enum pn_rc pn_plane_init(struct pn_plane *plane, struct pn_broker *broker, const char *data_dir,
+                         unsigned rotation_interval_s, struct pn_error *err)
+{
+    char ca_file[PATH_MAX];
+    struct pn_first_start first;
+    enum pn_rc rc;
+
+    snprintf(ca_file, sizeof(ca_file), "%s/ca.pem", data_dir);
+    rc = pn_endpoints_read(&plane->endpoints, err);
+    for (size_t i = 0; i < PN_PLANE_KEYHOLDERS && rc == PN_OK; i++)
+        rc = pn_keyholder_create(broker, PN_SERVICE_ADMIN, &plane->keyholders[i], err);
+    if (rc == PN_OK)
+        rc = open_store(plane, data_dir, err);
+    if (rc == PN_OK)
+        rc = pn_listeners_prepare(plane->store, plane->keyholders[PN_PLANE_ARM], &plane->settings,
+                                  data_dir, err);
+    if (rc != PN_OK)
+        return rc;
+    list_audiences(plane);
+    rc = make_identity(plane, ca_file, err);
+    if (rc == PN_OK)
+        rc = make_rotation(plane, broker, rotation_interval_s, err);
+    if (rc == PN_OK)
+        rc = make_arm(plane, err);
+    if (rc == PN_OK)
+        rc = make_vault(plane, err);
+    if (rc != PN_OK)
+        return rc;
+    plane->routes = (struct pn_routes){plane->arm, plane->authority, plane->vault, plane->feed};
+    first = (struct pn_first_start){plane->store, &plane->services, plane->authority, plane->vault,
+                                    data_dir};
+    return pn_first_start_run(&first, &plane->settings, err);
+}
+
+static void forget_unused_keys(struct pn_plane *plane)
+{
+    struct pn_error err = {0};
+    struct pn_buf ids;
+
+    pn_buf_init(&ids, IDS_BYTES_MAX);
+    if (pn_keyholder_list(plane->keyholders[PN_PLANE_ARM], PN_USE_CLIENT, &ids, &err) != PN_OK)
+        pn_log_error(PN_LOG_WARN, "keys_not_listed", &err);
+    for (size_t at = 0; at + KEY_BYTES <= ids.len; at += KEY_BYTES) {
+        struct pn_key_id id;
+
+        memcpy(id.sha256, ids.ptr + at, KEY_BYTES);
+        pn_rotation_forget_unused(plane->rotation, &id);
+    }
+    pn_buf_fini(&ids);
+}
+
+enum pn_rc pn_plane_start(struct pn_plane *plane, struct pn_error *err)
+{
+    enum pn_rc rc = pn_feed_start(plane->feed, plane->arm, err);
+
+    if (rc == PN_OK)
+        rc = pn_rotation_start(plane->rotation, err);
+    if (rc == PN_OK)
+        forget_unused_keys(plane);
+    return rc;
+}
+
+void pn_plane_fini(struct pn_plane *plane)
+{
+    /* Writers that wait for the gateway are let go first; the feed itself outlives its writers. */
+    pn_feed_stop(plane->feed);
+    pn_rotation_destroy(plane->rotation);
+    pn_vault_destroy(plane->vault);
+    pn_arm_destroy(plane->arm);
+    pn_feed_destroy(plane->feed);
+    pn_keyvault_destroy(plane->keyvault);
+    pn_token_source_destroy(plane->tokens);
+    pn_authority_destroy(plane->authority);
+    pn_settings_fini(&plane->settings);
+    pn_store_close(plane->store);
+    for (size_t i = 0; i < PN_PLANE_KEYHOLDERS; i++)
+        pn_keyholder_destroy(plane->keyholders[i]);
+    pn_endpoints_fini(&plane->endpoints);
+}
