@@ -2,12 +2,13 @@
  *
  * Policy documents: parse and check (control), compile and run (gateway).
  *
- * A document is a tree of statements in four sections; it is immutable after parsing and may be used
- * by many threads. A program is what the documents of all scopes become when every <base/> is put in
- * its place (global -> API -> operation). A run walks one program for one request and stops where the
- * gateway must do something that takes time; the room itself has no socket and no clock.
+ * A document is a tree of statements in four sections; it is immutable after parsing and may be
+ * used by many threads. A program is what the documents of all scopes become when every <base/> is
+ * put in its place (global -> API -> operation). A run walks one program for one request and stops
+ * where the gateway must do something that takes time; the room itself has no socket and no clock.
  *
- * Source: the policy reference of Azure API Management (elements, attributes, sections, error form).
+ * Source: the policy reference of Azure API Management (elements, attributes, sections, error
+ * form).
  */
 #pragma once
 
@@ -21,13 +22,19 @@
 
 enum pn_policy_format { PN_POLICY_XML, PN_POLICY_RAWXML };
 enum pn_policy_scope { PN_SCOPE_GLOBAL, PN_SCOPE_PRODUCT, PN_SCOPE_API, PN_SCOPE_OPERATION };
-enum pn_policy_section { PN_SECTION_INBOUND, PN_SECTION_BACKEND, PN_SECTION_OUTBOUND, PN_SECTION_ON_ERROR };
+enum pn_policy_section {
+    PN_SECTION_INBOUND,
+    PN_SECTION_BACKEND,
+    PN_SECTION_OUTBOUND,
+    PN_SECTION_ON_ERROR
+};
 
 struct pn_policy_document;
 
 /** Parses and checks structure: known elements, attributes, sections, required attributes, literal
  *  values. PN_INVALID: err->target = element, err->message = "Error in element '<el>' on line L,
- *  column C: <reason>". PN_LIMIT: too long or too deep. PN_MALFORMED: not XML (same form of message). */
+ *  column C: <reason>". PN_LIMIT: too long or too deep. PN_MALFORMED: not XML (same form of
+ * message). */
 enum pn_rc pn_policy_parse(struct pn_slice text, enum pn_policy_format format,
                            enum pn_policy_scope scope, struct pn_policy_document **document,
                            struct pn_error *err) PN_MUST_USE;
@@ -42,8 +49,8 @@ enum pn_policy_reference_kind {
     PN_POLICY_CERTIFICATE_ID,         /* authentication-certificate certificate-id="c1" */
     PN_POLICY_CERTIFICATE_THUMBPRINT, /* … thumbprint="ABCD…" */
     PN_POLICY_CERTIFICATE_BODY,       /* … body="base64 PFX" password="…" */
-    PN_POLICY_CERTIFICATE_EMBEDDED,   /* … a body that was already taken in: name is its id, below */
-    PN_POLICY_BACKEND_ID,             /* set-backend-service backend-id="b1" */
+    PN_POLICY_CERTIFICATE_EMBEDDED, /* … a body that was already taken in: name is its id, below */
+    PN_POLICY_BACKEND_ID,           /* set-backend-service backend-id="b1" */
 };
 struct pn_policy_reference {
     enum pn_policy_reference_kind kind;
@@ -61,13 +68,13 @@ enum pn_rc pn_policy_references(const struct pn_policy_document *document,
                                 pn_policy_reference_fn on_reference, void *ctx,
                                 struct pn_error *err) PN_MUST_USE;
 /** Fills err with the reference's error form at that place. Returns PN_INVALID. */
-enum pn_rc pn_policy_reference_error(const struct pn_policy_reference *reference, struct pn_error *err,
-                                     const char *format, ...) PN_PRINTF(3, 4);
+enum pn_rc pn_policy_reference_error(const struct pn_policy_reference *reference,
+                                     struct pn_error *err, const char *format, ...) PN_PRINTF(3, 4);
 /** Replaces body and password (wiping them) by body="postern:embedded:<id>" without password: the
  *  key then is in the keyholder only, and reading the policy back and writing it again works.
  *  Only while the document is not shared. PN_NOMEM. */
-enum pn_rc pn_policy_embed(struct pn_policy_document *document, const struct pn_policy_reference *reference,
-                           const char *id) PN_MUST_USE;
+enum pn_rc pn_policy_embed(struct pn_policy_document *document,
+                           const struct pn_policy_reference *reference, const char *id) PN_MUST_USE;
 
 struct pn_policy_program;
 
@@ -89,7 +96,9 @@ struct pn_policy_context {
     struct pn_slice query; /* raw, without '?' */
     struct pn_headers request_headers;
     const struct pn_header *template_parameters; /* name -> decoded value of {x} in urlTemplate */
-    size_t template_parameter_count;
+    size_t template_parameter_count; /* a wildcard {*x} is named "*x": its slashes are kept */
+    const struct pn_slice *template_query_names; /* "a" of urlTemplate "/get?a={b}"; may be none */
+    size_t template_query_name_count;
 
     /* where it goes: at most one of base_url and backend_id is set (ptr != NULL) */
     struct pn_slice base_url;
@@ -134,7 +143,8 @@ struct pn_policy_run {
 };
 void pn_policy_run_init(struct pn_policy_run *run, const struct pn_policy_program *program,
                         enum pn_policy_section section);
-/** Runs until the next event. After PN_POLICY_FORWARD, call again when the answer's head is there. */
+/** Runs until the next event. After PN_POLICY_FORWARD, call again when the answer's head is there.
+ */
 enum pn_policy_event pn_policy_resume(struct pn_policy_run *run, struct pn_policy_context *context);
 /** Whether the section has anything to run (so that the gateway can skip it). */
 bool pn_policy_has_section(const struct pn_policy_program *program, enum pn_policy_section section);

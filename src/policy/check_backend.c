@@ -1,0 +1,278 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * The statements about where a request goes and as whom: authentication-certificate,
+ * set-backend-service, forward-request.
+ */
+#include <string.h>
+
+#include "base/encode.h"
+#include "policy/internal.h"
+
+#define RESOURCE_NAME_MAX 80
+#define BASE_URL_MAX      2000
+
+/* Resource names: ^[^*#&+:<>?]+$, 1..80; also no '/', which ends a segment of an id. */
+static bool is_resource_name(struct pn_slice name)
+{
+    if (name.len == 0 || name.len > RESOURCE_NAME_MAX)
+        return false;
+    for (size_t i = 0; i < name.len; i++)
+        if ((unsigned char)name.ptr[i] < 0x20 || strchr("*#&+:<>?/", name.ptr[i]))
+            return false;
+    return true;
+}
+
+/* Drops what copying a fingerprint out of a dialog or a tool brings along: spaces, colons, U+200E.
+ */
+static struct pn_slice normalize_thumbprint(struct pn_arena *arena, struct pn_slice text)
+{
+    char hex[41];
+    size_t len = 0;
+
+    for (size_t i = 0; i < text.len; i++) {
+        char c = text.ptr[i];
+
+        if (c == ' ' || c == '\t' || c == ':')
+            continue;
+        if (text.len - i >= 3 && memcmp(text.ptr + i, "\xE2\x80\x8E", 3) == 0) {
+            i += 2;
+            continue;
+        }
+        if (c >= 'a' && c <= 'f')
+            c = (char)(c - 'a' + 'A');
+        if (!((c >= '0' && c <= '9') || (c >= 'A' && c <= 'F')) || len == 40)
+            return (struct pn_slice){0};
+        hex[len++] = c;
+    }
+    return len == 40 ? pn_arena_dup(arena, pn_slice(hex, 40)) : (struct pn_slice){0};
+}
+
+static bool is_base64(struct pn_slice text)
+{
+    struct pn_buf bytes;
+    enum pn_rc rc;
+    bool is_good;
+
+    pn_buf_init_secret(&bytes, PN_POLICY_BYTES_MAX);
+    rc = pn_base64_decode(text, &bytes);
+    is_good = rc == PN_OK && bytes.len > 0;
+    pn_buf_fini(&bytes);
+    return is_good;
+}
+
+static enum pn_rc check_body(struct pn_policy_check *check, const struct pn_policy_node *node,
+                             struct pn_policy_statement *statement)
+{
+    struct pn_slice body = pn_slice_trim(pn_policy_attribute(node, "body"));
+    struct pn_slice password = pn_policy_attribute(node, "password");
+    struct pn_slice prefix = pn_slice_str(PN_POLICY_EMBEDDED_PREFIX);
+    uint8_t id[32];
+
+    if (pn_slice_starts_with(body, prefix)) {
+        struct pn_slice hex = pn_slice_sub(body, prefix.len, body.len);
+
+        if (!pn_hex_decode(hex, id, sizeof id))
+            return pn_policy_node_error(check->err, node,
+                                        "the attribute 'body' names no embedded certificate: "
+                                        "\"%s\" must be followed by 64 hex digits",
+                                        PN_POLICY_EMBEDDED_PREFIX);
+        if (password.ptr)
+            return pn_policy_node_error(check->err, node,
+                                        "the attribute 'password' does not go with an embedded "
+                                        "certificate, which was opened already");
+        statement->certificate.embedded = hex;
+        return PN_OK;
+    }
+    if (!is_base64(body))
+        return pn_policy_node_error(check->err, node,
+                                    "the attribute 'body' must be a PFX file in base64");
+    statement->certificate.body = body;
+    statement->certificate.password = password;
+    return PN_OK;
+}
+
+enum pn_rc pn_policy_check_certificate(struct pn_policy_check *check, struct pn_policy_node *node,
+                                       struct pn_policy_statement *statement)
+{
+    static const char *const known[] = {"thumbprint", "certificate-id", "body", "password", NULL};
+    struct pn_slice thumbprint = pn_policy_attribute(node, "thumbprint");
+    struct pn_slice id = pn_policy_attribute(node, "certificate-id");
+    struct pn_slice body = pn_policy_attribute(node, "body");
+    enum pn_rc rc = pn_policy_check_attributes(check, node, known, NULL, true);
+
+    if (rc == PN_OK)
+        rc = pn_policy_check_no_text(check, node);
+    if (rc == PN_OK)
+        rc = pn_policy_check_no_children(check, node);
+    if (rc != PN_OK)
+        return rc;
+    if ((thumbprint.ptr != NULL) + (id.ptr != NULL) + (body.ptr != NULL) != 1)
+        return pn_policy_node_error(check->err, node,
+                                    "exactly one of the attributes 'thumbprint', 'certificate-id' "
+                                    "and 'body' is required");
+    if (!body.ptr && pn_policy_attribute(node, "password").ptr)
+        return pn_policy_node_error(check->err, node,
+                                    "the attribute 'password' goes with 'body' only");
+    if (body.ptr)
+        return check_body(check, node, statement);
+    if (id.ptr) {
+        if (!is_resource_name(id))
+            return pn_policy_node_error(
+                check->err, node,
+                "the attribute 'certificate-id' must be the name of a "
+                "certificate: 1 to %d characters, none of * # & + : < > ? /",
+                RESOURCE_NAME_MAX);
+        statement->certificate.certificate_id = id;
+        return PN_OK;
+    }
+    statement->certificate.thumbprint = normalize_thumbprint(check->arena, thumbprint);
+    if (!statement->certificate.thumbprint.ptr)
+        return pn_policy_node_error(check->err, node,
+                                    "the attribute 'thumbprint' must be a SHA-1 thumbprint of 40 "
+                                    "hex digits");
+    return PN_OK;
+}
+
+/* An absolute http(s) URL with a host, without user, query and fragment (RFC 3986 §3). */
+static const char *base_url_problem(struct pn_slice url)
+{
+    struct pn_slice rest;
+    size_t host_len;
+
+    if (url.len > BASE_URL_MAX)
+        return "is longer than 2000 characters";
+    if (pn_slice_case_starts_with(url, PN_LIT("https://")))
+        rest = pn_slice_sub(url, 8, url.len);
+    else if (pn_slice_case_starts_with(url, PN_LIT("http://")))
+        rest = pn_slice_sub(url, 7, url.len);
+    else
+        return "must be a URL that starts with http:// or https://";
+    for (size_t i = 0; i < rest.len; i++) {
+        unsigned char c = (unsigned char)rest.ptr[i];
+
+        if (c <= 0x20 || c >= 0x7F || strchr("\"<>\\^`{|}", (char)c))
+            return "holds a character that a URL cannot have; percent-encode it";
+    }
+    if (pn_slice_find(rest, '?') < rest.len || pn_slice_find(rest, '#') < rest.len)
+        return "must not have a query or a fragment; use set-query-parameter";
+    host_len = pn_slice_find(rest, '/');
+    if (pn_slice_find(pn_slice_sub(rest, 0, host_len), '@') < host_len)
+        return "must not hold a user name or password";
+    if (host_len == 0 || rest.ptr[0] == ':')
+        return "names no host";
+    return NULL;
+}
+
+enum pn_rc pn_policy_check_backend(struct pn_policy_check *check, struct pn_policy_node *node,
+                                   struct pn_policy_statement *statement)
+{
+    static const char *const known[] = {"base-url", "backend-id", NULL};
+    static const char *const unsupported[] = {
+        "sf-resolve-condition", "sf-service-instance-name", "sf-partition-key",
+        "sf-listener-name",     "sf-replica-type",          "dapr-app-id",
+        "dapr-method",          "dapr-namespace",           NULL};
+    struct pn_slice url = pn_policy_attribute(node, "base-url");
+    struct pn_slice id = pn_policy_attribute(node, "backend-id");
+    const char *problem;
+    enum pn_rc rc = pn_policy_check_attributes(check, node, known, unsupported, true);
+
+    if (rc == PN_OK)
+        rc = pn_policy_check_no_text(check, node);
+    if (rc == PN_OK)
+        rc = pn_policy_check_no_children(check, node);
+    if (rc != PN_OK)
+        return rc;
+    if ((url.ptr != NULL) + (id.ptr != NULL) != 1)
+        return pn_policy_node_error(
+            check->err, node,
+            "exactly one of the attributes 'base-url' and 'backend-id' is required");
+    if (id.ptr && !is_resource_name(id))
+        return pn_policy_node_error(check->err, node,
+                                    "the attribute 'backend-id' must be the name of a backend: 1 "
+                                    "to %d characters, none of * # & + : < > ? /",
+                                    RESOURCE_NAME_MAX);
+    if (url.ptr) {
+        url = pn_slice_trim(url);
+        problem = base_url_problem(url);
+        if (problem)
+            return pn_policy_node_error(check->err, node, "the attribute 'base-url' %s", problem);
+    }
+    statement->backend.base_url = url;
+    statement->backend.backend_id = id;
+    return PN_OK;
+}
+
+static enum pn_rc check_timeout(struct pn_policy_check *check, const struct pn_policy_node *node,
+                                uint64_t *timeout_ms)
+{
+    struct pn_slice seconds = pn_policy_attribute(node, "timeout");
+    struct pn_slice millis = pn_policy_attribute(node, "timeout-ms");
+    uint64_t value;
+
+    if (seconds.ptr && millis.ptr)
+        return pn_policy_node_error(
+            check->err, node, "only one of the attributes 'timeout' and 'timeout-ms' may be given");
+    if (seconds.ptr) {
+        if (!pn_slice_to_u64(pn_slice_trim(seconds), PN_POLICY_TIMEOUT_S_MAX, &value) || value == 0)
+            return pn_policy_node_error(check->err, node,
+                                        "the attribute 'timeout' must be a number of seconds from "
+                                        "1 to %u",
+                                        PN_POLICY_TIMEOUT_S_MAX);
+        *timeout_ms = value * 1000;
+    }
+    if (millis.ptr) {
+        if (!pn_slice_to_u64(pn_slice_trim(millis), PN_POLICY_TIMEOUT_S_MAX * UINT64_C(1000),
+                             &value) ||
+            value == 0)
+            return pn_policy_node_error(check->err, node,
+                                        "the attribute 'timeout-ms' must be a number of "
+                                        "milliseconds from 1 to %u000",
+                                        PN_POLICY_TIMEOUT_S_MAX);
+        *timeout_ms = value;
+    }
+    return PN_OK;
+}
+
+enum pn_rc pn_policy_check_forward(struct pn_policy_check *check, struct pn_policy_node *node,
+                                   struct pn_policy_statement *statement)
+{
+    static const char *const known[] = {
+        "timeout",         "timeout-ms",   "follow-redirects",          "buffer-request-body",
+        "buffer-response", "http-version", "fail-on-error-status-code", NULL};
+    static const char *const unsupported[] = {"continue-timeout", NULL};
+    struct pn_slice version = pn_policy_attribute(node, "http-version");
+    bool follows_redirects = false;
+    bool buffers_response = true;
+    enum pn_rc rc = pn_policy_check_attributes(check, node, known, unsupported, true);
+
+    statement->forward.timeout_ms = PN_POLICY_TIMEOUT_DEFAULT;
+    if (rc == PN_OK)
+        rc = pn_policy_check_no_text(check, node);
+    if (rc == PN_OK)
+        rc = pn_policy_check_no_children(check, node);
+    if (rc == PN_OK)
+        rc = check_timeout(check, node, &statement->forward.timeout_ms);
+    if (rc == PN_OK)
+        rc = pn_policy_check_bool(check, node, "follow-redirects", &follows_redirects);
+    if (rc == PN_OK) /* the gateway streams both ways; either value is honoured by that */
+        rc = pn_policy_check_bool(check, node, "buffer-response", &buffers_response);
+    if (rc == PN_OK)
+        rc = pn_policy_check_bool(check, node, "buffer-request-body",
+                                  &statement->forward.buffer_request_body);
+    if (rc == PN_OK)
+        rc = pn_policy_check_bool(check, node, "fail-on-error-status-code",
+                                  &statement->forward.fail_on_error_status_code);
+    if (rc != PN_OK)
+        return rc;
+    if (follows_redirects)
+        return pn_policy_node_error(check->err, node,
+                                    "follow-redirects=\"true\" is not supported by this release");
+    if (version.ptr && pn_slice_eq_str(version, "2"))
+        return pn_policy_node_error(check->err, node,
+                                    "http-version=\"2\" is not supported by this release; use "
+                                    "\"1\" or \"2or1\"");
+    if (version.ptr && !pn_slice_eq_str(version, "1") && !pn_slice_eq_str(version, "2or1"))
+        return pn_policy_node_error(check->err, node,
+                                    "the attribute 'http-version' must be \"1\" or \"2or1\"");
+    return PN_OK;
+}

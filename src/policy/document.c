@@ -1,0 +1,174 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * A policy document's life: parse, defaults, references, embedding.
+ */
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/secret.h"
+#include "policy/internal.h"
+
+enum pn_rc pn_policy_parse(struct pn_slice text, enum pn_policy_format format,
+                           enum pn_policy_scope scope, struct pn_policy_document **result,
+                           struct pn_error *err)
+{
+    struct pn_policy_document *document = NULL;
+    struct pn_policy_scan scan = {0};
+    enum pn_rc rc;
+
+    if (text.len > PN_POLICY_BYTES_MAX)
+        return pn_policy_error(err, PN_LIMIT, "policies", 1, 1,
+                               "the document has %zu bytes; the limit is %u", text.len,
+                               PN_POLICY_BYTES_MAX);
+    document = calloc(1, sizeof *document);
+    if (document)
+        document->arena = pn_arena_create(PN_POLICY_ARENA_BLOCK, PN_POLICY_ARENA_MAX);
+    if (!document || !document->arena) {
+        rc = pn_error_set(err, PN_NOMEM, "out_of_memory", "out of memory");
+        goto out;
+    }
+    pn_arena_mark_secret(document->arena);
+    document->scope = scope;
+    rc = pn_policy_scan(text, format == PN_POLICY_RAWXML, &scan, err);
+    if (rc == PN_OK)
+        rc = pn_policy_tree_read(document, &scan, err);
+    if (rc == PN_OK)
+        rc = pn_policy_check_document(document, err);
+    if (rc != PN_OK)
+        goto out;
+    *result = document;
+    document = NULL; /* now the caller's */
+out:
+    pn_policy_scan_fini(&scan);
+    pn_policy_document_destroy(document);
+    return rc;
+}
+
+void pn_policy_document_destroy(struct pn_policy_document *document)
+{
+    if (!document)
+        return;
+    pn_arena_destroy(document->arena);
+    free(document);
+}
+
+const char *pn_policy_default(enum pn_policy_scope scope)
+{
+    if (scope == PN_SCOPE_GLOBAL)
+        return "<policies>\r\n"
+               "    <inbound />\r\n"
+               "    <backend>\r\n"
+               "        <forward-request />\r\n"
+               "    </backend>\r\n"
+               "    <outbound />\r\n"
+               "    <on-error />\r\n"
+               "</policies>";
+    return "<policies>\r\n"
+           "    <inbound>\r\n"
+           "        <base />\r\n"
+           "    </inbound>\r\n"
+           "    <backend>\r\n"
+           "        <base />\r\n"
+           "    </backend>\r\n"
+           "    <outbound>\r\n"
+           "        <base />\r\n"
+           "    </outbound>\r\n"
+           "    <on-error>\r\n"
+           "        <base />\r\n"
+           "    </on-error>\r\n"
+           "</policies>";
+}
+
+/* false: the statement refers to nothing. */
+static bool reference_of(struct pn_policy_node *node, struct pn_policy_reference *reference)
+{
+    const struct pn_policy_statement *statement = node->statement;
+
+    *reference = (struct pn_policy_reference){
+        .element = node->name, .line = node->line, .column = node->column, .node = node};
+    if (statement->kind == PN_STATEMENT_BACKEND && statement->backend.backend_id.ptr) {
+        reference->kind = PN_POLICY_BACKEND_ID;
+        reference->name = statement->backend.backend_id;
+        return true;
+    }
+    if (statement->kind != PN_STATEMENT_CERTIFICATE)
+        return false;
+    if (statement->certificate.certificate_id.ptr) {
+        reference->kind = PN_POLICY_CERTIFICATE_ID;
+        reference->name = statement->certificate.certificate_id;
+    } else if (statement->certificate.thumbprint.ptr) {
+        reference->kind = PN_POLICY_CERTIFICATE_THUMBPRINT;
+        reference->name = statement->certificate.thumbprint;
+    } else if (statement->certificate.embedded.ptr) {
+        reference->kind = PN_POLICY_CERTIFICATE_EMBEDDED;
+        reference->name = statement->certificate.embedded;
+    } else {
+        reference->kind = PN_POLICY_CERTIFICATE_BODY;
+        reference->name = statement->certificate.body;
+        reference->password = statement->certificate.password;
+    }
+    return true;
+}
+
+enum pn_rc pn_policy_references(const struct pn_policy_document *document,
+                                pn_policy_reference_fn on_reference, void *ctx,
+                                struct pn_error *err)
+{
+    enum pn_rc rc = PN_OK;
+
+    for (struct pn_policy_node *section = pn_policy_element(document->root->first_child);
+         rc == PN_OK && section; section = pn_policy_element(section->next)) {
+        for (struct pn_policy_node *node = pn_policy_element(section->first_child);
+             rc == PN_OK && node; node = pn_policy_element(node->next)) {
+            struct pn_policy_reference reference;
+
+            if (reference_of(node, &reference))
+                rc = on_reference(ctx, &reference, err);
+        }
+    }
+    return rc;
+}
+
+enum pn_rc pn_policy_reference_error(const struct pn_policy_reference *reference,
+                                     struct pn_error *err, const char *format, ...)
+{
+    char reason[PN_ERROR_MESSAGE_MAX];
+    va_list args;
+
+    va_start(args, format);
+    vsnprintf(reason, sizeof reason, format, args);
+    va_end(args);
+    return pn_policy_error(err, PN_INVALID, reference->element, reference->line, reference->column,
+                           "%s", reason);
+}
+
+enum pn_rc pn_policy_embed(struct pn_policy_document *document,
+                           const struct pn_policy_reference *reference, const char *id)
+{
+    struct pn_policy_node *node = reference->node;
+    size_t prefix_len = strlen(PN_POLICY_EMBEDDED_PREFIX);
+    char *value = pn_arena_printf(document->arena, "%s%s", PN_POLICY_EMBEDDED_PREFIX, id);
+    size_t kept = 0;
+
+    if (!value)
+        return PN_NOMEM;
+    for (size_t i = 0; i < node->attribute_count; i++) {
+        struct pn_policy_attribute attribute = node->attributes[i];
+        bool is_body = strcmp(attribute.name, "body") == 0;
+
+        /* The arena's memory is ours: the slice is const only for those who read it. */
+        if (is_body || strcmp(attribute.name, "password") == 0)
+            pn_wipe((void *)(uintptr_t)attribute.value.ptr, attribute.value.len);
+        if (is_body)
+            attribute.value = pn_slice_str(value);
+        if (strcmp(attribute.name, "password") != 0)
+            node->attributes[kept++] = attribute;
+    }
+    node->attribute_count = kept;
+    node->statement->certificate.body = (struct pn_slice){0};
+    node->statement->certificate.password = (struct pn_slice){0};
+    node->statement->certificate.embedded = pn_slice_str(value + prefix_len);
+    return PN_OK;
+}
