@@ -17,6 +17,7 @@
  */
 #pragma once
 
+#include "base/buf.h"
 #include "base/error.h"
 #include "ipc/keyholder.h"
 #include "keyvault/keyvault.h"

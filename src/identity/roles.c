@@ -1,0 +1,179 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * The table of built-in roles, and how an action matches a role's patterns.
+ */
+#include "identity/roles.h"
+
+#include <string.h>
+
+#define KV   "Microsoft.KeyVault/vaults/"
+#define APIM "Microsoft.ApiManagement/service/"
+
+static const struct pn_role_definition roles[] = {
+    {PN_ROLE_OWNER,
+     "Owner",
+     "Full access to all resources, including roles.",
+     {"*"},
+     {0},
+     {0},
+     {0}},
+    {PN_ROLE_CONTRIBUTOR,
+     "Contributor",
+     "Full access to all resources, but not to roles.",
+     {"*"},
+     {"Microsoft.Authorization/*/Delete", "Microsoft.Authorization/*/Write",
+      "Microsoft.Authorization/elevateAccess/Action"},
+     {0},
+     {0}},
+    {PN_ROLE_READER, "Reader", "View all resources.", {"*/read"}, {0}, {0}, {0}},
+    {"18d7d88d-d35e-4fb5-a5c3-7773c20a72d9",
+     "User Access Administrator",
+     "Manage access to resources.",
+     {"*/read", "Microsoft.Authorization/*"},
+     {0},
+     {0},
+     {0}},
+    {PN_ROLE_APIM_CONTRIBUTOR,
+     "API Management Service Contributor",
+     "Manage services and their APIs.",
+     {APIM "*", "Microsoft.Authorization/*/read", "Microsoft.Resources/deployments/*",
+      "Microsoft.Resources/subscriptions/read",
+      "Microsoft.Resources/subscriptions/resourceGroups/read"},
+     {0},
+     {0},
+     {0}},
+    {"e022efe7-f5ba-4159-bbe4-b44f577e9b61",
+     "API Management Service Operator Role",
+     "Manage services, but not their APIs.",
+     {APIM "*/read", APIM "read", APIM "write", APIM "delete", APIM "backup/action",
+      APIM "updatehostname/action", "Microsoft.Resources/subscriptions/resourceGroups/read"},
+     {APIM "users/keys/read"},
+     {0},
+     {0}},
+    {"71522526-b88f-4d52-b57f-d31fc3546d0d",
+     "API Management Service Reader Role",
+     "View services and their APIs.",
+     {APIM "*/read", APIM "read", "Microsoft.Authorization/*/read",
+      "Microsoft.Resources/subscriptions/resourceGroups/read"},
+     {APIM "users/keys/read"},
+     {0},
+     {0}},
+    {PN_ROLE_KEY_VAULT_CONTRIBUTOR,
+     "Key Vault Contributor",
+     "Manage vaults, without access to what is in them.",
+     {"Microsoft.Authorization/*/read", "Microsoft.KeyVault/*", "Microsoft.Resources/deployments/*",
+      "Microsoft.Resources/subscriptions/resourceGroups/read"},
+     {"Microsoft.KeyVault/locations/deletedVaults/purge/action"},
+     {0},
+     {0}},
+    {"00482a5a-887f-4fb3-b363-3b7fe8e74483",
+     "Key Vault Administrator",
+     "All data plane operations of a vault.",
+     {"Microsoft.Authorization/*/read", "Microsoft.KeyVault/*/read"},
+     {0},
+     {KV "*"},
+     {0}},
+    {"db79e9a7-68ee-4b58-9aeb-b90e7c24fcba",
+     "Key Vault Certificate User",
+     "Read certificates with their secrets.",
+     {0},
+     {0},
+     {KV "certificates/read", KV "secrets/getSecret/action", KV "secrets/readMetadata/action",
+      KV "keys/read"},
+     {0}},
+    {"a4417e6f-fecd-4de8-b567-7b0420556985",
+     "Key Vault Certificates Officer",
+     "Any action on certificates, but not on their secrets.",
+     {"Microsoft.Authorization/*/read", "Microsoft.KeyVault/*/read"},
+     {0},
+     {KV "certificatecas/*", KV "certificates/*", KV "certificatecontacts/write"},
+     {0}},
+    {PN_ROLE_KEY_VAULT_SECRETS_USER,
+     "Key Vault Secrets User",
+     "Read secrets.",
+     {0},
+     {0},
+     {KV "secrets/getSecret/action", KV "secrets/readMetadata/action"},
+     {0}},
+    {"b86a8fe4-44ce-4948-aee5-eccb2c155cd7",
+     "Key Vault Secrets Officer",
+     "Any action on secrets.",
+     {"Microsoft.Authorization/*/read", "Microsoft.KeyVault/*/read"},
+     {0},
+     {KV "secrets/*"},
+     {0}},
+    {"21090545-7ca7-4776-b22c-e363652d74d2",
+     "Key Vault Reader",
+     "Read a vault and what is in it, but no values.",
+     {"Microsoft.Authorization/*/read", "Microsoft.KeyVault/*/read"},
+     {0},
+     {KV "*/read", KV "secrets/readMetadata/action"},
+     {0}},
+};
+
+const struct pn_role_definition *pn_roles(size_t *count)
+{
+    *count = sizeof roles / sizeof roles[0];
+    return roles;
+}
+
+const struct pn_role_definition *pn_role_find(struct pn_slice id)
+{
+    for (size_t i = id.len; i > 0; i--) {
+        if (id.ptr[i - 1] == '/') {
+            id = pn_slice_sub(id, i, id.len);
+            break;
+        }
+    }
+    for (size_t i = 0; i < sizeof roles / sizeof roles[0]; i++) {
+        if (pn_slice_case_eq_str(id, roles[i].id))
+            return &roles[i];
+    }
+    return NULL;
+}
+
+static char lower(char c)
+{
+    return c >= 'A' && c <= 'Z' ? (char)(c + ('a' - 'A')) : c;
+}
+
+/* Greedy with one step back: linear in practice, never more than pattern * action. */
+bool pn_action_matches(struct pn_slice pattern, struct pn_slice action)
+{
+    size_t p = 0, a = 0, star = SIZE_MAX, resume = 0;
+
+    while (a < action.len) {
+        if (p < pattern.len && pattern.ptr[p] == '*') {
+            star = p++;
+            resume = a;
+        } else if (p < pattern.len && lower(pattern.ptr[p]) == lower(action.ptr[a])) {
+            p++;
+            a++;
+        } else if (star != SIZE_MAX) {
+            p = star + 1;
+            a = ++resume;
+        } else {
+            return false;
+        }
+    }
+    while (p < pattern.len && pattern.ptr[p] == '*')
+        p++;
+    return p == pattern.len;
+}
+
+static bool any_matches(const char *const *patterns, struct pn_slice action)
+{
+    for (size_t i = 0; i < PN_ROLE_PATTERNS_MAX && patterns[i]; i++) {
+        if (pn_action_matches(pn_slice_str(patterns[i]), action))
+            return true;
+    }
+    return false;
+}
+
+bool pn_role_allows(const struct pn_role_definition *role, struct pn_slice action, bool is_data_action)
+{
+    if (is_data_action)
+        return any_matches(role->data_actions, action) &&
+               !any_matches(role->not_data_actions, action);
+    return any_matches(role->actions, action) && !any_matches(role->not_actions, action);
+}
