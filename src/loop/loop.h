@@ -2,7 +2,7 @@
  *
  * One epoll loop per thread.
  *
- * A turn: wait · take the clock · descriptor events · mailbox · timers · soon-tasks · hooks
+ * A turn: wait · take the clock · descriptor events and mailbox · timers · soon-tasks · hooks
  * ("between two turns") · deferred frees. Everything here is for the loop's own thread only, except
  * pn_loop_post() and pn_loop_stop(), which any thread may call.
  *

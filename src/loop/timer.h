@@ -8,6 +8,7 @@
  */
 #pragma once
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "base/list.h"
@@ -20,6 +21,7 @@ struct pn_timer {
     struct pn_list entry;
     uint64_t deadline_ms; /* when it fires; 0: not armed */
     uint64_t queued_ms;   /* the deadline it is queued under; 0: in no slot */
+    uint16_t slot;        /* level * PN_TIMER_SLOTS + slot, while queued */
     pn_timer_fn on_fire;
     void *ctx;
 };
