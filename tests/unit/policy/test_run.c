@@ -1,0 +1,365 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "policy/policy.h"
+
+/* One request against the policies of up to three scopes (NULL: none at that scope). */
+struct bench {
+    struct pn_policy_document *documents[3];
+    struct pn_policy_program *program;
+    struct pn_policy_context context;
+    struct pn_policy_run run;
+};
+
+static void set_up(struct bench *bench, const char *global, const char *api, const char *operation)
+{
+    static const enum pn_policy_scope scopes[] = {PN_SCOPE_GLOBAL, PN_SCOPE_API,
+                                                  PN_SCOPE_OPERATION};
+    const char *texts[] = {global, api, operation};
+    struct pn_error err = {0};
+
+    memset(bench, 0, sizeof *bench);
+    for (size_t i = 0; i < 3; i++)
+        if (texts[i] && pn_policy_parse(pn_slice_str(texts[i]), PN_POLICY_RAWXML, scopes[i],
+                                        &bench->documents[i], &err) != PN_OK)
+            fail_msg("%s", err.message);
+    assert_int_equal(pn_policy_compile(
+                         (const struct pn_policy_document *const[]){
+                             bench->documents[0], bench->documents[1], bench->documents[2]},
+                         scopes, 3, &bench->program, &err),
+                     PN_OK);
+    bench->context.arena = pn_arena_create(1024, 65536);
+    assert_non_null(bench->context.arena);
+    pn_headers_init(&bench->context.request_headers, bench->context.arena);
+    pn_headers_init(&bench->context.response_headers, bench->context.arena);
+    bench->context.path = PN_LIT("/orders/7");
+    bench->context.query = PN_LIT("a=1&B=%41&a=2&flag");
+}
+
+static void tear_down(struct bench *bench)
+{
+    pn_policy_program_destroy(bench->program);
+    for (size_t i = 0; i < 3; i++)
+        pn_policy_document_destroy(bench->documents[i]);
+    pn_arena_destroy(bench->context.arena);
+}
+
+static enum pn_policy_event run(struct bench *bench, enum pn_policy_section section)
+{
+    pn_policy_run_init(&bench->run, bench->program, section);
+    return pn_policy_resume(&bench->run, &bench->context);
+}
+
+static void check_header(const struct pn_headers *headers, const char *name, const char *expected)
+{
+    char joined[256] = "";
+    size_t len = 0;
+
+    for (size_t i = 0; i < headers->count; i++)
+        if (pn_slice_case_eq_str(headers->items[i].name, name))
+            len += (size_t)snprintf(joined + len, sizeof joined - len, "%.*s;",
+                                    PN_FMT(headers->items[i].value));
+    assert_string_equal(joined, expected);
+}
+
+static void check_slice(struct pn_slice slice, const char *expected)
+{
+    char text[512];
+
+    snprintf(text, sizeof text, "%.*s", PN_FMT(slice));
+    assert_string_equal(text, expected);
+}
+
+#define H(value)  "<set-header name='T' exists-action='append'><value>" value "</value></set-header>"
+#define IN(inner) "<policies><inbound>" inner "</inbound></policies>"
+
+static void base_puts_each_scope_in_its_place(void **state)
+{
+    struct bench b;
+
+    (void)state;
+    set_up(&b, IN(H("g")), IN(H("a1") "<base/>" H("a2")), IN(H("o1") "<base/>" H("o2")));
+    assert_int_equal(run(&b, PN_SECTION_INBOUND), PN_POLICY_DONE);
+    check_header(&b.context.request_headers, "T", "o1;a1;g;a2;o2;");
+    tear_down(&b);
+}
+
+static void section_without_base_does_not_run_its_parent(void **state)
+{
+    struct bench b;
+
+    (void)state;
+    set_up(&b, IN(H("g")), IN(H("a")), IN("<base/>"));
+    assert_int_equal(run(&b, PN_SECTION_INBOUND), PN_POLICY_DONE);
+    check_header(&b.context.request_headers, "T", "a;");
+    tear_down(&b);
+    set_up(&b, IN(H("g")), IN(""), IN("<base/>" H("o")));
+    assert_int_equal(run(&b, PN_SECTION_INBOUND), PN_POLICY_DONE);
+    check_header(&b.context.request_headers, "T", "o;");
+    tear_down(&b);
+}
+
+static void absent_document_or_section_inherits(void **state)
+{
+    struct bench b;
+
+    (void)state;
+    set_up(&b, IN(H("g")), NULL, "<policies><outbound/></policies>");
+    assert_int_equal(run(&b, PN_SECTION_INBOUND), PN_POLICY_DONE);
+    check_header(&b.context.request_headers, "T", "g;");
+    assert_int_equal(run(&b, PN_SECTION_BACKEND), PN_POLICY_FORWARD);
+    assert_int_equal(b.run.forward.timeout_ms, 300000);
+    assert_int_equal(pn_policy_resume(&b.run, &b.context), PN_POLICY_DONE);
+    assert_false(pn_policy_has_section(b.program, PN_SECTION_OUTBOUND));
+    assert_false(pn_policy_has_section(b.program, PN_SECTION_ON_ERROR));
+    tear_down(&b);
+}
+
+static void empty_backend_section_forwards_nothing(void **state)
+{
+    struct bench b;
+
+    (void)state;
+    set_up(&b, NULL, "<policies><backend/></policies>", NULL);
+    assert_int_equal(run(&b, PN_SECTION_BACKEND), PN_POLICY_DONE);
+    tear_down(&b);
+    set_up(&b, "<policies><backend><base/></backend></policies>", NULL, NULL);
+    assert_int_equal(run(&b, PN_SECTION_BACKEND), PN_POLICY_DONE);
+    tear_down(&b);
+}
+
+static void forward_request_says_how(void **state)
+{
+    struct bench b;
+
+    (void)state;
+    set_up(&b, NULL, NULL,
+           "<policies><backend><forward-request timeout='7' fail-on-error-status-code='true' "
+           "buffer-request-body='true'/></backend></policies>");
+    assert_int_equal(run(&b, PN_SECTION_BACKEND), PN_POLICY_FORWARD);
+    assert_int_equal(b.run.forward.timeout_ms, 7000);
+    assert_true(b.run.forward.fail_on_error_status_code);
+    assert_true(b.run.forward.buffer_request_body);
+    tear_down(&b);
+}
+
+static void last_certificate_and_backend_win(void **state)
+{
+    struct bench b;
+
+    (void)state;
+    set_up(&b, IN("<authentication-certificate certificate-id='c0'/>"),
+           IN("<base/><set-backend-service backend-id='b1'/><authentication-certificate "
+              "thumbprint='aabbccddeeff00112233445566778899aabbccdd'/><set-backend-service "
+              "base-url='https://h'/>"),
+           NULL);
+    assert_int_equal(run(&b, PN_SECTION_INBOUND), PN_POLICY_DONE);
+    assert_null(b.context.certificate_id.ptr);
+    check_slice(b.context.certificate_thumbprint, "AABBCCDDEEFF00112233445566778899AABBCCDD");
+    check_slice(b.context.base_url, "https://h");
+    assert_null(b.context.backend_id.ptr);
+    tear_down(&b);
+}
+
+static void base_url_does_not_override_a_base_documents_backend_id(void **state)
+{
+    struct bench b;
+
+    (void)state;
+    set_up(&b, IN("<set-backend-service backend-id='b0'/>"),
+           IN("<base/><set-backend-service base-url='https://h'/>"), NULL);
+    assert_int_equal(run(&b, PN_SECTION_INBOUND), PN_POLICY_DONE);
+    check_slice(b.context.backend_id, "b0");
+    tear_down(&b);
+    set_up(&b, IN("<set-backend-service backend-id='b0'/>"),
+           IN("<base/><set-backend-service backend-id='b1'/>"), NULL);
+    assert_int_equal(run(&b, PN_SECTION_INBOUND), PN_POLICY_DONE);
+    check_slice(b.context.backend_id, "b1");
+    tear_down(&b);
+}
+
+static void headers_change_the_message_of_their_section(void **state)
+{
+    static const char policy[] =
+        "<policies><inbound><set-header name='x-a'><value>1</value><value>2</value></set-header>"
+        "<set-header name='X-B' exists-action='skip'><value>no</value></set-header>"
+        "<set-header name='X-C' exists-action='skip'><value>yes</value></set-header>"
+        "<set-header name='X-D' exists-action='delete'/></inbound>"
+        "<backend><set-header name='X-E'><value>5</value></set-header></backend>"
+        "<outbound><set-header name='X-A'><value>out</value></set-header></outbound>"
+        "<on-error><set-header name='X-F'><value>err</value></set-header></on-error></policies>";
+    struct bench b;
+    struct pn_headers *request = &b.context.request_headers;
+
+    (void)state;
+    set_up(&b, NULL, policy, NULL);
+    assert_int_equal(pn_headers_add(request, PN_LIT("X-A"), PN_LIT("old")), PN_OK);
+    assert_int_equal(pn_headers_add(request, PN_LIT("x-b"), PN_LIT("old")), PN_OK);
+    assert_int_equal(pn_headers_add(request, PN_LIT("X-d"), PN_LIT("old")), PN_OK);
+    assert_int_equal(run(&b, PN_SECTION_INBOUND), PN_POLICY_DONE);
+    check_header(request, "X-A", "1;2;");
+    check_header(request, "X-B", "old;");
+    check_header(request, "X-C", "yes;");
+    check_header(request, "X-D", "");
+    assert_int_equal(run(&b, PN_SECTION_BACKEND), PN_POLICY_DONE);
+    check_header(request, "X-E", "5;");
+    assert_int_equal(run(&b, PN_SECTION_OUTBOUND), PN_POLICY_DONE);
+    assert_int_equal(run(&b, PN_SECTION_ON_ERROR), PN_POLICY_DONE);
+    check_header(request, "X-A", "1;2;");
+    check_header(&b.context.response_headers, "X-A", "out;");
+    check_header(&b.context.response_headers, "X-F", "err;");
+    tear_down(&b);
+}
+
+static void return_response_ends_the_section_with_a_clean_response(void **state)
+{
+    struct bench b;
+
+    (void)state;
+    set_up(
+        &b, NULL,
+        "<policies><outbound><return-response><set-status code='418' reason='Teapot'/>"
+        "<set-header name='X'><value>1</value></set-header><set-body>{&quot;a&quot;:1}</set-body>"
+        "</return-response>" H("never") "</outbound></policies>",
+        NULL);
+    assert_int_equal(pn_headers_add(&b.context.response_headers, PN_LIT("Set-Cookie"), PN_LIT("s")),
+                     PN_OK);
+    assert_int_equal(run(&b, PN_SECTION_OUTBOUND), PN_POLICY_RESPOND);
+    assert_true(b.context.has_response);
+    assert_int_equal(b.context.status, 418);
+    check_slice(b.context.reason, "Teapot");
+    assert_int_equal(b.context.response_headers.count, 1);
+    assert_true(b.context.has_response_body);
+    check_slice(b.context.response_body, "{\"a\":1}");
+    tear_down(&b);
+    set_up(&b, NULL, IN("<return-response/>"), NULL);
+    assert_int_equal(run(&b, PN_SECTION_INBOUND), PN_POLICY_RESPOND);
+    assert_int_equal(b.context.status, 200);
+    assert_true(b.context.has_response_body);
+    assert_int_equal(b.context.response_body.len, 0);
+    tear_down(&b);
+}
+
+static void check_query(const char *policy, const char *expected)
+{
+    struct bench b;
+
+    set_up(&b, NULL, policy, NULL);
+    assert_int_equal(run(&b, PN_SECTION_INBOUND), PN_POLICY_DONE);
+    check_slice(b.context.query, expected);
+    tear_down(&b);
+}
+
+#define Q(name, action, values)                                                                    \
+    IN("<set-query-parameter name='" name "' exists-action='" action "'>" values                   \
+       "</set-query-parameter>")
+
+static void query_parameters_that_are_not_touched_keep_their_bytes(void **state)
+{
+    (void)state;
+    check_query(Q("A", "override", "<value>x y</value>"), "B=%41&flag&A=x%20y");
+    check_query(Q("a", "append", "<value>3&amp;4</value><value>5</value>"),
+                "a=1&B=%41&a=2&flag&a=3%264&a=5");
+    check_query(Q("b", "skip", "<value>no</value>"), "a=1&B=%41&a=2&flag");
+    check_query(Q("c", "skip", "<value>yes</value>"), "a=1&B=%41&a=2&flag&c=yes");
+    check_query(Q("a", "delete", ""), "B=%41&flag");
+    check_query(Q("FLAG", "delete", ""), "a=1&B=%41&a=2");
+    check_query(Q("fla", "delete", ""), "a=1&B=%41&a=2&flag");
+}
+
+static void query_names_match_after_decoding(void **state)
+{
+    struct bench b;
+
+    (void)state;
+    set_up(&b, NULL, Q("a b", "delete", ""), NULL);
+    b.context.query = PN_LIT("a+b=1&a%20b=2&A%20B&a%2=3&%");
+    assert_int_equal(run(&b, PN_SECTION_INBOUND), PN_POLICY_DONE);
+    check_slice(b.context.query, "a%2=3&%");
+    tear_down(&b);
+}
+
+static void rewrite_puts_parameters_into_path_and_query(void **state)
+{
+    const struct pn_header parameters[] = {{PN_LIT("id"), PN_LIT("a/b c")},
+                                           {PN_LIT("*rest"), PN_LIT("x/y z")}};
+    const struct pn_slice names[] = {{"a", 1}};
+    struct bench b;
+
+    (void)state;
+    set_up(&b, NULL, IN("<rewrite-uri template='v2/{id}/{rest}/end?key={id}'/>"), NULL);
+    b.context.template_parameters = parameters;
+    b.context.template_parameter_count = 2;
+    b.context.template_query_names = names;
+    b.context.template_query_name_count = 1;
+    assert_int_equal(run(&b, PN_SECTION_INBOUND), PN_POLICY_DONE);
+    check_slice(b.context.path, "/v2/a%2Fb%20c/x/y%20z/end");
+    check_slice(b.context.query, "key=a%2Fb%20c&B=%41&flag");
+    tear_down(&b);
+    set_up(&b, NULL, IN("<rewrite-uri template='/x' copy-unmatched-params='false'/>"), NULL);
+    assert_int_equal(run(&b, PN_SECTION_INBOUND), PN_POLICY_DONE);
+    check_slice(b.context.path, "/x");
+    check_slice(b.context.query, "");
+    tear_down(&b);
+}
+
+static void rewrite_with_an_unknown_parameter_fails_with_its_place(void **state)
+{
+    struct bench b;
+
+    (void)state;
+    set_up(&b, NULL, IN("<rewrite-uri template='/{nope}' id='r1'/>"), NULL);
+    assert_int_equal(run(&b, PN_SECTION_INBOUND), PN_POLICY_FAIL);
+    assert_string_equal(b.context.last_error.source, "rewrite-uri");
+    assert_string_equal(b.context.last_error.reason, "TemplateParameterNotFound");
+    assert_string_equal(b.context.last_error.scope, "api");
+    assert_string_equal(b.context.last_error.section, "inbound");
+    check_slice(b.context.last_error.policy_id, "r1");
+    assert_non_null(strstr(b.context.last_error.message, "'nope'"));
+    check_slice(b.context.path, "/orders/7");
+    tear_down(&b);
+}
+
+static void request_without_memory_fails_and_does_not_crash(void **state)
+{
+    struct bench b;
+
+    (void)state;
+    set_up(&b, NULL, Q("a", "append", "<value>1</value>"), NULL);
+    while (pn_arena_alloc(b.context.arena, 512))
+        ;
+    while (pn_arena_alloc(b.context.arena, 1))
+        ;
+    assert_int_equal(run(&b, PN_SECTION_INBOUND), PN_POLICY_FAIL);
+    assert_string_equal(b.context.last_error.reason, "OutOfMemory");
+    tear_down(&b);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(base_puts_each_scope_in_its_place),
+        cmocka_unit_test(section_without_base_does_not_run_its_parent),
+        cmocka_unit_test(absent_document_or_section_inherits),
+        cmocka_unit_test(empty_backend_section_forwards_nothing),
+        cmocka_unit_test(forward_request_says_how),
+        cmocka_unit_test(last_certificate_and_backend_win),
+        cmocka_unit_test(base_url_does_not_override_a_base_documents_backend_id),
+        cmocka_unit_test(headers_change_the_message_of_their_section),
+        cmocka_unit_test(return_response_ends_the_section_with_a_clean_response),
+        cmocka_unit_test(query_parameters_that_are_not_touched_keep_their_bytes),
+        cmocka_unit_test(query_names_match_after_decoding),
+        cmocka_unit_test(rewrite_puts_parameters_into_path_and_query),
+        cmocka_unit_test(rewrite_with_an_unknown_parameter_fails_with_its_place),
+        cmocka_unit_test(request_without_memory_fails_and_does_not_crash),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
