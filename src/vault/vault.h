@@ -28,7 +28,7 @@ struct pn_token_verifier;
 #define PN_VAULT_CONTENT_TYPE_MAX 255
 #define PN_VAULT_NAME_MAX         127
 #define PN_VAULT_PAGE_MAX         25
-#define PN_VAULT_VERSIONS_MAX     500 /* of one object; older ones must be deleted first */
+#define PN_VAULT_VERSIONS_MAX     10000 /* of one object */
 #define PN_VAULT_POLICIES_MAX     1024
 #define PN_VAULT_DEFAULT_NAME     "local"
 
