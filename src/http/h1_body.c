@@ -119,7 +119,7 @@ static enum pn_rc on_framing_byte(struct pn_h1_body *body, unsigned char c,
     case END:
         break;
     }
-    assert(!"data, trailers and the end are not read byte by byte");
+    assert(false); /* data, trailers and the end are not read byte by byte */
     return PN_INTERNAL;
 }
 

@@ -1,0 +1,162 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * Fuzzes the HTTP/1.1 engine. First byte: bit 0 response, bit 1 the request was HEAD; the rest of
+ * it the size of the pieces. Checked: a message read in pieces is the same message, with the same
+ * verdict, as when it is read at once; what was accepted is written again without complaint.
+ */
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "http/h1.h"
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
+struct result {
+    enum pn_rc head_rc;
+    enum pn_rc body_rc;
+    size_t head_bytes;
+    size_t left;
+    struct pn_buf body;
+    struct pn_headers headers;
+    struct pn_headers trailers;
+};
+
+static const struct pn_h1_limits limits = {2048, 16, 256, 256, 4, 64};
+
+static void must(bool holds)
+{
+    if (!holds)
+        abort();
+}
+
+static enum pn_rc read_head(struct pn_slice in, size_t step, enum pn_h1_side side, bool is_head,
+                            struct pn_arena *arena, struct result *result,
+                            enum pn_h1_framing *framing, uint64_t *length)
+{
+    struct pn_h1_scan scan = {0};
+    struct pn_h1_fault fault = {0, NULL};
+    struct pn_h1_request request;
+    struct pn_h1_response response;
+    enum pn_rc rc = PN_AGAIN;
+    size_t arrived = 0;
+
+    while (rc == PN_AGAIN && arrived < in.len) {
+        arrived = in.len - arrived > step ? arrived + step : in.len;
+        rc = pn_h1_scan(&scan, side, pn_slice(in.ptr, arrived), &limits, &result->head_bytes,
+                        &fault);
+    }
+    if (rc != PN_OK)
+        return rc;
+    must(result->head_bytes <= arrived && result->head_bytes <= limits.header_bytes_max);
+    in.len = result->head_bytes;
+    if (side == PN_H1_REQUEST) {
+        pn_headers_init(&request.headers, arena);
+        rc = pn_h1_request_parse(in, &limits, &request, &fault);
+        result->headers = request.headers;
+        *framing = request.framing;
+        *length = request.content_length;
+        must(rc != PN_OK || (request.method.len > 0 && request.path.ptr[0] == '/' &&
+                             request.framing != PN_H1_BODY_UNTIL_CLOSE));
+    } else {
+        pn_headers_init(&response.headers, arena);
+        rc = pn_h1_response_parse(in, &limits, is_head ? PN_LIT("HEAD") : PN_LIT("GET"), &response,
+                                  &fault);
+        result->headers = response.headers;
+        *framing = response.framing;
+        *length = response.content_length;
+    }
+    must(rc == PN_OK || (fault.status >= 400 && fault.status < 600 && fault.cause));
+    return rc;
+}
+
+static enum pn_rc read_body(struct pn_slice in, size_t step, enum pn_h1_side side,
+                            enum pn_h1_framing framing, uint64_t length, struct result *result)
+{
+    struct pn_h1_fault fault = {0, NULL};
+    struct pn_h1_body body;
+    size_t done = 0;
+    size_t arrived = 0;
+
+    pn_h1_body_init(&body, side, framing, length, &limits, &result->trailers);
+    for (;;) {
+        struct pn_slice part;
+        size_t used = 0;
+        enum pn_rc rc =
+            pn_h1_body_next(&body, pn_slice(in.ptr + done, arrived - done), &part, &used, &fault);
+
+        must(used <= arrived - done);
+        if (rc == PN_OK)
+            must(part.len > 0 && pn_buf_append_slice(&result->body, part) == PN_OK);
+        done += used;
+        result->left = in.len - done;
+        if (rc == PN_OK)
+            continue;
+        if (rc != PN_AGAIN)
+            return rc;
+        must(arrived - done <= limits.trailer_bytes_max);
+        if (arrived == in.len)
+            return pn_h1_body_close(&body, &fault);
+        arrived = in.len - arrived > step ? arrived + step : in.len;
+    }
+}
+
+static void read_all(struct pn_slice in, size_t step, enum pn_h1_side side, bool is_head,
+                     struct pn_arena *arena, struct result *result)
+{
+    enum pn_h1_framing framing = PN_H1_BODY_NONE;
+    uint64_t length = 0;
+
+    pn_buf_init(&result->body, 1u << 20);
+    pn_headers_init(&result->trailers, arena);
+    result->head_rc = read_head(in, step, side, is_head, arena, result, &framing, &length);
+    if (result->head_rc == PN_OK)
+        result->body_rc =
+            read_body(pn_slice(in.ptr + result->head_bytes, in.len - result->head_bytes), step,
+                      side, framing, length, result);
+}
+
+static void must_be_same(const struct pn_headers *a, const struct pn_headers *b)
+{
+    must(a->count == b->count);
+    for (size_t i = 0; i < a->count; i++)
+        must(pn_slice_eq(a->items[i].name, b->items[i].name) &&
+             pn_slice_eq(a->items[i].value, b->items[i].value));
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+    struct pn_arena *arena = NULL;
+    struct result whole = {0};
+    struct result pieces = {0};
+    struct pn_buf out;
+    struct pn_slice in;
+    enum pn_h1_side side;
+
+    if (size < 1)
+        return 0;
+    arena = pn_arena_create(4096, 1u << 20);
+    must(arena != NULL);
+    in = pn_slice(data + 1, size - 1);
+    side = (data[0] & 1) != 0 ? PN_H1_RESPONSE : PN_H1_REQUEST;
+    read_all(in, SIZE_MAX, side, (data[0] & 2) != 0, arena, &whole);
+    read_all(in, (size_t)(data[0] >> 2) + 1, side, (data[0] & 2) != 0, arena, &pieces);
+    must(whole.head_rc == pieces.head_rc);
+    if (whole.head_rc == PN_OK) {
+        must(whole.head_bytes == pieces.head_bytes && whole.body_rc == pieces.body_rc);
+        must(pn_slice_eq(pn_buf_slice(&whole.body), pn_buf_slice(&pieces.body)));
+        must(whole.body_rc != PN_EOF || whole.left == pieces.left);
+        must_be_same(&whole.headers, &pieces.headers);
+        must_be_same(&whole.trailers, &pieces.trailers);
+        pn_buf_init(&out, 1u << 20);
+        must(pn_h1_write_fields(&out, &whole.headers) == PN_OK);
+        pn_h1_strip_hop_by_hop(&whole.headers);
+        must(!pn_headers_has(&whole.headers, "Connection"));
+        must(!pn_headers_has(&whole.headers, "Transfer-Encoding"));
+        pn_buf_fini(&out);
+    }
+    pn_buf_fini(&whole.body);
+    pn_buf_fini(&pieces.body);
+    pn_arena_destroy(arena);
+    return 0;
+}
