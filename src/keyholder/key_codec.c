@@ -1,0 +1,79 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * Keys as bytes: PKCS#8 (RFC 5208) and SubjectPublicKeyInfo (RFC 5280 §4.1.2.7).
+ */
+#include <limits.h>
+
+#include <openssl/crypto.h>
+#include <openssl/err.h>
+#include <openssl/x509.h>
+
+#include "base/encode.h"
+#include "keyholder/keys.h"
+
+enum pn_rc pn_key_id_of(const EVP_PKEY *key, struct pn_key_id *id, struct pn_buf *spki,
+                        struct pn_error *err)
+{
+    unsigned char *der = NULL;
+    int len = i2d_PUBKEY(key, &der);
+    enum pn_rc rc = PN_OK;
+
+    if (len <= 0)
+        return pn_error_from_openssl(err, PN_INTERNAL, "public_key", "cannot encode a public key");
+    pn_sha256(pn_slice(der, (size_t)len), id->sha256);
+    if (spki)
+        rc = pn_buf_append(spki, der, (size_t)len);
+    OPENSSL_free(der);
+    return rc == PN_OK ? PN_OK : pn_error_set(err, rc, "no_memory", "no room for a public key");
+}
+
+enum pn_rc pn_key_to_pkcs8(const EVP_PKEY *key, struct pn_buf *pkcs8, struct pn_error *err)
+{
+    PKCS8_PRIV_KEY_INFO *info = EVP_PKEY2PKCS8(key);
+    unsigned char *der = NULL;
+    int len = info ? i2d_PKCS8_PRIV_KEY_INFO(info, &der) : 0;
+    enum pn_rc rc = PN_INTERNAL;
+
+    if (len > 0) {
+        rc = pn_buf_append(pkcs8, der, (size_t)len);
+        pn_wipe(der, (size_t)len);
+    }
+    OPENSSL_free(der);
+    PKCS8_PRIV_KEY_INFO_free(info);
+    if (rc == PN_OK)
+        return PN_OK;
+    return pn_error_from_openssl(err, rc, "private_key", "cannot encode a private key");
+}
+
+static bool is_supported(const EVP_PKEY *key)
+{
+    switch (EVP_PKEY_get_base_id(key)) {
+    case EVP_PKEY_RSA:
+    case EVP_PKEY_RSA_PSS:
+    case EVP_PKEY_EC:
+    case EVP_PKEY_ED25519:
+        return true;
+    default:
+        return false;
+    }
+}
+
+enum pn_rc pn_key_from_pkcs8(struct pn_slice pkcs8, EVP_PKEY **key, struct pn_error *err)
+{
+    const unsigned char *at = (const unsigned char *)pkcs8.ptr;
+    PKCS8_PRIV_KEY_INFO *info = pkcs8.len > 0 && pkcs8.len <= INT_MAX
+                                    ? d2i_PKCS8_PRIV_KEY_INFO(NULL, &at, (long)pkcs8.len)
+                                    : NULL;
+    EVP_PKEY *made = info ? EVP_PKCS82PKEY(info) : NULL;
+
+    PKCS8_PRIV_KEY_INFO_free(info);
+    if (!made)
+        return pn_error_from_openssl(err, PN_MALFORMED, "private_key", "not a private key");
+    if (!is_supported(made)) {
+        EVP_PKEY_free(made);
+        return pn_error_set(err, PN_UNSUPPORTED, "unsupported_algorithm",
+                            "the private key's algorithm is not supported; use RSA, EC or Ed25519");
+    }
+    *key = made;
+    return PN_OK;
+}

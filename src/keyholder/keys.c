@@ -1,0 +1,338 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * The table of kept keys and its folder.
+ *
+ * Files: "<use>-<hex of id>.key.sealed". One lock: readers take a reference and sign outside of it;
+ * a writer holds it over its file, so that memory and disk never disagree.
+ */
+#include "keyholder/keys.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <limits.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/encode.h"
+#include "base/file.h"
+#include "base/log.h"
+#include "base/map.h"
+
+#define KEY_DOMAIN     PN_LIT("key")
+#define KEY_FILE_MAX   (32u * 1024)
+#define NAME_MAX_BYTES 128
+
+struct pn_keys {
+    pthread_rwlock_t lock;
+    const char *folder;
+    const struct pn_master *master;
+    struct pn_map *table; /* use (1 byte) + id -> EVP_PKEY */
+};
+
+struct place {
+    char bytes[1 + 32];        /* the table's key */
+    char name[NAME_MAX_BYTES]; /* "client-<hex>": the file's stem and the sealing context */
+};
+
+const char *pn_key_use_name(enum pn_key_use use)
+{
+    switch (use) {
+    case PN_USE_CLIENT:
+        return "client";
+    case PN_USE_SERVER:
+        return "server";
+    case PN_USE_TOKEN:
+        return "token";
+    case PN_USE_CA:
+        return "ca";
+    }
+    return "unknown";
+}
+
+bool pn_key_use_is_valid(uint8_t number)
+{
+    return number >= PN_USE_CLIENT && number <= PN_USE_CA;
+}
+
+static struct place place_of(enum pn_key_use use, const struct pn_key_id *id)
+{
+    struct place place;
+    char hex[65];
+
+    pn_hex_lower(id->sha256, sizeof(id->sha256), hex);
+    place.bytes[0] = (char)use;
+    memcpy(place.bytes + 1, id->sha256, sizeof(id->sha256));
+    snprintf(place.name, sizeof(place.name), "%s-%s", pn_key_use_name(use), hex);
+    return place;
+}
+
+static struct pn_slice table_key(const struct place *place)
+{
+    return pn_slice(place->bytes, sizeof(place->bytes));
+}
+
+static enum pn_rc file_path(const struct pn_keys *keys, const char *stem, char path[PATH_MAX],
+                            struct pn_error *err)
+{
+    if (snprintf(path, PATH_MAX, "%s/%s" PN_KEY_FILE_SUFFIX, keys->folder, stem) >= PATH_MAX)
+        return pn_error_set(err, PN_INVALID, "path_too_long", "the path %s is too long",
+                            keys->folder);
+    return PN_OK;
+}
+
+/* "client-<64 hex>.key.sealed" -> use and id. */
+static bool parse_name(const char *name, enum pn_key_use *use, struct pn_key_id *id)
+{
+    struct pn_slice rest = pn_slice_str(name);
+    struct pn_slice suffix = pn_slice_str(PN_KEY_FILE_SUFFIX);
+
+    if (!pn_slice_ends_with(rest, suffix))
+        return false;
+    rest.len -= suffix.len;
+    for (uint8_t number = PN_USE_CLIENT; number <= PN_USE_CA; number++) {
+        struct pn_slice prefix = pn_slice_str(pn_key_use_name((enum pn_key_use)number));
+
+        if (rest.len == prefix.len + 65 && pn_slice_starts_with(rest, prefix) &&
+            rest.ptr[prefix.len] == '-') {
+            *use = (enum pn_key_use)number;
+            return pn_hex_decode(pn_slice_sub(rest, prefix.len + 1, 64), id->sha256,
+                                 sizeof(id->sha256));
+        }
+    }
+    return false;
+}
+
+static enum pn_rc load_file(struct pn_keys *keys, enum pn_key_use use, const struct pn_key_id *id,
+                            struct pn_error *err)
+{
+    struct place place = place_of(use, id);
+    struct pn_key_id actual;
+    struct pn_buf sealed, plain;
+    EVP_PKEY *key = NULL;
+    char path[PATH_MAX];
+    void *former = NULL;
+    enum pn_rc rc;
+
+    pn_buf_init(&sealed, KEY_FILE_MAX);
+    pn_buf_init_secret(&plain, KEY_FILE_MAX);
+    rc = file_path(keys, place.name, path, err);
+    if (rc == PN_OK)
+        rc = pn_file_read(path, &sealed, err);
+    if (rc == PN_OK) {
+        rc = pn_unseal(keys->master, KEY_DOMAIN, pn_slice_str(place.name), pn_buf_slice(&sealed),
+                       &plain);
+        if (rc != PN_OK)
+            pn_error_set(err, rc, "damaged_key", "%s was changed or damaged, or is of another key",
+                         path);
+    }
+    if (rc == PN_OK)
+        rc = pn_key_from_pkcs8(pn_buf_slice(&plain), &key, err);
+    if (rc == PN_OK)
+        rc = pn_key_id_of(key, &actual, NULL, err);
+    if (rc == PN_OK && memcmp(&actual, id, sizeof(actual)) != 0)
+        rc = pn_error_set(err, PN_INVALID, "damaged_key", "%s holds another key than its name says",
+                          path);
+    if (rc == PN_OK)
+        rc = pn_map_set(keys->table, table_key(&place), key, &former);
+    if (rc != PN_OK)
+        EVP_PKEY_free(key);
+    pn_buf_fini(&plain);
+    pn_buf_fini(&sealed);
+    return rc;
+}
+
+static enum pn_rc load_all(struct pn_keys *keys, struct pn_error *err)
+{
+    DIR *dir = opendir(keys->folder);
+    const struct dirent *entry;
+
+    if (!dir)
+        return pn_error_from_errno(err, errno, "cannot read the folder %s", keys->folder);
+    for (entry = readdir(dir); entry; entry = readdir(dir)) {
+        enum pn_key_use use;
+        struct pn_key_id id;
+        struct pn_error why = {0};
+
+        if (!parse_name(entry->d_name, &use, &id))
+            continue;
+        if (pn_map_count(keys->table) >= PN_KEYS_MAX) {
+            pn_log(PN_LOG_ERROR, "too_many_keys", "limit", PN_I(PN_KEYS_MAX), "file",
+                   PN_S(entry->d_name), NULL);
+            continue;
+        }
+        if (load_file(keys, use, &id, &why) != PN_OK)
+            pn_log_error(PN_LOG_ERROR, "key_not_loaded", &why);
+    }
+    closedir(dir);
+    return PN_OK;
+}
+
+enum pn_rc pn_keys_open(const char *folder, const struct pn_master *master, struct pn_keys **keys,
+                        struct pn_error *err)
+{
+    struct pn_keys *made = calloc(1, sizeof(*made));
+    enum pn_rc rc;
+
+    if (!made || pthread_rwlock_init(&made->lock, NULL) != 0) {
+        free(made);
+        return pn_error_set(err, PN_NOMEM, "no_memory", "out of memory");
+    }
+    made->folder = folder;
+    made->master = master;
+    made->table = pn_map_create(false);
+    rc = made->table ? load_all(made, err)
+                     : pn_error_set(err, PN_NOMEM, "no_memory", "out of memory");
+    if (rc != PN_OK) {
+        pn_keys_close(made);
+        return rc;
+    }
+    *keys = made;
+    return PN_OK;
+}
+
+static void free_key(void *key)
+{
+    EVP_PKEY_free(key);
+}
+
+void pn_keys_close(struct pn_keys *keys)
+{
+    if (!keys)
+        return;
+    if (keys->table)
+        pn_map_destroy(keys->table, free_key);
+    pthread_rwlock_destroy(&keys->lock);
+    free(keys);
+}
+
+size_t pn_keys_count(struct pn_keys *keys)
+{
+    size_t count;
+
+    pthread_rwlock_rdlock(&keys->lock);
+    count = pn_map_count(keys->table);
+    pthread_rwlock_unlock(&keys->lock);
+    return count;
+}
+
+static enum pn_rc write_file(const struct pn_keys *keys, const struct place *place,
+                             const EVP_PKEY *key, struct pn_error *err)
+{
+    struct pn_buf plain, sealed;
+    char path[PATH_MAX];
+    enum pn_rc rc;
+
+    pn_buf_init_secret(&plain, KEY_FILE_MAX);
+    pn_buf_init(&sealed, KEY_FILE_MAX);
+    rc = file_path(keys, place->name, path, err);
+    if (rc == PN_OK)
+        rc = pn_key_to_pkcs8(key, &plain, err);
+    if (rc == PN_OK) {
+        rc = pn_seal(keys->master, KEY_DOMAIN, pn_slice_str(place->name), pn_buf_slice(&plain),
+                     &sealed);
+        if (rc != PN_OK)
+            pn_error_set(err, rc, "seal", "cannot seal a key");
+    }
+    if (rc == PN_OK)
+        rc = pn_file_write_atomic(path, pn_buf_slice(&sealed), 0600, err);
+    pn_buf_fini(&sealed);
+    pn_buf_fini(&plain);
+    return rc;
+}
+
+/* The lock is held for writing. */
+static enum pn_rc add_locked(struct pn_keys *keys, const struct place *place, EVP_PKEY *key,
+                             struct pn_error *err)
+{
+    char path[PATH_MAX];
+    enum pn_rc rc;
+
+    if (pn_map_get(keys->table, table_key(place)))
+        return PN_OK;
+    if (pn_map_count(keys->table) >= PN_KEYS_MAX)
+        return pn_error_set(err, PN_LIMIT, "too_many_keys",
+                            "the keyholder keeps %u keys already; delete certificates that are not "
+                            "used",
+                            PN_KEYS_MAX);
+    rc = write_file(keys, place, key, err);
+    if (rc != PN_OK)
+        return rc;
+    rc = pn_map_set(keys->table, table_key(place), key, NULL);
+    if (rc != PN_OK) {
+        if (file_path(keys, place->name, path, NULL) == PN_OK)
+            unlink(path);
+        return pn_error_set(err, rc, "no_memory", "out of memory");
+    }
+    EVP_PKEY_up_ref(key);
+    return PN_OK;
+}
+
+enum pn_rc pn_keys_add(struct pn_keys *keys, enum pn_key_use use, EVP_PKEY *key,
+                       struct pn_key_id *id, struct pn_error *err)
+{
+    struct place place;
+    enum pn_rc rc = pn_key_id_of(key, id, NULL, err);
+
+    if (rc != PN_OK)
+        return rc;
+    place = place_of(use, id);
+    pthread_rwlock_wrlock(&keys->lock);
+    rc = add_locked(keys, &place, key, err);
+    pthread_rwlock_unlock(&keys->lock);
+    return rc;
+}
+
+enum pn_rc pn_keys_get(struct pn_keys *keys, enum pn_key_use use, const struct pn_key_id *id,
+                       EVP_PKEY **key, struct pn_error *err)
+{
+    struct place place = place_of(use, id);
+    EVP_PKEY *found;
+
+    pthread_rwlock_rdlock(&keys->lock);
+    found = pn_map_get(keys->table, table_key(&place));
+    if (found)
+        EVP_PKEY_up_ref(found);
+    pthread_rwlock_unlock(&keys->lock);
+    if (!found)
+        return pn_error_set(err, PN_NOT_FOUND, "no_such_key", "the keyholder has no key %s",
+                            place.name);
+    *key = found;
+    return PN_OK;
+}
+
+enum pn_rc pn_keys_forget(struct pn_keys *keys, enum pn_key_use use, const struct pn_key_id *id,
+                          struct pn_error *err)
+{
+    struct place place = place_of(use, id);
+    char path[PATH_MAX];
+    enum pn_rc rc = file_path(keys, place.name, path, err);
+
+    if (rc != PN_OK)
+        return rc;
+    pthread_rwlock_wrlock(&keys->lock);
+    if (unlink(path) != 0 && errno != ENOENT)
+        rc = pn_error_from_errno(err, errno, "cannot remove %s", path);
+    else
+        EVP_PKEY_free(pn_map_remove(keys->table, table_key(&place)));
+    pthread_rwlock_unlock(&keys->lock);
+    return rc;
+}
+
+enum pn_rc pn_keys_list(struct pn_keys *keys, enum pn_key_use use, struct pn_buf *ids)
+{
+    struct pn_slice name;
+    size_t position = 0;
+    void *key;
+    enum pn_rc rc = PN_OK;
+
+    pthread_rwlock_rdlock(&keys->lock);
+    while (rc == PN_OK && pn_map_next(keys->table, &position, &name, &key)) {
+        if (name.ptr[0] == (char)use)
+            rc = pn_buf_append_slice(ids, pn_slice_sub(name, 1, 32));
+    }
+    pthread_rwlock_unlock(&keys->lock);
+    return rc;
+}
