@@ -1,0 +1,567 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * Staging, committing, undoing. A commit applies the changes to the items, compiles the APIs they
+ * touch, makes the tables they touch, and then either keeps all of it or puts every former item
+ * back.
+ */
+#include "gateway/catalog.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/list.h"
+#include "base/log.h"
+#include "base/metrics.h"
+#include "gateway/snapshot_internal.h"
+
+#define GLOBAL_POLICY_KEY "/policies/policy"
+
+/** What is known of one API: its items, what was compiled of them, and what is being compiled. */
+struct slot {
+    struct pn_list dirty; /* in catalog.dirty while a commit touches it */
+    char *key;
+    struct pn_map *children; /* key -> item, the API's own item included */
+    struct pn_api *compiled;
+    struct pn_api *next;
+};
+
+struct change {
+    struct pn_list entry;
+    char *key;
+    struct pn_item *item;   /* NULL: delete */
+    struct pn_item *former; /* while a commit is being tried */
+    bool is_applied;
+};
+
+struct pn_catalog {
+    struct pn_signer *signer;
+    struct pn_map *items; /* key -> item */
+    struct pn_map *slots; /* "/apis/echo" -> slot */
+    struct pn_list dirty;
+    bool has_changed[PN_ITEM_SUBSCRIPTION + 1]; /* by kind, within a commit */
+    bool has_global_changed;
+
+    struct pn_map *pending; /* key -> change */
+    struct pn_list pending_order;
+    bool is_full;
+    struct pn_error refused; /* the first item that could not be staged */
+    bool is_refused;
+
+    char epoch[PN_CATALOG_EPOCH_BYTES + 1];
+    struct pn_snapshot *snapshot;
+};
+
+/* --- items and slots --- */
+
+/** "/apis/echo" of "/apis/echo/operations/get"; empty when it is no API's. */
+static struct pn_slice slot_key(struct pn_slice key)
+{
+    size_t prefix = sizeof("/apis/") - 1;
+
+    if (!pn_slice_starts_with(key, PN_LIT("/apis/")))
+        return pn_slice("", 0);
+    return pn_slice_sub(key, 0,
+                        prefix + pn_slice_find(pn_slice_sub(key, prefix, key.len - prefix), '/'));
+}
+
+static void slot_destroy(void *value)
+{
+    struct slot *slot = value;
+
+    if (!slot)
+        return;
+    pn_map_destroy(slot->children, NULL);
+    pn_api_unref(slot->compiled);
+    pn_api_unref(slot->next);
+    free(slot->key);
+    free(slot);
+}
+
+static struct slot *slot_get(struct pn_catalog *catalog, struct pn_slice key)
+{
+    struct slot *slot = pn_map_get(catalog->slots, key);
+
+    if (slot)
+        return slot;
+    slot = calloc(1, sizeof(*slot));
+    if (!slot)
+        return NULL;
+    pn_list_init(&slot->dirty);
+    slot->key = pn_slice_dup(key);
+    slot->children = pn_map_create(false);
+    if (!slot->key || !slot->children || pn_map_set(catalog->slots, key, slot, NULL) != PN_OK) {
+        slot_destroy(slot);
+        return NULL;
+    }
+    return slot;
+}
+
+/** Sets or removes one item (borrowed; the caller counts) in the maps. PN_NOMEM: nothing changed.
+ */
+static enum pn_rc put(struct pn_catalog *catalog, struct pn_slice key, struct pn_item *item)
+{
+    struct pn_slice owner = slot_key(key);
+    struct slot *slot = NULL;
+    enum pn_rc rc = PN_OK;
+
+    if (owner.len > 0) {
+        slot = slot_get(catalog, owner);
+        if (!slot)
+            return PN_NOMEM;
+        pn_list_remove(&slot->dirty);
+        pn_list_push_back(&catalog->dirty, &slot->dirty);
+    }
+    if (!item) {
+        pn_map_remove(catalog->items, key);
+        if (slot)
+            pn_map_remove(slot->children, key);
+        return PN_OK;
+    }
+    if (slot)
+        rc = pn_map_set(slot->children, key, item, NULL);
+    if (rc == PN_OK)
+        rc = pn_map_set(catalog->items, key, item, NULL);
+    return rc;
+}
+
+/* --- staging --- */
+
+static void change_destroy(void *value)
+{
+    struct change *change = value;
+
+    if (!change)
+        return;
+    pn_list_remove(&change->entry);
+    pn_item_unref(change->item);
+    pn_item_unref(change->former);
+    free(change->key);
+    free(change);
+}
+
+void pn_catalog_rollback(struct pn_catalog *catalog)
+{
+    pn_map_destroy(catalog->pending, change_destroy);
+    catalog->pending = NULL;
+    catalog->is_full = false;
+    catalog->is_refused = false;
+}
+
+static enum pn_rc stage(struct pn_catalog *catalog, struct pn_slice key, struct pn_item *item)
+{
+    struct change *change;
+
+    if (!catalog->pending)
+        catalog->pending = pn_map_create(false);
+    change = calloc(1, sizeof(*change));
+    if (!catalog->pending || !change)
+        goto no_memory;
+    pn_list_init(&change->entry);
+    change->key = pn_slice_dup(key);
+    if (!change->key)
+        goto no_memory;
+    change_destroy(pn_map_remove(catalog->pending, key));
+    if (pn_map_set(catalog->pending, key, change, NULL) != PN_OK)
+        goto no_memory;
+    change->item = item;
+    pn_list_push_back(&catalog->pending_order, &change->entry);
+    return PN_OK;
+no_memory:
+    change_destroy(change);
+    pn_item_unref(item);
+    return PN_NOMEM;
+}
+
+enum pn_rc pn_catalog_full(struct pn_catalog *catalog, struct pn_slice epoch)
+{
+    if (epoch.len > PN_CATALOG_EPOCH_BYTES)
+        return PN_LIMIT;
+    pn_catalog_rollback(catalog);
+    catalog->is_full = true;
+    return PN_OK;
+}
+
+enum pn_rc pn_catalog_upsert(struct pn_catalog *catalog, struct pn_slice key, struct pn_slice type,
+                             struct pn_slice json, struct pn_error *err)
+{
+    struct pn_item *item = NULL;
+    struct pn_error reason;
+    enum pn_rc rc = PN_OK;
+
+    if (pn_map_count(catalog->items) >= PN_CATALOG_ITEMS_MAX)
+        rc = pn_error_set(&reason, PN_LIMIT, "too_many_items", "more than %d resources",
+                          PN_CATALOG_ITEMS_MAX);
+    if (rc == PN_OK)
+        rc = pn_item_create(catalog->signer, key, type, json, catalog->is_full, &item, &reason);
+    if (rc == PN_OK) {
+        if (item->is_broken)
+            pn_log(PN_LOG_ERROR, "resource_unusable", "key", PN_SL(key), "reason",
+                   PN_S(item->broken_reason), NULL);
+        rc = stage(catalog, key, item);
+        return rc == PN_OK ? rc : pn_error_set(err, rc, "out_of_memory", "no memory to stage");
+    }
+    if (rc == PN_UNSUPPORTED) {
+        pn_log_error(PN_LOG_WARN, "resource_of_unknown_type", &reason);
+        return PN_OK;
+    }
+    if (!catalog->is_refused) {
+        catalog->is_refused = true;
+        catalog->refused = reason;
+        catalog->refused.rc = rc;
+    }
+    if (err)
+        *err = reason;
+    return rc;
+}
+
+enum pn_rc pn_catalog_delete(struct pn_catalog *catalog, struct pn_slice key)
+{
+    return stage(catalog, key, NULL);
+}
+
+/** A whole configuration: what it does not name is deleted. */
+static enum pn_rc stage_deletes(struct pn_catalog *catalog)
+{
+    struct pn_slice key;
+    size_t position = 0;
+    void *value;
+
+    while (pn_map_next(catalog->items, &position, &key, &value)) {
+        enum pn_rc rc;
+
+        if (catalog->pending && pn_map_get(catalog->pending, key))
+            continue;
+        rc = stage(catalog, key, NULL);
+        if (rc != PN_OK)
+            return rc;
+    }
+    return PN_OK;
+}
+
+/* --- committing --- */
+
+static enum pn_rc apply(struct pn_catalog *catalog)
+{
+    for (struct pn_list *at = catalog->pending_order.next; at != &catalog->pending_order;
+         at = at->next) {
+        struct change *change = PN_CONTAINER(at, struct change, entry);
+        struct pn_slice key = pn_slice_str(change->key);
+        struct pn_item *former = pn_map_get(catalog->items, key);
+        enum pn_rc rc;
+
+        if (!former && !change->item)
+            continue;
+        if (former && change->item && pn_item_eq(former, change->item))
+            continue; /* the same again: keep the compiled one */
+        rc = put(catalog, key, change->item);
+        if (rc != PN_OK)
+            return rc;
+        change->former = former; /* the map's reference is now ours */
+        change->is_applied = true;
+        if (pn_slice_eq_str(key, GLOBAL_POLICY_KEY))
+            catalog->has_global_changed = true;
+        if (former)
+            catalog->has_changed[former->kind] = true;
+        if (change->item) {
+            pn_item_ref(change->item); /* the map's */
+            catalog->has_changed[change->item->kind] = true;
+        }
+    }
+    return PN_OK;
+}
+
+/** Puts every former item back. Cannot fail: the entries were there, so no map has to grow...
+ * except for one that was deleted, whose place is still free. */
+static void undo(struct pn_catalog *catalog)
+{
+    for (struct pn_list *at = catalog->pending_order.prev; at != &catalog->pending_order;
+         at = at->prev) {
+        struct change *change = PN_CONTAINER(at, struct change, entry);
+        enum pn_rc rc;
+
+        if (!change->is_applied)
+            continue;
+        rc = put(catalog, pn_slice_str(change->key), change->former);
+        if (rc != PN_OK)
+            abort(); /* out of memory in the middle of a configuration: start again from the log */
+        change->former = NULL; /* the map's again */
+        pn_item_unref(change->item);
+        change->is_applied = false;
+    }
+}
+
+static enum pn_rc compile_dirty(struct pn_catalog *catalog, struct pn_error *err)
+{
+    struct pn_item *global = pn_map_get(catalog->items, PN_LIT(GLOBAL_POLICY_KEY));
+
+    for (struct pn_list *at = catalog->dirty.next; at != &catalog->dirty; at = at->next) {
+        struct slot *slot = PN_CONTAINER(at, struct slot, dirty);
+        struct pn_item *item = pn_map_get(slot->children, pn_slice_str(slot->key));
+        enum pn_rc rc;
+
+        if (!item)
+            continue; /* the API is gone: slot->next stays NULL */
+        rc = pn_api_compile(item, slot->children, global, catalog->is_full, &slot->next, err);
+        if (rc != PN_OK)
+            return rc;
+    }
+    return PN_OK;
+}
+
+static void mark_all_dirty(struct pn_catalog *catalog)
+{
+    struct pn_slice key;
+    size_t position = 0;
+    void *value;
+
+    while (pn_map_next(catalog->slots, &position, &key, &value)) {
+        struct slot *slot = value;
+
+        pn_list_remove(&slot->dirty);
+        pn_list_push_back(&catalog->dirty, &slot->dirty);
+    }
+}
+
+static bool is_dirty(const struct slot *slot)
+{
+    return slot->dirty.next != &slot->dirty;
+}
+
+static enum pn_rc make_routes(struct pn_catalog *catalog, struct pn_route_list **routes,
+                              struct pn_error *err)
+{
+    size_t capacity = pn_map_count(catalog->slots);
+    struct pn_api **apis = calloc(capacity + 1, sizeof(*apis));
+    struct pn_slice key;
+    size_t position = 0;
+    size_t count = 0;
+    void *value;
+    enum pn_rc rc;
+
+    if (!apis)
+        return pn_error_set(err, PN_NOMEM, "out_of_memory", "no memory for the routes");
+    while (pn_map_next(catalog->slots, &position, &key, &value)) {
+        const struct slot *slot = value;
+        struct pn_api *api = is_dirty(slot) ? slot->next : slot->compiled;
+
+        if (api)
+            apis[count++] = api;
+    }
+    rc = pn_route_list_create(apis, count, catalog->is_full, routes, err);
+    free(apis);
+    return rc;
+}
+
+static enum pn_rc make_table(struct pn_catalog *catalog, enum pn_item_kind kind,
+                             struct pn_item_table **table)
+{
+    struct pn_item **items = calloc(pn_map_count(catalog->items) + 1, sizeof(*items));
+    struct pn_slice key;
+    size_t position = 0;
+    size_t count = 0;
+    void *value;
+    enum pn_rc rc;
+
+    if (!items)
+        return PN_NOMEM;
+    while (pn_map_next(catalog->items, &position, &key, &value)) {
+        struct pn_item *item = value;
+
+        if (item->kind == kind)
+            items[count++] = item;
+    }
+    rc = pn_item_table_create(items, count, kind, table);
+    free(items);
+    return rc;
+}
+
+/** The former's table when nothing of that kind changed, else a new one. */
+static enum pn_rc table_for(struct pn_catalog *catalog, enum pn_item_kind kind,
+                            struct pn_item_table *former, struct pn_item_table **table)
+{
+    if (former && !catalog->has_changed[kind]) {
+        former->refs++;
+        *table = former;
+        return PN_OK;
+    }
+    return make_table(catalog, kind, table);
+}
+
+static enum pn_rc make_snapshot(struct pn_catalog *catalog, struct pn_snapshot **out,
+                                struct pn_error *err)
+{
+    const struct pn_snapshot *former = catalog->snapshot;
+    struct pn_snapshot *next = calloc(1, sizeof(*next));
+    struct pn_item *service = pn_map_get(catalog->items, PN_LIT("/"));
+    enum pn_rc rc = PN_OK;
+
+    if (!next)
+        return pn_error_set(err, PN_NOMEM, "out_of_memory", "no memory for a snapshot");
+    next->refs = 1;
+    next->number = former ? former->number + 1 : 1;
+    if (service && !service->is_broken)
+        next->service = pn_item_ref(service);
+    if (former && pn_list_is_empty(&catalog->dirty)) {
+        next->routes = former->routes;
+        next->routes->refs++;
+    } else {
+        rc = make_routes(catalog, &next->routes, err);
+    }
+    if (rc == PN_OK)
+        rc = table_for(catalog, PN_ITEM_BACKEND, former ? former->backends : NULL, &next->backends);
+    if (rc == PN_OK)
+        rc = table_for(catalog, PN_ITEM_CERTIFICATE, former ? former->certificates : NULL,
+                       &next->certificates);
+    if (rc == PN_OK)
+        rc = table_for(catalog, PN_ITEM_SUBSCRIPTION, former ? former->keys : NULL, &next->keys);
+    if (rc == PN_OK) {
+        *out = next;
+        return PN_OK;
+    }
+    if (rc == PN_NOMEM)
+        pn_error_set(err, rc, "out_of_memory", "no memory for a snapshot");
+    pn_snapshot_unref(next);
+    return rc;
+}
+
+/** Ends the commit for every touched slot: the new API stays, or is dropped. */
+static void settle(struct pn_catalog *catalog, bool is_committed)
+{
+    while (!pn_list_is_empty(&catalog->dirty)) {
+        struct slot *slot = PN_CONTAINER(catalog->dirty.next, struct slot, dirty);
+
+        pn_list_remove(&slot->dirty);
+        if (is_committed) {
+            pn_api_unref(slot->compiled);
+            slot->compiled = slot->next;
+        } else {
+            pn_api_unref(slot->next);
+        }
+        slot->next = NULL;
+        if (pn_map_count(slot->children) == 0) {
+            pn_map_remove(catalog->slots, pn_slice_str(slot->key));
+            slot_destroy(slot);
+        }
+    }
+    memset(catalog->has_changed, 0, sizeof(catalog->has_changed));
+    catalog->has_global_changed = false;
+}
+
+static enum pn_rc try_commit(struct pn_catalog *catalog, struct pn_snapshot **next,
+                             struct pn_error *err)
+{
+    enum pn_rc rc = catalog->is_full ? stage_deletes(catalog) : PN_OK;
+
+    if (rc == PN_OK)
+        rc = apply(catalog);
+    if (rc != PN_OK)
+        return pn_error_set(err, rc, "out_of_memory", "no memory for the configuration");
+    if (catalog->has_global_changed)
+        mark_all_dirty(catalog);
+    rc = compile_dirty(catalog, err);
+    return rc == PN_OK ? make_snapshot(catalog, next, err) : rc;
+}
+
+enum pn_rc pn_catalog_commit(struct pn_catalog *catalog, struct pn_slice epoch, uint64_t revision,
+                             struct pn_error *err)
+{
+    struct pn_snapshot *next = NULL;
+    enum pn_rc rc;
+
+    if (epoch.len > PN_CATALOG_EPOCH_BYTES)
+        rc = pn_error_set(err, PN_LIMIT, "epoch_too_long", "the feed's epoch is too long");
+    else if (catalog->is_refused) {
+        rc = catalog->refused.rc;
+        if (err)
+            *err = catalog->refused;
+    } else if (!catalog->is_full && !pn_slice_eq_str(epoch, catalog->epoch))
+        rc = pn_error_set(err, PN_CONFLICT, "wrong_epoch",
+                          "a change of another epoch without a full configuration before it");
+    else
+        rc = try_commit(catalog, &next, err);
+    if (rc != PN_OK) {
+        undo(catalog);
+        settle(catalog, false);
+        pn_catalog_rollback(catalog);
+        pn_metric_add(PN_METRIC_SNAPSHOTS_REFUSED, 1);
+        return rc;
+    }
+    settle(catalog, true);
+    pn_catalog_rollback(catalog);
+    memcpy(catalog->epoch, epoch.ptr ? epoch.ptr : "", epoch.len);
+    catalog->epoch[epoch.len] = '\0';
+    next->revision = revision;
+    pn_snapshot_unref(catalog->snapshot);
+    catalog->snapshot = next;
+    return PN_OK;
+}
+
+/* --- life --- */
+
+static void item_unref(void *item)
+{
+    pn_item_unref(item);
+}
+
+enum pn_rc pn_catalog_create(struct pn_signer *signer, struct pn_catalog **out,
+                             struct pn_error *err)
+{
+    struct pn_catalog *catalog = calloc(1, sizeof(*catalog));
+    enum pn_rc rc;
+
+    if (!catalog)
+        return pn_error_set(err, PN_NOMEM, "out_of_memory", "no memory for the catalog");
+    catalog->signer = signer;
+    pn_list_init(&catalog->dirty);
+    pn_list_init(&catalog->pending_order);
+    catalog->items = pn_map_create(false);
+    catalog->slots = pn_map_create(false);
+    rc = catalog->items && catalog->slots
+             ? make_snapshot(catalog, &catalog->snapshot, err)
+             : pn_error_set(err, PN_NOMEM, "out_of_memory", "no memory for the catalog");
+    if (rc == PN_OK) {
+        *out = catalog;
+        return PN_OK;
+    }
+    pn_catalog_destroy(catalog);
+    return rc;
+}
+
+void pn_catalog_destroy(struct pn_catalog *catalog)
+{
+    if (!catalog)
+        return;
+    pn_catalog_rollback(catalog);
+    pn_snapshot_unref(catalog->snapshot);
+    pn_map_destroy(catalog->slots, slot_destroy);
+    pn_map_destroy(catalog->items, item_unref);
+    free(catalog);
+}
+
+struct pn_snapshot *pn_catalog_snapshot(const struct pn_catalog *catalog)
+{
+    return catalog->snapshot;
+}
+
+const char *pn_catalog_epoch(const struct pn_catalog *catalog)
+{
+    return catalog->epoch;
+}
+
+uint64_t pn_catalog_revision(const struct pn_catalog *catalog)
+{
+    return catalog->snapshot->revision;
+}
+
+size_t pn_catalog_count(const struct pn_catalog *catalog)
+{
+    return pn_map_count(catalog->items);
+}
+
+const struct pn_item *pn_catalog_next(const struct pn_catalog *catalog, size_t *position)
+{
+    struct pn_slice key;
+    void *value = NULL;
+
+    return pn_map_next(catalog->items, position, &key, &value) ? value : NULL;
+}

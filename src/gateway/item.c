@@ -1,0 +1,381 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * From the feed's JSON to what the gateway works with, one reader for each type of resource.
+ */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "gateway/item.h"
+
+static enum pn_rc refuse(struct pn_error *err, const char *reason)
+{
+    return pn_error_set(err, PN_INVALID, "invalid_resource", "%s", reason);
+}
+
+/* --- certificates --- */
+
+static void certificate_fini(struct pn_client_certificate *certificate)
+{
+    pn_tls_server_unref(certificate->server);
+    pn_tls_certificate_unref(certificate->tls);
+}
+
+/** Decodes the base64 DER texts of `array` into bufs[]; the caller frees them. */
+static enum pn_rc decode_chain(const json_t *array, struct pn_buf *bufs, size_t *count,
+                               struct pn_error *err)
+{
+    size_t n = json_array_size(array);
+
+    if (n == 0 || n > PN_CHAIN_MAX)
+        return refuse(err, "the chain is missing, empty or too long");
+    for (size_t i = 0; i < n; i++) {
+        const json_t *text = json_array_get(array, i);
+        enum pn_rc rc;
+
+        pn_buf_init(&bufs[i], PN_CERTIFICATE_BYTES_MAX);
+        *count = i + 1;
+        if (!json_is_string(text))
+            return refuse(err, "a certificate of the chain is no text");
+        rc =
+            pn_base64_decode(pn_slice(json_string_value(text), json_string_length(text)), &bufs[i]);
+        if (rc != PN_OK)
+            return refuse(err, "a certificate of the chain is not base64");
+    }
+    return PN_OK;
+}
+
+/** The TLS certificate's name: what the log shows, and what tells identities apart. */
+static enum pn_rc make_tls(struct pn_item *item, const struct pn_slice *ders, size_t count,
+                           enum pn_key_use use, struct pn_error *err)
+{
+    struct pn_client_certificate *certificate = &item->as.certificate;
+    struct pn_tls_certificate_spec spec = {
+        .name = item->name,
+        .generation = (uint64_t)pn_json_int(item->internal, "generation", 1),
+        .use = use,
+        .key = certificate->key,
+        .chain = ders,
+        .chain_count = count,
+    };
+    char name[PN_CERTIFICATE_NAME_MAX];
+
+    if (pn_slice_starts_with(pn_slice_str(item->key), PN_LIT(PN_EMBEDDED_KEY_PREFIX))) {
+        snprintf(name, sizeof(name), PN_EMBEDDED_NAME_PREFIX "%.100s", item->name);
+        spec.name = name;
+    } else if (use == PN_USE_SERVER) {
+        spec.name = "listener";
+    }
+    return pn_tls_certificate_create(item->signer, &spec, &certificate->tls, err);
+}
+
+static enum pn_rc read_certificate(struct pn_item *item, const json_t *chain_json,
+                                   const char *key_id, enum pn_key_use use, struct pn_error *err)
+{
+    struct pn_client_certificate *certificate = &item->as.certificate;
+    struct pn_buf bufs[PN_CHAIN_MAX];
+    struct pn_slice ders[PN_CHAIN_MAX];
+    size_t count = 0;
+    enum pn_rc rc = decode_chain(chain_json, bufs, &count, err);
+
+    if (rc == PN_OK &&
+        !pn_hex_decode(pn_slice_str(key_id), certificate->key.sha256, sizeof(certificate->key)))
+        rc = refuse(err, "keyId is missing or not 64 hex digits");
+    for (size_t i = 0; rc == PN_OK && i < count; i++)
+        ders[i] = pn_buf_slice(&bufs[i]);
+    if (rc == PN_OK)
+        rc = make_tls(item, ders, count, use, err);
+    for (size_t i = 0; i < count; i++)
+        pn_buf_fini(&bufs[i]);
+    if (rc == PN_OK)
+        certificate->thumbprint = pn_tls_certificate_thumbprint_text(certificate->tls);
+    return rc;
+}
+
+/* --- backends --- */
+
+/** The last segment of "/…/certificates/c1". */
+static const char *last_segment(const char *id)
+{
+    const char *slash = strrchr(id, '/');
+
+    return slash ? slash + 1 : id;
+}
+
+static enum pn_rc read_certificate_ids(const json_t *list, struct pn_backend *backend,
+                                       struct pn_error *err)
+{
+    size_t n = json_array_size(list);
+
+    if (n > PN_BACKEND_CERTIFICATES_MAX)
+        return refuse(err, "more than 32 credentials.certificateIds");
+    for (size_t i = 0; i < n; i++) {
+        const char *id = json_string_value(json_array_get(list, i));
+
+        if (!id || *last_segment(id) == '\0')
+            return refuse(err, "an entry of credentials.certificateIds is no certificate id");
+        backend->certificate_ids[backend->certificate_id_count++] = last_segment(id);
+    }
+    return PN_OK;
+}
+
+static enum pn_rc read_thumbprints(const json_t *list, struct pn_backend *backend,
+                                   struct pn_error *err)
+{
+    size_t n = json_array_size(list);
+
+    if (n > PN_BACKEND_CERTIFICATES_MAX)
+        return refuse(err, "more than 32 credentials.certificate");
+    for (size_t i = 0; i < n; i++) {
+        struct pn_slice text = pn_slice_str(json_string_value(json_array_get(list, i)));
+
+        if (!pn_thumbprint_parse(text, backend->thumbprints[backend->thumbprint_count++]))
+            return refuse(err, "an entry of credentials.certificate is no thumbprint");
+    }
+    return PN_OK;
+}
+
+/** {"name": ["value", …]}: names and values that can be sent. */
+static enum pn_rc check_value_map(json_t *map, bool as_headers, json_t **out, struct pn_error *err)
+{
+    const char *name;
+    json_t *values, *value;
+    size_t i;
+
+    if (!map || json_is_null(map))
+        return PN_OK;
+    if (!json_is_object(map))
+        return refuse(err, "credentials.header and credentials.query must be objects");
+    json_object_foreach(map, name, values)
+    {
+        if (as_headers && !pn_header_name_is_valid(pn_slice_str(name)))
+            return refuse(err, "credentials.header has a name that is no header name");
+        if (!json_is_array(values))
+            return refuse(err, "credentials.header and credentials.query take lists of texts");
+        json_array_foreach(values, i, value)
+        {
+            struct pn_slice text = pn_slice(json_string_value(value), json_string_length(value));
+
+            if (!json_is_string(value) || (as_headers && !pn_header_value_is_valid(text)))
+                return refuse(err, "credentials.header has a value that cannot be sent");
+        }
+    }
+    *out = map;
+    return PN_OK;
+}
+
+static enum pn_rc read_backend(struct pn_item *item, struct pn_error *err)
+{
+    struct pn_backend *backend = &item->as.backend;
+    json_t *credentials = json_object_get(item->properties, "credentials");
+    const json_t *authorization = json_object_get(credentials, "authorization");
+    const json_t *tls = json_object_get(item->properties, "tls");
+    const json_t *ids = json_object_get(item->internal, "certificateIds");
+    enum pn_rc rc = pn_target_parse(pn_json_slice(item->properties, "url"), &backend->target, err);
+
+    if (rc != PN_OK)
+        return rc;
+    backend->validate_chain = pn_json_bool(tls, "validateCertificateChain", true);
+    backend->validate_name = pn_json_bool(tls, "validateCertificateName", true);
+    rc = read_certificate_ids(ids ? ids : json_object_get(credentials, "certificateIds"), backend,
+                              err);
+    if (rc == PN_OK)
+        rc = read_thumbprints(json_object_get(credentials, "certificate"), backend, err);
+    if (rc == PN_OK)
+        rc = check_value_map(json_object_get(credentials, "header"), true, &backend->headers, err);
+    if (rc == PN_OK)
+        rc = check_value_map(json_object_get(credentials, "query"), false, &backend->query, err);
+    if (rc != PN_OK || !json_is_object(authorization))
+        return rc;
+    backend->authorization_scheme = pn_json_str(authorization, "scheme");
+    backend->authorization_parameter = pn_json_str(authorization, "parameter");
+    if (!backend->authorization_scheme || !backend->authorization_parameter ||
+        !pn_header_value_is_valid(pn_slice_str(backend->authorization_scheme)) ||
+        !pn_header_value_is_valid(pn_slice_str(backend->authorization_parameter)))
+        return refuse(err, "credentials.authorization needs a scheme and a parameter");
+    return PN_OK;
+}
+
+/* --- subscriptions, policies, the service --- */
+
+static enum pn_rc read_subscription(struct pn_item *item, struct pn_error *err)
+{
+    static const char *const members[] = {"primaryKeySha256", "secondaryKeySha256"};
+    struct pn_subscription_keys *keys = &item->as.subscription;
+
+    keys->subscription.id = item->name;
+    keys->subscription.scope = pn_json_str(item->internal, "scope");
+    keys->subscription.is_active =
+        pn_slice_eq_str(pn_json_slice(item->properties, "state"), "active");
+    if (!keys->subscription.scope)
+        return refuse(err, "internal.scope is missing");
+    for (size_t i = 0; i < 2; i++) {
+        const char *hex = pn_json_str(item->internal, members[i]);
+
+        if (!hex || *hex == '\0')
+            continue;
+        if (!pn_hex_decode(pn_slice_str(hex), keys->sha256[keys->count], PN_SHA256_BYTES))
+            return refuse(err, "a key's SHA-256 is not 64 hex digits");
+        keys->count++;
+    }
+    return PN_OK;
+}
+
+static enum pn_policy_scope policy_scope(struct pn_slice key)
+{
+    if (pn_slice_find_slice(key, PN_LIT("/operations/")) < key.len)
+        return PN_SCOPE_OPERATION;
+    return pn_slice_starts_with(key, PN_LIT("/apis/")) ? PN_SCOPE_API : PN_SCOPE_GLOBAL;
+}
+
+static enum pn_rc read_policy(struct pn_item *item, struct pn_error *err)
+{
+    bool is_xml = pn_slice_eq_str(pn_json_slice(item->properties, "format"), "xml");
+
+    return pn_policy_parse(pn_json_slice(item->properties, "value"),
+                           is_xml ? PN_POLICY_XML : PN_POLICY_RAWXML,
+                           policy_scope(pn_slice_str(item->key)), &item->as.policy, err);
+}
+
+static enum pn_rc read_service(struct pn_item *item, struct pn_error *err)
+{
+    const json_t *chain = json_object_get(item->internal, "listenerChain");
+    struct pn_tls_server_spec spec = {0};
+    enum pn_rc rc;
+
+    if (!chain || json_is_null(chain))
+        return PN_OK; /* no TLS listener yet */
+    rc = read_certificate(item, chain, pn_json_str(item->internal, "listenerKeyId"), PN_USE_SERVER,
+                          err);
+    if (rc != PN_OK)
+        return rc;
+    spec.certificates = &item->as.certificate.tls;
+    spec.certificate_count = 1;
+    spec.alpn = PN_ALPN_HTTP11;
+    return pn_tls_server_create(item->signer, &spec, &item->as.certificate.server, err);
+}
+
+static enum pn_rc read_item(struct pn_item *item, struct pn_error *err)
+{
+    switch (item->kind) {
+    case PN_ITEM_SERVICE:
+        return read_service(item, err);
+    case PN_ITEM_API:
+    case PN_ITEM_OPERATION:
+        return item->properties ? PN_OK : refuse(err, "properties are missing");
+    case PN_ITEM_POLICY:
+        return read_policy(item, err);
+    case PN_ITEM_BACKEND:
+        return read_backend(item, err);
+    case PN_ITEM_CERTIFICATE:
+        return read_certificate(item, json_object_get(item->internal, "chain"),
+                                pn_json_str(item->internal, "keyId"), PN_USE_CLIENT, err);
+    case PN_ITEM_SUBSCRIPTION:
+        return read_subscription(item, err);
+    }
+    return PN_INTERNAL;
+}
+
+static bool kind_from_type(struct pn_slice type, enum pn_item_kind *kind)
+{
+    static const char *const names[] = {"service", "api",         "operation",   "policy",
+                                        "backend", "certificate", "subscription"};
+
+    for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
+        if (pn_slice_eq_str(type, names[i])) {
+            *kind = (enum pn_item_kind)i;
+            return true;
+        }
+    }
+    return false;
+}
+
+static enum pn_rc mark_broken(struct pn_item *item, const struct pn_error *err)
+{
+    item->is_broken = true;
+    if (!item->json)
+        item->json = json_null();
+    free(item->broken_reason);
+    item->broken_reason = pn_slice_dup(pn_slice_str(err->message));
+    return item->broken_reason ? PN_OK : PN_NOMEM;
+}
+
+enum pn_rc pn_item_create(struct pn_signer *signer, struct pn_slice key, struct pn_slice type,
+                          struct pn_slice json, bool keep_broken, struct pn_item **out,
+                          struct pn_error *err)
+{
+    struct pn_error own;
+    struct pn_error *reason = err ? err : &own;
+    struct pn_item *item = calloc(1, sizeof(*item));
+    enum pn_rc rc = PN_NOMEM;
+
+    if (!item)
+        return pn_error_set(err, PN_NOMEM, "out_of_memory", "no memory for an item");
+    item->refs = 1;
+    item->signer = signer;
+    if (key.len == 0 || key.ptr[0] != '/' || !kind_from_type(type, &item->kind)) {
+        rc = pn_error_set(err, PN_UNSUPPORTED, "unknown_type", "unknown type '%.*s' of '%.*s'",
+                          PN_FMT(type), PN_FMT(key));
+        goto out;
+    }
+    item->key = pn_slice_dup(key);
+    item->type = pn_slice_dup(type);
+    if (!item->key || !item->type)
+        goto out;
+    item->name = last_segment(item->key);
+    rc = pn_json_parse(json, &item->json, reason);
+    if (rc == PN_OK) {
+        item->properties = json_object_get(item->json, "properties");
+        item->internal = json_object_get(item->json, "internal");
+        rc = read_item(item, reason);
+    }
+    if (rc == PN_OK)
+        goto out;
+    pn_error_prefix(reason, "%s", item->key);
+    if (keep_broken && rc != PN_NOMEM)
+        rc = mark_broken(item, reason);
+out:
+    if (rc == PN_OK) {
+        *out = item;
+        item = NULL;
+    }
+    pn_item_unref(item);
+    return rc;
+}
+
+struct pn_item *pn_item_ref(struct pn_item *item)
+{
+    item->refs++;
+    return item;
+}
+
+void pn_item_unref(struct pn_item *item)
+{
+    if (!item || --item->refs > 0)
+        return;
+    switch (item->kind) {
+    case PN_ITEM_POLICY:
+        pn_policy_document_destroy(item->as.policy);
+        break;
+    case PN_ITEM_SERVICE:
+    case PN_ITEM_CERTIFICATE:
+        certificate_fini(&item->as.certificate);
+        break;
+    case PN_ITEM_API:
+    case PN_ITEM_OPERATION:
+    case PN_ITEM_BACKEND:
+    case PN_ITEM_SUBSCRIPTION:
+        break;
+    }
+    json_decref(item->json);
+    free(item->broken_reason);
+    free(item->key);
+    free(item->type);
+    free(item);
+}
+
+bool pn_item_eq(const struct pn_item *a, const struct pn_item *b)
+{
+    return a->kind == b->kind && strcmp(a->key, b->key) == 0 && a->is_broken == b->is_broken &&
+           json_equal(a->json, b->json);
+}

@@ -1,0 +1,32 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * Subscription keys. The gateway knows only their SHA-256; a key that a caller shows is hashed and
+ * looked up, and the hashes are compared in constant time. Built once, then read by many threads.
+ */
+#pragma once
+
+#include "base/encode.h"
+#include "base/error.h"
+
+/** What a key lets its bearer do. */
+struct pn_subscription {
+    const char *id;    /* name below /subscriptions */
+    const char *scope; /* "/": all; "/apis": all APIs; "/apis/{id}": that one; lower case */
+    bool is_active;    /* of all states only "active" lets in */
+};
+
+struct pn_key_table;
+
+/** `capacity`: how many keys will be added at most. NULL: no memory. */
+struct pn_key_table *pn_key_table_create(size_t capacity);
+void pn_key_table_destroy(struct pn_key_table *table);
+/** `subscription` is borrowed. The same key may belong to several subscriptions. PN_LIMIT: more
+ * than `capacity`. */
+enum pn_rc pn_key_table_add(struct pn_key_table *table, const uint8_t sha256[PN_SHA256_BYTES],
+                            const struct pn_subscription *subscription) PN_MUST_USE;
+/** Whether `key` opens the API `api_key` ("/apis/echo"). PN_DENIED otherwise. `who` may be NULL. */
+enum pn_rc pn_key_table_check(const struct pn_key_table *table, struct pn_slice key,
+                              struct pn_slice api_key,
+                              const struct pn_subscription **who) PN_MUST_USE;
+/** Whether `scope` covers the API. */
+bool pn_subscription_covers(const struct pn_subscription *subscription, struct pn_slice api_key);

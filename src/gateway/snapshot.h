@@ -1,0 +1,87 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * What the gateway serves by: one immutable configuration. A snapshot is four tables (routes,
+ * backends, certificates, keys) over compiled APIs and items; the next one shares every table and
+ * every API that did not change with its predecessor.
+ *
+ * Thread: made, counted and freed by the main thread only (gateway/catalog.h). A worker reads the
+ * one it was given until it has told the main thread that it uses it no more: no counter is shared
+ * between threads.
+ */
+#pragma once
+
+#include "gateway/item.h"
+#include "gateway/route.h"
+
+#define PN_SUBSCRIPTION_HEADER "Ocp-Apim-Subscription-Key"
+#define PN_SUBSCRIPTION_QUERY  "subscription-key"
+
+struct pn_operation {
+    const char *id;
+    const char *method;
+    const char *url_template;
+    const struct pn_policy_program *program; /* the API's, or of its own */
+    bool is_broken;                          /* its policy cannot be used: answer 500 */
+};
+
+struct pn_api {
+    unsigned refs;
+    const char *key;  /* "/apis/echo" */
+    const char *id;   /* "echo" */
+    const char *path; /* without slashes at its ends */
+    bool allows_http, allows_https;
+    bool is_current; /* other revisions are not routed */
+    bool subscription_required;
+    const char *key_header, *key_query;
+    bool has_target;         /* serviceUrl is set and usable */
+    struct pn_target target; /* of serviceUrl */
+    bool is_broken;          /* it, or a policy above or at it, cannot be used: answer 500 */
+    const char *broken_reason;
+
+    struct pn_operation *operations;
+    size_t operation_count;
+    struct pn_route_tree *tree;
+    struct pn_policy_program *program; /* global and API scope */
+    struct pn_policy_program **own_programs;
+    size_t own_program_count;
+    struct pn_item **items; /* everything it borrows from */
+    size_t item_count;
+};
+
+struct pn_route_list;
+struct pn_item_table;
+
+struct pn_snapshot {
+    unsigned refs;
+    uint64_t number;   /* counts up in this process */
+    uint64_t revision; /* of the feed */
+    struct pn_route_list *routes;
+    struct pn_item_table *backends; /* by name */
+    struct pn_item_table
+        *certificates;          /* by name, by thumbprint, embedded ones by "embedded:<id>" */
+    struct pn_item_table *keys; /* subscription keys */
+    struct pn_item *service;    /* our own listener's certificate; may be NULL */
+};
+
+/** The API with the longest matching path, or NULL. */
+const struct pn_api *pn_snapshot_route(const struct pn_snapshot *snapshot, struct pn_slice path,
+                                       struct pn_slice *rest);
+/** By name, without case. NULL: no such thing (or it cannot be used, which is logged at compile).
+ */
+const struct pn_backend *pn_snapshot_backend(const struct pn_snapshot *snapshot,
+                                             struct pn_slice name);
+const struct pn_client_certificate *pn_snapshot_certificate(const struct pn_snapshot *snapshot,
+                                                            struct pn_slice name);
+/** By thumbprint as a person writes it. Of several with the same one, any: they are equal. */
+const struct pn_client_certificate *
+pn_snapshot_certificate_by_thumbprint(const struct pn_snapshot *snapshot,
+                                      struct pn_slice thumbprint);
+/** One taken out of a policy's body=. */
+const struct pn_client_certificate *
+pn_snapshot_certificate_embedded(const struct pn_snapshot *snapshot, struct pn_slice id);
+/** PN_DENIED. `who` may be NULL. */
+enum pn_rc pn_snapshot_check_key(const struct pn_snapshot *snapshot, const struct pn_api *api,
+                                 struct pn_slice key,
+                                 const struct pn_subscription **who) PN_MUST_USE;
+/** For our own TLS listener; NULL when there is none. */
+struct pn_tls_server *pn_snapshot_listener(const struct pn_snapshot *snapshot);

@@ -1,0 +1,93 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * One request to a backend and its answer, over a pooled connection (RFC 9110, RFC 9112).
+ *
+ *   IDLE -> ACQUIRING -> SENDING -> (head read) ANSWERING -> IDLE
+ *                \___________\__________\______ failed: on_failed once, then IDLE
+ *
+ * The request's body comes from a pn_body_in of the caller (the client's) and is sent while the
+ * answer may already come. The answer's body is exchange->body: the caller moves it by
+ * pn_transfer(). A request is tried a second time only when it was sent on a reused connection that
+ * turned out to be closed, nothing of an answer came, no byte of its body was taken, and it is
+ * idempotent or nothing of it was written (RFC 9110 §9.2.2). Thread: the loop's. Memory: the
+ * request's arena.
+ */
+#pragma once
+
+#include "upstream/pool.h"
+
+#define PN_RESPONSE_TIMEOUT_MS  300000 /* forward-request's default: until the answer's head */
+#define PN_BODY_IDLE_TIMEOUT_MS 300000 /* no byte of the answer's body for so long */
+#define PN_INFORMATIONAL_MAX    16     /* 1xx answers to one request */
+
+struct pn_exchange_events {
+    /** A 1xx other than 100 and 101: exchange->response. */
+    void (*on_informational)(void *ctx);
+    /** A connection is there and the request is about to be sent (100-continue). */
+    void (*on_sending)(void *ctx);
+    /** The final answer's head: exchange->response; exchange->body is ready. */
+    void (*on_head)(void *ctx);
+    /** There may be more of the answer's body. */
+    void (*on_body)(void *ctx);
+    /** The request's body broke off or is malformed: exchange->request_body->failure. */
+    void (*on_request_failed)(void *ctx);
+    /** exchange->failure. Before the head only; later the transfer tells. */
+    void (*on_failed)(void *ctx);
+};
+
+struct pn_exchange_spec {
+    struct pn_demand demand; /* its target must live as long as the exchange */
+    struct pn_slice method;
+    struct pn_slice request_target; /* "/path?query" */
+    const struct pn_headers
+        *headers; /* end to end; Host, framing and Connection are written here */
+    enum pn_h1_framing framing;
+    uint64_t content_length;
+    struct pn_body_in *request_body;
+    const struct pn_headers *request_trailers; /* may be NULL */
+    uint64_t timeout_ms; /* until the answer's head, after the last byte that was sent */
+    const struct pn_h1_limits *limits;
+    struct pn_arena *arena;
+};
+
+enum pn_exchange_state {
+    PN_EXCHANGE_IDLE,
+    PN_EXCHANGE_ACQUIRING,
+    PN_EXCHANGE_SENDING,
+    PN_EXCHANGE_ANSWERING,
+};
+
+struct pn_exchange {
+    enum pn_exchange_state state;
+    struct pn_pool *pool;
+    struct pn_exchange_spec spec;
+    const struct pn_exchange_events *events;
+    void *ctx;
+    struct pn_acquire acquire;
+    struct pn_conn *conn;
+    bool is_reused, was_retried, request_sent;
+    unsigned informational;
+    struct pn_body_out out; /* to the backend; keeps its memory */
+    struct pn_h1_scan scan;
+    struct pn_h1_response response;
+    struct pn_headers trailers; /* of the answer */
+    struct pn_body_in body;     /* of the answer */
+    struct pn_timer timer;
+    struct pn_task again;
+    struct pn_failure failure;
+};
+
+/** Once for many exchanges of one client connection. */
+void pn_exchange_init(struct pn_exchange *exchange, struct pn_pool *pool,
+                      const struct pn_exchange_events *events, void *ctx);
+void pn_exchange_fini(struct pn_exchange *exchange);
+/** PN_OK: events follow, some perhaps before it returns (never on_failed). Else exchange->failure.
+ */
+enum pn_rc pn_exchange_start(struct pn_exchange *exchange,
+                             const struct pn_exchange_spec *spec) PN_MUST_USE;
+/** The request's body may go on: its source has more. */
+void pn_exchange_send(struct pn_exchange *exchange);
+/** The answer's body was read up to its end: the connection is kept if it can be, else closed. */
+void pn_exchange_finish(struct pn_exchange *exchange);
+/** Ends it in any state and closes its connection; no event follows. */
+void pn_exchange_cancel(struct pn_exchange *exchange);

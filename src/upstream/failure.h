@@ -1,0 +1,36 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * Why a request did not get its answer from a backend: a stable code for logs and tests, and a
+ * sentence for the operator. Never a secret.
+ */
+#pragma once
+
+#include "base/error.h"
+#include "tls/report.h"
+
+#define PN_FAILURE_TEXT_MAX 512
+
+struct pn_failure {
+    const char *code; /* "tls_unknown_ca"; static. NULL: nothing failed */
+    bool is_timeout;  /* the backend was too slow */
+    char text[PN_FAILURE_TEXT_MAX];
+    char peer[PN_PEER_ADDRESS_TEXT]; /* the address that was tried last; may be empty */
+};
+
+/* The codes:
+ *   dns_failed connect_refused connect_unreachable connect_failed connect_timeout
+ *   tls_timeout tls_closed tls_not_tls tls_protocol tls_alert
+ *   tls_unknown_ca tls_name_mismatch tls_certificate_expired tls_certificate_not_yet_valid
+ *   tls_certificate_unacceptable
+ *   tls_client_certificate_refused tls_client_certificate_required
+ *   client_certificate_expired client_certificate_not_yet_valid
+ *   keyholder_unavailable keyholder_refused
+ *   identity_mismatch backend_queue_full timeout connection_closed malformed_response
+ *   response_header_too_large out_of_memory internal */
+
+void pn_failure_set(struct pn_failure *failure, const char *code, const char *format, ...)
+    PN_PRINTF(3, 4);
+/** From a handshake report: code, sentence and peer. */
+void pn_failure_from_report(struct pn_failure *failure, const struct pn_tls_report *report);
+/** The code of a handshake's cause. Static text. */
+const char *pn_failure_code(enum pn_tls_cause cause);

@@ -1,0 +1,386 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * c-ares tells by a callback which sockets it wants watched; one timer drives its own timeouts.
+ */
+#include "upstream/resolve.h"
+
+#include <ares.h>
+#include <arpa/inet.h>
+#include <netdb.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/log.h"
+#include "base/map.h"
+
+struct name {
+    struct pn_resolver *resolver;
+    struct pn_list waiting; /* struct pn_resolve */
+    bool is_asked;
+    uint64_t expires_ms;
+    enum pn_rc rc;
+    const char *reason;
+    struct pn_peer_address addresses[PN_RESOLVE_ADDRESSES_MAX];
+    size_t count;
+};
+
+struct socket_watch {
+    struct pn_list entry;
+    struct pn_watch watch;
+    struct pn_deferred deferred;
+};
+
+struct pn_resolver {
+    struct pn_loop *loop;
+    ares_channel channel;
+    bool has_channel;
+    struct pn_map *names;
+    struct pn_list sockets;
+    struct pn_timer timer;
+};
+
+/* --- names that need no query --- */
+
+static bool parse_address(struct pn_slice host, struct pn_peer_address *address)
+{
+    char text[INET6_ADDRSTRLEN + 1];
+
+    memset(address, 0, sizeof(*address));
+    if (host.len == 0 || host.len >= sizeof(text))
+        return false;
+    memcpy(text, host.ptr, host.len);
+    text[host.len] = '\0';
+    if (inet_pton(AF_INET, text, address->ip) == 1)
+        address->family = AF_INET;
+    else if (inet_pton(AF_INET6, text, address->ip) == 1)
+        address->family = AF_INET6;
+    else
+        return false;
+    return true;
+}
+
+/** RFC 6761 §6.3: localhost and everything below it is the loopback address. */
+static bool is_localhost(struct pn_slice host)
+{
+    static const char name[] = "localhost";
+    size_t len = sizeof(name) - 1;
+
+    if (host.len > 0 && host.ptr[host.len - 1] == '.')
+        host.len--;
+    if (host.len < len || !pn_slice_case_eq_str(pn_slice_sub(host, host.len - len, len), name))
+        return false;
+    return host.len == len || host.ptr[host.len - len - 1] == '.';
+}
+
+static bool answer_without_query(struct pn_resolve *query, struct pn_slice host)
+{
+    if (parse_address(host, &query->addresses[0])) {
+        query->count = 1;
+        return true;
+    }
+    if (!is_localhost(host))
+        return false;
+    (void)parse_address(PN_LIT("127.0.0.1"), &query->addresses[0]);
+    (void)parse_address(PN_LIT("::1"), &query->addresses[1]);
+    query->count = 2;
+    return true;
+}
+
+/* --- c-ares' sockets and time --- */
+
+static void arm_timer(struct pn_resolver *resolver)
+{
+    struct timeval value;
+    const struct timeval *next = ares_timeout(resolver->channel, NULL, &value);
+
+    if (!next) {
+        pn_loop_disarm(resolver->loop, &resolver->timer);
+        return;
+    }
+    pn_loop_arm(resolver->loop, &resolver->timer,
+                (uint64_t)next->tv_sec * 1000 + (uint64_t)next->tv_usec / 1000 + 1);
+}
+
+static void on_timer(struct pn_timer *timer)
+{
+    struct pn_resolver *resolver = timer->ctx;
+
+    ares_process_fd(resolver->channel, ARES_SOCKET_BAD, ARES_SOCKET_BAD);
+    arm_timer(resolver);
+}
+
+static void on_socket(struct pn_watch *watch, unsigned events)
+{
+    struct pn_resolver *resolver = watch->ctx;
+    int fd = watch->fd;
+
+    ares_process_fd(resolver->channel,
+                    events & (PN_LOOP_READ | PN_LOOP_ERROR) ? fd : ARES_SOCKET_BAD,
+                    events & (PN_LOOP_WRITE | PN_LOOP_ERROR) ? fd : ARES_SOCKET_BAD);
+    arm_timer(resolver);
+}
+
+static struct socket_watch *find_socket(struct pn_resolver *resolver, int fd)
+{
+    for (struct pn_list *at = resolver->sockets.next; at != &resolver->sockets; at = at->next) {
+        struct socket_watch *known = PN_CONTAINER(at, struct socket_watch, entry);
+
+        if (known->watch.fd == fd)
+            return known;
+    }
+    return NULL;
+}
+
+static void on_socket_state(void *ctx, ares_socket_t fd, int readable, int writable)
+{
+    struct pn_resolver *resolver = ctx;
+    struct socket_watch *known = find_socket(resolver, fd);
+    unsigned interest = (readable ? PN_LOOP_READ : 0u) | (writable ? PN_LOOP_WRITE : 0u);
+
+    if (interest == 0) {
+        if (!known)
+            return;
+        pn_loop_unwatch(&known->watch);
+        pn_list_remove(&known->entry);
+        pn_loop_defer_free(resolver->loop, &known->deferred, free, known);
+        return;
+    }
+    if (known) {
+        if (pn_loop_watch_change(&known->watch, interest) != PN_OK)
+            pn_log(PN_LOG_ERROR, "dns_watch_failed", NULL);
+        return;
+    }
+    known = calloc(1, sizeof(*known));
+    if (!known)
+        return; /* the query ends by its timeout */
+    if (pn_loop_watch(resolver->loop, &known->watch, fd, interest, PN_WATCH_LEVEL, on_socket,
+                      resolver) != PN_OK) {
+        free(known);
+        return;
+    }
+    pn_list_push_back(&resolver->sockets, &known->entry);
+}
+
+/* --- answers --- */
+
+static void copy_answer(struct pn_resolve *query, const struct name *name)
+{
+    query->rc = name->rc;
+    query->reason = name->reason;
+    query->count = name->count;
+    memcpy(query->addresses, name->addresses, sizeof(query->addresses));
+}
+
+static void keep_addresses(struct name *name, const struct ares_addrinfo *info, uint64_t *ttl_s)
+{
+    *ttl_s = PN_RESOLVE_TTL_MAX_S;
+    name->count = 0;
+    for (const struct ares_addrinfo_node *node = info->nodes;
+         node && name->count < PN_RESOLVE_ADDRESSES_MAX; node = node->ai_next) {
+        if (pn_peer_address_from(node->ai_addr, &name->addresses[name->count]) != PN_OK)
+            continue;
+        name->addresses[name->count++].port = 0;
+        if (node->ai_ttl >= 0 && (uint64_t)node->ai_ttl < *ttl_s)
+            *ttl_s = (uint64_t)node->ai_ttl;
+    }
+    if (*ttl_s < PN_RESOLVE_TTL_MIN_S)
+        *ttl_s = PN_RESOLVE_TTL_MIN_S;
+}
+
+static enum pn_rc status_rc(int status)
+{
+    switch (status) {
+    case ARES_SUCCESS:
+        return PN_OK;
+    case ARES_ENOTFOUND:
+    case ARES_ENODATA:
+    case ARES_EBADNAME:
+        return PN_NOT_FOUND;
+    case ARES_ETIMEOUT:
+        return PN_TIMEOUT;
+    case ARES_ENOMEM:
+        return PN_NOMEM;
+    default:
+        return PN_UNAVAILABLE;
+    }
+}
+
+static void on_answer(void *ctx, int status, int timeouts, struct ares_addrinfo *info)
+{
+    struct name *name = ctx;
+    struct pn_list waiting;
+    uint64_t ttl_s = PN_RESOLVE_TTL_FAILED_S;
+
+    (void)timeouts;
+    name->rc = status_rc(status);
+    name->reason = ares_strerror(status);
+    if (info) {
+        keep_addresses(name, info, &ttl_s);
+        ares_freeaddrinfo(info);
+    }
+    if (name->rc == PN_OK && name->count == 0) {
+        name->rc = PN_NOT_FOUND;
+        name->reason = "the name has no address";
+    }
+    if (name->rc != PN_OK)
+        name->count = 0;
+    name->is_asked = false;
+    name->expires_ms = pn_loop_now_ms(name->resolver->loop) + ttl_s * 1000;
+    /* The callbacks may ask again, also for this name: take the list first. */
+    pn_list_init(&waiting);
+    while (!pn_list_is_empty(&name->waiting)) {
+        struct pn_list *entry = name->waiting.next;
+
+        pn_list_remove(entry);
+        pn_list_push_back(&waiting, entry);
+    }
+    while (!pn_list_is_empty(&waiting)) {
+        struct pn_resolve *query = PN_CONTAINER(waiting.next, struct pn_resolve, entry);
+
+        pn_list_remove(&query->entry);
+        copy_answer(query, name);
+        query->on_done(query);
+    }
+}
+
+/* --- asking --- */
+
+/** Makes room in the cache: names that are expired and that nobody waits for go. */
+static void sweep(struct pn_resolver *resolver)
+{
+    struct pn_map *kept = pn_map_create(true);
+    uint64_t now_ms = pn_loop_now_ms(resolver->loop);
+    struct pn_slice key;
+    size_t position = 0;
+    void *value;
+
+    if (!kept)
+        return;
+    while (pn_map_next(resolver->names, &position, &key, &value)) {
+        const struct name *name = value;
+
+        if ((name->is_asked || name->expires_ms > now_ms) &&
+            pn_map_set(kept, key, value, NULL) != PN_OK) {
+            pn_map_destroy(kept, NULL);
+            return;
+        }
+    }
+    position = 0;
+    while (pn_map_next(resolver->names, &position, &key, &value)) {
+        if (!pn_map_get(kept, key))
+            free(value);
+    }
+    pn_map_destroy(resolver->names, NULL);
+    resolver->names = kept;
+}
+
+static struct name *name_get(struct pn_resolver *resolver, struct pn_slice host)
+{
+    struct name *name = pn_map_get(resolver->names, host);
+
+    if (name)
+        return name;
+    if (pn_map_count(resolver->names) >= PN_RESOLVE_CACHE_MAX)
+        sweep(resolver);
+    if (pn_map_count(resolver->names) >= PN_RESOLVE_CACHE_MAX)
+        return NULL;
+    name = calloc(1, sizeof(*name));
+    if (!name)
+        return NULL;
+    name->resolver = resolver;
+    pn_list_init(&name->waiting);
+    if (pn_map_set(resolver->names, host, name, NULL) != PN_OK) {
+        free(name);
+        return NULL;
+    }
+    return name;
+}
+
+static enum pn_rc fail(struct pn_resolve *query, enum pn_rc rc, const char *reason)
+{
+    query->rc = rc;
+    query->reason = reason;
+    return rc;
+}
+
+enum pn_rc pn_resolver_start(struct pn_resolver *resolver, struct pn_resolve *query,
+                             struct pn_slice host)
+{
+    struct ares_addrinfo_hints hints = {.ai_family = AF_UNSPEC, .ai_socktype = SOCK_STREAM};
+    struct name *name;
+    char text[NI_MAXHOST];
+
+    pn_list_init(&query->entry);
+    query->rc = PN_OK;
+    query->reason = NULL;
+    query->count = 0;
+    if (answer_without_query(query, host))
+        return PN_OK;
+    if (host.len == 0 || host.len >= sizeof(text))
+        return fail(query, PN_NOT_FOUND, "not a host name");
+    memcpy(text, host.ptr, host.len);
+    text[host.len] = '\0';
+    name = name_get(resolver, host);
+    if (!name)
+        return fail(query, PN_LIMIT, "too many host names at once");
+    if (!name->is_asked && name->expires_ms > pn_loop_now_ms(resolver->loop)) {
+        copy_answer(query, name);
+        return query->rc;
+    }
+    if (!name->is_asked) {
+        name->is_asked = true;
+        ares_getaddrinfo(resolver->channel, text, NULL, &hints, on_answer, name);
+        arm_timer(resolver);
+        if (!name->is_asked) { /* /etc/hosts knew it: answered within the call */
+            copy_answer(query, name);
+            return query->rc;
+        }
+    }
+    pn_list_push_back(&name->waiting, &query->entry);
+    return PN_AGAIN;
+}
+
+void pn_resolve_cancel(struct pn_resolve *query)
+{
+    if (query->entry.next)
+        pn_list_remove(&query->entry);
+}
+
+/* --- life --- */
+
+enum pn_rc pn_resolver_create(struct pn_loop *loop, struct pn_resolver **out, struct pn_error *err)
+{
+    struct pn_resolver *resolver = calloc(1, sizeof(*resolver));
+    struct ares_options options = {.timeout = PN_RESOLVE_TIMEOUT_MS,
+                                   .tries = PN_RESOLVE_TRIES,
+                                   .sock_state_cb = on_socket_state,
+                                   .sock_state_cb_data = resolver};
+    int status;
+
+    if (!resolver)
+        return pn_error_set(err, PN_NOMEM, "out_of_memory", "no memory for the resolver");
+    resolver->loop = loop;
+    pn_list_init(&resolver->sockets);
+    pn_timer_init(&resolver->timer, on_timer, resolver);
+    resolver->names = pn_map_create(true);
+    status = ares_init_options(&resolver->channel, &options,
+                               ARES_OPT_TIMEOUTMS | ARES_OPT_TRIES | ARES_OPT_SOCK_STATE_CB);
+    resolver->has_channel = status == ARES_SUCCESS;
+    if (resolver->names && resolver->has_channel) {
+        *out = resolver;
+        return PN_OK;
+    }
+    pn_resolver_destroy(resolver);
+    return pn_error_set(err, PN_IO, "dns_init_failed", "c-ares: %s", ares_strerror(status));
+}
+
+void pn_resolver_destroy(struct pn_resolver *resolver)
+{
+    if (!resolver)
+        return;
+    if (resolver->has_channel)
+        ares_destroy(resolver->channel);
+    pn_loop_disarm(resolver->loop, &resolver->timer);
+    pn_map_destroy(resolver->names, free);
+    free(resolver);
+}

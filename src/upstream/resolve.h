@@ -1,0 +1,44 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * Host names to addresses, on the loop: c-ares (RFC 1035, /etc/hosts, resolv.conf) behind a cache.
+ * IP addresses and "localhost" need no query. One resolver per thread.
+ */
+#pragma once
+
+#include "loop/loop.h"
+#include "tls/identity.h"
+
+#define PN_RESOLVE_ADDRESSES_MAX 8    /* of one name; more are left out */
+#define PN_RESOLVE_CACHE_MAX     4096 /* names; above, the query fails with PN_LIMIT */
+#define PN_RESOLVE_TIMEOUT_MS    2000 /* of one try at one server */
+#define PN_RESOLVE_TRIES         2
+#define PN_RESOLVE_TTL_MIN_S     1
+#define PN_RESOLVE_TTL_MAX_S     300
+#define PN_RESOLVE_TTL_FAILED_S  1 /* how long a failure is remembered */
+
+struct pn_resolver;
+struct pn_resolve;
+typedef void (*pn_resolve_fn)(struct pn_resolve *query);
+
+/** One question; lives in the caller's object. */
+struct pn_resolve {
+    struct pn_list entry;
+    pn_resolve_fn on_done;
+    void *ctx;
+    enum pn_rc rc;      /* PN_OK, PN_NOT_FOUND, PN_TIMEOUT, PN_UNAVAILABLE, PN_NOMEM */
+    const char *reason; /* static text when rc is not PN_OK */
+    struct pn_peer_address addresses[PN_RESOLVE_ADDRESSES_MAX]; /* ports are the caller's */
+    size_t count;
+};
+
+/** PN_IO, PN_NOMEM. */
+enum pn_rc pn_resolver_create(struct pn_loop *loop, struct pn_resolver **resolver,
+                              struct pn_error *err) PN_MUST_USE;
+/** No question may be open. */
+void pn_resolver_destroy(struct pn_resolver *resolver);
+/** PN_OK: answered at once. PN_AGAIN: on_done comes, from the loop. Otherwise query->rc and
+ *  ->reason. */
+enum pn_rc pn_resolver_start(struct pn_resolver *resolver, struct pn_resolve *query,
+                             struct pn_slice host) PN_MUST_USE;
+/** on_done does not come any more. Harmless for one that is over. */
+void pn_resolve_cancel(struct pn_resolve *query);
