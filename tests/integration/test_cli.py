@@ -1,0 +1,96 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The `postern` commands: clients of the REST API."""
+import json
+import os
+import re
+import subprocess
+
+import pytest
+from lab import service
+from lab.service import BIN, with_certificate
+
+
+@pytest.fixture
+def cli(postern):
+    def run(*arguments, expect=0, environment=None):
+        done = subprocess.run([str(BIN / "postern"), *map(str, arguments)], capture_output=True,
+                              text=True, timeout=60, stdin=subprocess.DEVNULL,
+                              env=dict(os.environ, **(environment or {})))
+        assert done.returncode == expect, (arguments, done.stdout, done.stderr)
+        return done
+    return run
+
+
+@pytest.fixture
+def at(postern):
+    """How a command finds the shared Postern."""
+    return ["--data", str(postern.data)]
+
+
+def test_certificate_commands(postern, cli, at, ca, tmp_path):
+    name = service.unique("cli")
+    identity = ca.client(name)
+    (tmp_path / "c.pfx").write_bytes(identity.pfx("p"))
+    (tmp_path / "pw").write_text("p")
+    cli("certificate", "add", name, "--pfx", tmp_path / "c.pfx", "--password-file",
+        tmp_path / "pw", *at)
+    shown = json.loads(cli("certificate", "show", name, "--output", "json", *at).stdout)
+    assert shown["properties"]["thumbprint"] == identity.sha1
+    assert identity.sha1 in cli("certificate", "list", *at).stdout
+    postern.make_api(name, "https://localhost:1", with_certificate(name))
+    assert f"/apis/{name}/policies/policy" in cli("certificate", "usage", name, *at).stdout
+    refused = cli("certificate", "delete", name, *at, expect=1)
+    assert f"/apis/{name}/policies/policy" in refused.stderr
+    postern.delete(f"/apis/{name}?deleteRevisions=true")
+    cli("certificate", "delete", name, *at)
+    cli("certificate", "show", name, *at, expect=1)
+
+
+def test_api_backend_and_policy_commands(postern, cli, at, echo, tmp_path):
+    name = service.unique("clia")
+    cli("api", "add", name, "--path", name, "--url", echo.url, *at)
+    assert name in cli("api", "list", *at).stdout
+    cli("backend", "add", name, "--url", echo.url, *at)
+    assert json.loads(cli("backend", "show", name, "--output", "json", *at).stdout)[
+        "properties"]["url"] == echo.url
+    document = tmp_path / "policy.xml"
+    document.write_text(service.policy(
+        "<return-response><set-body>by policy</set-body></return-response>"))
+    cli("policy", "set", "--api", name, document, *at)
+    assert "by policy" in cli("policy", "show", "--api", name, *at).stdout
+    cli("api", "delete", name, *at)
+    cli("backend", "delete", name, *at)
+
+
+def test_token_and_status(postern, cli, at):
+    token = cli("token", *at).stdout.strip()
+    assert postern.arm("GET", "", token=token).status == 200
+    status = cli("status", *at)
+    assert postern.gateway in status.stdout or postern.control in status.stdout
+
+
+def test_environment_variables_are_obeyed(postern, cli):
+    cli("certificate", "list", environment={
+        "POSTERN_URL": postern.control, "POSTERN_TOKEN": postern.token(),
+        "SSL_CERT_FILE": postern.ca_file})
+
+
+def test_exit_codes_say_who_is_wrong(postern, cli, at, tmp_path):
+    cli("certificate", "teleport", *at, expect=2)
+    cli("certificate", "add", *at, expect=2)
+    cli("certificate", "list", "--data", tmp_path / "nowhere", expect=3)
+    cli("certificate", "show", "nowhere", *at, expect=1)
+
+
+@pytest.mark.parametrize("command", ["certificate", "api", "backend", "policy", "vault",
+                                     "identity", "token", "status", "demo", "serve"])
+def test_help_has_an_example(cli, command):
+    text = cli(command, "--help").stdout
+    assert re.search(rf"postern {command}", text), text
+    assert "xample" in text, text
+
+
+def test_help_and_version(cli):
+    assert "serve" in cli("--help").stdout
+    assert re.search(r"\d+\.\d+\.\d+", cli("--version").stdout)
+    cli("no-such-command", expect=2)

@@ -1,0 +1,65 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Promise 7: what is in use cannot be deleted, and the refusal lists each user."""
+from lab import service
+from lab.service import policy, with_certificate
+
+
+def test_nothing_in_use_can_be_deleted_by_accident(postern, ca, echo):
+    name = service.unique("used")
+    postern.upload(name, ca.client(name))
+    postern.put(f"/backends/{name}", {"url": "https://localhost:1", "protocol": "http",
+                                      "credentials": {"certificateIds": [
+                                          f"{postern.service_id}/certificates/{name}"]}})
+    postern.make_api(name, echo.url, with_certificate(name))
+    postern.set_policy(f"/apis/{name}/operations/get", with_certificate(name))
+    users = [f"/apis/{name}/policies/policy", f"/apis/{name}/operations/get/policies/policy",
+             f"/backends/{name}"]
+    for expected in (users, users[:2], users[:1], []):
+        answer = postern.arm("DELETE", f"/certificates/{name}", headers={"If-Match": "*"})
+        if not expected:
+            assert answer.status == 200, answer
+            break
+        assert answer.status == 400, answer
+        error = answer.json()["error"]
+        assert error["code"] == "ValidationError"
+        for user in users:
+            assert (user in error["message"]) == (user in expected), (user, error["message"])
+        assert postern.arm("GET", f"/certificates/{name}").status == 200
+        if len(expected) == 3:
+            postern.delete(f"/backends/{name}")
+        elif len(expected) == 2:
+            postern.set_policy(f"/apis/{name}/operations/get", policy())
+        else:
+            postern.delete(f"/apis/{name}/policies/policy")
+    assert postern.arm("GET", f"/certificates/{name}").status == 404
+    assert postern.arm("DELETE", f"/certificates/{name}").status == 204
+
+
+def test_a_certificate_named_by_thumbprint_is_in_use(postern, ca, nginx):
+    name = service.unique("printed")
+    identity = ca.client(name)
+    postern.upload(name, identity)
+    postern.make_api(name, nginx.url("good"), policy(
+        f'<authentication-certificate thumbprint="{identity.sha1}" />'))
+    answer = postern.arm("DELETE", f"/certificates/{name}", headers={"If-Match": "*"})
+    assert answer.status == 400, answer
+    assert f"/apis/{name}/policies/policy" in answer.json()["error"]["message"]
+
+
+def test_a_backend_named_by_a_policy_is_in_use(postern, echo):
+    name = service.unique("inuse")
+    postern.put(f"/backends/{name}", {"url": echo.url, "protocol": "http"})
+    postern.make_api(name, echo.url, policy(f'<set-backend-service backend-id="{name}" />'))
+    answer = postern.arm("DELETE", f"/backends/{name}", headers={"If-Match": "*"})
+    assert answer.status == 400, answer
+    assert f"/apis/{name}/policies/policy" in answer.json()["error"]["message"]
+    postern.delete(f"/apis/{name}?deleteRevisions=true")
+    postern.delete(f"/backends/{name}")
+
+
+def test_a_deleted_api_no_longer_holds_its_certificate(postern, ca, nginx):
+    name = service.unique("freed")
+    postern.upload(name, ca.client(name))
+    postern.make_api(name, nginx.url("good"), with_certificate(name))
+    postern.delete(f"/apis/{name}?deleteRevisions=true")
+    postern.delete(f"/certificates/{name}")

@@ -1,0 +1,105 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Requests whose border two parsers could see differently: 400 and the connection ends."""
+import pytest
+from lab import service, web
+
+LINE = b"POST /%s/x HTTP/1.1\r\n"
+HOST = b"Host: gateway.test\r\n"
+NEXT = b"GET /smuggled HTTP/1.1\r\nHost: gateway.test\r\n\r\n"
+
+CASES = {
+    "length-and-chunked": LINE + HOST + b"Content-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n"
+                          b"0\r\n\r\n",
+    "chunked-and-length": LINE + HOST + b"Transfer-Encoding: chunked\r\nContent-Length: 5\r\n\r\n"
+                          b"0\r\n\r\n",
+    "two-lengths": LINE + HOST + b"Content-Length: 5\r\nContent-Length: 6\r\n\r\nhello!",
+    "length-list": LINE + HOST + b"Content-Length: 5, 6\r\n\r\nhello!",
+    "signed-length": LINE + HOST + b"Content-Length: +5\r\n\r\nhello",
+    "negative-length": LINE + HOST + b"Content-Length: -1\r\n\r\n",
+    "hex-length": LINE + HOST + b"Content-Length: 0x5\r\n\r\nhello",
+    "blank-in-length": LINE + HOST + b"Content-Length: 1 0\r\n\r\nhello",
+    "huge-length": LINE + HOST + b"Content-Length: 99999999999999999999\r\n\r\n",
+    "empty-length": LINE + HOST + b"Content-Length: \r\n\r\n",
+    "chunked-twice": LINE + HOST + b"Transfer-Encoding: chunked, chunked\r\n\r\n0\r\n\r\n",
+    "chunked-not-last": LINE + HOST + b"Transfer-Encoding: chunked, gzip\r\n\r\n0\r\n\r\n",
+    "identity-coding": LINE + HOST + b"Transfer-Encoding: identity\r\n\r\n",
+    "strange-coding": LINE + HOST + b"Transfer-Encoding: xchunked\r\n\r\n0\r\n\r\n",
+    "vertical-tab": LINE + HOST + b"Transfer-Encoding: \x0bchunked\r\n\r\n0\r\n\r\n",
+    "space-before-colon": LINE + HOST + b"Content-Length : 5\r\n\r\nhello",
+    "folded-line": LINE + HOST + b"X-A: b\r\n Content-Length: 5\r\n\r\nhello",
+    "first-line-folded": LINE + b" " + HOST + b"\r\n",
+    "nul-in-value": LINE + HOST + b"X-A: a\x00b\r\n\r\n",
+    "cr-in-value": LINE + HOST + b"X-A: a\rContent-Length: 5\r\n\r\n",
+    "no-name": LINE + HOST + b": value\r\n\r\n",
+    "no-colon": LINE + HOST + b"nonsense\r\n\r\n",
+    "bad-name": LINE + HOST + b"X(A): b\r\n\r\n",
+    "no-host": LINE + b"X-A: b\r\n\r\n",
+    "two-hosts": LINE + HOST + HOST + b"\r\n",
+    "bad-host": LINE + b"Host: a b\r\n\r\n",
+    "space-in-target": b"GET /%s/a b HTTP/1.1\r\n" + HOST + b"\r\n",
+    "no-target": b"GET HTTP/1.1\r\n" + HOST + b"\r\n",
+    "bad-method": b"G(T /%s/x HTTP/1.1\r\n" + HOST + b"\r\n",
+    "http-0.9": b"GET /%s/x\r\n\r\n",
+    "http-9": b"GET /%s/x HTTP/9.1\r\n" + HOST + b"\r\n",
+    "chunk-size": LINE + HOST + b"Transfer-Encoding: chunked\r\n\r\n0x5\r\nhello\r\n0\r\n\r\n",
+    "chunk-size-overflow": LINE + HOST + b"Transfer-Encoding: chunked\r\n\r\n"
+                           b"10000000000000005\r\nhello\r\n0\r\n\r\n",
+    "chunk-end": LINE + HOST + b"Transfer-Encoding: chunked\r\n\r\n5\r\nhelloXX0\r\n\r\n",
+    "chunk-bare-lf": LINE + HOST + b"Transfer-Encoding: chunked\r\n\r\n5\nhello\n0\n\n",
+}
+
+
+@pytest.fixture(scope="module")
+def api(postern, echo):
+    name = service.unique("smuggle")
+    postern.make_api(name, echo.url)
+    return name
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_a_doubtful_request_is_refused_and_nothing_follows_it(postern, echo, api, case):
+    data = CASES[case].replace(b"%s", api.encode())
+    received = web.raw(postern.gateway, data + NEXT, timeout=5)
+    status = received.split(b"\r\n")[0]
+    allowed = {"http-9": (b" 505", b" 400"), "huge-length": (b" 400", b" 413"),
+               "strange-coding": (b" 400", b" 501"), "identity-coding": (b" 400", b" 501"),
+               "chunked-not-last": (b" 400", b" 501")}.get(case, (b" 400",))
+    if case.startswith("chunk-"):
+        # The head was good and on its way; the broken body must end the exchange.
+        assert b" 200" not in status or received == b"", received
+    else:
+        assert any(a in status for a in allowed), received
+    assert received.count(b"HTTP/1.1 ") <= 1, f"the connection went on: {received}"
+    assert not [s for s in echo.seen if "smuggled" in s[1]]
+    assert postern.call(f"/{api}/after").status == 200
+
+
+def test_too_many_and_too_long_headers_are_refused(postern, api):
+    start = f"GET /{api}/x HTTP/1.1\r\nHost: x\r\n".encode()
+    many = start + b"".join(b"X-%d: y\r\n" % i for i in range(5000)) + b"\r\n"
+    long = start + b"X-A: " + b"y" * (1 << 20) + b"\r\n\r\n"
+    target = f"GET /{api}/".encode() + b"y" * (1 << 20) + b" HTTP/1.1\r\nHost: x\r\n\r\n"
+    for data, statuses in ((many, (b" 431",)), (long, (b" 431",)), (target, (b" 414", b" 431"))):
+        received = web.raw(postern.gateway, data, timeout=10)
+        assert any(s in received.split(b"\r\n")[0] for s in statuses), received[:200]
+
+
+def test_the_control_listener_refuses_them_too(postern):
+    import socket
+    import ssl
+    import urllib.parse
+    url = urllib.parse.urlsplit(postern.control)
+    context = ssl.create_default_context(cafile=postern.ca_file)
+    for case in ("length-and-chunked", "two-lengths", "space-before-colon", "two-hosts"):
+        with socket.create_connection(("127.0.0.1", url.port), 10) as plain:
+            with context.wrap_socket(plain, server_hostname="localhost") as sock:
+                sock.sendall(CASES[case].replace(b"%s", b"healthz") + NEXT)
+                sock.settimeout(5)
+                received = b""
+                try:
+                    while piece := sock.recv(65536):
+                        received += piece
+                except (socket.timeout, ssl.SSLError, ConnectionResetError):
+                    pass
+        assert b" 400" in received.split(b"\r\n")[0], (case, received)
+        assert received.count(b"HTTP/1.1 ") == 1, (case, received)
