@@ -1,0 +1,262 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * Starting children. See child.h.
+ *
+ * The supervisor has one thread, so that what runs between fork and exec may be ordinary code; it
+ * is kept to system calls all the same. Descriptors are first moved up out of the way, then to
+ * their places, and everything above is closed.
+ */
+#include "supervisor/child.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "ipc/protocol.h"
+
+#define SCRATCH_FD      200 /* children have fewer descriptors than this at birth */
+#define PUSH_TIMEOUT_MS 100
+#define EXIT_NO_EXEC    126
+
+struct birth {
+    const char *path;
+    char *const *args;
+    const int *fds; /* become 3, 4, 5, … */
+    size_t fd_count;
+};
+
+static void move_descriptors(const struct birth *birth)
+{
+    int scratch[PN_CHILD_FDS_MAX + 2];
+
+    for (size_t i = 0; i < birth->fd_count; i++) {
+        scratch[i] = fcntl(birth->fds[i], F_DUPFD_CLOEXEC, SCRATCH_FD);
+        if (scratch[i] < 0)
+            _exit(EXIT_NO_EXEC);
+    }
+    for (size_t i = 0; i < birth->fd_count; i++) {
+        if (dup2(scratch[i], PN_BROKER_ASK_FD + (int)i) < 0)
+            _exit(EXIT_NO_EXEC);
+    }
+    close_range((unsigned)(PN_BROKER_ASK_FD + (int)birth->fd_count), ~0u, 0);
+}
+
+static void reset_signals(void)
+{
+    static const int handled[] = {SIGTERM, SIGINT, SIGHUP, SIGCHLD, SIGPIPE};
+    sigset_t none;
+
+    for (size_t i = 0; i < sizeof(handled) / sizeof(handled[0]); i++)
+        signal(handled[i], SIG_DFL);
+    sigemptyset(&none);
+    sigprocmask(SIG_SETMASK, &none, NULL);
+}
+
+static void be_born(const struct birth *birth, pid_t parent)
+{
+    /* Ctrl-C in a terminal goes to the foreground group: only the supervisor shall see it, because
+     * children are stopped in order. */
+    setpgid(0, 0);
+    prctl(PR_SET_PDEATHSIG, SIGTERM);
+    if (getppid() != parent)
+        _exit(EXIT_NO_EXEC);
+    reset_signals();
+    move_descriptors(birth);
+    execv(birth->path, birth->args);
+    _exit(EXIT_NO_EXEC);
+}
+
+static enum pn_rc launch(const struct birth *birth, pid_t *pid, struct pn_error *err)
+{
+    pid_t parent = getpid();
+    pid_t made;
+
+    if (access(birth->path, X_OK) != 0)
+        return pn_error_from_errno(err, errno, "cannot start %s", birth->path);
+    made = fork();
+    if (made < 0)
+        return pn_error_from_errno(err, errno, "cannot start %s", birth->path);
+    if (made == 0)
+        be_born(birth, parent);
+    *pid = made;
+    return PN_OK;
+}
+
+static enum pn_rc make_pair(int pair[2], struct pn_error *err)
+{
+    if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) != 0)
+        return pn_error_from_errno(err, errno, "cannot make a socket pair");
+    return PN_OK;
+}
+
+/* The environment of the next child: what is not its own is taken out. */
+static enum pn_rc set_environment(const struct pn_child_spec *spec, struct pn_error *err)
+{
+    struct pn_buf listen;
+    enum pn_rc rc = PN_OK;
+    const char *text;
+
+    pn_buf_init(&listen, 4096);
+    for (size_t i = 0; i < spec->fd_count && rc == PN_OK; i++)
+        rc = pn_buf_printf(&listen, "%s%s=%d", i > 0 ? "," : "", spec->fds[i].name,
+                           PN_LISTEN_FIRST_FD + (int)i);
+    text = rc == PN_OK ? pn_buf_str(&listen) : NULL;
+    if (!text || setenv(PN_LISTEN_ENV, text, 1) != 0 ||
+        setenv(PN_LOG_LEVEL_ENV, spec->log_level, 1) != 0 ||
+        (spec->endpoints ? setenv("PN_ENDPOINTS", spec->endpoints, 1) : unsetenv("PN_ENDPOINTS")) !=
+            0)
+        rc = pn_error_set(err, PN_NOMEM, "no_memory", "out of memory");
+    pn_buf_fini(&listen);
+    return rc;
+}
+
+static char *const *as_argv(const char *const *args)
+{
+    return (char *const *)(uintptr_t)args; /* execv promises not to change them */
+}
+
+static void flush_pending(struct pn_child *child)
+{
+    size_t count = child->pending_count;
+
+    child->pending_count = 0;
+    for (size_t i = 0; i < count; i++) {
+        struct pn_pending *one = &child->pending[i];
+
+        (void)!pn_child_push(child, one->service, one->asker, one->fd);
+    }
+}
+
+enum pn_rc pn_child_start(struct pn_child *child, uint64_t now_ms, struct pn_error *err)
+{
+    int fds[PN_CHILD_FDS_MAX + 2];
+    int ask[2] = {-1, -1};
+    int push[2] = {-1, -1};
+    struct birth birth = {child->spec.path, as_argv(child->spec.args), fds,
+                          child->spec.fd_count + 2};
+    enum pn_rc rc = make_pair(ask, err);
+
+    if (rc == PN_OK)
+        rc = make_pair(push, err);
+    if (rc == PN_OK)
+        rc = set_environment(&child->spec, err);
+    fds[0] = ask[1];
+    fds[1] = push[1];
+    for (size_t i = 0; i < child->spec.fd_count; i++)
+        fds[i + 2] = child->spec.fds[i].fd;
+    if (rc == PN_OK)
+        rc = launch(&birth, &child->pid, err);
+    for (int i = 0; i < 2; i++) {
+        int *pair = i == 0 ? ask : push;
+
+        if (pair[1] >= 0)
+            close(pair[1]);
+        if (rc != PN_OK && pair[0] >= 0)
+            close(pair[0]);
+    }
+    if (rc != PN_OK)
+        return rc;
+    pn_channel_init(&child->ask, ask[0]);
+    pn_channel_init(&child->push, push[0]);
+    child->is_ready = false;
+    child->started_ms = now_ms;
+    child->restart_at_ms = 0;
+    flush_pending(child);
+    return PN_OK;
+}
+
+void pn_child_close(struct pn_child *child)
+{
+    pn_channel_fini(&child->ask);
+    pn_channel_fini(&child->push);
+    child->is_ready = false;
+}
+
+static enum pn_rc send_incoming(struct pn_child *child, const char *service, enum pn_role asker,
+                                int fd)
+{
+    struct pn_buf frame;
+    size_t start;
+    enum pn_rc rc;
+
+    pn_buf_init(&frame, 256);
+    rc = pn_frame_begin(&frame, PN_BROKER_INCOMING, 0, &start);
+    if (rc == PN_OK)
+        rc = pn_frame_str(&frame, service);
+    if (rc == PN_OK)
+        rc = pn_frame_u8(&frame, (uint8_t)asker);
+    if (rc == PN_OK)
+        rc = pn_frame_end(&frame, start);
+    if (rc == PN_OK)
+        rc = pn_channel_send(&child->push, pn_buf_slice(&frame), fd, PUSH_TIMEOUT_MS);
+    pn_buf_fini(&frame);
+    return rc;
+}
+
+enum pn_rc pn_child_push(struct pn_child *child, const char *service, enum pn_role asker, int fd)
+{
+    struct pn_pending *one;
+
+    if (child->pid > 0 && child->push.fd >= 0 &&
+        send_incoming(child, service, asker, fd) == PN_OK) {
+        close(fd);
+        return PN_OK;
+    }
+    if (child->pending_count == PN_CHILD_PENDING_MAX) {
+        close(fd);
+        return PN_LIMIT;
+    }
+    one = &child->pending[child->pending_count++];
+    snprintf(one->service, sizeof(one->service), "%s", service);
+    one->asker = asker;
+    one->fd = fd;
+    return PN_OK;
+}
+
+void pn_child_log_level(struct pn_child *child, const char *level)
+{
+    struct pn_buf frame;
+    size_t start;
+    enum pn_rc rc;
+
+    child->spec.log_level = level;
+    if (child->pid == 0 || child->push.fd < 0)
+        return;
+    pn_buf_init(&frame, 64);
+    rc = pn_frame_begin(&frame, PN_BROKER_LOG_LEVEL, 0, &start);
+    if (rc == PN_OK)
+        rc = pn_frame_str(&frame, level);
+    if (rc == PN_OK)
+        rc = pn_frame_end(&frame, start);
+    if (rc == PN_OK)
+        (void)!pn_channel_send(&child->push, pn_buf_slice(&frame), -1, PUSH_TIMEOUT_MS);
+    pn_buf_fini(&frame);
+}
+
+enum pn_rc pn_child_start_import(const char *path, const char *log_level, pid_t *pid, int *fd,
+                                 struct pn_error *err)
+{
+    const char *args[] = {"postern-import", NULL};
+    const struct pn_child_spec spec = {.log_level = log_level};
+    int pair[2];
+    struct birth birth = {path, as_argv(args), &pair[1], 1};
+    enum pn_rc rc = make_pair(pair, err);
+
+    if (rc != PN_OK)
+        return rc;
+    rc = set_environment(&spec, err);
+    if (rc == PN_OK)
+        rc = launch(&birth, pid, err);
+    close(pair[1]);
+    if (rc == PN_OK)
+        *fd = pair[0];
+    else
+        close(pair[0]);
+    return rc;
+}

@@ -1,0 +1,37 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * All children together, and who may talk to whom.
+ */
+#pragma once
+
+#include <jansson.h>
+#include <stdbool.h>
+
+#include "supervisor/child.h"
+
+enum pn_member { PN_MEMBER_KEYHOLDER, PN_MEMBER_GATEWAY, PN_MEMBER_CONTROL, PN_MEMBER_COUNT };
+
+#define PN_IMPORTS_MAX        8 /* postern-imports at a time; above: PN_LIMIT to the keyholder */
+#define PN_IMPORT_LIFETIME_MS 30000 /* then it is killed */
+
+struct pn_import {
+    pid_t pid; /* 0: free */
+    uint64_t started_ms;
+};
+
+struct pn_house {
+    struct pn_child members[PN_MEMBER_COUNT]; /* in the order of their start */
+    struct pn_import imports[PN_IMPORTS_MAX];
+    const char *import_path;
+    const char *log_level;
+    json_t *facts; /* what the members told with READY, merged */
+};
+
+/** Reads and answers what `asker` asks on its descriptor 3. False: it broke the protocol or hung
+ * up. */
+bool pn_house_answer(struct pn_house *house, struct pn_child *asker, uint64_t now_ms);
+/** Ends imports that take too long. */
+void pn_house_check_imports(struct pn_house *house, uint64_t now_ms);
+/** True when `pid` was an import. */
+bool pn_house_reap_import(struct pn_house *house, pid_t pid);
+bool pn_house_is_ready(const struct pn_house *house);

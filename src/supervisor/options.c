@@ -1,0 +1,293 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * Flags and configuration file. See options.h.
+ */
+#include "supervisor/options.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+#include <yaml.h>
+
+#include "base/file.h"
+
+const char *const pn_listen_names[PN_LISTEN_COUNT] = {"gateway", "gateway-tls", "control", "vault"};
+
+enum setting {
+    DATA,
+    CONFIG,
+    GATEWAY,
+    GATEWAY_TLS,
+    CONTROL,
+    VAULT,
+    THREADS,
+    CONTROL_WORKERS,
+    ROTATION_INTERVAL,
+    USER,
+    LOG_LEVEL,
+    SETTINGS
+};
+
+static const struct {
+    const char *name;
+    const char *argument;
+    const char *help;
+} settings[SETTINGS] = {
+    [DATA] =
+        {"data", "DIR",
+         "where everything is kept (default: $XDG_STATE_HOME/postern or ~/.local/state/postern)"},
+    [CONFIG] = {"config", "FILE",
+                "YAML file with any of these settings; flags win; SIGHUP reads it again"},
+    [GATEWAY] = {"gateway", "HOST:PORT",
+                 "plain HTTP listener of the gateway (default: localhost:8080)"},
+    [GATEWAY_TLS] = {"gateway-tls", "HOST:PORT",
+                     "TLS listener of the gateway (default: localhost:8443)"},
+    [CONTROL] = {"control", "HOST:PORT",
+                 "HTTPS: management REST API, tokens (default: localhost:9443)"},
+    [VAULT] = {"vault", "HOST:PORT", "HTTPS: embedded key vault (default: localhost:9444)"},
+    [THREADS] = {"threads", "N", "threads of the gateway, 1 to 256 (default: one per core)"},
+    [CONTROL_WORKERS] =
+        {"control-workers", "N",
+         "requests that control and vault each handle at a time, 1 to 64 (default: 8)"},
+    [ROTATION_INTERVAL] = {"rotation-interval", "SECONDS",
+                           "between two looks at a followed vault certificate (default: 60)"},
+    [USER] = {"user", "NAME", "when started as root: become this user once the listeners are open"},
+    [LOG_LEVEL] = {"log-level", "LEVEL",
+                   "debug, info, warn or error (default: info); SIGHUP applies a change"},
+};
+
+static void print_help(void)
+{
+    puts("usage: postern serve [options]\n\n"
+         "Starts Postern: keyholder, gateway and control, and keeps them running until SIGTERM or "
+         "Ctrl-C.\n"
+         "\"localhost\" listens on 127.0.0.1 and ::1; port 0 is any free port. When everything "
+         "serves, the line\n"
+         "\"ready\" is printed and DIR/ready.json tells the addresses.\n\noptions:");
+    for (int i = 0; i < SETTINGS; i++)
+        printf("  --%s %s\n      %s\n", settings[i].name, settings[i].argument, settings[i].help);
+    puts("\nexample:\n  postern serve --data ./data --gateway 0.0.0.0:8080 --gateway-tls "
+         "0.0.0.0:8443");
+}
+
+static bool copy(char *out, size_t max, const char *value)
+{
+    size_t len = strlen(value);
+
+    if (len == 0 || len >= max)
+        return false;
+    memcpy(out, value, len + 1);
+    return true;
+}
+
+static bool read_number(const char *value, unsigned min, unsigned max, unsigned *out)
+{
+    uint64_t number;
+
+    if (!pn_slice_to_u64(pn_slice_str(value), max, &number) || number < min)
+        return false;
+    *out = (unsigned)number;
+    return true;
+}
+
+static bool apply(struct pn_options *options, enum setting setting, const char *value)
+{
+    switch (setting) {
+    case DATA:
+        return copy(options->data_dir, sizeof(options->data_dir), value);
+    case CONFIG:
+        return copy(options->config_file, sizeof(options->config_file), value);
+    case GATEWAY:
+    case GATEWAY_TLS:
+    case CONTROL:
+    case VAULT:
+        return copy(options->listen[setting - GATEWAY], PN_ADDRESS_MAX, value);
+    case THREADS:
+        return read_number(value, 1, PN_THREADS_MAX, &options->threads);
+    case CONTROL_WORKERS:
+        return read_number(value, 1, 64, &options->control_workers);
+    case ROTATION_INTERVAL:
+        return read_number(value, 1, 86400, &options->rotation_interval_s);
+    case USER:
+        return copy(options->user, sizeof(options->user), value);
+    case LOG_LEVEL:
+        return pn_log_level_parse(pn_slice_str(value), &options->log_level);
+    case SETTINGS:
+        break;
+    }
+    return false;
+}
+
+static int find_setting(struct pn_slice name)
+{
+    for (int i = 0; i < SETTINGS; i++) {
+        if (pn_slice_eq_str(name, settings[i].name))
+            return i;
+    }
+    return -1;
+}
+
+/* One "key: value" of the file. */
+static enum pn_rc apply_pair(struct pn_options *options, bool *seen, const yaml_node_t *key,
+                             const yaml_node_t *value, struct pn_error *err)
+{
+    const char *name = (const char *)key->data.scalar.value;
+    size_t line = key->start_mark.line + 1;
+    int setting = key->type == YAML_SCALAR_NODE ? find_setting(pn_slice_str(name)) : -1;
+
+    if (setting < 0 || setting == CONFIG)
+        return pn_error_set(err, PN_INVALID, "config",
+                            "%s line %zu: there is no setting '%s' (see postern serve --help)",
+                            options->config_file, line, key->type == YAML_SCALAR_NODE ? name : "?");
+    if (seen[setting])
+        return pn_error_set(err, PN_INVALID, "config", "%s line %zu: '%s' is set twice",
+                            options->config_file, line, name);
+    seen[setting] = true;
+    if (value->type != YAML_SCALAR_NODE ||
+        !apply(options, (enum setting)setting, (const char *)value->data.scalar.value))
+        return pn_error_set(err, PN_INVALID, "config", "%s line %zu: '%s' wants %s: %s",
+                            options->config_file, line, name, settings[setting].argument,
+                            settings[setting].help);
+    return PN_OK;
+}
+
+static enum pn_rc apply_document(struct pn_options *options, yaml_document_t *document,
+                                 struct pn_error *err)
+{
+    yaml_node_t *root = yaml_document_get_root_node(document);
+    bool seen[SETTINGS] = {false};
+    enum pn_rc rc = PN_OK;
+
+    if (!root)
+        return PN_OK;
+    if (root->type != YAML_MAPPING_NODE)
+        return pn_error_set(err, PN_INVALID, "config",
+                            "%s: expected lines of the form 'setting: value'",
+                            options->config_file);
+    for (yaml_node_pair_t *pair = root->data.mapping.pairs.start;
+         pair < root->data.mapping.pairs.top && rc == PN_OK; pair++)
+        rc = apply_pair(options, seen, yaml_document_get_node(document, pair->key),
+                        yaml_document_get_node(document, pair->value), err);
+    return rc;
+}
+
+static enum pn_rc read_config(struct pn_options *options, struct pn_error *err)
+{
+    yaml_parser_t parser;
+    yaml_document_t document;
+    struct pn_buf text;
+    enum pn_rc rc;
+
+    pn_buf_init(&text, PN_CONFIG_BYTES_MAX);
+    rc = pn_file_read(options->config_file, &text, err);
+    if (rc == PN_OK && !yaml_parser_initialize(&parser))
+        rc = pn_error_set(err, PN_NOMEM, "no_memory", "out of memory");
+    if (rc != PN_OK) {
+        pn_buf_fini(&text);
+        return rc;
+    }
+    yaml_parser_set_input_string(&parser, (const unsigned char *)(text.ptr ? text.ptr : ""),
+                                 text.len);
+    if (yaml_parser_load(&parser, &document)) {
+        rc = apply_document(options, &document, err);
+        yaml_document_delete(&document);
+    } else {
+        rc = pn_error_set(err, PN_INVALID, "config", "%s line %zu: %s", options->config_file,
+                          parser.problem_mark.line + 1,
+                          parser.problem ? parser.problem : "not YAML");
+    }
+    yaml_parser_delete(&parser);
+    pn_buf_fini(&text);
+    return rc;
+}
+
+/* Walks the flags; with `only_config`, takes --config alone (it must be known before the file is
+ * read, and the flags must win over the file). */
+static enum pn_rc read_flags(int argc, char **argv, struct pn_options *options, bool only_config,
+                             struct pn_error *err)
+{
+    for (int i = 1; i < argc; i++) {
+        struct pn_slice flag = pn_slice_str(argv[i]);
+        size_t equals = pn_slice_find(flag, '=');
+        const char *value;
+        int setting;
+
+        if (pn_slice_eq_str(flag, "--help") || pn_slice_eq_str(flag, "-h")) {
+            print_help();
+            return PN_EOF;
+        }
+        setting = pn_slice_starts_with(flag, PN_LIT("--"))
+                      ? find_setting(pn_slice_sub(flag, 2, equals - 2))
+                      : -1;
+        if (setting < 0)
+            return pn_error_set(err, PN_INVALID, "usage",
+                                "there is no option '%s' (see postern serve --help)", argv[i]);
+        value = equals < flag.len ? argv[i] + equals + 1 : argv[++i];
+        if (!value)
+            return pn_error_set(err, PN_INVALID, "usage", "--%s wants %s", settings[setting].name,
+                                settings[setting].argument);
+        if ((!only_config || setting == CONFIG) && !apply(options, (enum setting)setting, value))
+            return pn_error_set(err, PN_INVALID, "usage", "--%s: '%s' does not fit: %s",
+                                settings[setting].name, value, settings[setting].help);
+    }
+    return PN_OK;
+}
+
+static enum pn_rc default_data_dir(struct pn_options *options, struct pn_error *err)
+{
+    const char *state = getenv("XDG_STATE_HOME");
+    const char *home = getenv("HOME");
+    int len;
+
+    if (state && state[0] == '/')
+        len = snprintf(options->data_dir, sizeof(options->data_dir), "%s/postern", state);
+    else if (home && home[0] == '/')
+        len =
+            snprintf(options->data_dir, sizeof(options->data_dir), "%s/.local/state/postern", home);
+    else
+        return pn_error_set(err, PN_INVALID, "usage",
+                            "neither XDG_STATE_HOME nor HOME is set: say --data DIR");
+    if (len < 0 || (size_t)len >= sizeof(options->data_dir))
+        return pn_error_set(err, PN_INVALID, "usage", "the path of the data folder is too long");
+    return PN_OK;
+}
+
+/* Children and ready.json need it from anywhere. */
+static enum pn_rc make_absolute(char path[PATH_MAX], struct pn_error *err)
+{
+    char here[PATH_MAX];
+    char whole[2 * PATH_MAX];
+
+    if (path[0] == '/' || path[0] == 0)
+        return PN_OK;
+    if (!getcwd(here, sizeof(here)))
+        return pn_error_from_errno(err, 0, "the current folder cannot be read");
+    snprintf(whole, sizeof(whole), "%s/%s", here, path);
+    if (!copy(path, PATH_MAX, whole))
+        return pn_error_set(err, PN_INVALID, "usage", "the path %s is too long", path);
+    return PN_OK;
+}
+
+enum pn_rc pn_options_read(int argc, char **argv, struct pn_options *options, struct pn_error *err)
+{
+    static const char *const defaults[PN_LISTEN_COUNT] = {"localhost:8080", "localhost:8443",
+                                                          "localhost:9443", "localhost:9444"};
+    enum pn_rc rc;
+
+    *options = (struct pn_options){.log_level = PN_LOG_INFO};
+    for (int i = 0; i < PN_LISTEN_COUNT; i++)
+        snprintf(options->listen[i], PN_ADDRESS_MAX, "%s", defaults[i]);
+    rc = read_flags(argc, argv, options, true, err);
+    if (rc == PN_OK)
+        rc = make_absolute(options->config_file, err);
+    if (rc == PN_OK && options->config_file[0])
+        rc = read_config(options, err);
+    if (rc == PN_OK)
+        rc = read_flags(argc, argv, options, false, err);
+    if (rc == PN_OK)
+        rc = make_absolute(options->config_file, err);
+    if (rc == PN_OK && !options->data_dir[0])
+        rc = default_data_dir(options, err);
+    return rc == PN_OK ? make_absolute(options->data_dir, err) : rc;
+}

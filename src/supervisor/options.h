@@ -1,0 +1,49 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * What `postern serve` was told: flags first, then the configuration file, then the defaults.
+ *
+ * The file is a flat YAML mapping whose keys are the flags without dashes:
+ *
+ *   data: /var/lib/postern
+ *   gateway: 0.0.0.0:8080
+ *   gateway-tls: 0.0.0.0:8443
+ *   log-level: info
+ *
+ * An unknown or repeated key, or a value that does not fit, is an error with its line.
+ */
+#pragma once
+
+#include <limits.h>
+
+#include "base/error.h"
+#include "base/log.h"
+
+#define PN_CONFIG_BYTES_MAX 65536
+#define PN_THREADS_MAX      256
+#define PN_ADDRESS_MAX      300
+
+enum pn_listen {
+    PN_LISTEN_GATEWAY,
+    PN_LISTEN_GATEWAY_TLS,
+    PN_LISTEN_CONTROL,
+    PN_LISTEN_VAULT,
+    PN_LISTEN_COUNT
+};
+
+struct pn_options {
+    char data_dir[PATH_MAX];
+    char config_file[PATH_MAX]; /* "" = none */
+    char listen[PN_LISTEN_COUNT][PN_ADDRESS_MAX];
+    unsigned threads;             /* 0: as many as cores */
+    unsigned control_workers;     /* 0: control's default */
+    unsigned rotation_interval_s; /* 0: the default */
+    char user[64];                /* "" = stay who we are */
+    enum pn_log_level log_level;
+};
+
+/** Names as in PN_LISTEN_FDS: "gateway", "gateway-tls", "control", "vault". */
+extern const char *const pn_listen_names[PN_LISTEN_COUNT];
+
+/** PN_INVALID: err tells which flag or line and what is expected. PN_EOF: --help was printed. */
+enum pn_rc pn_options_read(int argc, char **argv, struct pn_options *options,
+                           struct pn_error *err) PN_MUST_USE;
