@@ -8,7 +8,8 @@
  * (promise 3). A refused request has changed nothing; a request that is stored but not yet live is
  * answered with 503 and Retry-After, so that clients repeat it.
  *
- * Sources: reference/apim-rest.md, identity.md §4 and §5, clients.md §5.
+ * Sources: the Azure Resource Manager RPC contract and the REST reference of
+ * Microsoft.ApiManagement.
  */
 #pragma once
 
@@ -26,14 +27,13 @@ struct pn_rotation;
 /** Where a key vault certificate comes from; texts are borrowed. */
 struct pn_arm_fetch {
     const char *service_id;         /* ARM id of the service whose identity asks */
-    const char *certificate_id;     /* ARM id of the certificate */
     const char *secret_identifier;  /* https://{vault}/secrets/{name}[/{version}] */
     const char *identity_client_id; /* NULL: system-assigned */
-    const json_t *former;           /* the stored body, or NULL for a new certificate */
+    uint64_t generation;            /* number of the generation to make */
 };
 
-/** What the REST API needs from the other rooms; tests put fakes here, pn_arm_connect the real ones.
- *  `err->code` and the result codes are those of the functions named. */
+/** What the REST API needs from the other rooms; tests put fakes here, pn_arm_connect the real
+ * ones. `err->code` and the result codes are those of the functions named. */
 struct pn_arm_services {
     void *ctx;
     /** pn_token_verify */
@@ -47,16 +47,19 @@ struct pn_arm_services {
                          struct pn_imported *imported, struct pn_error *err);
     /** PN_NOT_FOUND: the keyholder has no such client key. */
     enum pn_rc (*has_key)(void *ctx, const struct pn_key_id *key, struct pn_error *err);
-    /** pn_keyholder_forget, use client */
-    enum pn_rc (*forget)(void *ctx, const struct pn_key_id *key, struct pn_error *err);
+    /** pn_rotation_forget_unused: after a commit that let go of a key. */
+    void (*forget_unused)(void *ctx, const struct pn_key_id *key);
     /** pn_keyholder_seal and _unseal, domain "store" */
     enum pn_rc (*seal)(void *ctx, struct pn_slice context, struct pn_slice plain,
                        struct pn_buf *sealed, struct pn_error *err);
     enum pn_rc (*unseal)(void *ctx, struct pn_slice context, struct pn_slice sealed,
                          struct pn_buf *plain, struct pn_error *err);
-    /** pn_rotation_fetch_certificate: *body = {"properties", "internal"} of the new generation. */
-    enum pn_rc (*fetch)(void *ctx, const struct pn_arm_fetch *what, json_t **body,
-                        struct pn_error *err);
+    /** pn_rotation_fetch_certificate, then pn_generation_make: new references. */
+    enum pn_rc (*fetch)(void *ctx, const struct pn_arm_fetch *what, json_t **properties,
+                        json_t **internal, struct pn_error *err);
+    /** pn_rotation_refresh and pn_rotation_rescan */
+    enum pn_rc (*refresh)(void *ctx, const char *certificate_id, struct pn_error *err);
+    void (*rescan)(void *ctx);
 };
 
 /** Everything is borrowed until pn_arm_destroy. */
@@ -108,8 +111,8 @@ enum pn_rc pn_arm_feed_item(struct pn_arm *arm, const struct pn_store_item *item
 struct pn_arm_first {
     const char *tenant_id, *subscription_id;
     const char *resource_group, *service_name, *location;
-    const char *principal_id;     /* object id of the service's system-assigned identity */
-    const char *client_id;        /* its client id */
+    const char *principal_id;       /* object id of the service's system-assigned identity */
+    const char *client_id;          /* its client id */
     const json_t *service_internal; /* members for the service's internal object; may be NULL */
 };
 /** Puts subscription, resource group, service (with its system-assigned identity, both ids also in
