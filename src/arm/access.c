@@ -1,0 +1,389 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * subscriptions of API Management: who may call which APIs, by key. Keys are stored sealed (for
+ * listSecrets) and as SHA-256 (for the gateway); never in clear.
+ */
+#include "arm/arm_internal.h"
+
+#include <string.h>
+#include <strings.h>
+
+#include "base/clock.h"
+#include "base/encode.h"
+
+#define KEY_BYTES 16
+#define KEY_TEXT  (2 * KEY_BYTES + 1)
+
+static const char *const filter_fields[] = {"name",      "displayName", "stateComment",
+                                            "ownerId",   "scope",       "userId",
+                                            "productId", "state",       NULL};
+
+/* ---- scope ---- */
+
+const char *arm_access_scope(struct pn_arena *arena, const char *service_id, const char *scope,
+                             struct pn_error *err)
+{
+    struct pn_slice text = pn_slice_str(scope);
+    struct pn_slice service = pn_slice_str(service_id);
+    struct pn_slice name = {0};
+    char *lower = NULL;
+
+    if (pn_id_is_below(text, service))
+        text = pn_id_relative(text, service);
+    while (text.len > 0 && text.ptr[text.len - 1] == '/')
+        text = pn_slice_sub(text, 0, text.len - 1);
+    if (text.len == 0)
+        return "/";
+    if (pn_slice_case_eq_str(text, "/apis"))
+        return "/apis";
+    if (pn_slice_case_starts_with(text, PN_LIT("/apis/")))
+        name = pn_slice_sub(text, 6, text.len - 6);
+    if (name.len > 0 && pn_slice_find(name, '/') == name.len) {
+        lower = arm_lower(arena, text);
+        if (!lower)
+            pn_error_set(err, PN_NOMEM, "out_of_memory", "out of memory");
+        return lower;
+    }
+    pn_error_set(err, PN_INVALID, "invalid_scope", "%s",
+                 pn_slice_case_starts_with(text, PN_LIT("/products"))
+                     ? "Products are not offered by this Postern: 'scope' must be /apis or "
+                       "/apis/{apiId}."
+                     : "'scope' must be /apis or /apis/{apiId} of this service.");
+    (void)pn_error_target(err, "scope");
+    return NULL;
+}
+
+/* ---- keys ---- */
+
+static void new_key(char key[KEY_TEXT])
+{
+    unsigned char bytes[KEY_BYTES];
+
+    pn_random(bytes, sizeof(bytes));
+    pn_hex_lower(bytes, sizeof(bytes), key);
+    pn_wipe(bytes, sizeof(bytes));
+}
+
+static bool set_hash(json_t *internal, const char *member, const char *key)
+{
+    char hash[65];
+
+    pn_sha256_hex(pn_slice_str(key), hash);
+    return json_object_set_new(internal, member, json_string(hash)) == 0;
+}
+
+enum pn_rc arm_access_seal(const struct pn_arm_services *services, const char *id,
+                           const char *primary, const char *secondary, json_t *internal,
+                           struct pn_error *err)
+{
+    char made[2][KEY_TEXT];
+    json_t *keys = NULL;
+    json_t *sealed = NULL;
+    enum pn_rc rc = PN_OK;
+
+    new_key(made[0]);
+    new_key(made[1]);
+    primary = primary ? primary : made[0];
+    secondary = secondary ? secondary : made[1];
+    keys = json_pack("{s:s,s:s}", "primaryKey", primary, "secondaryKey", secondary);
+    if (!keys || !set_hash(internal, "primaryKeySha256", primary) ||
+        !set_hash(internal, "secondaryKeySha256", secondary))
+        rc = pn_error_set(err, PN_NOMEM, "out_of_memory", "out of memory");
+    if (rc == PN_OK)
+        rc = arm_seal(services, id, keys, &sealed, err);
+    if (rc == PN_OK && json_object_set_new(internal, "sealedKeys", sealed) != 0)
+        rc = pn_error_set(err, PN_NOMEM, "out_of_memory", "out of memory");
+    pn_wipe(made, sizeof(made));
+    json_decref(keys);
+    return rc;
+}
+
+static enum pn_rc open_keys(struct arm_call *call, const struct pn_store_item *item, json_t **keys,
+                            struct pn_error *err)
+{
+    const char *sealed = pn_json_str(json_object_get(item->body, "internal"), "sealedKeys");
+
+    if (!sealed)
+        return pn_error_set(err, PN_INTERNAL, "no_keys", "the subscription has no stored keys");
+    return arm_unseal(&call->arm->config.services, item->id, sealed, keys, err);
+}
+
+/** Whether a key of `internal` is used by another subscription already: the gateway could not tell
+ *  whose call it is. */
+static bool is_key_taken(const struct pn_store_list *all, const char *id, const json_t *internal)
+{
+    static const char *const members[] = {"primaryKeySha256", "secondaryKeySha256"};
+
+    for (size_t i = 0; i < all->count; i++) {
+        const json_t *other = json_object_get(all->items[i].body, "internal");
+
+        if (strcasecmp(all->items[i].id, id) == 0)
+            continue;
+        for (size_t own = 0; own < 2; own++)
+            for (size_t theirs = 0; theirs < 2; theirs++)
+                if (pn_slice_eq(pn_json_slice(internal, members[own]),
+                                pn_json_slice(other, members[theirs])))
+                    return true;
+    }
+    return false;
+}
+
+/* ---- reading ---- */
+
+void arm_accesses(struct arm_call *call)
+{
+    struct arm_list_rule rule = {
+        .prefix = pn_arena_printf(call->arena, "%s/subscriptions/", call->service_id),
+        .type = pn_type_facts(PN_TYPE_ACCESS)->type,
+        .fields = filter_fields,
+        .view = arm_view_plain,
+    };
+
+    if (rule.prefix)
+        arm_list(call, &rule);
+    else
+        arm_answer_error(call, 500, "InternalServerError", "out of memory");
+}
+
+void arm_access_get(struct arm_call *call)
+{
+    arm_get_with(call, arm_view_plain);
+}
+
+void arm_access_secrets(struct arm_call *call)
+{
+    struct pn_store_item item;
+    struct pn_error err = {0};
+    json_t *keys = NULL;
+    uint64_t revision = 0;
+    enum pn_rc rc = pn_store_get(call->arm->config.store, call->id, &item, &err);
+
+    if (rc == PN_OK) {
+        revision = item.revision;
+        rc = open_keys(call, &item, &keys, &err);
+        pn_store_item_fini(&item);
+    }
+    if (rc == PN_OK)
+        arm_answer_json(call, 200, keys, revision);
+    else if (rc == PN_NOT_FOUND)
+        arm_answer_not_found(call);
+    else
+        arm_answer_failure(call, &err);
+}
+
+/* ---- writing ---- */
+
+/** Makes scope and references. False: answered. */
+static bool set_scope(struct arm_call *call, struct pn_store_txn *txn, json_t *properties,
+                      json_t *internal, const char **api)
+{
+    struct pn_error err = {0};
+    struct pn_store_item item;
+    const char *given = pn_json_str(properties, "scope");
+    const char *scope = arm_access_scope(call->arena, call->service_id, given, &err);
+    const char *full = NULL;
+
+    *api = NULL;
+    if (!scope) {
+        arm_answer_failure(call, &err);
+        return false;
+    }
+    full = pn_arena_printf(call->arena, "%s%s", call->service_id, scope);
+    if (full && scope[0] && strncmp(scope, "/apis/", 6) == 0) {
+        if (pn_store_txn_get(txn, full, &item, &err) != PN_OK) {
+            if (err.rc == PN_NOT_FOUND)
+                arm_answer_invalid(call, "scope", "API with id '%s' not found.", scope + 6);
+            else
+                arm_answer_failure(call, &err);
+            return false;
+        }
+        *api = full = pn_arena_strdup(call->arena, pn_slice_str(item.id));
+        pn_store_item_fini(&item);
+    }
+    if (full && json_object_set_new(properties, "scope", json_string(full)) == 0 &&
+        json_object_set_new(internal, "scope", json_string(scope)) == 0)
+        return true;
+    arm_answer_error(call, 500, "InternalServerError", "out of memory");
+    return false;
+}
+
+/** Takes the keys out of `properties` and seals them, with the former ones where none are given.
+ *  False: answered. */
+static bool set_keys(struct arm_call *call, struct pn_store_txn *txn,
+                     const struct pn_store_item *former, json_t *properties, json_t *internal)
+{
+    struct pn_error err = {0};
+    struct pn_store_list all = {0};
+    json_t *keys = NULL;
+    const char *primary = pn_json_str(properties, "primaryKey");
+    const char *secondary = pn_json_str(properties, "secondaryKey");
+    const char *prefix = pn_arena_printf(call->arena, "%s/subscriptions/", call->service_id);
+    enum pn_rc rc = prefix ? PN_OK : pn_error_set(&err, PN_NOMEM, "out_of_memory", "out of memory");
+
+    if (rc == PN_OK && former->id && (!primary || !secondary)) {
+        rc = open_keys(call, former, &keys, &err);
+        primary = primary ? primary : pn_json_str(keys, "primaryKey");
+        secondary = secondary ? secondary : pn_json_str(keys, "secondaryKey");
+    }
+    if (rc == PN_OK)
+        rc = arm_access_seal(&call->arm->config.services, former->id ? former->id : call->id,
+                             primary, secondary, internal, &err);
+    if (rc == PN_OK)
+        rc = pn_store_txn_list(txn, prefix, pn_type_facts(PN_TYPE_ACCESS)->type, &all, &err);
+    if (rc == PN_OK && is_key_taken(&all, call->id, internal)) {
+        rc = pn_error_set(&err, PN_INVALID, "key_taken",
+                          "Another subscription has the same key. Keys must be unique.");
+        (void)pn_error_target(&err, "primaryKey");
+    }
+    (void)json_object_del(properties, "primaryKey");
+    (void)json_object_del(properties, "secondaryKey");
+    pn_store_list_fini(&all);
+    json_decref(keys);
+    if (rc != PN_OK)
+        arm_answer_failure(call, &err);
+    return rc == PN_OK;
+}
+
+static bool set_facts(const struct pn_store_item *former, json_t *properties)
+{
+    const char *created = pn_json_str(json_object_get(former->body, "properties"), "createdDate");
+    char now[PN_TIME_TEXT];
+
+    pn_time_iso8601(pn_clock_unix_s(), now);
+    if (!json_object_get(properties, "state") &&
+        json_object_set_new(properties, "state", json_string("active")) != 0)
+        return false;
+    if (!json_object_get(properties, "allowTracing") &&
+        json_object_set_new(properties, "allowTracing", json_false()) != 0)
+        return false;
+    return json_object_set_new(properties, "createdDate", json_string(created ? created : now)) ==
+           0;
+}
+
+/** Stores and answers. Takes `properties`; ends the transaction. */
+static void store(struct arm_call *call, struct pn_store_txn *txn,
+                  const struct pn_store_item *former, json_t *properties)
+{
+    json_t *internal = json_object();
+    const char *references[2] = {NULL, NULL};
+
+    if (!internal || !set_facts(former, properties)) {
+        arm_answer_error(call, 500, "InternalServerError", "out of memory");
+    } else if (set_scope(call, txn, properties, internal, &references[0]) &&
+               set_keys(call, txn, former, properties, internal)) {
+        (void)arm_store_and_answer(call, txn, former, properties, internal, references,
+                                   arm_view_plain);
+        return;
+    }
+    pn_store_rollback(txn);
+    json_decref(properties);
+    json_decref(internal);
+}
+
+void arm_access_put(struct arm_call *call)
+{
+    struct pn_store_txn *txn = NULL;
+    struct pn_store_item former;
+    json_t *properties = NULL;
+
+    if (!arm_properties(call, pn_access_fields, &properties))
+        return;
+    if (!arm_begin(call, &txn, &former)) {
+        json_decref(properties);
+        return;
+    }
+    store(call, txn, &former, properties);
+    pn_store_item_fini(&former);
+}
+
+void arm_access_patch(struct arm_call *call)
+{
+    struct pn_store_txn *txn = NULL;
+    struct pn_store_item former;
+    struct pn_problems problems = {0};
+    json_t *merged = NULL;
+    json_t *properties = NULL;
+    enum pn_rc rc = PN_OK;
+
+    if (!arm_begin(call, &txn, &former))
+        return;
+    if (!former.id) {
+        arm_answer_not_found(call);
+        goto out;
+    }
+    merged = pn_schema_merge(json_object_get(former.body, "properties"),
+                             json_object_get(call->body, "properties"));
+    rc = merged ? pn_schema_apply(pn_access_fields, merged, &properties, &problems) : PN_NOMEM;
+    if (rc == PN_INVALID)
+        arm_answer_problems(call, &problems);
+    else if (rc != PN_OK)
+        arm_answer_error(call, 500, "InternalServerError", "out of memory");
+    if (rc == PN_OK) {
+        store(call, txn, &former, properties);
+        txn = NULL;
+    }
+out:
+    pn_store_rollback(txn);
+    json_decref(merged);
+    pn_store_item_fini(&former);
+}
+
+void arm_access_delete(struct arm_call *call)
+{
+    if (pn_slice_case_eq_str(arm_name(call), "master"))
+        arm_answer_error(call, 400, "ValidationError",
+                         "The built-in subscription 'master' cannot be deleted. Suspend it "
+                         "instead: set its state to 'suspended'.");
+    else
+        arm_delete(call);
+}
+
+/** A new key in place of one. 204. */
+static void regenerate(struct arm_call *call, bool is_primary)
+{
+    struct pn_store_txn *txn = NULL;
+    struct pn_store_item item;
+    struct pn_error err = {0};
+    json_t *keys = NULL;
+    json_t *internal = NULL;
+    const char *api[2] = {NULL, NULL};
+    uint64_t revision = 0;
+    enum pn_rc rc = PN_OK;
+
+    if (!arm_begin(call, &txn, &item))
+        return;
+    if (!item.id) {
+        pn_store_rollback(txn);
+        arm_answer_not_found(call);
+        return;
+    }
+    internal = json_object_get(item.body, "internal");
+    if (strncmp(pn_json_str(internal, "scope") ? pn_json_str(internal, "scope") : "", "/apis/",
+                6) == 0)
+        api[0] = pn_json_str(json_object_get(item.body, "properties"), "scope");
+    rc = open_keys(call, &item, &keys, &err);
+    if (rc == PN_OK)
+        rc = arm_access_seal(&call->arm->config.services, item.id,
+                             is_primary ? NULL : pn_json_str(keys, "primaryKey"),
+                             is_primary ? pn_json_str(keys, "secondaryKey") : NULL, internal, &err);
+    if (rc == PN_OK)
+        rc = pn_store_put(txn, item.id, item.type, item.body, api, &err);
+    if (rc != PN_OK) {
+        pn_store_rollback(txn);
+        arm_answer_failure(call, &err);
+    } else if (arm_commit(call, txn, &revision)) {
+        arm_answer_empty(call, 204);
+    }
+    json_decref(keys);
+    pn_store_item_fini(&item);
+}
+
+void arm_access_new_primary(struct arm_call *call)
+{
+    regenerate(call, true);
+}
+
+void arm_access_new_secondary(struct arm_call *call)
+{
+    regenerate(call, false);
+}

@@ -1,0 +1,239 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * Inside the management API: one call, from its route to its answer. A call lives on the stack of
+ * pn_arm_handle; its texts are in the request's arena. A handler answers exactly once, by one of
+ * the arm_answer_* functions or by a helper that says it has answered (they return false).
+ */
+#pragma once
+
+#include "arm/arm.h"
+#include "base/json.h"
+#include "model/id.h"
+#include "model/name.h"
+#include "model/schema.h"
+#include "model/tables.h"
+
+struct pn_arm {
+    struct pn_arm_config config;
+};
+
+#define ARM_NAMES_MAX     8
+#define ARM_ETAG_TEXT     16 /* base64 of 8 bytes, two quotes, NUL */
+#define ARM_RETRY_AFTER_S 1
+
+struct arm_call;
+typedef void (*arm_handler_fn)(struct arm_call *call);
+
+/** One address: fixed segments in canonical casing, '*' for a name. */
+struct arm_route {
+    const char *pattern;
+    enum pn_type type;
+    const char *action; /* read and write are appended; with .post it is the whole action */
+    arm_handler_fn get, put, patch, remove, post;
+};
+
+struct arm_call {
+    struct pn_arm *arm;
+    const struct pn_request *request;
+    struct pn_response *response;
+    struct pn_arena *arena;
+    const struct arm_route *route;
+    struct pn_principal principal;
+    struct pn_slice names[ARM_NAMES_MAX]; /* what the '*' of the route stand for */
+    size_t name_count;
+    const char *id; /* canonical id of the addressed resource, or of the collection's owner */
+    const char *service_id;       /* canonical id of the service, or NULL */
+    struct pn_store_item service; /* loaded when service_id is set */
+    json_t *body;                 /* the parsed body, an object; NULL when there was none */
+    bool is_collection;           /* the pattern ends with a fixed segment */
+    bool wants_rawxml;            /* of policies: the form in which values are answered */
+    json_t *dropped_keys; /* internals of embedded certificates that were deleted; may be NULL */
+    /** Called by arm_store_and_answer after the put, before the commit; may be NULL. */
+    enum pn_rc (*before_commit)(struct arm_call *call, struct pn_store_txn *txn,
+                                struct pn_error *err);
+};
+
+/* arm.c */
+/** The last name of the route. */
+struct pn_slice arm_name(const struct arm_call *call);
+
+/* routes.c */
+/** Finds the route of the path; fills call->route, names, is_collection. False: there is none. */
+bool arm_route_find(struct arm_call *call, const struct pn_slice *segments, size_t count);
+/** Builds call->id from the route and the names. PN_NOMEM, PN_LIMIT. */
+enum pn_rc arm_route_id(struct arm_call *call) PN_MUST_USE;
+arm_handler_fn arm_route_handler(const struct arm_call *call);
+/** "GET, HEAD, PUT": what the route has. */
+const char *arm_route_allowed(const struct arm_call *call);
+
+/* caller.c: who calls, and may they; false: answered */
+bool arm_authenticate(struct arm_call *call);
+bool arm_authorize(struct arm_call *call);
+
+/* answer.c */
+void arm_answer_error(struct arm_call *call, int status, const char *code, const char *format, ...)
+    PN_PRINTF(4, 5);
+/** 400 ValidationError with these details. */
+void arm_answer_problems(struct arm_call *call, const struct pn_problems *problems);
+/** 400 ValidationError with one detail. */
+void arm_answer_invalid(struct arm_call *call, const char *target, const char *format, ...)
+    PN_PRINTF(3, 4);
+/** By err->rc: PN_INVALID and PN_MALFORMED are ValidationErrors about err->target. */
+void arm_answer_failure(struct arm_call *call, const struct pn_error *err);
+/** Takes `json`; NULL counts as out of memory. `revision` 0: no ETag. */
+void arm_answer_json(struct arm_call *call, int status, json_t *json, uint64_t revision);
+void arm_answer_empty(struct arm_call *call, int status);
+/** 404 for the addressed resource. */
+void arm_answer_not_found(struct arm_call *call);
+void arm_etag(uint64_t revision, char out[ARM_ETAG_TEXT]);
+/** If-Match and If-None-Match against `item` (NULL: there is none). False: answered 412. */
+bool arm_precondition(struct arm_call *call, const struct pn_store_item *item);
+bool arm_precondition_revision(struct arm_call *call, bool exists, uint64_t revision);
+
+/* entity.c: what all types have in common */
+/** {id, name, type, properties}: new reference. `properties` is taken; NULL gives NULL. */
+json_t *arm_entity(const struct pn_store_item *item, json_t *properties);
+/** A type's view of a stored item; NULL with err filled. */
+typedef json_t *(*arm_view_fn)(struct arm_call *call, const struct pn_store_item *item,
+                               struct pn_error *err);
+/** The view of types whose stored properties are what GET returns. */
+json_t *arm_view_plain(struct arm_call *call, const struct pn_store_item *item,
+                       struct pn_error *err);
+void arm_get_with(struct arm_call *call, arm_view_fn view);
+/** Checks body.properties; false: answered. *properties is a new reference. */
+bool arm_properties(struct arm_call *call, const struct pn_field *fields, json_t **properties);
+/** Begins a transaction and reads the addressed item (item->id NULL when it is missing) with its
+ *  preconditions. False: answered, nothing is open. */
+bool arm_begin(struct arm_call *call, struct pn_store_txn **txn, struct pn_store_item *item);
+/** Commits, then waits for the gateway. False: answered. */
+bool arm_commit(struct arm_call *call, struct pn_store_txn *txn, uint64_t *revision);
+/** Waits until the gateway uses `revision`. False: answered. */
+bool arm_publish(struct arm_call *call, uint64_t revision);
+/** Puts {"name", "properties", "internal"} and commits; answers 201 or 200 with `view`. Takes
+ *  properties and internal (NULL: none); ends the transaction. True: it was stored and is live. */
+bool arm_store_and_answer(struct arm_call *call, struct pn_store_txn *txn,
+                          const struct pn_store_item *former, json_t *properties, json_t *internal,
+                          const char *const *references, arm_view_fn view);
+/** Deletes everything of that type below `prefix`. PN_IO … */
+enum pn_rc arm_delete_below(struct pn_store_txn *txn, const char *prefix, const char *type,
+                            struct pn_error *err) PN_MUST_USE;
+/** Refuses (false: answered, the transaction is over) while others reference the addressed item. */
+bool arm_refuse_while_used(struct arm_call *call, struct pn_store_txn *txn);
+/** DELETE of a type without children of its own. */
+void arm_delete(struct arm_call *call);
+/** Whether the resource above the addressed one exists; takes over its casing. False: answered. */
+bool arm_parent(struct arm_call *call, size_t names_up);
+
+/** Takes ";rev=1" off the API's name in names[3] and the id; another revision: false, answered. */
+bool arm_drop_revision(struct arm_call *call);
+
+/* list.c */
+/** Pages and filters what is stored of `type` below call->id + suffix. `fields`: what $filter may
+ * name, NULL-ended. */
+struct arm_list_rule {
+    const char *prefix; /* ids start with it */
+    const char *type;
+    const char *const *fields;
+    arm_view_fn view;
+    bool (*keep)(const struct arm_call *call, const struct pn_store_item *item); /* may be NULL */
+};
+void arm_list(struct arm_call *call, const struct arm_list_rule *rule);
+
+/* filter.c */
+struct arm_filter;
+/** PN_INVALID: err tells where. The filter is in the arena. */
+enum pn_rc arm_filter_parse(struct pn_arena *arena, struct pn_slice text, const char *const *fields,
+                            struct arm_filter **filter, struct pn_error *err) PN_MUST_USE;
+/** `entity`: a view. */
+bool arm_filter_matches(const struct arm_filter *filter, const json_t *entity);
+
+/* backend.c */
+/** The stored properties with the sealed secrets back in their places: new reference. */
+enum pn_rc arm_backend_open(struct pn_arm *arm, const struct pn_store_item *item,
+                            json_t **properties, struct pn_error *err) PN_MUST_USE;
+
+/* policy_references.c */
+/** Deletes the embedded certificates that no policy uses any more; remembers their keys in the
+ * call. */
+enum pn_rc arm_policy_drop_embedded(struct arm_call *call, struct pn_store_txn *txn,
+                                    struct pn_error *err) PN_MUST_USE;
+/** After the commit: lets the keyholder forget those keys. */
+void arm_policy_forget_dropped(struct arm_call *call);
+struct pn_policy_document;
+/** What the policy's literal references need: certificates and backends must exist, bodies are
+ *  imported and embedded. */
+struct arm_policy_work;
+/** Imports each body= into the keyholder and replaces it in the document. False: answered. */
+bool arm_policy_import(struct arm_call *call, struct pn_policy_document *document,
+                       struct arm_policy_work **work);
+/** In the transaction: checks every reference, puts new embedded certificates, gives the ids to
+ *  reference (NULL-ended, in the arena). False: answered; the caller rolls back. */
+bool arm_policy_refer(struct arm_call *call, struct pn_store_txn *txn,
+                      const struct pn_policy_document *document, struct arm_policy_work *work,
+                      const char *const **references);
+/** Lets the keyholder forget imported keys that are not in use. NULL is fine. */
+void arm_policy_work_end(struct arm_call *call, struct arm_policy_work *work);
+
+/* access.c */
+/** "/" , "/apis" or "/apis/echo" in lower case, from what a caller may give; NULL in the arena's
+ *  place: not acceptable, err tells. */
+const char *arm_access_scope(struct pn_arena *arena, const char *service_id, const char *scope,
+                             struct pn_error *err);
+/** Fills internal with key hashes and sealed keys. NULL keys are made. */
+enum pn_rc arm_access_seal(const struct pn_arm_services *services, const char *id,
+                           const char *primary, const char *secondary, json_t *internal,
+                           struct pn_error *err) PN_MUST_USE;
+
+/* seal.c */
+/** Seals JSON as base64 text, bound to the id in lower case. */
+enum pn_rc arm_seal(const struct pn_arm_services *services, const char *id, const json_t *plain,
+                    json_t **sealed, struct pn_error *err) PN_MUST_USE;
+enum pn_rc arm_unseal(const struct pn_arm_services *services, const char *id, const char *sealed,
+                      json_t **plain, struct pn_error *err) PN_MUST_USE;
+/** An ASCII lower-case copy in the arena. */
+char *arm_lower(struct pn_arena *arena, struct pn_slice text);
+
+/* the handlers */
+void arm_tenants(struct arm_call *call);
+void arm_subscriptions(struct arm_call *call);
+void arm_subscription_get(struct arm_call *call);
+void arm_resources(struct arm_call *call);
+void arm_groups(struct arm_call *call);
+void arm_group_get(struct arm_call *call);
+void arm_group_put(struct arm_call *call);
+void arm_services_list(struct arm_call *call);
+void arm_service_get(struct arm_call *call);
+void arm_service_put(struct arm_call *call);
+void arm_service_patch(struct arm_call *call);
+void arm_check_name(struct arm_call *call);
+void arm_certificates(struct arm_call *call);
+void arm_certificate_get(struct arm_call *call);
+void arm_certificate_put(struct arm_call *call);
+void arm_certificate_delete(struct arm_call *call);
+void arm_certificate_refresh(struct arm_call *call);
+void arm_backends(struct arm_call *call);
+void arm_backend_get(struct arm_call *call);
+void arm_backend_put(struct arm_call *call);
+void arm_backend_patch(struct arm_call *call);
+void arm_apis(struct arm_call *call);
+void arm_api_get(struct arm_call *call);
+void arm_api_put(struct arm_call *call);
+void arm_api_patch(struct arm_call *call);
+void arm_api_delete(struct arm_call *call);
+void arm_operations(struct arm_call *call);
+void arm_operation_get(struct arm_call *call);
+void arm_operation_put(struct arm_call *call);
+void arm_operation_patch(struct arm_call *call);
+void arm_operation_delete(struct arm_call *call);
+void arm_policies(struct arm_call *call);
+void arm_policy_get(struct arm_call *call);
+void arm_policy_put(struct arm_call *call);
+void arm_policy_delete(struct arm_call *call);
+void arm_accesses(struct arm_call *call);
+void arm_access_get(struct arm_call *call);
+void arm_access_put(struct arm_call *call);
+void arm_access_patch(struct arm_call *call);
+void arm_access_delete(struct arm_call *call);
+void arm_access_secrets(struct arm_call *call);
+void arm_access_new_primary(struct arm_call *call);
+void arm_access_new_secondary(struct arm_call *call);

@@ -1,0 +1,290 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * What all types have in common: views, transactions with their preconditions, waiting for the
+ * gateway, deletion.
+ */
+#include "arm/arm_internal.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/log.h"
+
+json_t *arm_entity(const struct pn_store_item *item, json_t *properties)
+{
+    const char *slash = strrchr(item->id, '/');
+
+    if (!properties)
+        return NULL;
+    return json_pack("{s:s,s:s,s:s,s:o}", "id", item->id, "name", slash ? slash + 1 : item->id,
+                     "type", item->type, "properties", properties);
+}
+
+json_t *arm_view_plain(struct arm_call *call, const struct pn_store_item *item,
+                       struct pn_error *err)
+{
+    json_t *entity = arm_entity(item, json_deep_copy(json_object_get(item->body, "properties")));
+
+    (void)call;
+    if (!entity)
+        pn_error_set(err, PN_NOMEM, "out_of_memory", "out of memory");
+    return entity;
+}
+
+void arm_get_with(struct arm_call *call, arm_view_fn view)
+{
+    struct pn_error err = {0};
+    struct pn_store_item item;
+    json_t *entity = NULL;
+
+    if (pn_store_get(call->arm->config.store, call->id, &item, &err) != PN_OK) {
+        if (err.rc == PN_NOT_FOUND)
+            arm_answer_not_found(call);
+        else
+            arm_answer_failure(call, &err);
+        return;
+    }
+    entity = view(call, &item, &err);
+    if (entity)
+        arm_answer_json(call, 200, entity, item.revision);
+    else
+        arm_answer_failure(call, &err);
+    pn_store_item_fini(&item);
+}
+
+bool arm_properties(struct arm_call *call, const struct pn_field *fields, json_t **properties)
+{
+    struct pn_problems problems = {0};
+    enum pn_rc rc =
+        pn_schema_apply(fields, json_object_get(call->body, "properties"), properties, &problems);
+
+    if (rc == PN_OK)
+        return true;
+    if (rc == PN_INVALID)
+        arm_answer_problems(call, &problems);
+    else
+        arm_answer_error(call, 500, "InternalServerError", "out of memory");
+    return false;
+}
+
+bool arm_begin(struct arm_call *call, struct pn_store_txn **txn, struct pn_store_item *item)
+{
+    struct pn_error err = {0};
+
+    memset(item, 0, sizeof(*item));
+    if (pn_store_begin(call->arm->config.store, txn, &err) != PN_OK) {
+        arm_answer_failure(call, &err);
+        return false;
+    }
+    if (pn_store_txn_get(*txn, call->id, item, &err) != PN_OK && err.rc != PN_NOT_FOUND) {
+        arm_answer_failure(call, &err);
+    } else if (arm_precondition(call, item)) {
+        return true;
+    }
+    pn_store_item_fini(item);
+    pn_store_rollback(*txn);
+    *txn = NULL;
+    return false;
+}
+
+bool arm_publish(struct arm_call *call, uint64_t revision)
+{
+    const struct pn_publisher *publisher = &call->arm->config.publisher;
+    struct pn_error err = {0};
+    enum pn_rc rc = publisher->publish(publisher->ctx, revision, &err);
+
+    if (rc == PN_OK)
+        return true;
+    pn_log_error(PN_LOG_WARN, "arm_not_live", &err);
+    pn_error_prefix(&err, "The change is stored, but the gateway does not use it yet (repeat the "
+                          "request)");
+    err.rc = rc == PN_INTERNAL ? PN_INTERNAL : PN_UNAVAILABLE;
+    arm_answer_failure(call, &err);
+    return false;
+}
+
+bool arm_commit(struct arm_call *call, struct pn_store_txn *txn, uint64_t *revision)
+{
+    struct pn_error err = {0};
+
+    if (pn_store_commit(txn, revision, &err) != PN_OK) {
+        arm_answer_failure(call, &err);
+        return false;
+    }
+    return arm_publish(call, *revision);
+}
+
+/** The stored document; takes its parts. */
+static json_t *document(const char *name, json_t *properties, json_t *internal)
+{
+    json_t *body = json_pack("{s:s}", "name", name);
+
+    if (!body || !properties || json_object_set_new(body, "properties", properties) != 0) {
+        if (!body)
+            json_decref(properties);
+        json_decref(internal);
+        json_decref(body);
+        return NULL;
+    }
+    if (internal && json_object_set_new(body, "internal", internal) != 0) {
+        json_decref(body);
+        return NULL;
+    }
+    return body;
+}
+
+bool arm_store_and_answer(struct arm_call *call, struct pn_store_txn *txn,
+                          const struct pn_store_item *former, json_t *properties, json_t *internal,
+                          const char *const *references, arm_view_fn view)
+{
+    const char *id = former->id ? former->id : call->id;
+    const char *type = pn_type_facts(call->route->type)->type;
+    struct pn_store_item item = {0};
+    struct pn_error err = {0};
+    uint64_t revision = 0;
+    json_t *entity = NULL;
+    json_t *body = document(strrchr(id, '/') + 1, properties, internal);
+    bool is_stored = false;
+
+    if (!body) {
+        pn_store_rollback(txn);
+        arm_answer_error(call, 500, "InternalServerError", "out of memory");
+        return false;
+    }
+    if (pn_store_put(txn, id, type, body, references, &err) != PN_OK ||
+        pn_store_txn_get(txn, id, &item, &err) != PN_OK) {
+        pn_store_rollback(txn);
+        arm_answer_failure(call, &err);
+        goto out;
+    }
+    if (call->before_commit && call->before_commit(call, txn, &err) != PN_OK) {
+        pn_store_rollback(txn);
+        arm_answer_failure(call, &err);
+        goto out;
+    }
+    /* Made before the commit: a view that cannot be made must not leave a change behind. */
+    entity = view(call, &item, &err);
+    if (!entity) {
+        pn_store_rollback(txn);
+        arm_answer_failure(call, &err);
+        goto out;
+    }
+    if (!arm_commit(call, txn, &revision))
+        goto out;
+    arm_answer_json(call, former->id ? 200 : 201, entity, revision);
+    entity = NULL;
+    is_stored = true;
+out:
+    json_decref(entity);
+    json_decref(body);
+    pn_store_item_fini(&item);
+    return is_stored;
+}
+
+enum pn_rc arm_delete_below(struct pn_store_txn *txn, const char *prefix, const char *type,
+                            struct pn_error *err)
+{
+    struct pn_store_list list;
+    enum pn_rc rc = pn_store_txn_list(txn, prefix, type, &list, err);
+
+    if (rc != PN_OK)
+        return rc;
+    for (size_t i = 0; rc == PN_OK && i < list.count; i++)
+        rc = pn_store_delete(txn, list.items[i].id, err);
+    pn_store_list_fini(&list);
+    return rc;
+}
+
+bool arm_refuse_while_used(struct arm_call *call, struct pn_store_txn *txn)
+{
+    struct pn_store_list users;
+    struct pn_error err = {0};
+    struct pn_buf text;
+    enum pn_rc rc = pn_store_users(txn, call->id, &users, &err);
+    bool is_free = rc == PN_OK && users.count == 0;
+
+    pn_buf_init(&text, PN_ERROR_MESSAGE_MAX);
+    for (size_t i = 0; rc == PN_OK && i < users.count; i++) {
+        struct pn_slice id = pn_slice_str(users.items[i].id);
+        struct pn_slice below = pn_id_relative(id, pn_slice_str(call->service_id));
+
+        /* A very long list is cut: the first ones are enough to act on. */
+        if (pn_buf_printf(&text, "%.*s\r\n", PN_FMT(below.len > 0 ? below : id)) != PN_OK)
+            break;
+    }
+    if (!is_free)
+        pn_store_rollback(txn);
+    if (rc != PN_OK)
+        arm_answer_failure(call, &err);
+    else if (!is_free)
+        arm_answer_error(call, 400, "ValidationError",
+                         "The %s '%.*s' is used by the following entities:\r\n%.*s",
+                         pn_type_facts(call->route->type)->noun, PN_FMT(arm_name(call)),
+                         PN_FMT(pn_buf_slice(&text)));
+    pn_buf_fini(&text);
+    pn_store_list_fini(&users);
+    return is_free;
+}
+
+void arm_delete(struct arm_call *call)
+{
+    struct pn_store_txn *txn = NULL;
+    struct pn_store_item item;
+    struct pn_error err = {0};
+    uint64_t revision = 0;
+
+    if (!arm_begin(call, &txn, &item))
+        return;
+    if (!item.id) {
+        pn_store_rollback(txn);
+        /* Gone already, perhaps by a request whose answer was "not yet live". */
+        if (arm_publish(call, pn_store_revision(call->arm->config.store)))
+            arm_answer_empty(call, 204);
+        return;
+    }
+    if (arm_refuse_while_used(call, txn)) {
+        if (pn_store_delete(txn, call->id, &err) != PN_OK) {
+            pn_store_rollback(txn);
+            arm_answer_failure(call, &err);
+        } else if (arm_commit(call, txn, &revision)) {
+            arm_answer_empty(call, 200);
+        }
+    }
+    pn_store_item_fini(&item);
+}
+
+bool arm_parent(struct arm_call *call, size_t names_up)
+{
+    struct pn_id id;
+    struct pn_error err = {0};
+    struct pn_store_item parent;
+    const char *rest = NULL;
+    char *parent_id = NULL;
+
+    if (!arm_drop_revision(call))
+        return false;
+    if (pn_id_parse(pn_slice_str(call->id), &id, &err) != PN_OK || id.part_count <= names_up) {
+        arm_answer_error(call, 400, "InvalidRequestUri", "The resource id is malformed.");
+        return false;
+    }
+    rest = id.parts[id.part_count - 1 - names_up].name.ptr +
+           id.parts[id.part_count - 1 - names_up].name.len;
+    parent_id = pn_arena_strdup(call->arena, pn_slice(call->id, (size_t)(rest - call->id)));
+    if (!parent_id) {
+        arm_answer_error(call, 500, "InternalServerError", "out of memory");
+        return false;
+    }
+    if (pn_store_get(call->arm->config.store, parent_id, &parent, &err) != PN_OK) {
+        if (err.rc == PN_NOT_FOUND)
+            arm_answer_error(call, 404, "ResourceNotFound", "%s not found.",
+                             id.part_count - names_up > 2 ? "Operation" : "API");
+        else
+            arm_answer_failure(call, &err);
+        return false;
+    }
+    call->id = pn_arena_printf(call->arena, "%s%s", parent.id, rest);
+    pn_store_item_fini(&parent);
+    if (!call->id)
+        arm_answer_error(call, 500, "InternalServerError", "out of memory");
+    return call->id != NULL;
+}

@@ -1,0 +1,396 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * What policies refer to, kept as data: certificates by id or thumbprint, backends, and
+ * certificates given in the document itself. Those are taken out when the policy is put: key and
+ * chain go to the keyholder and to a resource of their own ({service}/posternEmbedded/{hash of the
+ * chain}), the document keeps only its name.
+ */
+#include <string.h>
+
+#include "arm/arm_internal.h"
+#include "base/clock.h"
+#include "base/encode.h"
+#include "certs/certificate.h"
+#include "policy/policy.h"
+#include "rotation/generation.h"
+
+#define POLICY_REFERENCES_MAX 256 /* literal references of one document */
+#define POLICY_EMBEDDED_MAX   16  /* certificates given in one document */
+
+struct embedded {
+    const char *hash;
+    json_t *properties;
+    json_t *internal;
+};
+
+struct arm_policy_work {
+    struct embedded items[POLICY_EMBEDDED_MAX];
+    size_t count;
+};
+
+/* ---- taking certificates out ---- */
+
+struct bodies {
+    struct pn_policy_reference items[POLICY_EMBEDDED_MAX];
+    size_t count;
+};
+
+static enum pn_rc on_body(void *ctx, const struct pn_policy_reference *reference,
+                          struct pn_error *err)
+{
+    struct bodies *bodies = ctx;
+
+    if (reference->kind != PN_POLICY_CERTIFICATE_BODY)
+        return PN_OK;
+    if (bodies->count == POLICY_EMBEDDED_MAX)
+        return pn_policy_reference_error(reference, err,
+                                         "a policy may hold at most %d certificates in 'body'",
+                                         POLICY_EMBEDDED_MAX);
+    bodies->items[bodies->count++] = *reference;
+    return PN_OK;
+}
+
+/** SHA-256 over the whole chain, as text in the arena. */
+static const char *hash_chain(struct arm_call *call, const struct pn_imported *imported)
+{
+    char hash[65];
+    struct pn_buf all;
+    const char *text = NULL;
+    enum pn_rc rc = PN_OK;
+
+    pn_buf_init(&all, (size_t)PN_CHAIN_MAX * PN_CERTIFICATE_BYTES_MAX);
+    for (size_t i = 0; rc == PN_OK && i < imported->chain_count; i++)
+        rc = pn_buf_append_slice(&all, pn_buf_slice(&imported->chain[i]));
+    if (rc == PN_OK) {
+        pn_sha256_hex(pn_buf_slice(&all), hash);
+        text = pn_arena_strdup(call->arena, pn_slice_str(hash));
+    }
+    pn_buf_fini(&all);
+    return text;
+}
+
+/** Gives an error of the keyholder the form of a policy error, unless it is about the keyholder. */
+static enum pn_rc import_error(const struct pn_policy_reference *reference, enum pn_rc rc,
+                               struct pn_error *err)
+{
+    char reason[PN_ERROR_MESSAGE_MAX];
+
+    if (rc == PN_UNAVAILABLE || rc == PN_TIMEOUT || rc == PN_NOMEM || rc == PN_IO ||
+        rc == PN_INTERNAL)
+        return rc;
+    memcpy(reason, err->message, sizeof(reason));
+    return pn_policy_reference_error(reference, err, "%s", reason);
+}
+
+static enum pn_rc import_body(struct arm_call *call, const struct pn_policy_reference *reference,
+                              struct embedded *embedded, struct pn_error *err)
+{
+    const struct pn_arm_services *services = &call->arm->config.services;
+    const struct pn_generation_origin origin = {.generation = 1};
+    struct pn_imported imported = {0};
+    struct pn_buf file;
+    enum pn_rc rc = PN_OK;
+
+    pn_buf_init_secret(&file, PN_IMPORT_BYTES_MAX);
+    rc = pn_base64_decode(reference->name, &file);
+    if (rc != PN_OK || file.len == 0) {
+        rc = pn_policy_reference_error(reference, err,
+                                       "'body' must be a PFX file of at most %u bytes in base64",
+                                       PN_IMPORT_BYTES_MAX);
+        goto out;
+    }
+    rc = services->import(services->ctx, pn_buf_slice(&file), reference->password, &imported, err);
+    if (rc == PN_OK)
+        rc = pn_generation_lint(&imported, pn_clock_unix_s(), NULL, err);
+    if (rc == PN_OK)
+        rc = pn_generation_make(&imported, &origin, pn_clock_unix_ms(), &embedded->properties,
+                                &embedded->internal, err);
+    if (rc != PN_OK) {
+        if (imported.chain_count > 0)
+            services->forget_unused(services->ctx, &imported.key);
+        rc = import_error(reference, rc, err);
+        goto out;
+    }
+    embedded->hash = hash_chain(call, &imported);
+    if (!embedded->hash)
+        rc = pn_error_set(err, PN_NOMEM, "out_of_memory", "out of memory");
+out:
+    pn_imported_fini(&imported);
+    pn_buf_fini(&file);
+    return rc;
+}
+
+bool arm_policy_import(struct arm_call *call, struct pn_policy_document *document,
+                       struct arm_policy_work **work)
+{
+    struct bodies *bodies = pn_arena_zalloc(call->arena, sizeof(*bodies));
+    struct pn_error err = {0};
+    enum pn_rc rc = PN_OK;
+
+    *work = pn_arena_zalloc(call->arena, sizeof(**work));
+    if (!bodies || !*work) {
+        arm_answer_error(call, 500, "InternalServerError", "out of memory");
+        return false;
+    }
+    rc = pn_policy_references(document, on_body, bodies, &err);
+    for (size_t i = 0; rc == PN_OK && i < bodies->count; i++) {
+        struct embedded *embedded = &(*work)->items[(*work)->count++];
+
+        rc = import_body(call, &bodies->items[i], embedded, &err);
+        if (rc == PN_OK) {
+            rc = pn_policy_embed(document, &bodies->items[i], embedded->hash);
+            if (rc != PN_OK)
+                pn_error_set(&err, rc, "out_of_memory", "out of memory");
+        }
+    }
+    if (rc != PN_OK)
+        arm_answer_failure(call, &err);
+    return rc == PN_OK;
+}
+
+void arm_policy_work_end(struct arm_call *call, struct arm_policy_work *work)
+{
+    const struct pn_arm_services *services = &call->arm->config.services;
+
+    for (size_t i = 0; work && i < work->count; i++) {
+        struct pn_key_id key;
+
+        /* In use: forget_unused sees that. Not stored: nothing must be left behind. */
+        if (pn_hex_decode(pn_json_slice(work->items[i].internal, "keyId"), key.sha256,
+                          sizeof(key.sha256)) &&
+            call->response->status >= 300)
+            services->forget_unused(services->ctx, &key);
+        json_decref(work->items[i].properties);
+        json_decref(work->items[i].internal);
+    }
+}
+
+/* ---- referring ---- */
+
+struct referring {
+    struct arm_call *call;
+    struct pn_store_txn *txn;
+    struct arm_policy_work *work;
+    const char **ids; /* NULL-ended */
+    size_t count;
+    struct pn_store_list certificates; /* loaded at the first thumbprint */
+    bool has_certificates;
+};
+
+static enum pn_rc add(struct referring *referring, const char *id, struct pn_error *err)
+{
+    if (!id)
+        return pn_error_set(err, PN_NOMEM, "out_of_memory", "out of memory");
+    referring->ids[referring->count++] = id;
+    return PN_OK;
+}
+
+static enum pn_rc refer_by_id(struct referring *referring, const char *kind, const char *noun,
+                              const struct pn_policy_reference *reference, struct pn_error *err)
+{
+    struct pn_store_item item;
+    const char *id = pn_arena_printf(referring->call->arena, "%s/%s/%.*s",
+                                     referring->call->service_id, kind, PN_FMT(reference->name));
+    enum pn_rc rc = id ? pn_store_txn_get(referring->txn, id, &item, err)
+                       : pn_error_set(err, PN_NOMEM, "out_of_memory", "out of memory");
+
+    if (rc == PN_NOT_FOUND)
+        return pn_policy_reference_error(reference, err, "%s with id '%.*s' could not be found.",
+                                         noun, PN_FMT(reference->name));
+    if (rc != PN_OK)
+        return rc;
+    pn_store_item_fini(&item);
+    return add(referring, id, err);
+}
+
+static enum pn_rc refer_by_thumbprint(struct referring *referring,
+                                      const struct pn_policy_reference *reference,
+                                      struct pn_error *err)
+{
+    char thumbprint[PN_THUMBPRINT_TEXT];
+    const struct pn_store_item *from_vault = NULL;
+    const char *prefix =
+        pn_arena_printf(referring->call->arena, "%s/certificates/", referring->call->service_id);
+
+    if (!pn_thumbprint_parse(reference->name, thumbprint))
+        return pn_policy_reference_error(reference, err, "a thumbprint has 40 hexadecimal digits");
+    if (!prefix)
+        return pn_error_set(err, PN_NOMEM, "out_of_memory", "out of memory");
+    if (!referring->has_certificates) {
+        enum pn_rc rc =
+            pn_store_txn_list(referring->txn, prefix, pn_type_facts(PN_TYPE_CERTIFICATE)->type,
+                              &referring->certificates, err);
+
+        if (rc != PN_OK)
+            return rc;
+        referring->has_certificates = true;
+    }
+    for (size_t i = 0; i < referring->certificates.count; i++) {
+        const struct pn_store_item *item = &referring->certificates.items[i];
+        const json_t *properties = json_object_get(item->body, "properties");
+
+        if (!pn_slice_case_eq_str(pn_json_slice(properties, "thumbprint"), thumbprint))
+            continue;
+        if (!json_object_get(properties, "keyVault"))
+            return add(referring, pn_arena_strdup(referring->call->arena, pn_slice_str(item->id)),
+                       err);
+        from_vault = item;
+    }
+    if (!from_vault)
+        return pn_policy_reference_error(
+            reference, err, "Certificate with thumbprint '%s' could not be found.", thumbprint);
+    return pn_policy_reference_error(
+        reference, err,
+        "Certificate with id '%s' and thumbprint '%s' is from the key vault secret '%s': its "
+        "thumbprint changes when it is rotated. Use the attribute certificate-id=\"%s\" instead.",
+        strrchr(from_vault->id, '/') + 1, thumbprint,
+        pn_json_str(json_object_get(json_object_get(from_vault->body, "properties"), "keyVault"),
+                    "secretIdentifier"),
+        strrchr(from_vault->id, '/') + 1);
+}
+
+/** Puts an embedded certificate that this call imported. */
+static enum pn_rc put_embedded(struct referring *referring, const struct embedded *embedded,
+                               const char *id, struct pn_error *err)
+{
+    const struct pn_arm_services *services = &referring->call->arm->config.services;
+    struct pn_key_id key;
+    json_t *body = json_pack("{s:s,s:O,s:O}", "name", embedded->hash, "properties",
+                             embedded->properties, "internal", embedded->internal);
+    enum pn_rc rc = PN_OK;
+
+    if (!body || !pn_hex_decode(pn_json_slice(embedded->internal, "keyId"), key.sha256,
+                                sizeof(key.sha256))) {
+        rc = pn_error_set(err, PN_NOMEM, "out_of_memory", "out of memory");
+        goto out;
+    }
+    rc = services->has_key(services->ctx, &key, err);
+    if (rc == PN_NOT_FOUND)
+        rc = pn_error_set(err, PN_UNAVAILABLE, "key_forgotten",
+                          "The same certificate was just deleted by another request; repeat this "
+                          "one.");
+    if (rc == PN_OK)
+        rc = pn_store_put(referring->txn, id, pn_type_facts(PN_TYPE_EMBEDDED)->type, body, NULL,
+                          err);
+out:
+    json_decref(body);
+    return rc;
+}
+
+static enum pn_rc refer_to_embedded(struct referring *referring,
+                                    const struct pn_policy_reference *reference,
+                                    struct pn_error *err)
+{
+    struct pn_store_item item;
+    const char *id = pn_arena_printf(referring->call->arena, "%s/posternEmbedded/%.*s",
+                                     referring->call->service_id, PN_FMT(reference->name));
+    enum pn_rc rc = id ? pn_store_txn_get(referring->txn, id, &item, err)
+                       : pn_error_set(err, PN_NOMEM, "out_of_memory", "out of memory");
+
+    if (rc == PN_OK)
+        pn_store_item_fini(&item);
+    if (rc == PN_NOT_FOUND) {
+        rc = pn_policy_reference_error(
+            reference, err,
+            "the certificate that was taken out of 'body' is no longer there; give the PFX file in "
+            "'body' and its 'password' again");
+        for (size_t i = 0; i < referring->work->count; i++)
+            if (pn_slice_case_eq_str(reference->name, referring->work->items[i].hash))
+                rc = put_embedded(referring, &referring->work->items[i], id, err);
+    }
+    return rc == PN_OK ? add(referring, id, err) : rc;
+}
+
+static enum pn_rc on_reference(void *ctx, const struct pn_policy_reference *reference,
+                               struct pn_error *err)
+{
+    struct referring *referring = ctx;
+
+    if (referring->count == POLICY_REFERENCES_MAX)
+        return pn_policy_reference_error(reference, err, "a policy may have at most %d references",
+                                         POLICY_REFERENCES_MAX);
+    switch (reference->kind) {
+    case PN_POLICY_CERTIFICATE_ID:
+        return refer_by_id(referring, "certificates", "Certificate", reference, err);
+    case PN_POLICY_CERTIFICATE_THUMBPRINT:
+        return refer_by_thumbprint(referring, reference, err);
+    case PN_POLICY_CERTIFICATE_BODY:
+        return pn_error_set(err, PN_INTERNAL, "not_embedded", "a certificate was not taken out");
+    case PN_POLICY_CERTIFICATE_EMBEDDED:
+        return refer_to_embedded(referring, reference, err);
+    case PN_POLICY_BACKEND_ID:
+        return refer_by_id(referring, "backends", "Backend", reference, err);
+    }
+    return PN_INTERNAL;
+}
+
+bool arm_policy_refer(struct arm_call *call, struct pn_store_txn *txn,
+                      const struct pn_policy_document *document, struct arm_policy_work *work,
+                      const char *const **references)
+{
+    struct referring referring = {.call = call, .txn = txn, .work = work};
+    struct pn_error err = {0};
+    enum pn_rc rc = PN_OK;
+
+    referring.ids =
+        pn_arena_zalloc(call->arena, (POLICY_REFERENCES_MAX + 1) * sizeof(referring.ids[0]));
+    if (!referring.ids)
+        rc = pn_error_set(&err, PN_NOMEM, "out_of_memory", "out of memory");
+    else
+        rc = pn_policy_references(document, on_reference, &referring, &err);
+    pn_store_list_fini(&referring.certificates);
+    if (rc != PN_OK)
+        arm_answer_failure(call, &err);
+    *references = (const char *const *)referring.ids;
+    return rc == PN_OK;
+}
+
+/* ---- letting go ---- */
+
+enum pn_rc arm_policy_drop_embedded(struct arm_call *call, struct pn_store_txn *txn,
+                                    struct pn_error *err)
+{
+    struct pn_store_list list;
+    const char *prefix = pn_arena_printf(call->arena, "%s/posternEmbedded/", call->service_id);
+    enum pn_rc rc = PN_OK;
+
+    if (!prefix)
+        return pn_error_set(err, PN_NOMEM, "out_of_memory", "out of memory");
+    rc = pn_store_txn_list(txn, prefix, pn_type_facts(PN_TYPE_EMBEDDED)->type, &list, err);
+    if (rc != PN_OK)
+        return rc;
+    if (!call->dropped_keys)
+        call->dropped_keys = json_array();
+    for (size_t i = 0; rc == PN_OK && i < list.count; i++) {
+        struct pn_store_list users;
+
+        rc = pn_store_users(txn, list.items[i].id, &users, err);
+        if (rc != PN_OK)
+            break;
+        if (users.count == 0) {
+            rc = pn_store_delete(txn, list.items[i].id, err);
+            if (rc == PN_OK &&
+                json_array_append(call->dropped_keys,
+                                  json_object_get(list.items[i].body, "internal")) != 0)
+                rc = pn_error_set(err, PN_NOMEM, "out_of_memory", "out of memory");
+        }
+        pn_store_list_fini(&users);
+    }
+    pn_store_list_fini(&list);
+    return rc;
+}
+
+void arm_policy_forget_dropped(struct arm_call *call)
+{
+    const struct pn_arm_services *services = &call->arm->config.services;
+
+    if (call->response->status >= 300)
+        return;
+    for (size_t i = 0; i < json_array_size(call->dropped_keys); i++) {
+        struct pn_key_id key;
+
+        if (pn_hex_decode(pn_json_slice(json_array_get(call->dropped_keys, i), "keyId"), key.sha256,
+                          sizeof(key.sha256)))
+            services->forget_unused(services->ctx, &key);
+    }
+}

@@ -1,0 +1,256 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * The table of addresses.
+ */
+#include "arm/arm_internal.h"
+
+#include <string.h>
+
+#define SUBSCRIPTION "subscriptions/*"
+#define GROUP        SUBSCRIPTION "/resourceGroups/*"
+#define PROVIDER     "/providers/Microsoft.ApiManagement"
+#define SERVICE      GROUP PROVIDER "/service/*"
+#define KIND         "Microsoft.ApiManagement/service"
+
+static const struct arm_route routes[] = {
+    {.pattern = "tenants", .get = arm_tenants},
+    {.pattern = "subscriptions", .get = arm_subscriptions},
+    {.pattern = SUBSCRIPTION,
+     .type = PN_TYPE_SUBSCRIPTION,
+     .action = "Microsoft.Resources/subscriptions",
+     .get = arm_subscription_get},
+    {.pattern = SUBSCRIPTION "/resources",
+     .type = PN_TYPE_SUBSCRIPTION,
+     .action = "Microsoft.Resources/subscriptions/resources",
+     .get = arm_resources},
+    {.pattern = SUBSCRIPTION "/resourceGroups",
+     .type = PN_TYPE_RESOURCE_GROUP,
+     .action = "Microsoft.Resources/subscriptions/resourceGroups",
+     .get = arm_groups},
+    {.pattern = GROUP,
+     .type = PN_TYPE_RESOURCE_GROUP,
+     .action = "Microsoft.Resources/subscriptions/resourceGroups",
+     .get = arm_group_get,
+     .put = arm_group_put},
+    {.pattern = SUBSCRIPTION PROVIDER "/checkNameAvailability",
+     .type = PN_TYPE_SERVICE,
+     .action = "Microsoft.ApiManagement/checkNameAvailability/action",
+     .post = arm_check_name},
+    {.pattern = SUBSCRIPTION PROVIDER "/service",
+     .type = PN_TYPE_SERVICE,
+     .action = KIND,
+     .get = arm_services_list},
+    {.pattern = GROUP PROVIDER "/service",
+     .type = PN_TYPE_SERVICE,
+     .action = KIND,
+     .get = arm_services_list},
+    {.pattern = SERVICE,
+     .type = PN_TYPE_SERVICE,
+     .action = KIND,
+     .get = arm_service_get,
+     .put = arm_service_put,
+     .patch = arm_service_patch},
+    {.pattern = SERVICE "/certificates",
+     .type = PN_TYPE_CERTIFICATE,
+     .action = KIND "/certificates",
+     .get = arm_certificates},
+    {.pattern = SERVICE "/certificates/*",
+     .type = PN_TYPE_CERTIFICATE,
+     .action = KIND "/certificates",
+     .get = arm_certificate_get,
+     .put = arm_certificate_put,
+     .remove = arm_certificate_delete},
+    {.pattern = SERVICE "/certificates/*/refreshSecret",
+     .type = PN_TYPE_CERTIFICATE,
+     .action = KIND "/certificates/refreshSecret/action",
+     .post = arm_certificate_refresh},
+    {.pattern = SERVICE "/backends",
+     .type = PN_TYPE_BACKEND,
+     .action = KIND "/backends",
+     .get = arm_backends},
+    {.pattern = SERVICE "/backends/*",
+     .type = PN_TYPE_BACKEND,
+     .action = KIND "/backends",
+     .get = arm_backend_get,
+     .put = arm_backend_put,
+     .patch = arm_backend_patch,
+     .remove = arm_delete},
+    {.pattern = SERVICE "/apis", .type = PN_TYPE_API, .action = KIND "/apis", .get = arm_apis},
+    {.pattern = SERVICE "/apis/*",
+     .type = PN_TYPE_API,
+     .action = KIND "/apis",
+     .get = arm_api_get,
+     .put = arm_api_put,
+     .patch = arm_api_patch,
+     .remove = arm_api_delete},
+    {.pattern = SERVICE "/apis/*/operations",
+     .type = PN_TYPE_OPERATION,
+     .action = KIND "/apis/operations",
+     .get = arm_operations},
+    {.pattern = SERVICE "/apis/*/operations/*",
+     .type = PN_TYPE_OPERATION,
+     .action = KIND "/apis/operations",
+     .get = arm_operation_get,
+     .put = arm_operation_put,
+     .patch = arm_operation_patch,
+     .remove = arm_operation_delete},
+    {.pattern = SERVICE "/policies",
+     .type = PN_TYPE_POLICY,
+     .action = KIND "/policies",
+     .get = arm_policies},
+    {.pattern = SERVICE "/policies/*",
+     .type = PN_TYPE_POLICY,
+     .action = KIND "/policies",
+     .get = arm_policy_get,
+     .put = arm_policy_put,
+     .remove = arm_policy_delete},
+    {.pattern = SERVICE "/apis/*/policies",
+     .type = PN_TYPE_API_POLICY,
+     .action = KIND "/apis/policies",
+     .get = arm_policies},
+    {.pattern = SERVICE "/apis/*/policies/*",
+     .type = PN_TYPE_API_POLICY,
+     .action = KIND "/apis/policies",
+     .get = arm_policy_get,
+     .put = arm_policy_put,
+     .remove = arm_policy_delete},
+    {.pattern = SERVICE "/apis/*/operations/*/policies",
+     .type = PN_TYPE_OPERATION_POLICY,
+     .action = KIND "/apis/operations/policies",
+     .get = arm_policies},
+    {.pattern = SERVICE "/apis/*/operations/*/policies/*",
+     .type = PN_TYPE_OPERATION_POLICY,
+     .action = KIND "/apis/operations/policies",
+     .get = arm_policy_get,
+     .put = arm_policy_put,
+     .remove = arm_policy_delete},
+    {.pattern = SERVICE "/subscriptions",
+     .type = PN_TYPE_ACCESS,
+     .action = KIND "/subscriptions",
+     .get = arm_accesses},
+    {.pattern = SERVICE "/subscriptions/*",
+     .type = PN_TYPE_ACCESS,
+     .action = KIND "/subscriptions",
+     .get = arm_access_get,
+     .put = arm_access_put,
+     .patch = arm_access_patch,
+     .remove = arm_access_delete},
+    {.pattern = SERVICE "/subscriptions/*/listSecrets",
+     .type = PN_TYPE_ACCESS,
+     .action = KIND "/subscriptions/listSecrets/action",
+     .post = arm_access_secrets},
+    {.pattern = SERVICE "/subscriptions/*/regeneratePrimaryKey",
+     .type = PN_TYPE_ACCESS,
+     .action = KIND "/subscriptions/regeneratePrimaryKey/action",
+     .post = arm_access_new_primary},
+    {.pattern = SERVICE "/subscriptions/*/regenerateSecondaryKey",
+     .type = PN_TYPE_ACCESS,
+     .action = KIND "/subscriptions/regenerateSecondaryKey/action",
+     .post = arm_access_new_secondary},
+};
+
+/** Compares one pattern; fills call->names on the way. */
+static bool matches(struct arm_call *call, const char *pattern, const struct pn_slice *segments,
+                    size_t count)
+{
+    struct pn_slice rest = pn_slice_str(pattern);
+    struct pn_slice fixed = {0};
+    size_t at = 0;
+
+    call->name_count = 0;
+    while (pn_slice_cut(&rest, '/', &fixed)) {
+        if (at == count)
+            return false;
+        if (pn_slice_eq_str(fixed, "*")) {
+            if (call->name_count == ARM_NAMES_MAX)
+                return false;
+            call->names[call->name_count++] = segments[at];
+        } else if (!pn_slice_case_eq(fixed, segments[at])) {
+            return false;
+        }
+        at++;
+    }
+    return at == count;
+}
+
+bool arm_route_find(struct arm_call *call, const struct pn_slice *segments, size_t count)
+{
+    for (size_t i = 0; i < sizeof(routes) / sizeof(routes[0]); i++) {
+        if (!matches(call, routes[i].pattern, segments, count))
+            continue;
+        call->route = &routes[i];
+        call->is_collection = !pn_slice_ends_with(pn_slice_str(routes[i].pattern), PN_LIT("*"));
+        return true;
+    }
+    return false;
+}
+
+enum pn_rc arm_route_id(struct arm_call *call)
+{
+    struct pn_slice rest = pn_slice_str(call->route->pattern);
+    struct pn_slice fixed = {0};
+    struct pn_slice pending = {0}; /* the fixed segments since the last name */
+    struct pn_buf id;
+    size_t names = 0;
+    enum pn_rc rc = PN_OK;
+
+    pn_buf_init(&id, PN_ID_BYTES_MAX);
+    while (rc == PN_OK && pn_slice_cut(&rest, '/', &fixed)) {
+        if (!pn_slice_eq_str(fixed, "*")) {
+            if (!pending.ptr)
+                pending.ptr = fixed.ptr;
+            pending.len = (size_t)(fixed.ptr + fixed.len - pending.ptr);
+            continue;
+        }
+        rc = pn_buf_printf(&id, "/%.*s/%.*s", PN_FMT(pending), PN_FMT(call->names[names]));
+        pending = (struct pn_slice){0};
+        names++;
+    }
+    if (rc == PN_OK) {
+        call->id = pn_arena_strdup(call->arena, pn_buf_slice(&id));
+        if (!call->id)
+            rc = PN_NOMEM;
+    }
+    pn_buf_fini(&id);
+    return rc;
+}
+
+arm_handler_fn arm_route_handler(const struct arm_call *call)
+{
+    static const struct {
+        const char *method;
+        size_t offset;
+    } methods[] = {
+        {"GET", offsetof(struct arm_route, get)},
+        {"HEAD", offsetof(struct arm_route, get)},
+        {"PUT", offsetof(struct arm_route, put)},
+        {"PATCH", offsetof(struct arm_route, patch)},
+        {"DELETE", offsetof(struct arm_route, remove)},
+        {"POST", offsetof(struct arm_route, post)},
+    };
+
+    for (size_t i = 0; i < sizeof(methods) / sizeof(methods[0]); i++) {
+        arm_handler_fn handler = NULL;
+
+        if (!pn_slice_eq_str(call->request->method, methods[i].method))
+            continue;
+        memcpy(&handler, (const char *)call->route + methods[i].offset, sizeof(handler));
+        return handler;
+    }
+    return NULL;
+}
+
+const char *arm_route_allowed(const struct arm_call *call)
+{
+    const struct arm_route *route = call->route;
+
+    if (route->post)
+        return "POST";
+    if (route->put && route->patch && route->remove)
+        return "GET, HEAD, PUT, PATCH, DELETE";
+    if (route->put && route->remove)
+        return "GET, HEAD, PUT, DELETE";
+    if (route->put && route->patch)
+        return "GET, HEAD, PUT, PATCH";
+    return route->put ? "GET, HEAD, PUT" : "GET, HEAD";
+}

@@ -1,0 +1,302 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * The service itself. A Postern serves one; it is made at the first start. PUT and PATCH change its
+ * identity, tags and descriptive members; a PUT without `identity` leaves the identity as it is,
+ * as clients that read, change and write back rely on.
+ */
+#include "arm/arm_internal.h"
+
+#include <string.h>
+#include <strings.h>
+
+#include "base/clock.h"
+#include "base/encode.h"
+
+/* ---- view ---- */
+
+static bool add_facts(struct arm_call *call, const struct pn_store_item *item, json_t *properties)
+{
+    const struct pn_arm_config *config = &call->arm->config;
+    char created[PN_TIME_TEXT];
+    json_t *facts = NULL;
+    int failed = -1;
+
+    pn_time_iso8601(item->created_s, created);
+    facts = json_pack("{s:s,s:s,s:s,s:s,s:s,s:s,s:s}", "provisioningState", "Succeeded",
+                      "targetProvisioningState", "", "createdAtUtc", created, "gatewayUrl",
+                      config->gateway_url, "gatewayRegionalUrl", config->gateway_url,
+                      "managementApiUrl", config->control_url, "platformVersion", "undetermined");
+    if (facts)
+        failed = json_object_update(properties, facts);
+    json_decref(facts);
+    return failed == 0;
+}
+
+static json_t *view(struct arm_call *call, const struct pn_store_item *item, struct pn_error *err)
+{
+    static const char *const members[] = {"location", "sku", "tags", "identity", NULL};
+    json_t *properties = json_deep_copy(json_object_get(item->body, "properties"));
+    char quoted[ARM_ETAG_TEXT];
+    json_t *entity = NULL;
+    bool failed = !properties || !add_facts(call, item, properties);
+
+    if (!failed)
+        entity = arm_entity(item, properties);
+    else
+        json_decref(properties);
+    arm_etag(item->revision, quoted);
+    failed = !entity ||
+             json_object_set_new(entity, "etag", json_stringn(quoted + 1, strlen(quoted) - 2)) != 0;
+    for (size_t i = 0; !failed && members[i]; i++) {
+        json_t *member = json_object_get(item->body, members[i]);
+
+        failed = member && json_object_set(entity, members[i], member) != 0;
+    }
+    if (!failed)
+        return entity;
+    json_decref(entity);
+    pn_error_set(err, PN_NOMEM, "out_of_memory", "out of memory");
+    return NULL;
+}
+
+void arm_service_get(struct arm_call *call)
+{
+    arm_get_with(call, view);
+}
+
+void arm_services_list(struct arm_call *call)
+{
+    static const char *const fields[] = {"name", NULL};
+    struct arm_list_rule rule = {
+        .prefix = pn_arena_printf(call->arena, "%s/", call->id),
+        .type = pn_type_facts(PN_TYPE_SERVICE)->type,
+        .fields = fields,
+        .view = view,
+    };
+
+    if (rule.prefix)
+        arm_list(call, &rule);
+    else
+        arm_answer_error(call, 500, "InternalServerError", "out of memory");
+}
+
+/* ---- identity ---- */
+
+/** The identity block to store; JSON null: none. */
+static json_t *new_identity(struct arm_call *call, const json_t *wanted, const json_t *internal,
+                            struct pn_problems *problems)
+{
+    const char *type = pn_json_str(wanted, "type");
+    const char *principal = pn_json_str(json_object_get(internal, "systemAssigned"), "principalId");
+
+    if (strcmp(type, "None") == 0)
+        return json_null();
+    if (strcmp(type, "SystemAssigned") != 0 ||
+        json_object_size(json_object_get(wanted, "userAssignedIdentities")) > 0) {
+        pn_problem_add(problems, "identity.type",
+                       "User-assigned identities are not offered by this Postern: 'identity.type' "
+                       "must be SystemAssigned or None.");
+        return NULL;
+    }
+    if (!principal) {
+        pn_problem_add(problems, "identity.type",
+                       "This service was made without a system-assigned identity.");
+        return NULL;
+    }
+    return json_pack("{s:s,s:s,s:s}", "type", "SystemAssigned", "principalId", principal,
+                     "tenantId", call->arm->config.tenant_id);
+}
+
+/* ---- writing ---- */
+
+static void check_supported(struct pn_problems *problems, json_t *properties)
+{
+    static const char *const lists[] = {"hostnameConfigurations", "certificates",
+                                        "additionalLocations", NULL};
+
+    for (size_t i = 0; lists[i]; i++) {
+        if (json_array_size(json_object_get(properties, lists[i])) > 0)
+            pn_problem_add(problems, lists[i], "'%s' is not offered by this Postern.", lists[i]);
+        (void)json_object_del(properties, lists[i]);
+    }
+}
+
+/** Puts the identity into `body`, as asked for or as it was. */
+static bool set_identity(struct arm_call *call, const struct pn_store_item *former, json_t *top,
+                         json_t *body, struct pn_problems *problems)
+{
+    const json_t *wanted = json_object_get(top, "identity");
+    json_t *identity = NULL;
+
+    if (!wanted) {
+        identity = json_object_get(former->body, "identity");
+        return !identity || json_object_set(body, "identity", identity) == 0;
+    }
+    identity = new_identity(call, wanted, json_object_get(former->body, "internal"), problems);
+    if (!identity)
+        return problems->count > 0;
+    if (json_is_null(identity)) {
+        (void)json_object_del(body, "identity");
+        return true;
+    }
+    return json_object_set_new(body, "identity", identity) == 0;
+}
+
+/** The new document from checked parts; NULL: out of memory, or `problems` tells. */
+static json_t *new_document(struct arm_call *call, const struct pn_store_item *former, json_t *top,
+                            json_t *properties, struct pn_problems *problems)
+{
+    static const char *const members[] = {"location", "sku", "tags", NULL};
+    json_t *internal = json_object_get(former->body, "internal");
+    json_t *body = json_pack("{s:s,s:O,s:O*}", "name", strrchr(former->id, '/') + 1, "properties",
+                             properties, "internal", internal);
+    bool failed = !body || !set_identity(call, former, top, body, problems);
+
+    for (size_t i = 0; !failed && members[i]; i++) {
+        json_t *member = json_object_get(top, members[i]);
+
+        failed = member && json_object_set(body, members[i], member) != 0;
+    }
+    if (!failed && problems->count == 0)
+        return body;
+    json_decref(body);
+    return NULL;
+}
+
+/** Checks the two parts of the document, stores, answers. Ends the transaction. */
+static void store(struct arm_call *call, struct pn_store_txn *txn,
+                  const struct pn_store_item *former, const json_t *given_top,
+                  const json_t *given_properties)
+{
+    struct pn_problems problems = {0};
+    struct pn_store_item item = {0};
+    struct pn_error err = {0};
+    json_t *top = NULL;
+    json_t *properties = NULL;
+    json_t *body = NULL;
+    json_t *entity = NULL;
+    uint64_t revision = 0;
+    enum pn_rc rc = pn_schema_apply(pn_service_top_fields, given_top, &top, &problems);
+
+    if (rc != PN_NOMEM)
+        rc = pn_schema_apply(pn_service_fields, given_properties, &properties, &problems);
+    check_supported(&problems, properties);
+    if (rc == PN_OK && problems.count == 0)
+        body = new_document(call, former, top, properties, &problems);
+    if (problems.count > 0) {
+        arm_answer_problems(call, &problems);
+    } else if (!body) {
+        arm_answer_error(call, 500, "InternalServerError", "out of memory");
+    } else if (pn_store_put(txn, former->id, former->type, body, NULL, &err) != PN_OK ||
+               pn_store_txn_get(txn, former->id, &item, &err) != PN_OK) {
+        arm_answer_failure(call, &err);
+    } else {
+        entity = view(call, &item, &err);
+        if (!entity)
+            arm_answer_failure(call, &err);
+    }
+    if (!entity) {
+        pn_store_rollback(txn);
+    } else if (arm_commit(call, txn, &revision)) {
+        arm_answer_json(call, 200, json_incref(entity), revision);
+        call->arm->config.services.rescan(call->arm->config.services.ctx);
+    }
+    json_decref(entity);
+    json_decref(body);
+    json_decref(top);
+    json_decref(properties);
+    pn_store_item_fini(&item);
+}
+
+void arm_service_put(struct arm_call *call)
+{
+    struct pn_store_txn *txn = NULL;
+    struct pn_store_item former;
+
+    if (!arm_begin(call, &txn, &former))
+        return;
+    if (former.id) {
+        store(call, txn, &former, call->body, json_object_get(call->body, "properties"));
+    } else {
+        pn_store_rollback(txn);
+        arm_answer_error(call, 409, "ServiceLimitReached",
+                         "A Postern serves one API Management service, and it was made at the "
+                         "first start. Run another Postern for '%.*s'.",
+                         PN_FMT(arm_name(call)));
+    }
+    pn_store_item_fini(&former);
+}
+
+void arm_service_patch(struct arm_call *call)
+{
+    struct pn_store_txn *txn = NULL;
+    struct pn_store_item former;
+    json_t *top = NULL;
+    json_t *properties = NULL;
+
+    if (!arm_begin(call, &txn, &former))
+        return;
+    if (!former.id) {
+        pn_store_rollback(txn);
+        arm_answer_not_found(call);
+        return;
+    }
+    top = pn_schema_merge(former.body, call->body);
+    properties = pn_schema_merge(json_object_get(former.body, "properties"),
+                                 json_object_get(call->body, "properties"));
+    /* The stored identity is not the caller's wish; without one it stays. */
+    if (top && !json_object_get(call->body, "identity"))
+        (void)json_object_del(top, "identity");
+    if (!top || !properties) {
+        pn_store_rollback(txn);
+        arm_answer_error(call, 500, "InternalServerError", "out of memory");
+    } else {
+        store(call, txn, &former, top, properties);
+    }
+    json_decref(top);
+    json_decref(properties);
+    pn_store_item_fini(&former);
+}
+
+void arm_check_name(struct arm_call *call)
+{
+    struct pn_slice name = pn_json_slice(call->body, "name");
+    struct pn_error err = {0};
+    struct pn_store_list services;
+    bool is_taken = false;
+    const char *prefix =
+        pn_arena_printf(call->arena, "/subscriptions/%s/", call->arm->config.subscription_id);
+
+    if (!name.ptr) {
+        arm_answer_invalid(call, "name", "'name' is required.");
+        return;
+    }
+    if (pn_name_check(PN_TYPE_SERVICE, name, &err) != PN_OK) {
+        arm_answer_json(call, 200,
+                        json_pack("{s:b,s:s,s:s}", "nameAvailable", 0, "reason", "Invalid",
+                                  "message", err.message),
+                        0);
+        return;
+    }
+    if (!prefix || pn_store_list(call->arm->config.store, prefix,
+                                 pn_type_facts(PN_TYPE_SERVICE)->type, &services, &err) != PN_OK) {
+        arm_answer_failure(call, &err);
+        return;
+    }
+    for (size_t i = 0; i < services.count; i++)
+        if (pn_slice_case_eq_str(name, strrchr(services.items[i].id, '/') + 1))
+            is_taken = true;
+    pn_store_list_fini(&services);
+    if (is_taken)
+        arm_answer_json(call, 200,
+                        json_pack("{s:b,s:s,s:o}", "nameAvailable", 0, "reason", "AlreadyExists",
+                                  "message",
+                                  json_sprintf("%.*s is already in use. Please select a different "
+                                               "name.",
+                                               PN_FMT(name))),
+                        0);
+    else
+        arm_answer_json(
+            call, 200,
+            json_pack("{s:b,s:s,s:s}", "nameAvailable", 1, "reason", "Valid", "message", ""), 0);
+}

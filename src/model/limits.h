@@ -1,0 +1,16 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * Limits that several rooms of the control plane share. Each has an error that names it.
+ */
+#pragma once
+
+#define PN_NAME_BYTES_MAX       256  /* a resource's name, the longest of all types */
+#define PN_ID_BYTES_MAX         2048 /* a whole resource id */
+#define PN_ID_SEGMENTS_MAX      24   /* segments of a resource id or a management path */
+#define PN_PAGE_ITEMS_MAX       100  /* $top; also the default page */
+#define PN_FILTER_BYTES_MAX     2048 /* $filter */
+#define PN_FILTER_TERMS_MAX     32   /* comparisons and calls in a $filter */
+#define PN_VALIDATION_MAX       16   /* details in one ValidationError */
+#define PN_SCHEMA_DEPTH_MAX     16   /* nesting of a document */
+#define PN_MAP_MEMBERS_MAX      128  /* members of a free-form object (tags, header map) */
+#define PN_CERTIFICATE_REFS_MAX 32   /* credentials.certificateIds and .certificate of a backend */

@@ -1,0 +1,166 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * Schemas of certificates, policies, subscriptions, the service and resource groups.
+ * Backends are in tables_backend.c, APIs and operations in tables_api.c.
+ */
+#include "model/tables.h"
+
+#define TEXT(field, lowest, highest)                                                               \
+    {                                                                                              \
+        .name = (field), .kind = PN_FIELD_STRING, .min = (lowest), .max = (highest)                \
+    }
+#define END                                                                                        \
+    {                                                                                              \
+        .name = NULL                                                                               \
+    }
+
+/* 256 KiB of PFX in base64, with line breaks; the keyholder's own limit answers first. */
+#define DATA_CHARACTERS_MAX   (512 * 1024)
+#define PASSWORD_LENGTH_MAX   1024
+#define POLICY_CHARACTERS_MAX (1024 * 1024) /* the policy room's limit answers first */
+
+static const struct pn_field key_vault_fields[] = {
+    {.name = "secretIdentifier",
+     .kind = PN_FIELD_STRING,
+     .flags = PN_FIELD_REQUIRED,
+     .min = 1,
+     .max = 2000},
+    {.name = "identityClientId",
+     .kind = PN_FIELD_STRING,
+     .flags = PN_FIELD_EMPTY_IS_ABSENT,
+     .min = 1,
+     .max = 100},
+    END,
+};
+
+const struct pn_field pn_certificate_fields[] = {
+    {.name = "data",
+     .kind = PN_FIELD_STRING,
+     .flags = PN_FIELD_EMPTY_IS_ABSENT,
+     .min = 1,
+     .max = DATA_CHARACTERS_MAX},
+    TEXT("password", 0, PASSWORD_LENGTH_MAX),
+    {.name = "keyVault", .kind = PN_FIELD_OBJECT, .members = key_vault_fields},
+    END,
+};
+
+static const char *const policy_formats[] = {"xml", "rawxml", "xml-link", "rawxml-link", NULL};
+
+const struct pn_field pn_policy_fields[] = {
+    {.name = "value",
+     .kind = PN_FIELD_STRING,
+     .flags = PN_FIELD_REQUIRED,
+     .min = 1,
+     .max = POLICY_CHARACTERS_MAX},
+    {.name = "format", .kind = PN_FIELD_ENUM, .values = policy_formats},
+    END,
+};
+
+static const char *const access_states[] = {"suspended", "active",    "expired", "submitted",
+                                            "rejected",  "cancelled", NULL};
+
+const struct pn_field pn_access_fields[] = {
+    {.name = "scope",
+     .kind = PN_FIELD_STRING,
+     .flags = PN_FIELD_REQUIRED,
+     .min = 1,
+     .max = PN_ID_BYTES_MAX},
+    {.name = "displayName",
+     .kind = PN_FIELD_STRING,
+     .flags = PN_FIELD_REQUIRED,
+     .min = 1,
+     .max = 100},
+    {.name = "ownerId",
+     .kind = PN_FIELD_STRING,
+     .flags = PN_FIELD_EMPTY_IS_ABSENT,
+     .min = 1,
+     .max = PN_ID_BYTES_MAX},
+    {.name = "primaryKey",
+     .kind = PN_FIELD_STRING,
+     .flags = PN_FIELD_EMPTY_IS_ABSENT,
+     .min = 1,
+     .max = 256},
+    {.name = "secondaryKey",
+     .kind = PN_FIELD_STRING,
+     .flags = PN_FIELD_EMPTY_IS_ABSENT,
+     .min = 1,
+     .max = 256},
+    {.name = "state", .kind = PN_FIELD_ENUM, .values = access_states},
+    TEXT("stateComment", 0, 1000),
+    {.name = "allowTracing", .kind = PN_FIELD_BOOL},
+    END,
+};
+
+static const struct pn_field map_text = {
+    .name = "*", .kind = PN_FIELD_STRING, .min = 0, .max = 4096};
+static const struct pn_field tag_text = {
+    .name = "*", .kind = PN_FIELD_STRING, .min = 0, .max = 256};
+static const struct pn_field any_value = {.name = "*", .kind = PN_FIELD_ANY};
+
+static const char *const network_types[] = {"None", "External", "Internal", NULL};
+static const char *const public_access[] = {"Enabled", "Disabled", NULL};
+static const struct pn_field version_constraint_fields[] = {TEXT("minApiVersion", 0, 40), END};
+
+const struct pn_field pn_service_fields[] = {
+    {.name = "publisherEmail",
+     .kind = PN_FIELD_STRING,
+     .flags = PN_FIELD_REQUIRED,
+     .min = 1,
+     .max = 100},
+    {.name = "publisherName",
+     .kind = PN_FIELD_STRING,
+     .flags = PN_FIELD_REQUIRED,
+     .min = 1,
+     .max = 100},
+    TEXT("notificationSenderEmail", 0, 100),
+    {.name = "virtualNetworkType", .kind = PN_FIELD_ENUM, .values = network_types},
+    {.name = "publicNetworkAccess", .kind = PN_FIELD_ENUM, .values = public_access},
+    {.name = "customProperties",
+     .kind = PN_FIELD_MAP,
+     .max = PN_MAP_MEMBERS_MAX,
+     .element = &map_text},
+    {.name = "enableClientCertificate", .kind = PN_FIELD_BOOL},
+    {.name = "disableGateway", .kind = PN_FIELD_BOOL},
+    {.name = "apiVersionConstraint", .kind = PN_FIELD_OBJECT, .members = version_constraint_fields},
+    {.name = "hostnameConfigurations", .kind = PN_FIELD_ARRAY, .max = 20, .element = &any_value},
+    {.name = "certificates", .kind = PN_FIELD_ARRAY, .max = 10, .element = &any_value},
+    {.name = "additionalLocations", .kind = PN_FIELD_ARRAY, .max = 10, .element = &any_value},
+    END,
+};
+
+static const char *const sku_names[] = {"Developer", "Basic",       "Standard",
+                                        "Premium",   "Consumption", "Isolated",
+                                        "BasicV2",   "StandardV2",  NULL};
+static const struct pn_field sku_fields[] = {
+    {.name = "name", .kind = PN_FIELD_ENUM, .flags = PN_FIELD_REQUIRED, .values = sku_names},
+    {.name = "capacity", .kind = PN_FIELD_INT, .min = 0, .max = 100},
+    END,
+};
+static const char *const identity_types[] = {"None",
+                                             "SystemAssigned",
+                                             "UserAssigned",
+                                             "SystemAssigned, UserAssigned",
+                                             "SystemAssigned,UserAssigned",
+                                             NULL};
+static const struct pn_field identity_fields[] = {
+    {.name = "type", .kind = PN_FIELD_ENUM, .flags = PN_FIELD_REQUIRED, .values = identity_types},
+    {.name = "userAssignedIdentities",
+     .kind = PN_FIELD_MAP,
+     .max = PN_MAP_MEMBERS_MAX,
+     .element = &any_value},
+    END,
+};
+
+const struct pn_field pn_service_top_fields[] = {
+    {.name = "location", .kind = PN_FIELD_STRING, .flags = PN_FIELD_REQUIRED, .min = 1, .max = 90},
+    {.name = "sku", .kind = PN_FIELD_OBJECT, .flags = PN_FIELD_REQUIRED, .members = sku_fields},
+    {.name = "tags", .kind = PN_FIELD_MAP, .max = 50, .element = &tag_text},
+    {.name = "identity", .kind = PN_FIELD_OBJECT, .members = identity_fields},
+    END,
+};
+
+const struct pn_field pn_group_fields[] = {
+    {.name = "location", .kind = PN_FIELD_STRING, .flags = PN_FIELD_REQUIRED, .min = 1, .max = 90},
+    {.name = "tags", .kind = PN_FIELD_MAP, .max = 50, .element = &tag_text},
+    END,
+};
