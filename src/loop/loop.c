@@ -105,6 +105,8 @@ static void turn_events(struct pn_loop *loop)
             continue;
         if (event->events & (EPOLLIN | EPOLLRDHUP))
             seen |= PN_LOOP_READ;
+        if (event->events & EPOLLRDHUP)
+            seen |= PN_LOOP_END;
         if (event->events & EPOLLOUT)
             seen |= PN_LOOP_WRITE;
         if (event->events & (EPOLLERR | EPOLLHUP))

@@ -42,6 +42,7 @@ uint64_t pn_loop_now_ms(const struct pn_loop *loop);
 
 #define PN_LOOP_READ  1u /* readable, or the peer ended: reading tells which */
 #define PN_LOOP_WRITE 2u
+#define PN_LOOP_END   8u /* with READ, edge-triggered only: the peer will send nothing more */
 #define PN_LOOP_ERROR 4u /* error or hang-up: always reported, together with READ and WRITE */
 
 struct pn_watch;

@@ -12,9 +12,10 @@
 #include "tls/identity.h"
 #include "tls/trust.h"
 
-#define PN_TLS_SESSIONS_MAX              4096 /* identities with kept sessions per context; the oldest goes */
-#define PN_TLS_SESSIONS_PER_IDENTITY_MAX 2 /* tickets kept per identity (TLS 1.3: each used once)  \
-                                            */
+#define PN_TLS_SESSIONS_MAX 4096 /* identities with kept sessions per context; the oldest goes */
+#define PN_TLS_SESSIONS_PER_IDENTITY_MAX                                                           \
+    2 /* tickets kept per identity (TLS 1.3: each used once)                                       \
+       */
 
 struct pn_signer;
 struct pn_tls_client;

@@ -47,7 +47,8 @@ enum pn_tls_cause {
     PN_CAUSE_ALERT,                /* any other fatal alert */
     PN_CAUSE_CERTIFICATE_EXPIRED,  /* ours: refused before connecting */
     PN_CAUSE_CERTIFICATE_NOT_YET_VALID,
-    PN_CAUSE_TRUNCATED, /* the connection ended without close_notify */
+    PN_CAUSE_CERTIFICATE_UNUSABLE, /* ours: the peer accepts no signature that its key can make */
+    PN_CAUSE_TRUNCATED,            /* the connection ended without close_notify */
     PN_CAUSE_RESET,
 };
 

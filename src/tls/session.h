@@ -20,10 +20,9 @@
 #include "tls/report.h"
 #include "tls/server.h"
 
-#define PN_STREAM_RECORD_MAX          16384 /* bytes of one TLS record: one write takes no more */
-#define PN_STREAM_IOV_MAX             16
-#define PN_STREAM_CONNECT_TIMEOUT_MS  10000 /* default for connect + handshake */
-#define PN_STREAM_SHUTDOWN_TIMEOUT_MS 1000  /* how long close waits to get close_notify out */
+#define PN_STREAM_RECORD_MAX         16384 /* bytes of one TLS record: one write takes no more */
+#define PN_STREAM_IOV_MAX            16
+#define PN_STREAM_CONNECT_TIMEOUT_MS 10000 /* default for connect + handshake */
 
 struct pn_stream;
 
@@ -80,6 +79,9 @@ enum pn_rc pn_stream_writev(struct pn_stream *stream, const struct iovec *iov, i
                             size_t *written) PN_MUST_USE;
 /** True when bytes are already decrypted and wait inside. */
 bool pn_stream_has_pending(const struct pn_stream *stream);
+/** Gives TLS buffers (about 34 KB) back while the connection idles; the next read or write takes
+ * new ones. For pools: not between two requests of a busy connection. */
+void pn_stream_trim(struct pn_stream *stream);
 
 /** Half-close after the last write: TLS close_notify, TCP FIN. Reading goes on. */
 void pn_stream_shutdown(struct pn_stream *stream);

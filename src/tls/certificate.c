@@ -1,0 +1,235 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * A certificate generation.
+ */
+#include "tls/certificate.h"
+
+#include <stdatomic.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "base/clock.h"
+#include "signer/signer.h"
+
+struct pn_tls_certificate {
+    atomic_size_t references;
+    char name[PN_CERTIFICATE_NAME_MAX];
+    uint64_t generation;
+    enum pn_key_use use;
+    struct pn_key_id key;
+    uint8_t thumbprint[PN_SHA1_BYTES];
+    char thumbprint_text[2 * PN_SHA1_BYTES + 1];
+    int64_t not_before, not_after;
+    X509 *leaf;
+    STACK_OF(X509) * issuers;
+    EVP_PKEY *pkey;
+};
+
+static enum pn_rc parse_chain(struct pn_tls_certificate *certificate,
+                              const struct pn_tls_certificate_spec *spec, struct pn_error *err)
+{
+    certificate->issuers = sk_X509_new_null();
+    if (!certificate->issuers)
+        return pn_error_set(err, PN_NOMEM, "no_memory", "No memory for a certificate chain.");
+    for (size_t i = 0; i < spec->chain_count; i++) {
+        const unsigned char *begin = (const unsigned char *)spec->chain[i].ptr;
+        const unsigned char *cursor = begin;
+        X509 *x509 = NULL;
+
+        if (spec->chain[i].len && spec->chain[i].len <= PN_IMPORT_BYTES_MAX)
+            x509 = d2i_X509(NULL, &cursor, (long)spec->chain[i].len);
+        if (!x509 || cursor != begin + spec->chain[i].len) {
+            X509_free(x509);
+            return pn_error_from_openssl(err, PN_MALFORMED, "malformed_certificate",
+                                         "Number %zu of the chain of '%s' is not a DER certificate",
+                                         i + 1, spec->name);
+        }
+        if (i == 0) {
+            certificate->leaf = x509;
+        } else if (!sk_X509_push(certificate->issuers, x509)) {
+            X509_free(x509);
+            return pn_error_set(err, PN_NOMEM, "no_memory", "No memory for a certificate chain.");
+        }
+    }
+    return PN_OK;
+}
+
+static bool unix_time(const ASN1_TIME *time, int64_t *unix_s)
+{
+    struct tm tm;
+
+    if (ASN1_TIME_to_tm(time, &tm) != 1)
+        return false;
+    *unix_s = (int64_t)timegm(&tm);
+    return true;
+}
+
+static enum pn_rc read_facts(struct pn_tls_certificate *certificate, struct pn_error *err)
+{
+    unsigned len = PN_SHA1_BYTES;
+
+    if (!unix_time(X509_get0_notBefore(certificate->leaf), &certificate->not_before) ||
+        !unix_time(X509_get0_notAfter(certificate->leaf), &certificate->not_after))
+        return pn_error_set(err, PN_MALFORMED, "malformed_certificate",
+                            "Certificate '%s' has a validity that is no time.", certificate->name);
+    if (X509_digest(certificate->leaf, EVP_sha1(), certificate->thumbprint, &len) != 1)
+        return pn_error_from_openssl(err, PN_INTERNAL, "hash_failed", "No thumbprint of '%s'",
+                                     certificate->name);
+    pn_hex_upper(certificate->thumbprint, PN_SHA1_BYTES, certificate->thumbprint_text);
+    return PN_OK;
+}
+
+static enum pn_rc make_key(struct pn_signer *signer, struct pn_tls_certificate *certificate,
+                           struct pn_error *err)
+{
+    enum pn_rc rc;
+    unsigned char *spki = NULL;
+    int len = i2d_X509_PUBKEY(X509_get_X509_PUBKEY(certificate->leaf), &spki);
+
+    if (len <= 0)
+        return pn_error_from_openssl(err, PN_MALFORMED, "malformed_certificate",
+                                     "No public key in '%s'", certificate->name);
+    rc = pn_signer_key(signer, certificate->use, &certificate->key, pn_slice(spki, (size_t)len),
+                       &certificate->pkey, err);
+    if (rc != PN_OK)
+        pn_error_prefix(err, "Certificate '%s'", certificate->name);
+    OPENSSL_free(spki);
+    return rc;
+}
+
+enum pn_rc pn_tls_certificate_create(struct pn_signer *signer,
+                                     const struct pn_tls_certificate_spec *spec,
+                                     struct pn_tls_certificate **out, struct pn_error *err)
+{
+    enum pn_rc rc;
+    struct pn_tls_certificate *certificate;
+
+    if (!spec->chain_count || (spec->use != PN_USE_CLIENT && spec->use != PN_USE_SERVER))
+        return pn_error_set(err, PN_INVALID, "certificate_invalid",
+                            "A certificate needs a chain, and the use client or server.");
+    if (strlen(spec->name) >= PN_CERTIFICATE_NAME_MAX)
+        return pn_error_set(err, PN_INVALID, "certificate_invalid",
+                            "A certificate's name has fewer than %d bytes.",
+                            PN_CERTIFICATE_NAME_MAX);
+    if (spec->chain_count > PN_CHAIN_MAX)
+        return pn_error_set(err, PN_LIMIT, "too_many_certificates",
+                            "The chain of '%s' has more than %d certificates.", spec->name,
+                            PN_CHAIN_MAX);
+    certificate = calloc(1, sizeof(*certificate));
+    if (!certificate)
+        return pn_error_set(err, PN_NOMEM, "no_memory", "No memory for a certificate.");
+    atomic_init(&certificate->references, 1);
+    memcpy(certificate->name, spec->name, strlen(spec->name));
+    certificate->generation = spec->generation;
+    certificate->use = spec->use;
+    certificate->key = spec->key;
+    rc = parse_chain(certificate, spec, err);
+    if (rc == PN_OK)
+        rc = read_facts(certificate, err);
+    if (rc == PN_OK)
+        rc = make_key(signer, certificate, err);
+    if (rc != PN_OK) {
+        pn_tls_certificate_unref(certificate);
+        return rc;
+    }
+    *out = certificate;
+    return PN_OK;
+}
+
+struct pn_tls_certificate *pn_tls_certificate_ref(struct pn_tls_certificate *certificate)
+{
+    atomic_fetch_add_explicit(&certificate->references, 1, memory_order_relaxed);
+    return certificate;
+}
+
+void pn_tls_certificate_unref(struct pn_tls_certificate *certificate)
+{
+    if (!certificate ||
+        atomic_fetch_sub_explicit(&certificate->references, 1, memory_order_acq_rel) != 1)
+        return;
+    X509_free(certificate->leaf);
+    sk_X509_pop_free(certificate->issuers, X509_free);
+    EVP_PKEY_free(certificate->pkey);
+    free(certificate);
+}
+
+const char *pn_tls_certificate_name(const struct pn_tls_certificate *certificate)
+{
+    return certificate->name;
+}
+
+uint64_t pn_tls_certificate_generation(const struct pn_tls_certificate *certificate)
+{
+    return certificate->generation;
+}
+
+const uint8_t *pn_tls_certificate_thumbprint(const struct pn_tls_certificate *certificate)
+{
+    return certificate->thumbprint;
+}
+
+const char *pn_tls_certificate_thumbprint_text(const struct pn_tls_certificate *certificate)
+{
+    return certificate->thumbprint_text;
+}
+
+const struct pn_key_id *pn_tls_certificate_key(const struct pn_tls_certificate *certificate)
+{
+    return &certificate->key;
+}
+
+int64_t pn_tls_certificate_not_before(const struct pn_tls_certificate *certificate)
+{
+    return certificate->not_before;
+}
+
+int64_t pn_tls_certificate_not_after(const struct pn_tls_certificate *certificate)
+{
+    return certificate->not_after;
+}
+
+X509 *pn_tls_certificate_leaf(const struct pn_tls_certificate *certificate)
+{
+    return certificate->leaf;
+}
+
+STACK_OF(X509) * pn_tls_certificate_issuers(const struct pn_tls_certificate *certificate)
+{
+    return certificate->issuers;
+}
+
+EVP_PKEY *pn_tls_certificate_pkey(const struct pn_tls_certificate *certificate)
+{
+    return certificate->pkey;
+}
+
+enum pn_key_use pn_tls_certificate_use(const struct pn_tls_certificate *certificate)
+{
+    return certificate->use;
+}
+
+enum pn_rc pn_tls_certificate_check_time(const struct pn_tls_certificate *certificate,
+                                         int64_t now_unix_s, struct pn_error *err)
+{
+    char text[PN_TIME_TEXT];
+
+    /* notAfter itself still counts: RFC 5280 §4.1.2.5 */
+    if (now_unix_s > certificate->not_after) {
+        pn_time_iso8601(certificate->not_after, text);
+        return pn_error_set(
+            err, PN_INVALID, "certificate_expired",
+            "Certificate '%s' (%s) expired at %s; no connection is made with it. Upload or "
+            "rotate to a new one.",
+            certificate->name, certificate->thumbprint_text, text);
+    }
+    if (now_unix_s < certificate->not_before) {
+        pn_time_iso8601(certificate->not_before, text);
+        return pn_error_set(
+            err, PN_INVALID, "certificate_not_yet_valid",
+            "Certificate '%s' (%s) is valid from %s on; no connection is made with it "
+            "before. Check the clock of this machine.",
+            certificate->name, certificate->thumbprint_text, text);
+    }
+    return PN_OK;
+}

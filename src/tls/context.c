@@ -1,0 +1,56 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * What client and server contexts have in common.
+ */
+#include "signer/signer.h"
+#include "tls/tls_internal.h"
+
+/* Called for state changes and alerts; we keep the fatal alert that the peer sent. */
+static void on_info(const SSL *ssl, int where, int value)
+{
+    struct pn_tls_link *link = SSL_get_app_data(ssl);
+
+    if (link && (where & SSL_CB_READ_ALERT) == SSL_CB_READ_ALERT && (value >> 8) == SSL3_AL_FATAL)
+        link->report.alert = value & 0xff;
+}
+
+void pn_tls_context_setup(SSL_CTX *ctx)
+{
+    (void)SSL_CTX_set_min_proto_version(ctx, TLS1_2_VERSION);
+    /* A whole flight per recv(); a write takes what the socket takes. Buffers are kept while a
+     * connection is busy and given back by pn_stream_trim(): SSL_MODE_RELEASE_BUFFERS would
+     * allocate at every read. The chain is sent as it was given: nothing is looked up in the trust
+     * store. */
+    SSL_CTX_set_read_ahead(ctx, 1);
+    (void)SSL_CTX_set_mode(ctx, SSL_MODE_ENABLE_PARTIAL_WRITE |
+                                    SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER | SSL_MODE_NO_AUTO_CHAIN);
+    SSL_CTX_set_info_callback(ctx, on_info);
+}
+
+enum pn_rc pn_tls_context_use(SSL_CTX *ctx, const struct pn_tls_certificate *certificate,
+                              struct pn_error *err)
+{
+    if (SSL_CTX_use_certificate(ctx, pn_tls_certificate_leaf(certificate)) != 1 ||
+        SSL_CTX_use_PrivateKey(ctx, pn_tls_certificate_pkey(certificate)) != 1 ||
+        SSL_CTX_set1_chain(ctx, pn_tls_certificate_issuers(certificate)) != 1 ||
+        SSL_CTX_check_private_key(ctx) != 1)
+        return pn_error_from_openssl(
+            err, PN_INVALID, "certificate_unusable", "Certificate '%s' (%s) cannot be used for TLS",
+            pn_tls_certificate_name(certificate), pn_tls_certificate_thumbprint_text(certificate));
+    return PN_OK;
+}
+
+struct pn_slice pn_tls_alpn_wire(enum pn_alpn alpn)
+{
+    switch (alpn) {
+    case PN_ALPN_NONE:
+        return (struct pn_slice){NULL, 0};
+    case PN_ALPN_HTTP11:
+        return PN_LIT("\x08http/1.1");
+    case PN_ALPN_H2:
+        return PN_LIT("\x02h2");
+    case PN_ALPN_H2_HTTP11:
+        return PN_LIT("\x02h2\x08http/1.1");
+    }
+    return (struct pn_slice){NULL, 0};
+}

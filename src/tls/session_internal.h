@@ -1,0 +1,43 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * The stream object: shared by its life (session.c) and its bytes (session_io.c).
+ */
+#pragma once
+
+#include "tls/session.h"
+#include "tls/tls_internal.h"
+
+enum pn_stream_state {
+    PN_STREAM_CONNECTING, /* accepted ones too, until their first event */
+    PN_STREAM_HANDSHAKE,
+    PN_STREAM_OPEN,
+    PN_STREAM_FAILED, /* on_failed was called */
+    PN_STREAM_CLOSED, /* destroyed; freed when the turn ends */
+};
+
+struct pn_stream {
+    struct pn_loop *loop;
+    struct pn_watch watch;
+    struct pn_timer timer; /* connect and handshake */
+    struct pn_deferred deferred;
+    const struct pn_stream_events *events;
+    void *ctx;
+    enum pn_stream_state state;
+
+    SSL *ssl; /* NULL: plain */
+    struct pn_tls_client *client;
+    struct pn_tls_server *server;
+    struct pn_tls_link link;
+    uint64_t opened_ms;
+    int connect_error; /* what connect() said at once */
+
+    bool is_client;
+    bool is_broken;        /* a read or write failed: nothing more is sent */
+    bool is_shut_down;     /* our close_notify or FIN is out */
+    bool has_input;        /* on_readable is due */
+    bool wants_writable;   /* a write said PN_AGAIN */
+    bool read_wants_write; /* TLS needs to send before it can read on */
+    bool write_wants_read; /* TLS needs to read before it can write on */
+
+    struct pn_tls_identity identity; /* of a client stream */
+};

@@ -1,0 +1,196 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * Streams: reading, writing, half-close. No memory is allocated here.
+ */
+#include <errno.h>
+#include <openssl/err.h>
+#include <string.h>
+
+#include "base/secret.h"
+#include "signer/signer.h"
+#include "tls/session_internal.h"
+
+/* Pieces of one write become one record. Each thread has one such place, used within a call only.
+ */
+static _Thread_local char record[PN_STREAM_RECORD_MAX];
+
+static enum pn_rc stream_break(struct pn_stream *stream, int system_error)
+{
+    stream->is_broken = true;
+    stream->link.report.stage = PN_STAGE_OPEN;
+    stream->link.report.cause = PN_CAUSE_RESET;
+    stream->link.report.system_error = system_error;
+    return PN_IO;
+}
+
+/* ---- reading */
+
+static enum pn_rc plain_read(struct pn_stream *stream, void *buf, size_t cap, size_t *len)
+{
+    ssize_t got;
+
+    if (stream->link.is_drained)
+        return PN_AGAIN;
+    do
+        got = recv(stream->link.fd, buf, cap, 0);
+    while (got < 0 && errno == EINTR);
+    if (got > 0) {
+        *len = (size_t)got;
+        if (*len < cap && !stream->link.peer_ended)
+            stream->link.is_drained = true;
+        return PN_OK;
+    }
+    if (got == 0)
+        return PN_EOF;
+    if (errno == EAGAIN || errno == EWOULDBLOCK)
+        return PN_AGAIN;
+    return stream_break(stream, errno);
+}
+
+/* After SSL_read or SSL_write failed. */
+static enum pn_rc tls_failed(struct pn_stream *stream, int done, bool is_read)
+{
+    int system_error = errno;
+    int ssl_error = SSL_get_error(stream->ssl, done);
+
+    if (ssl_error == SSL_ERROR_WANT_READ) {
+        if (!is_read)
+            stream->write_wants_read = stream->wants_writable = true;
+        return PN_AGAIN;
+    }
+    if (ssl_error == SSL_ERROR_WANT_WRITE) {
+        if (is_read)
+            stream->read_wants_write = true;
+        else
+            stream->wants_writable = true;
+        return PN_AGAIN;
+    }
+    if (ssl_error == SSL_ERROR_ZERO_RETURN && is_read)
+        return PN_EOF;
+    stream->is_broken = true;
+    pn_tls_report_failure(&stream->link, stream->ssl, ssl_error, system_error);
+    return PN_IO;
+}
+
+static void tls_begin(void)
+{
+    /* A renegotiation or a late request for the certificate may sign within a read. */
+    pn_signer_clear_error();
+    ERR_clear_error();
+    errno = 0;
+}
+
+enum pn_rc pn_stream_read(struct pn_stream *stream, void *buf, size_t cap, size_t *len)
+{
+    int done;
+
+    if (stream->is_broken || stream->state != PN_STREAM_OPEN)
+        return PN_IO;
+    if (!cap)
+        return PN_AGAIN;
+    if (!stream->ssl)
+        return plain_read(stream, buf, cap, len);
+    tls_begin();
+    done = SSL_read_ex(stream->ssl, buf, cap, len);
+    return done == 1 ? PN_OK : tls_failed(stream, done, true);
+}
+
+bool pn_stream_has_pending(const struct pn_stream *stream)
+{
+    return stream->ssl && SSL_has_pending(stream->ssl) == 1;
+}
+
+void pn_stream_trim(struct pn_stream *stream)
+{
+    if (stream->ssl && stream->state == PN_STREAM_OPEN)
+        (void)SSL_free_buffers(stream->ssl); /* refuses while they hold something */
+}
+
+/* ---- writing */
+
+static enum pn_rc plain_writev(struct pn_stream *stream, const struct iovec *iov, int count,
+                               size_t *written)
+{
+    struct msghdr message = {0};
+    struct iovec copy[PN_STREAM_IOV_MAX];
+    ssize_t sent;
+
+    memcpy(copy, iov, (size_t)count * sizeof(*iov));
+    message.msg_iov = copy;
+    message.msg_iovlen = (size_t)count;
+    do
+        sent = sendmsg(stream->link.fd, &message, MSG_NOSIGNAL);
+    while (sent < 0 && errno == EINTR);
+    if (sent > 0) {
+        *written = (size_t)sent;
+        return PN_OK;
+    }
+    if (sent == 0 || errno == EAGAIN || errno == EWOULDBLOCK) {
+        stream->wants_writable = true;
+        return PN_AGAIN;
+    }
+    return stream_break(stream, errno);
+}
+
+static enum pn_rc tls_write(struct pn_stream *stream, const void *bytes, size_t len,
+                            size_t *written)
+{
+    int done;
+
+    if (len > PN_STREAM_RECORD_MAX)
+        len = PN_STREAM_RECORD_MAX;
+    tls_begin();
+    done = SSL_write_ex(stream->ssl, bytes, len, written);
+    return done == 1 ? PN_OK : tls_failed(stream, done, false);
+}
+
+enum pn_rc pn_stream_write(struct pn_stream *stream, const void *bytes, size_t len, size_t *written)
+{
+    struct iovec iov = {.iov_len = len};
+
+    /* iov_base is not const, though it is only read. */
+    memcpy(&iov.iov_base, &bytes, sizeof(iov.iov_base));
+    return pn_stream_writev(stream, &iov, 1, written);
+}
+
+enum pn_rc pn_stream_writev(struct pn_stream *stream, const struct iovec *iov, int count,
+                            size_t *written)
+{
+    enum pn_rc rc;
+    size_t len = 0;
+
+    if (stream->is_broken || stream->is_shut_down || stream->state != PN_STREAM_OPEN)
+        return PN_IO;
+    if (count > PN_STREAM_IOV_MAX)
+        count = PN_STREAM_IOV_MAX;
+    if (!stream->ssl)
+        return plain_writev(stream, iov, count, written);
+    if (count == 1)
+        return tls_write(stream, iov[0].iov_base, iov[0].iov_len, written);
+    for (int i = 0; i < count && len < sizeof(record); i++) {
+        size_t piece = iov[i].iov_len;
+
+        if (piece > sizeof(record) - len)
+            piece = sizeof(record) - len;
+        if (piece)
+            memcpy(record + len, iov[i].iov_base, piece);
+        len += piece;
+    }
+    rc = tls_write(stream, record, len, written);
+    if (SSL_get_options(stream->ssl) & SSL_OP_CLEANSE_PLAINTEXT)
+        pn_wipe(record, len);
+    return rc;
+}
+
+void pn_stream_shutdown(struct pn_stream *stream)
+{
+    if (stream->state != PN_STREAM_OPEN || stream->is_broken || stream->is_shut_down)
+        return;
+    stream->is_shut_down = true;
+    if (stream->ssl) {
+        ERR_clear_error();
+        (void)SSL_shutdown(stream->ssl);
+        ERR_clear_error();
+    }
+    (void)shutdown(stream->link.fd, SHUT_WR);
+}

@@ -1,0 +1,46 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * What contexts, sessions and the socket BIO share.
+ */
+#pragma once
+
+#include <openssl/ssl.h>
+
+#include "tls/client.h"
+#include "tls/report.h"
+#include "tls/server.h"
+
+/* Hangs at each SSL (SSL_set_app_data) for the callbacks of its context; part of the stream. */
+struct pn_tls_link {
+    int fd;
+    bool is_drained; /* the last recv() took all: nothing to read until the next event */
+    bool peer_ended; /* FIN or error seen: then recv() must be asked, no further edge comes */
+    bool is_handshake_over;
+    bool is_unusable;             /* the peer accepts nothing that our certificate's key can sign */
+    bool is_expired;              /* our certificate expired before it was asked for */
+    int64_t now_unix_s;           /* 0: take the clock */
+    struct pn_tls_client *client; /* NULL: server */
+    const struct pn_tls_identity *identity;
+    struct pn_tls_report report;
+    char server_name[PN_SERVER_NAME_MAX]; /* of a server stream: the SNI */
+};
+
+/** Whether anybody but the caller holds it. The registry's question: it alone can give out the
+ * first further reference, so "no" stays true. */
+bool pn_tls_client_is_shared(const struct pn_tls_client *client);
+/** An SSL of the context, with its link. NULL: no memory. */
+SSL *pn_tls_client_ssl(struct pn_tls_client *client, struct pn_tls_link *link);
+SSL *pn_tls_server_ssl(struct pn_tls_server *server, struct pn_tls_link *link);
+/** A BIO over link->fd that never raises SIGPIPE and does not ask an empty socket twice. */
+BIO *pn_tls_bio_new(struct pn_tls_link *link);
+/** Things that both kinds of context want. */
+void pn_tls_context_setup(SSL_CTX *ctx);
+enum pn_rc pn_tls_context_use(SSL_CTX *ctx, const struct pn_tls_certificate *certificate,
+                              struct pn_error *err);
+/** ALPN list in wire form (RFC 7301 §3.1). Static. */
+struct pn_slice pn_tls_alpn_wire(enum pn_alpn alpn);
+/** Fills the report after SSL_do_handshake, SSL_read or SSL_write failed; clears OpenSSL's queue.
+ */
+void pn_tls_report_failure(struct pn_tls_link *link, SSL *ssl, int ssl_error, int system_error);
+/** Version, cipher, ALPN, resumption: once the handshake is over. */
+void pn_tls_report_open(struct pn_tls_link *link, SSL *ssl);

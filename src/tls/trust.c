@@ -1,0 +1,311 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * CA sets and trust policies.
+ */
+#include "tls/trust.h"
+
+#include <dirent.h>
+#include <openssl/err.h>
+#include <openssl/pem.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/file.h"
+
+#define BUNDLE_BYTES_MAX (16u * 1024 * 1024)
+
+struct pn_trust_roots {
+    atomic_size_t references;
+    X509_STORE *store;
+    size_t count;
+    uint8_t (
+        *hashes)[PN_SHA256_BYTES]; /* of each certificate, sorted before the set is given out */
+    uint8_t id[PN_SHA256_BYTES];
+};
+
+struct pn_trust {
+    atomic_size_t references;
+    struct pn_trust_roots *roots;
+    bool check_chain;
+    bool check_name;
+    struct pn_trust_id id;
+};
+
+/* ---- CA sets */
+
+static struct pn_trust_roots *roots_new(void)
+{
+    struct pn_trust_roots *roots = calloc(1, sizeof(*roots));
+
+    if (!roots)
+        return NULL;
+    atomic_init(&roots->references, 1);
+    roots->store = X509_STORE_new();
+    roots->hashes = malloc(PN_TRUST_ROOTS_MAX * sizeof(*roots->hashes));
+    if (!roots->store || !roots->hashes) {
+        pn_trust_roots_unref(roots);
+        return NULL;
+    }
+    return roots;
+}
+
+static enum pn_rc roots_add(struct pn_trust_roots *roots, X509 *x509, struct pn_error *err)
+{
+    uint8_t hash[PN_SHA256_BYTES];
+    unsigned len = sizeof(hash);
+
+    if (X509_digest(x509, EVP_sha256(), hash, &len) != 1)
+        return pn_error_from_openssl(err, PN_INTERNAL, "hash_failed", "A CA cannot be hashed");
+    for (size_t i = 0; i < roots->count; i++) {
+        if (memcmp(roots->hashes[i], hash, sizeof(hash)) == 0)
+            return PN_OK; /* the same file by two names */
+    }
+    if (roots->count == PN_TRUST_ROOTS_MAX)
+        return pn_error_set(err, PN_LIMIT, "too_many_cas", "A CA set has at most %d certificates.",
+                            PN_TRUST_ROOTS_MAX);
+    if (X509_STORE_add_cert(roots->store, x509) != 1)
+        return pn_error_from_openssl(err, PN_NOMEM, "no_memory", "A CA cannot be kept");
+    memcpy(roots->hashes[roots->count++], hash, sizeof(hash));
+    return PN_OK;
+}
+
+static enum pn_rc roots_add_pem(struct pn_trust_roots *roots, struct pn_slice pem,
+                                struct pn_error *err)
+{
+    enum pn_rc rc = PN_OK;
+    BIO *bio = BIO_new_mem_buf(pem.ptr, (int)pem.len);
+
+    if (!bio)
+        return pn_error_set(err, PN_NOMEM, "no_memory", "No memory to read CAs.");
+    ERR_clear_error();
+    while (rc == PN_OK) {
+        X509 *x509 = PEM_read_bio_X509_AUX(bio, NULL, NULL, NULL);
+
+        if (!x509)
+            break;
+        rc = roots_add(roots, x509, err);
+        X509_free(x509);
+    }
+    /* "no start line" is how PEM says that the text is over */
+    if (rc == PN_OK && ERR_GET_REASON(ERR_peek_last_error()) != PEM_R_NO_START_LINE)
+        rc = pn_error_from_openssl(err, PN_MALFORMED, "malformed_ca",
+                                   "Certificate number %zu of the CA bundle cannot be read",
+                                   roots->count + 1);
+    ERR_clear_error();
+    BIO_free(bio);
+    return rc;
+}
+
+static enum pn_rc roots_add_der(struct pn_trust_roots *roots, struct pn_slice der,
+                                struct pn_error *err)
+{
+    const unsigned char *cursor = (const unsigned char *)der.ptr;
+    const unsigned char *end = cursor + der.len;
+
+    while (cursor < end) {
+        X509 *x509 = d2i_X509(NULL, &cursor, (long)(end - cursor));
+        enum pn_rc rc;
+
+        if (!x509)
+            return pn_error_from_openssl(err, PN_MALFORMED, "malformed_ca",
+                                         "CA number %zu is not a certificate, neither PEM nor DER",
+                                         roots->count + 1);
+        rc = roots_add(roots, x509, err);
+        X509_free(x509);
+        if (rc != PN_OK)
+            return rc;
+    }
+    return PN_OK;
+}
+
+static int hash_compare(const void *a, const void *b)
+{
+    return memcmp(a, b, PN_SHA256_BYTES);
+}
+
+static void roots_finish(struct pn_trust_roots *roots)
+{
+    qsort(roots->hashes, roots->count, sizeof(*roots->hashes), hash_compare);
+    pn_sha256(pn_slice(roots->hashes, roots->count * sizeof(*roots->hashes)), roots->id);
+}
+
+enum pn_rc pn_trust_roots_from(struct pn_slice certificates, struct pn_trust_roots **out,
+                               struct pn_error *err)
+{
+    enum pn_rc rc;
+    struct pn_trust_roots *roots;
+
+    if (certificates.len > BUNDLE_BYTES_MAX)
+        return pn_error_set(err, PN_LIMIT, "ca_bundle_too_large",
+                            "A CA bundle has at most %u bytes.", BUNDLE_BYTES_MAX);
+    roots = roots_new();
+    if (!roots)
+        return pn_error_set(err, PN_NOMEM, "no_memory", "No memory for a CA set.");
+    if (pn_slice_find_slice(certificates, PN_LIT("-----BEGIN ")) < certificates.len)
+        rc = roots_add_pem(roots, certificates, err);
+    else
+        rc = roots_add_der(roots, certificates, err);
+    if (rc == PN_OK && !roots->count)
+        rc = pn_error_set(err, PN_NOT_FOUND, "no_ca", "There is no certificate in the CA bundle.");
+    if (rc != PN_OK) {
+        pn_trust_roots_unref(roots);
+        return rc;
+    }
+    roots_finish(roots);
+    *out = roots;
+    return PN_OK;
+}
+
+/* Files of a CA folder are one certificate each, often by several names; what is no certificate
+ * there (a README, a CRL) is passed over. */
+static enum pn_rc roots_add_folder(struct pn_trust_roots *roots, const char *path)
+{
+    enum pn_rc rc = PN_OK;
+    DIR *folder = opendir(path);
+    struct dirent *entry;
+
+    if (!folder)
+        return PN_OK;
+    for (entry = readdir(folder); entry && rc == PN_OK; entry = readdir(folder)) {
+        char file[4096];
+        struct pn_buf text;
+        int len = snprintf(file, sizeof(file), "%s/%s", path, entry->d_name);
+
+        if (entry->d_name[0] == '.' || len < 0 || (size_t)len >= sizeof(file))
+            continue;
+        pn_buf_init(&text, BUNDLE_BYTES_MAX);
+        if (pn_file_read(file, &text, NULL) == PN_OK &&
+            roots_add_pem(roots, pn_buf_slice(&text), NULL) == PN_LIMIT)
+            rc = PN_LIMIT;
+        pn_buf_fini(&text);
+    }
+    closedir(folder);
+    return rc;
+}
+
+enum pn_rc pn_trust_roots_system(struct pn_trust_roots **out, struct pn_error *err)
+{
+    const char *folder = getenv(X509_get_default_cert_dir_env());
+    const char *const files[] = {
+        getenv(X509_get_default_cert_file_env()),
+        "/etc/ssl/certs/ca-certificates.crt",
+        "/etc/pki/tls/certs/ca-bundle.crt",
+        X509_get_default_cert_file(),
+    };
+    struct pn_trust_roots *roots = roots_new();
+    enum pn_rc rc = PN_OK;
+
+    if (!roots)
+        return pn_error_set(err, PN_NOMEM, "no_memory", "No memory for the system's CAs.");
+    for (size_t i = 0; i < sizeof(files) / sizeof(files[0]) && !roots->count && rc == PN_OK; i++) {
+        struct pn_buf text;
+
+        if (!files[i] || !*files[i])
+            continue;
+        pn_buf_init(&text, BUNDLE_BYTES_MAX);
+        if (pn_file_read(files[i], &text, NULL) == PN_OK)
+            rc = roots_add_pem(roots, pn_buf_slice(&text), err);
+        pn_buf_fini(&text);
+        if (rc != PN_OK)
+            pn_error_prefix(err, "%s", files[i]);
+    }
+    if (rc == PN_OK && !roots->count)
+        rc = roots_add_folder(roots, folder && *folder ? folder : X509_get_default_cert_dir());
+    if (rc == PN_OK && !roots->count)
+        rc = pn_error_set(err, PN_NOT_FOUND, "no_system_cas",
+                          "This system has no CA certificates (looked at %s and %s). Install the "
+                          "package ca-certificates, or set %s.",
+                          files[1], X509_get_default_cert_dir(), X509_get_default_cert_file_env());
+    if (rc != PN_OK) {
+        pn_trust_roots_unref(roots);
+        return rc;
+    }
+    roots_finish(roots);
+    *out = roots;
+    return PN_OK;
+}
+
+size_t pn_trust_roots_count(const struct pn_trust_roots *roots)
+{
+    return roots->count;
+}
+
+struct pn_trust_roots *pn_trust_roots_ref(struct pn_trust_roots *roots)
+{
+    atomic_fetch_add_explicit(&roots->references, 1, memory_order_relaxed);
+    return roots;
+}
+
+void pn_trust_roots_unref(struct pn_trust_roots *roots)
+{
+    if (!roots || atomic_fetch_sub_explicit(&roots->references, 1, memory_order_acq_rel) != 1)
+        return;
+    X509_STORE_free(roots->store);
+    free(roots->hashes);
+    free(roots);
+}
+
+/* ---- trust policies */
+
+enum pn_rc pn_trust_create(struct pn_trust_roots *roots, bool check_chain, bool check_name,
+                           struct pn_trust **out, struct pn_error *err)
+{
+    struct pn_trust *trust;
+    uint8_t facts[PN_SHA256_BYTES + 3] = {0};
+
+    if (check_chain && !roots)
+        return pn_error_set(err, PN_INVALID, "no_ca",
+                            "A trust policy that checks the chain needs a CA set.");
+    trust = calloc(1, sizeof(*trust));
+    if (!trust)
+        return pn_error_set(err, PN_NOMEM, "no_memory", "No memory for a trust policy.");
+    atomic_init(&trust->references, 1);
+    /* Without chain check the CAs do not matter: then all such policies are one. */
+    if (check_chain) {
+        trust->roots = pn_trust_roots_ref(roots);
+        memcpy(facts, roots->id, PN_SHA256_BYTES);
+    }
+    trust->check_chain = check_chain;
+    trust->check_name = check_name;
+    facts[PN_SHA256_BYTES] = check_chain;
+    facts[PN_SHA256_BYTES + 1] = check_name;
+    pn_sha256(pn_slice(facts, sizeof(facts)), trust->id.sha256);
+    *out = trust;
+    return PN_OK;
+}
+
+struct pn_trust *pn_trust_ref(struct pn_trust *trust)
+{
+    atomic_fetch_add_explicit(&trust->references, 1, memory_order_relaxed);
+    return trust;
+}
+
+void pn_trust_unref(struct pn_trust *trust)
+{
+    if (!trust || atomic_fetch_sub_explicit(&trust->references, 1, memory_order_acq_rel) != 1)
+        return;
+    pn_trust_roots_unref(trust->roots);
+    free(trust);
+}
+
+const struct pn_trust_id *pn_trust_id(const struct pn_trust *trust)
+{
+    return &trust->id;
+}
+
+bool pn_trust_checks_chain(const struct pn_trust *trust)
+{
+    return trust->check_chain;
+}
+
+bool pn_trust_checks_name(const struct pn_trust *trust)
+{
+    return trust->check_name;
+}
+
+X509_STORE *pn_trust_store(const struct pn_trust *trust)
+{
+    return trust->roots ? trust->roots->store : NULL;
+}
