@@ -1,0 +1,212 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * One outcome, written: a new generation, or only lastStatus; nothing when nothing changed. Keys
+ * that no certificate uses any more are forgotten, while a transaction proves that.
+ */
+#include <stdio.h>
+#include <string.h>
+
+#include "base/clock.h"
+#include "base/encode.h"
+#include "base/json.h"
+#include "base/log.h"
+#include "rotation/generation.h"
+#include "rotation/rotation_internal.h"
+#include "store/store.h"
+
+/* What a turn of rotation_apply does to the store. */
+struct change {
+    bool is_written;
+    bool is_promoted;
+    struct pn_key_id former_key;
+    bool has_former_key;
+};
+
+static const json_t *key_vault_of(const json_t *body)
+{
+    return json_object_get(json_object_get(body, "properties"), "keyVault");
+}
+
+static bool has_status(const json_t *body, const char *code, const char *message)
+{
+    const json_t *status = json_object_get(key_vault_of(body), "lastStatus");
+    struct pn_slice stored = pn_json_slice(status, "message");
+
+    return pn_slice_eq_str(pn_json_slice(status, "code"), code) &&
+           pn_slice_eq(stored, pn_slice_str(message));
+}
+
+static bool is_current(const json_t *body, const struct pn_fetched *fetched)
+{
+    char key_id[65];
+    const json_t *internal = json_object_get(body, "internal");
+
+    pn_hex_lower(fetched->imported.key.sha256, sizeof fetched->imported.key.sha256, key_id);
+    return pn_slice_eq_str(pn_json_slice(internal, "secretVersion"), fetched->version) &&
+           pn_slice_eq_str(pn_json_slice(internal, "keyId"), key_id);
+}
+
+/* Makes `body` the next generation. */
+static enum pn_rc promote(struct pn_rotation *rotation, json_t *body,
+                          const struct pn_fetched *fetched, struct change *change,
+                          struct pn_error *err)
+{
+    json_t *own = json_object_get(body, "internal");
+    const json_t *key_vault = key_vault_of(body);
+    struct pn_generation_origin origin = {
+        .generation = (uint64_t)pn_json_int(own, "generation", 0) + 1,
+        .secret_identifier = pn_json_str(key_vault, "secretIdentifier"),
+        .identity_client_id = pn_json_str(key_vault, "identityClientId"),
+        .secret_version = fetched->version,
+    };
+    json_t *properties = NULL, *internal = NULL;
+    enum pn_rc rc = pn_generation_make(&fetched->imported, &origin, rotation->now_ms(), &properties,
+                                       &internal, err);
+
+    if (rc != PN_OK)
+        return rc;
+    change->has_former_key = pn_hex_decode(pn_json_slice(own, "keyId"), change->former_key.sha256,
+                                           sizeof change->former_key.sha256);
+    change->is_promoted = true;
+    if (json_object_update(own, internal) != 0 ||
+        json_object_update(json_object_get(body, "properties"), properties) != 0)
+        rc = PN_NOMEM;
+    json_decref(properties);
+    json_decref(internal);
+    return rc;
+}
+
+/* Decides what to do with the stored item; body is changed in place. */
+static enum pn_rc decide(struct pn_rotation *rotation, json_t *body,
+                         const struct pn_fetched *fetched, const struct pn_error *failure,
+                         bool force, struct change *change, struct pn_error *err)
+{
+    json_t *properties = json_object_get(body, "properties");
+    char message[STATUS_MESSAGE_MAX] = "";
+    const char *code = "Success";
+
+    if (fetched && !is_current(body, fetched)) {
+        change->is_written = true;
+        return promote(rotation, body, fetched, change, err);
+    }
+    if (!fetched) {
+        code = pn_rotation_status_code(failure);
+        snprintf(message, sizeof message, "%s", failure->message);
+    }
+    if (!force && has_status(body, code, message))
+        return PN_OK;
+    change->is_written = true;
+    return pn_generation_set_status(properties, code, message, rotation->now_ms());
+}
+
+/* Everything inside the transaction. */
+static enum pn_rc write_outcome(struct pn_rotation *rotation, struct pn_store_txn *txn,
+                                const char *certificate_id, const char *secret_identifier,
+                                const struct pn_fetched *fetched, const struct pn_error *failure,
+                                bool force, struct change *change, struct pn_error *err)
+{
+    struct pn_store_item item = {0};
+    struct pn_buf spki;
+    enum pn_rc rc = pn_store_txn_get(txn, certificate_id, &item, err);
+
+    if (rc != PN_OK)
+        return rc;
+    if (!pn_slice_eq_str(pn_json_slice(key_vault_of(item.body), "secretIdentifier"),
+                         secret_identifier)) {
+        pn_store_item_fini(&item);
+        return PN_NOT_FOUND;
+    }
+    rc = decide(rotation, item.body, fetched, failure, force, change, err);
+    if (rc == PN_OK && change->is_promoted) {
+        /* Somebody may have forgotten this key between the import and now. */
+        pn_buf_init(&spki, 16384);
+        rc = pn_keyholder_public(rotation->config.keyholder, PN_USE_CLIENT, &fetched->imported.key,
+                                 &spki, err);
+        if (rc == PN_NOT_FOUND)
+            rc = PN_AGAIN;
+        pn_buf_fini(&spki);
+    }
+    if (rc == PN_OK && change->is_written)
+        rc = pn_store_put(txn, item.id, item.type, item.body, NULL, err);
+    pn_store_item_fini(&item);
+    return rc;
+}
+
+static void log_outcome(const char *certificate_id, const struct pn_fetched *fetched,
+                        const struct pn_error *failure, const struct change *change)
+{
+    if (change->is_promoted)
+        pn_log(PN_LOG_INFO, "certificate_rotated", "certificate", PN_S(certificate_id), "version",
+               PN_S(fetched->version), NULL);
+    else if (!fetched && change->is_written)
+        pn_log(PN_LOG_WARN, "certificate_fetch_failed", "certificate", PN_S(certificate_id), "code",
+               PN_S(pn_rotation_status_code(failure)), "message", PN_S(failure->message), NULL);
+}
+
+enum pn_rc rotation_apply(struct pn_rotation *rotation, const char *certificate_id,
+                          const char *secret_identifier, const struct pn_fetched *fetched,
+                          const struct pn_error *failure, bool force, struct pn_error *err)
+{
+    const struct pn_publisher *publisher = &rotation->config.publisher;
+    struct pn_store_txn *txn = NULL;
+    struct change change = {0};
+    uint64_t revision = 0;
+    enum pn_rc rc = pn_store_begin(rotation->config.store, &txn, err);
+
+    if (rc != PN_OK)
+        return rc;
+    rc = write_outcome(rotation, txn, certificate_id, secret_identifier, fetched, failure, force,
+                       &change, err);
+    if (rc != PN_OK || !change.is_written) {
+        pn_store_rollback(txn);
+        return rc;
+    }
+    rc = pn_store_commit(txn, &revision, err);
+    if (rc != PN_OK)
+        return rc;
+    log_outcome(certificate_id, fetched, failure, &change);
+    if (!change.is_promoted)
+        return PN_OK;
+    if (publisher->publish)
+        rc = publisher->publish(publisher->ctx, revision, err);
+    /* The former key goes only when the gateway no longer needs it. */
+    if (rc == PN_OK && change.has_former_key &&
+        memcmp(&change.former_key, &fetched->imported.key, sizeof change.former_key) != 0)
+        pn_rotation_forget_unused(rotation, &change.former_key);
+    return rc;
+}
+
+static enum pn_rc find_user(struct pn_store_txn *txn, const char *type, const char *key_id,
+                            bool *is_used, struct pn_error *err)
+{
+    struct pn_store_list list = {0};
+    enum pn_rc rc = pn_store_txn_list(txn, "/", type, &list, err);
+
+    for (size_t i = 0; rc == PN_OK && !*is_used && i < list.count; i++)
+        *is_used = pn_slice_eq_str(
+            pn_json_slice(json_object_get(list.items[i].body, "internal"), "keyId"), key_id);
+    if (rc == PN_OK)
+        pn_store_list_fini(&list);
+    return rc;
+}
+
+void pn_rotation_forget_unused(struct pn_rotation *rotation, const struct pn_key_id *key)
+{
+    struct pn_store_txn *txn = NULL;
+    struct pn_error err = {0};
+    bool is_used = false;
+    char key_id[65];
+    enum pn_rc rc;
+
+    pn_hex_lower(key->sha256, sizeof key->sha256, key_id);
+    rc = pn_store_begin(rotation->config.store, &txn, &err);
+    if (rc == PN_OK)
+        rc = find_user(txn, CERTIFICATE_TYPE, key_id, &is_used, &err);
+    if (rc == PN_OK)
+        rc = find_user(txn, EMBEDDED_TYPE, key_id, &is_used, &err);
+    if (rc == PN_OK && !is_used)
+        rc = pn_keyholder_forget(rotation->config.keyholder, PN_USE_CLIENT, key, &err);
+    pn_store_rollback(txn);
+    if (rc != PN_OK)
+        pn_log_error(PN_LOG_WARN, "key_not_forgotten", &err);
+}
