@@ -1,0 +1,133 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * postern-keyholder --data DIR: the only process that holds private keys. Started by the
+ * supervisor.
+ */
+#include <errno.h>
+#include <limits.h>
+#include <poll.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/resource.h>
+#include <unistd.h>
+
+#include <openssl/crypto.h>
+
+#include "base/log.h"
+#include "ipc/broker.h"
+#include "keyholder/server.h"
+#include "sandbox/sandbox.h"
+
+#define SECURE_HEAP_BYTES (4u * 1024 * 1024) /* PN_KEYS_MAX keys of RSA 4096 */
+
+/* Everything in this process is locked where the limit allows; where it does not, at least
+ * OpenSSL's secure heap, which has the private numbers of all keys. */
+static void lock_memory(void)
+{
+    struct rlimit unlimited = {RLIM_INFINITY, RLIM_INFINITY};
+    struct rlimit limit = {0};
+    bool is_locked = false;
+
+    /* Before this is sure, no MCL_FUTURE: above the limit every later allocation would fail. */
+    if (setrlimit(RLIMIT_MEMLOCK, &unlimited) == 0 ||
+        (getrlimit(RLIMIT_MEMLOCK, &limit) == 0 && limit.rlim_cur == RLIM_INFINITY))
+        is_locked = mlockall(MCL_CURRENT | MCL_FUTURE | MCL_ONFAULT) == 0;
+    if (CRYPTO_secure_malloc_init(SECURE_HEAP_BYTES, 32) != 1)
+        pn_log(PN_LOG_WARN, "secure_heap_not_locked", "bytes", PN_I(SECURE_HEAP_BYTES), "remedy",
+               PN_S("raise the limit of locked memory (ulimit -l, LimitMEMLOCK=infinity)"), NULL);
+    else if (!is_locked)
+        pn_log(PN_LOG_INFO, "memory_not_locked", "locked", PN_S("secure heap only"), "remedy",
+               PN_S("raise the limit of locked memory (ulimit -l, LimitMEMLOCK=infinity)"), NULL);
+}
+
+static enum pn_rc connect_by_broker(void *ctx, const char *service, int *fd, struct pn_error *err)
+{
+    return pn_broker_connect(ctx, service, fd, err);
+}
+
+static enum pn_rc accept_all(struct pn_broker *broker, struct pn_keyholder_server *server)
+{
+    for (;;) {
+        struct pn_error err = {0};
+        char service[32];
+        enum pn_role asker;
+        int fd;
+        enum pn_rc rc = pn_broker_accept(broker, service, &asker, &fd);
+
+        if (rc != PN_OK)
+            return rc;
+        if (pn_keyholder_server_take(server, fd, service, asker, &err) != PN_OK)
+            pn_log_error(PN_LOG_WARN, "keyholder_connection_refused", &err);
+    }
+}
+
+/* Until the supervisor is gone. */
+static void serve(struct pn_broker *broker, struct pn_keyholder_server *server)
+{
+    enum pn_rc rc = PN_AGAIN;
+
+    while (rc == PN_AGAIN) {
+        struct pollfd incoming = {.fd = pn_broker_incoming_fd(broker), .events = POLLIN};
+
+        if (poll(&incoming, 1, -1) < 0 && errno != EINTR)
+            return;
+        rc = accept_all(broker, server);
+    }
+}
+
+static enum pn_rc run(const char *folder, struct pn_error *err)
+{
+    struct pn_sandbox_path own = {.path = folder, .is_writable = true, .is_required = true};
+    struct pn_keyholder_server *server = NULL;
+    struct pn_broker *broker = NULL;
+    struct pn_master master = {0};
+    struct pn_keys *keys = NULL;
+    enum pn_rc rc = pn_broker_create(&broker, err);
+
+    if (rc != PN_OK)
+        return rc;
+    lock_memory();
+    rc = pn_master_open(folder, &master, err);
+    if (rc == PN_OK)
+        rc = pn_keys_open(folder, &master, &keys, err);
+    if (rc == PN_OK)
+        rc = pn_sandbox_enter(PN_SANDBOX_KEYHOLDER, &own, 1, err);
+    if (rc == PN_OK)
+        rc = pn_keyholder_server_create(&master, keys, connect_by_broker, broker, &server, err);
+    if (rc == PN_OK && pn_broker_ready(broker, (struct pn_slice){0}) != PN_OK)
+        rc = pn_error_set(err, PN_UNAVAILABLE, "supervisor_away", "the supervisor is away");
+    if (rc == PN_OK) {
+        pn_log(PN_LOG_INFO, "keyholder_ready", "keys", PN_I(pn_keys_count(keys)), NULL);
+        serve(broker, server);
+        /* Threads may still be signing: the process ends around them, there is nothing to save. */
+        _exit(EXIT_SUCCESS);
+    }
+    pn_keyholder_server_destroy(server);
+    pn_keys_close(keys);
+    pn_master_fini(&master);
+    pn_broker_destroy(broker);
+    return rc;
+}
+
+int main(int argc, char **argv)
+{
+    struct pn_error err = {0};
+    char folder[PATH_MAX];
+    enum pn_rc rc;
+
+    pn_log_setup("keyholder", PN_LOG_INFO);
+    OPENSSL_init_crypto(OPENSSL_INIT_NO_LOAD_CONFIG | OPENSSL_INIT_LOAD_CRYPTO_STRINGS, NULL);
+    if (argc != 3 || strcmp(argv[1], "--data") != 0 ||
+        snprintf(folder, sizeof(folder), "%s/keyholder", argv[2]) >= (int)sizeof(folder)) {
+        fputs("usage: postern-keyholder --data DIR   (started by `postern serve`)\n", stderr);
+        return 2;
+    }
+    rc = pn_sandbox_harden(&err);
+    if (rc == PN_OK)
+        rc = run(folder, &err);
+    if (rc != PN_OK)
+        pn_log_error(PN_LOG_ERROR, "keyholder_failed", &err);
+    return rc == PN_OK ? EXIT_SUCCESS : EXIT_FAILURE;
+}
