@@ -1,0 +1,773 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * Client streams against an OpenSSL server in the same process, over a socketpair.
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+
+#include <cmocka.h>
+
+#include <errno.h>
+#include <fcntl.h>
+#include <openssl/err.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "base/metrics.h"
+#include "tls/support.h"
+
+/* ---- what all tests use */
+
+static struct pn_loop *loop;
+static struct pn_signer *signer;
+static struct test_pair ca, other_ca, server_pair;
+static struct pn_trust *trust;
+
+static int setup(void **state)
+{
+    (void)state;
+    (void)signal(SIGPIPE, SIG_IGN); /* of the OpenSSL servers; ours never raise it */
+    assert_int_equal(pn_loop_create(&loop, NULL), PN_OK);
+    assert_int_equal(pn_signer_create(&signer, NULL), PN_OK);
+    pn_signer_bind_thread_fn(test_sign, NULL);
+    ca = test_pair_make(
+        &(struct test_spec){.common_name = "CA", .key_type = "EC:P-256", .is_ca = true});
+    other_ca = test_pair_make(
+        &(struct test_spec){.common_name = "other CA", .key_type = "EC:P-256", .is_ca = true});
+    server_pair = test_pair_make(&(struct test_spec){.common_name = "backend",
+                                                     .san = "DNS:backend.test,IP:127.0.0.1",
+                                                     .key_type = "EC:P-256",
+                                                     .issuer = &ca});
+    trust = test_trust(&ca, true, true);
+    return 0;
+}
+
+static int teardown(void **state)
+{
+    (void)state;
+    pn_trust_unref(trust);
+    test_pair_fini(&ca);
+    test_pair_fini(&other_ca);
+    test_pair_fini(&server_pair);
+    test_keys_clear();
+    pn_loop_destroy(loop);
+    pn_signer_destroy(signer);
+    return 0;
+}
+
+/* ---- the OpenSSL server */
+
+struct server {
+    SSL_CTX *ctx;
+    SSL *ssl;
+    int fd;
+    bool is_done, is_failed, is_mute;
+};
+
+struct server_options {
+    const struct test_pair *pair;      /* NULL: server_pair */
+    const struct test_pair *client_ca; /* NULL: no certificate is asked for */
+    int version;                       /* TLS1_2_VERSION, TLS1_3_VERSION, 0: both */
+    const char *client_sigalgs;
+};
+
+static struct server server_make(const struct server_options *options)
+{
+    struct server server = {.ctx = SSL_CTX_new(TLS_server_method()), .fd = -1};
+    const struct test_pair *pair = options->pair ? options->pair : &server_pair;
+
+    assert_int_equal(SSL_CTX_use_certificate(server.ctx, pair->x509), 1);
+    assert_int_equal(SSL_CTX_use_PrivateKey(server.ctx, pair->key), 1);
+    SSL_CTX_set_session_id_context(server.ctx, (const unsigned char *)"t", 1);
+    if (options->version) {
+        SSL_CTX_set_min_proto_version(server.ctx, options->version);
+        SSL_CTX_set_max_proto_version(server.ctx, options->version);
+    }
+    if (options->client_ca) {
+        X509_STORE_add_cert(SSL_CTX_get_cert_store(server.ctx), options->client_ca->x509);
+        SSL_CTX_set_verify(server.ctx, SSL_VERIFY_PEER | SSL_VERIFY_FAIL_IF_NO_PEER_CERT, NULL);
+    }
+    if (options->client_sigalgs)
+        assert_int_equal(SSL_CTX_set1_client_sigalgs_list(server.ctx, options->client_sigalgs), 1);
+    return server;
+}
+
+static void server_end(struct server *server)
+{
+    if (server->ssl) {
+        SSL_shutdown(server->ssl);
+        SSL_free(server->ssl);
+        close(server->fd);
+    }
+    server->ssl = NULL;
+    server->is_done = server->is_failed = false;
+}
+
+static void server_fini(struct server *server)
+{
+    server_end(server);
+    SSL_CTX_free(server->ctx);
+}
+
+static int server_begin(struct server *server)
+{
+    int pair[2];
+
+    server_end(server);
+    assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, pair), 0);
+    server->fd = pair[1];
+    server->ssl = SSL_new(server->ctx);
+    SSL_set_fd(server->ssl, server->fd);
+    SSL_set_accept_state(server->ssl);
+    return pair[0];
+}
+
+/* A server with a certificate to check fails here by writing its alert. */
+static void server_step(struct server *server)
+{
+    int done;
+
+    if (!server->ssl || server->is_done || server->is_failed || server->is_mute)
+        return;
+    done = SSL_do_handshake(server->ssl);
+    if (done == 1) {
+        server->is_done = true;
+    } else {
+        int error = SSL_get_error(server->ssl, done);
+
+        server->is_failed = error != SSL_ERROR_WANT_READ && error != SSL_ERROR_WANT_WRITE;
+    }
+    ERR_clear_error();
+}
+
+/* ---- the client stream */
+
+struct client {
+    struct pn_stream *stream;
+    bool is_open, is_failed, is_ended, is_broken;
+    struct pn_tls_report report;
+    char input[65536];
+    size_t input_len;
+    int writable;
+};
+
+static void on_open(void *ctx, struct pn_stream *stream)
+{
+    struct client *client = ctx;
+
+    (void)stream;
+    client->is_open = true;
+}
+
+static void on_failed(void *ctx, struct pn_stream *stream, const struct pn_tls_report *report)
+{
+    struct client *client = ctx;
+
+    client->is_failed = true;
+    client->report = *report;
+    client->stream = NULL;
+    pn_stream_destroy(stream);
+}
+
+static void on_readable(void *ctx, struct pn_stream *stream)
+{
+    struct client *client = ctx;
+    enum pn_rc rc = PN_OK;
+
+    while (rc == PN_OK) {
+        size_t len = 0;
+
+        rc = pn_stream_read(stream, client->input + client->input_len,
+                            sizeof(client->input) - client->input_len, &len);
+        if (rc == PN_OK)
+            client->input_len += len;
+    }
+    client->is_ended = rc == PN_EOF;
+    client->is_broken = rc == PN_IO;
+    if (client->is_broken)
+        client->report = *pn_stream_report(stream);
+}
+
+static void on_writable(void *ctx, struct pn_stream *stream)
+{
+    struct client *client = ctx;
+
+    (void)stream;
+    client->writable++;
+}
+
+static const struct pn_stream_events events = {on_open, on_failed, on_readable, on_writable};
+
+static void turns(struct server *server)
+{
+    for (int i = 0; i < 12; i++) {
+        if (server)
+            server_step(server);
+        assert_int_equal(pn_loop_turn(loop, 0, NULL), PN_OK);
+    }
+}
+
+static struct pn_tls_identity identity_of(struct pn_tls_client *tls, const char *name,
+                                          uint16_t port)
+{
+    struct pn_peer_address peer = {.family = AF_INET, .port = port, .ip = {127, 0, 0, 1}};
+    struct pn_tls_identity identity;
+
+    assert_int_equal(pn_tls_client_identity(tls, &peer, pn_slice_str(name), &identity), PN_OK);
+    return identity;
+}
+
+static enum pn_rc client_begin(struct client *client, struct pn_tls_client *tls,
+                               struct server *server, const struct pn_tls_identity *identity,
+                               struct pn_error *err)
+{
+    struct pn_stream_connect_spec spec = {
+        .identity = identity, .tls = tls, .fd = server_begin(server)};
+
+    memset(client, 0, sizeof(*client));
+    return pn_stream_connect(loop, &spec, &events, client, &client->stream, err);
+}
+
+/* Connects as `name` and lets both sides finish. */
+static void client_connect(struct client *client, struct pn_tls_client *tls, struct server *server,
+                           const char *name, uint16_t port)
+{
+    struct pn_tls_identity identity = identity_of(tls, name, port);
+    struct pn_error err = {0};
+
+    if (client_begin(client, tls, server, &identity, &err) != PN_OK)
+        fail_msg("%s", err.message);
+    turns(server);
+}
+
+static void client_end(struct client *client)
+{
+    pn_stream_destroy(client->stream);
+    client->stream = NULL;
+    assert_int_equal(pn_loop_turn(loop, 0, NULL), PN_OK);
+}
+
+static struct pn_tls_client *context(struct pn_trust *with_trust,
+                                     struct pn_tls_certificate *certificate)
+{
+    struct pn_tls_client *tls = NULL;
+    struct pn_error err = {0};
+
+    if (pn_tls_client_create(signer, with_trust, certificate, PN_ALPN_HTTP11, &tls, &err) != PN_OK)
+        fail_msg("%s", err.message);
+    return tls;
+}
+
+/* ---- promises */
+
+static void client_certificate_of_every_key_type_reaches_the_server(void **state)
+{
+    static const struct {
+        const char *key_type;
+        int version;
+    } cases[] = {
+        {"RSA:2048", TLS1_2_VERSION}, {"RSA:2048", TLS1_3_VERSION}, {"RSA:4096", TLS1_3_VERSION},
+        {"EC:P-256", TLS1_2_VERSION}, {"EC:P-256", TLS1_3_VERSION}, {"EC:P-384", TLS1_2_VERSION},
+        {"EC:P-384", TLS1_3_VERSION}, {"EC:P-521", TLS1_3_VERSION}, {"ED25519", TLS1_3_VERSION},
+        {"ED25519", TLS1_2_VERSION},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        struct test_pair pair = test_pair_make(&(struct test_spec){
+            .common_name = "client", .key_type = cases[i].key_type, .issuer = &ca});
+        struct pn_tls_certificate *certificate =
+            test_certificate(signer, "c1", 1, PN_USE_CLIENT, &pair, &ca);
+        struct pn_tls_client *tls = context(trust, certificate);
+        struct server server =
+            server_make(&(struct server_options){.client_ca = &ca, .version = cases[i].version});
+        struct client client;
+        X509 *seen;
+
+        client_connect(&client, tls, &server, "backend.test", 443);
+        assert_true(client.is_open);
+        assert_true(server.is_done);
+        assert_int_equal(test_last_use(), PN_USE_CLIENT);
+        assert_true(pn_stream_report(client.stream)->certificate_requested);
+        assert_true(pn_stream_report(client.stream)->certificate_sent);
+        seen = SSL_get1_peer_certificate(server.ssl);
+        assert_int_equal(X509_cmp(seen, pair.x509), 0);
+        assert_int_equal(sk_X509_num(SSL_get_peer_cert_chain(server.ssl)),
+                         1); /* besides the leaf */
+        X509_free(seen);
+        client_end(&client);
+        server_fini(&server);
+        pn_tls_client_unref(tls);
+        pn_tls_certificate_unref(certificate);
+        test_pair_fini(&pair);
+    }
+}
+
+/* Runs one connection without client certificate that must fail. */
+static struct pn_tls_report failed_report(struct pn_trust *with_trust, const struct test_pair *pair,
+                                          const char *name)
+{
+    struct pn_tls_client *tls = context(with_trust, NULL);
+    struct server server = server_make(&(struct server_options){.pair = pair});
+    struct client client;
+    char sentence[PN_TLS_SENTENCE_MAX];
+
+    client_connect(&client, tls, &server, name, 443);
+    assert_true(client.is_failed);
+    assert_false(client.is_open);
+    pn_tls_report_sentence(&client.report, sentence);
+    assert_true(strlen(sentence) > 20);
+    server_fini(&server);
+    pn_tls_client_unref(tls);
+    return client.report;
+}
+
+static void server_with_another_name_is_refused(void **state)
+{
+    struct pn_tls_report report = failed_report(trust, NULL, "other.test");
+
+    (void)state;
+    assert_int_equal(report.stage, PN_STAGE_VERIFY);
+    assert_int_equal(report.cause, PN_CAUSE_NAME_MISMATCH);
+    report = failed_report(trust, NULL, "127.0.0.2");
+    assert_int_equal(report.cause, PN_CAUSE_NAME_MISMATCH);
+}
+
+static void server_of_an_unknown_ca_is_refused(void **state)
+{
+    struct pn_trust *other = test_trust(&other_ca, true, true);
+    struct pn_tls_report report = failed_report(other, NULL, "backend.test");
+
+    (void)state;
+    assert_int_equal(report.stage, PN_STAGE_VERIFY);
+    assert_int_equal(report.cause, PN_CAUSE_UNKNOWN_CA);
+    pn_trust_unref(other);
+}
+
+static void expired_server_certificate_is_refused(void **state)
+{
+    struct test_pair expired = test_pair_make(&(struct test_spec){.common_name = "old",
+                                                                  .san = "DNS:backend.test",
+                                                                  .key_type = "EC:P-256",
+                                                                  .issuer = &ca,
+                                                                  .not_before_days = -10,
+                                                                  .not_after_days = -1});
+    struct pn_tls_report report = failed_report(trust, &expired, "backend.test");
+
+    (void)state;
+    assert_int_equal(report.cause, PN_CAUSE_PEER_EXPIRED);
+    test_pair_fini(&expired);
+}
+
+static void checks_are_off_only_as_the_trust_policy_says(void **state)
+{
+    struct pn_trust *no_chain = test_trust(&other_ca, false, true);
+    struct pn_trust *no_name = test_trust(&ca, true, false);
+    struct pn_trust *nothing = test_trust(&other_ca, false, false);
+    struct pn_trust *cases[] = {no_chain, no_name, nothing, nothing};
+    const char *names[] = {"backend.test", "other.test", "other.test", "backend.test"};
+
+    (void)state;
+    for (int i = 0; i < 4; i++) {
+        struct pn_tls_client *tls = context(cases[i], NULL);
+        struct server server = server_make(&(struct server_options){0});
+        struct client client;
+
+        client_connect(&client, tls, &server, names[i], 443);
+        assert_true(client.is_open);
+        client_end(&client);
+        server_fini(&server);
+        pn_tls_client_unref(tls);
+    }
+    assert_int_equal(failed_report(no_chain, NULL, "other.test").cause, PN_CAUSE_NAME_MISMATCH);
+    pn_trust_unref(no_chain);
+    pn_trust_unref(no_name);
+    pn_trust_unref(nothing);
+}
+
+/* A client certificate of `issuer` shown to a server that trusts only `ca`. */
+static struct client refused(int version, struct pn_tls_certificate *certificate)
+{
+    struct pn_tls_client *tls = context(trust, certificate);
+    struct server server =
+        server_make(&(struct server_options){.client_ca = &ca, .version = version});
+    struct client client;
+
+    client_connect(&client, tls, &server, "backend.test", 443);
+    assert_true(server.is_failed);
+    client_end(&client);
+    server_fini(&server);
+    pn_tls_client_unref(tls);
+    return client;
+}
+
+static void refused_client_certificate_is_told_in_tls12(void **state)
+{
+    struct test_pair pair = test_pair_make(
+        &(struct test_spec){.common_name = "client", .key_type = "EC:P-256", .issuer = &other_ca});
+    struct pn_tls_certificate *certificate =
+        test_certificate(signer, "c1", 7, PN_USE_CLIENT, &pair, NULL);
+    struct client client = refused(TLS1_2_VERSION, certificate);
+    char sentence[PN_TLS_SENTENCE_MAX];
+
+    (void)state;
+    assert_true(client.is_failed);
+    assert_int_equal(client.report.stage, PN_STAGE_ALERT);
+    assert_int_equal(client.report.cause, PN_CAUSE_CERTIFICATE_REFUSED);
+    assert_false(client.report.is_late);
+    assert_string_equal(pn_tls_alert_name(client.report.alert), "unknown_ca");
+    pn_tls_report_sentence(&client.report, sentence);
+    assert_non_null(strstr(sentence, "'c1', generation 7"));
+    assert_non_null(strstr(sentence, pn_tls_certificate_thumbprint_text(certificate)));
+    pn_tls_certificate_unref(certificate);
+    test_pair_fini(&pair);
+}
+
+static void refused_client_certificate_is_told_late_in_tls13(void **state)
+{
+    struct test_pair pair = test_pair_make(
+        &(struct test_spec){.common_name = "client", .key_type = "EC:P-256", .issuer = &other_ca});
+    struct pn_tls_certificate *certificate =
+        test_certificate(signer, "c1", 7, PN_USE_CLIENT, &pair, NULL);
+    struct client client = refused(TLS1_3_VERSION, certificate);
+
+    (void)state;
+    assert_true(client.is_open);
+    assert_true(client.is_broken);
+    assert_int_equal(client.report.stage, PN_STAGE_ALERT);
+    assert_int_equal(client.report.cause, PN_CAUSE_CERTIFICATE_REFUSED);
+    assert_true(client.report.is_late);
+    pn_tls_certificate_unref(certificate);
+    test_pair_fini(&pair);
+}
+
+static void missing_client_certificate_is_told(void **state)
+{
+    struct client client = refused(TLS1_2_VERSION, NULL);
+
+    (void)state;
+    assert_true(client.is_failed);
+    assert_int_equal(client.report.cause, PN_CAUSE_CERTIFICATE_REQUIRED);
+    client = refused(TLS1_3_VERSION, NULL);
+    assert_true(client.is_broken);
+    assert_int_equal(client.report.cause, PN_CAUSE_CERTIFICATE_REQUIRED);
+    assert_true(client.report.is_late);
+}
+
+static void failed_signature_fails_the_connection_with_its_reason(void **state)
+{
+    static const struct {
+        enum pn_rc rc;
+        enum pn_tls_cause cause;
+    } cases[] = {{PN_UNAVAILABLE, PN_CAUSE_SIGNER_AWAY},
+                 {PN_TIMEOUT, PN_CAUSE_SIGNER_TIMEOUT},
+                 {PN_DENIED, PN_CAUSE_SIGNER_DENIED},
+                 {PN_NOT_FOUND, PN_CAUSE_SIGNER_NO_KEY}};
+    struct test_pair pair = test_pair_make(
+        &(struct test_spec){.common_name = "client", .key_type = "RSA:2048", .issuer = &ca});
+    struct pn_tls_certificate *certificate =
+        test_certificate(signer, "c1", 1, PN_USE_CLIENT, &pair, NULL);
+
+    (void)state;
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        int64_t before = pn_metric_get(PN_METRIC_SIGNATURES_FAILED);
+        struct client client;
+
+        test_sign_fail(cases[i].rc);
+        client = refused(i % 2 ? TLS1_2_VERSION : TLS1_3_VERSION, certificate);
+        assert_true(client.is_failed);
+        assert_false(client.is_open);
+        assert_int_equal(client.report.stage, PN_STAGE_SIGNATURE);
+        assert_int_equal(client.report.cause, cases[i].cause);
+        assert_true(pn_metric_get(PN_METRIC_SIGNATURES_FAILED) == before + 1);
+    }
+    test_sign_fail(PN_OK);
+    pn_tls_certificate_unref(certificate);
+    test_pair_fini(&pair);
+}
+
+static void expired_client_certificate_makes_no_connection(void **state)
+{
+    struct test_pair pair = test_pair_make(
+        &(struct test_spec){.common_name = "client", .key_type = "EC:P-256", .issuer = &ca});
+    struct pn_tls_certificate *certificate =
+        test_certificate(signer, "c1", 1, PN_USE_CLIENT, &pair, NULL);
+    struct pn_tls_client *tls = context(trust, certificate);
+    struct server server = server_make(&(struct server_options){0});
+    struct pn_tls_identity identity = identity_of(tls, "backend.test", 443);
+    struct pn_stream_connect_spec spec = {.identity = &identity, .tls = tls};
+    struct client client = {0};
+    struct pn_error err = {0};
+
+    (void)state;
+    spec.fd = server_begin(&server);
+    spec.now_unix_s = pn_tls_certificate_not_after(certificate) + 1;
+    assert_int_equal(pn_stream_connect(loop, &spec, &events, &client, &client.stream, &err),
+                     PN_INVALID);
+    assert_string_equal(err.code, "certificate_expired");
+    spec.fd = server_begin(&server);
+    spec.now_unix_s = pn_tls_certificate_not_before(certificate) - 1;
+    assert_int_equal(pn_stream_connect(loop, &spec, &events, &client, &client.stream, &err),
+                     PN_INVALID);
+    assert_string_equal(err.code, "certificate_not_yet_valid");
+    spec.fd = server_begin(&server);
+    spec.now_unix_s = pn_tls_certificate_not_after(certificate);
+    assert_int_equal(pn_stream_connect(loop, &spec, &events, &client, &client.stream, &err), PN_OK);
+    turns(&server);
+    assert_true(client.is_open);
+    client_end(&client);
+    server_fini(&server);
+    pn_tls_client_unref(tls);
+    pn_tls_certificate_unref(certificate);
+    test_pair_fini(&pair);
+}
+
+static void
+certificate_that_the_server_cannot_take_is_an_error_not_an_anonymous_connection(void **state)
+{
+    struct test_pair pair = test_pair_make(
+        &(struct test_spec){.common_name = "client", .key_type = "EC:P-256", .issuer = &ca});
+    struct pn_tls_certificate *certificate =
+        test_certificate(signer, "c1", 1, PN_USE_CLIENT, &pair, NULL);
+    int versions[] = {TLS1_2_VERSION, TLS1_3_VERSION};
+
+    (void)state;
+    for (int i = 0; i < 2; i++) {
+        struct pn_tls_client *tls = context(trust, certificate);
+        struct server server = server_make(&(struct server_options){
+            .client_ca = &ca, .version = versions[i], .client_sigalgs = "RSA-PSS+SHA256"});
+        struct client client;
+
+        SSL_CTX_set_verify(server.ctx, SSL_VERIFY_PEER, NULL); /* anonymous ones are welcome */
+        client_connect(&client, tls, &server, "backend.test", 443);
+        assert_true(client.is_failed);
+        assert_int_equal(client.report.cause, PN_CAUSE_CERTIFICATE_UNUSABLE);
+        server_fini(&server);
+        pn_tls_client_unref(tls);
+    }
+    pn_tls_certificate_unref(certificate);
+    test_pair_fini(&pair);
+}
+
+static void identity_that_is_not_the_contexts_is_not_connected(void **state)
+{
+    struct test_pair pair = test_pair_make(
+        &(struct test_spec){.common_name = "client", .key_type = "EC:P-256", .issuer = &ca});
+    struct pn_tls_certificate *one = test_certificate(signer, "c1", 1, PN_USE_CLIENT, &pair, NULL);
+    struct pn_tls_certificate *two = test_certificate(signer, "c1", 2, PN_USE_CLIENT, &pair, NULL);
+    struct pn_tls_client *tls_one = context(trust, one), *tls_two = context(trust, two);
+    struct server server = server_make(&(struct server_options){0});
+    struct pn_tls_identity identity = identity_of(tls_one, "backend.test", 443);
+    struct client client;
+    int64_t before = pn_metric_get(PN_METRIC_IDENTITY_MISMATCH);
+
+    (void)state;
+    assert_int_equal(client_begin(&client, tls_two, &server, &identity, NULL), PN_CONFLICT);
+    assert_int_equal(client_begin(&client, NULL, &server, &identity, NULL), PN_CONFLICT);
+    assert_true(pn_metric_get(PN_METRIC_IDENTITY_MISMATCH) == before + 2);
+    server_fini(&server);
+    pn_tls_client_unref(tls_one);
+    pn_tls_client_unref(tls_two);
+    pn_tls_certificate_unref(one);
+    pn_tls_certificate_unref(two);
+    test_pair_fini(&pair);
+}
+
+/* One connection with an exchange, so that tickets arrive; tells whether it was resumed. */
+static bool visit(struct pn_tls_client *tls, struct server *server, const char *name, uint16_t port)
+{
+    struct client client;
+    bool is_resumed;
+
+    client_connect(&client, tls, server, name, port);
+    assert_true(client.is_open);
+    is_resumed = pn_stream_report(client.stream)->is_resumed;
+    assert_int_equal(SSL_write(server->ssl, "hello", 5), 5);
+    turns(server);
+    assert_int_equal(client.input_len, 5);
+    client_end(&client);
+    return is_resumed;
+}
+
+static void resumption_works_within_an_identity_and_never_across(void **state)
+{
+    struct test_pair pair = test_pair_make(
+        &(struct test_spec){.common_name = "client", .key_type = "EC:P-256", .issuer = &ca});
+    struct pn_tls_certificate *one = test_certificate(signer, "c1", 1, PN_USE_CLIENT, &pair, NULL);
+    struct pn_tls_certificate *two = test_certificate(signer, "c1", 2, PN_USE_CLIENT, &pair, NULL);
+    int versions[] = {TLS1_2_VERSION, TLS1_3_VERSION};
+    struct pn_trust *no_name = test_trust(&ca, true, false);
+
+    (void)state;
+    for (int i = 0; i < 2; i++) {
+        struct pn_tls_client *tls = context(no_name, one), *next = context(no_name, two);
+        struct pn_tls_client *none = context(no_name, NULL);
+        struct server server = server_make(&(struct server_options){.version = versions[i]});
+
+        SSL_CTX_set_verify(server.ctx, SSL_VERIFY_PEER, NULL);
+        X509_STORE_add_cert(SSL_CTX_get_cert_store(server.ctx), ca.x509);
+        assert_false(visit(tls, &server, "backend.test", 443));
+        assert_true(visit(tls, &server, "backend.test", 443));
+        assert_true(visit(tls, &server, "backend.test", 443));
+        assert_false(visit(tls, &server, "backend.test", 444));
+        assert_false(visit(tls, &server, "other.test", 443));
+        assert_false(visit(next, &server, "backend.test", 443)); /* a new generation */
+        assert_false(visit(none, &server, "backend.test", 443));
+        assert_true(pn_tls_client_session_count(tls) >= 3);
+        server_fini(&server);
+        pn_tls_client_unref(tls);
+        pn_tls_client_unref(next);
+        pn_tls_client_unref(none);
+    }
+    pn_trust_unref(no_name);
+    pn_tls_certificate_unref(one);
+    pn_tls_certificate_unref(two);
+    test_pair_fini(&pair);
+}
+
+static void sessions_die_with_their_generation(void **state)
+{
+    struct pn_tls_clients *clients = NULL;
+    struct pn_tls_client *tls = NULL, *again = NULL;
+    struct server server = server_make(&(struct server_options){0});
+
+    (void)state;
+    assert_int_equal(pn_tls_clients_create(signer, &clients), PN_OK);
+    assert_int_equal(pn_tls_clients_get(clients, trust, NULL, PN_ALPN_HTTP11, &tls, NULL), PN_OK);
+    assert_int_equal(pn_tls_clients_get(clients, trust, NULL, PN_ALPN_HTTP11, &again, NULL), PN_OK);
+    assert_ptr_equal(tls, again);
+    pn_tls_client_unref(again);
+    assert_false(visit(tls, &server, "backend.test", 443));
+    assert_int_equal(pn_tls_clients_sweep(clients), 0);
+    pn_tls_client_unref(tls);
+    assert_int_equal(pn_tls_clients_sweep(clients), 1);
+    assert_int_equal(pn_tls_clients_get(clients, trust, NULL, PN_ALPN_HTTP11, &tls, NULL), PN_OK);
+    assert_int_equal(pn_tls_client_session_count(tls), 0);
+    assert_false(visit(tls, &server, "backend.test", 443));
+    pn_tls_client_unref(tls);
+    pn_tls_clients_destroy(clients);
+    server_fini(&server);
+}
+
+static void broken_handshakes_have_their_own_causes(void **state)
+{
+    struct pn_tls_client *tls = context(trust, NULL);
+    struct server server = server_make(&(struct server_options){0});
+    struct pn_tls_identity identity = identity_of(tls, "backend.test", 443);
+    struct client client;
+
+    (void)state;
+    server.is_mute = true;
+    assert_int_equal(client_begin(&client, tls, &server, &identity, NULL), PN_OK);
+    assert_true(write(server.fd, "HTTP/1.1 400 Bad Request\r\n\r\n", 28) == 28);
+    turns(&server);
+    assert_true(client.is_failed);
+    assert_int_equal(client.report.cause, PN_CAUSE_NOT_TLS);
+
+    assert_int_equal(client_begin(&client, tls, &server, &identity, NULL), PN_OK);
+    turns(&server);
+    assert_int_equal(shutdown(server.fd, SHUT_RDWR), 0);
+    turns(&server);
+    assert_true(client.is_failed);
+    assert_int_equal(client.report.cause, PN_CAUSE_CLOSED_IN_HANDSHAKE);
+    server_fini(&server);
+    pn_tls_client_unref(tls);
+}
+
+static void silent_server_fails_by_the_handshake_timeout(void **state)
+{
+    struct pn_tls_client *tls = context(trust, NULL);
+    struct server server = server_make(&(struct server_options){0});
+    struct pn_tls_identity identity = identity_of(tls, "backend.test", 443);
+    struct pn_stream_connect_spec spec = {.identity = &identity, .tls = tls, .timeout_ms = 1};
+    struct client client = {0};
+
+    (void)state;
+    spec.fd = server_begin(&server);
+    assert_int_equal(pn_stream_connect(loop, &spec, &events, &client, &client.stream, NULL), PN_OK);
+    while (!client.is_failed)
+        assert_int_equal(pn_loop_turn(loop, 1, NULL), PN_OK);
+    assert_int_equal(client.report.cause, PN_CAUSE_HANDSHAKE_TIMEOUT);
+    server_fini(&server);
+    pn_tls_client_unref(tls);
+}
+
+static void truncation_is_told_from_an_orderly_end(void **state)
+{
+    struct pn_tls_client *tls = context(trust, NULL);
+    struct server server = server_make(&(struct server_options){0});
+    struct client client;
+
+    (void)state;
+    client_connect(&client, tls, &server, "backend.test", 443);
+    SSL_shutdown(server.ssl);
+    turns(&server);
+    assert_true(client.is_ended);
+    client_end(&client);
+
+    client_connect(&client, tls, &server, "backend.test", 443);
+    assert_int_equal(shutdown(server.fd, SHUT_WR), 0);
+    turns(&server);
+    assert_true(client.is_broken);
+    assert_int_equal(client.report.cause, PN_CAUSE_TRUNCATED);
+    client_end(&client);
+    server_fini(&server);
+    pn_tls_client_unref(tls);
+}
+
+static void refused_tcp_connection_is_told_from_the_loop(void **state)
+{
+    struct pn_peer_address peer = {.family = AF_INET, .ip = {127, 0, 0, 1}};
+    struct sockaddr_storage address;
+    socklen_t len;
+    struct pn_tls_identity identity;
+    struct pn_stream_connect_spec spec = {.identity = &identity, .fd = -1};
+    struct client client = {0};
+    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0); /* bound, not listening */
+
+    (void)state;
+    len = pn_peer_address_to(&peer, &address);
+    assert_int_equal(bind(fd, (struct sockaddr *)&address, len), 0);
+    len = sizeof(address);
+    assert_int_equal(getsockname(fd, (struct sockaddr *)&address, &len), 0);
+    assert_int_equal(pn_peer_address_from((struct sockaddr *)&address, &peer), PN_OK);
+    pn_tls_identity_init(&identity, &peer);
+    pn_tls_identity_seal(&identity);
+    assert_int_equal(pn_stream_connect(loop, &spec, &events, &client, &client.stream, NULL), PN_OK);
+    assert_false(client.is_failed);
+    for (int i = 0; i < 100 && !client.is_failed; i++)
+        assert_int_equal(pn_loop_turn(loop, 10, NULL), PN_OK);
+    assert_true(client.is_failed);
+    assert_int_equal(client.report.cause, PN_CAUSE_CONNECT_REFUSED);
+    close(fd);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(client_certificate_of_every_key_type_reaches_the_server),
+        cmocka_unit_test(server_with_another_name_is_refused),
+        cmocka_unit_test(server_of_an_unknown_ca_is_refused),
+        cmocka_unit_test(expired_server_certificate_is_refused),
+        cmocka_unit_test(checks_are_off_only_as_the_trust_policy_says),
+        cmocka_unit_test(refused_client_certificate_is_told_in_tls12),
+        cmocka_unit_test(refused_client_certificate_is_told_late_in_tls13),
+        cmocka_unit_test(missing_client_certificate_is_told),
+        cmocka_unit_test(failed_signature_fails_the_connection_with_its_reason),
+        cmocka_unit_test(expired_client_certificate_makes_no_connection),
+        cmocka_unit_test(
+            certificate_that_the_server_cannot_take_is_an_error_not_an_anonymous_connection),
+        cmocka_unit_test(identity_that_is_not_the_contexts_is_not_connected),
+        cmocka_unit_test(resumption_works_within_an_identity_and_never_across),
+        cmocka_unit_test(sessions_die_with_their_generation),
+        cmocka_unit_test(broken_handshakes_have_their_own_causes),
+        cmocka_unit_test(silent_server_fails_by_the_handshake_timeout),
+        cmocka_unit_test(truncation_is_told_from_an_orderly_end),
+        cmocka_unit_test(refused_tcp_connection_is_told_from_the_loop),
+    };
+    return cmocka_run_group_tests(tests, setup, teardown);
+}
