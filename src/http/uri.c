@@ -17,7 +17,7 @@ static bool is_alnum(unsigned char c)
     return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9');
 }
 
-static bool is_ipv6(struct pn_slice text)
+static bool is_ipv6_address(struct pn_slice text)
 {
     struct in6_addr address;
     char copy[INET6_ADDRSTRLEN];
@@ -56,11 +56,11 @@ static bool is_dns_name(struct pn_slice host)
 
 bool pn_host_name_is_valid(struct pn_slice host)
 {
-    return is_dns_name(host) || is_ipv6(host);
+    return is_dns_name(host) || is_ipv6_address(host);
 }
 
 enum pn_rc pn_uri_parse_host(struct pn_slice text, struct pn_slice *host, uint16_t *port,
-                             bool *is_v6)
+                             bool *is_ipv6)
 {
     size_t host_end = 0;
     bool in_brackets = text.len > 0 && text.ptr[0] == '[';
@@ -73,7 +73,7 @@ enum pn_rc pn_uri_parse_host(struct pn_slice text, struct pn_slice *host, uint16
     if (in_brackets) {
         *host =
             host_end == text.len ? (struct pn_slice){NULL, 0} : pn_slice_sub(text, 1, host_end - 1);
-        if (!is_ipv6(*host))
+        if (!is_ipv6_address(*host))
             return PN_MALFORMED;
         host_end++;
     } else {
@@ -81,8 +81,8 @@ enum pn_rc pn_uri_parse_host(struct pn_slice text, struct pn_slice *host, uint16
         if (!is_dns_name(*host))
             return PN_MALFORMED;
     }
-    if (is_v6)
-        *is_v6 = in_brackets;
+    if (is_ipv6)
+        *is_ipv6 = in_brackets;
     *port = 0;
     rest = pn_slice_sub(text, host_end, text.len);
     if (rest.len == 0)
@@ -138,7 +138,7 @@ static enum pn_rc parse_authority(struct pn_uri *uri, struct pn_error *err)
 
 enum pn_rc pn_uri_parse(struct pn_slice text, struct pn_uri *uri, struct pn_error *err)
 {
-    struct pn_slice rest = text;
+    struct pn_slice rest;
     size_t end = pn_slice_find(text, ':');
     enum pn_rc rc = PN_OK;
 

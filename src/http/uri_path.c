@@ -43,7 +43,9 @@ static size_t copy_one(struct pn_slice path, size_t *i, char *out)
 
     (*i)++;
     if (c == '\\') { /* no URI byte; some servers take it for '/', so it goes on as data only */
-        memcpy(out, "%5C", 3);
+        out[0] = '%';
+        out[1] = '5';
+        out[2] = 'C';
         return 3;
     }
     if (c != '%') {
