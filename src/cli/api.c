@@ -1,0 +1,185 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * postern api …
+ */
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/json.h"
+#include "cli/internal.h"
+
+static const struct pn_cli_column list_columns[] = {
+    {"NAME", "name"},
+    {"PATH", "properties.path"},
+    {"KEY", "properties.subscriptionRequired"},
+    {"SERVICE URL", "properties.serviceUrl"},
+    {"TITLE", "properties.displayName"},
+    {NULL, NULL},
+};
+static const struct pn_cli_column columns[] = {
+    {"name", "name"},
+    {"title", "properties.displayName"},
+    {"path", "properties.path"},
+    {"protocols", "properties.protocols"},
+    {"service URL", "properties.serviceUrl"},
+    {"subscription key", "properties.subscriptionRequired"},
+    {"id", "id"},
+    {NULL, NULL},
+};
+
+/* "GET:/orders/{id}" -> the operation's body, with a template parameter for each {x}. */
+static json_t *operation_body(const char *method, size_t method_len, const char *url_template)
+{
+    json_t *parameters = json_array();
+    struct pn_slice rest = pn_slice_str(url_template);
+    size_t open = pn_slice_find(rest, '{');
+
+    while (open < rest.len) {
+        struct pn_slice name;
+
+        rest = pn_slice_sub(rest, open + 1, rest.len);
+        name = pn_slice_sub(rest, 0, pn_slice_find(rest, '}'));
+        if (name.len > 0 && name.ptr[0] == '*')
+            name = pn_slice_sub(name, 1, name.len);
+        json_array_append_new(parameters, json_pack("{s:s%, s:b, s:s}", "name", name.ptr, name.len,
+                                                    "required", 1, "type", "string"));
+        open = pn_slice_find(rest, '{');
+    }
+    return json_pack("{s:{s:s%, s:s%, s:s, s:o}}", "properties", "displayName", method, method_len,
+                     "method", method, method_len, "urlTemplate", url_template,
+                     "templateParameters", parameters);
+}
+
+static enum pn_cli_exit put_operation(struct pn_cli *cli, const char *text, size_t number)
+{
+    const char *colon = strchr(text, ':');
+    size_t len = colon ? (size_t)(colon - text) : 0;
+    json_t *body;
+    char suffix[128];
+    char *path;
+    enum pn_cli_exit code;
+
+    if (len == 0 || len > 20 || colon[1] != '/')
+        return pn_cli_usage(cli, "--operation must look like GET:/orders/{id}, not \"%s\"", text);
+    snprintf(suffix, sizeof suffix, "/operations/%.*s-%zu", (int)len, text, number);
+    path = pn_cli_path("/apis/", cli->positionals[0], suffix);
+    body = operation_body(text, len, colon + 1);
+    code = body ? pn_cli_arm(cli, "PUT", path, body, NULL)
+                : pn_cli_usage(cli, "--operation must be UTF-8 text");
+    json_decref(body);
+    free(path);
+    return code;
+}
+
+static enum pn_cli_exit put_operations(struct pn_cli *cli)
+{
+    static const char *const all[] = {"GET:/*",    "POST:/*", "PUT:/*",    "PATCH:/*",
+                                      "DELETE:/*", "HEAD:/*", "OPTIONS:/*"};
+    enum pn_cli_exit code = PN_CLI_DONE;
+    const char *given = pn_cli_value_at(cli, "operation", 0);
+
+    if (!given) {
+        for (size_t i = 0; code == PN_CLI_DONE && i < sizeof all / sizeof *all; i++)
+            code = put_operation(cli, all[i], i + 1);
+        return code;
+    }
+    for (size_t i = 0; code == PN_CLI_DONE && given; given = pn_cli_value_at(cli, "operation", ++i))
+        code = put_operation(cli, given, i + 1);
+    return code;
+}
+
+static enum pn_cli_exit run_add(struct pn_cli *cli)
+{
+    const char *name = cli->positionals[0];
+    const char *title = pn_cli_value(cli, "title");
+    const char *api_path = pn_cli_value(cli, "path");
+    char *path = pn_cli_path("/apis/", name, "");
+    json_t *answer = NULL;
+    json_t *body = json_pack("{s:{s:s, s:s, s:s*, s:[s,s], s:b}}", "properties", "displayName",
+                             title ? title : name, "path", api_path ? api_path : name, "serviceUrl",
+                             pn_cli_value(cli, "url"), "protocols", "http", "https",
+                             "subscriptionRequired", !pn_cli_flag(cli, "no-key"));
+    enum pn_cli_exit code = body ? pn_cli_arm(cli, "PUT", path, body, &answer)
+                                 : pn_cli_usage(cli, "the arguments must be UTF-8 text");
+
+    if (code == PN_CLI_DONE)
+        code = put_operations(cli);
+    if (code == PN_CLI_DONE)
+        code = pn_cli_print_one(cli, answer, columns);
+    json_decref(answer);
+    json_decref(body);
+    free(path);
+    return code;
+}
+
+static enum pn_cli_exit run_list(struct pn_cli *cli)
+{
+    json_t *items = NULL;
+    enum pn_cli_exit code = pn_cli_arm_list(cli, "/apis", &items);
+
+    if (code == PN_CLI_DONE)
+        code = pn_cli_print_list(cli, items, list_columns);
+    json_decref(items);
+    return code;
+}
+
+static enum pn_cli_exit run_show(struct pn_cli *cli)
+{
+    static const struct pn_cli_column operation_columns[] = {
+        {"OPERATION", "name"},
+        {"METHOD", "properties.method"},
+        {"TEMPLATE", "properties.urlTemplate"},
+        {NULL, NULL},
+    };
+    char *path = pn_cli_path("/apis/", cli->positionals[0], "");
+    char *operations_path = pn_cli_path("/apis/", cli->positionals[0], "/operations");
+    json_t *answer = NULL;
+    json_t *operations = NULL;
+    enum pn_cli_exit code = pn_cli_arm(cli, "GET", path, NULL, &answer);
+
+    if (code == PN_CLI_DONE)
+        code = pn_cli_print_one(cli, answer, columns);
+    if (code == PN_CLI_DONE && !cli->is_json) {
+        code = pn_cli_arm_list(cli, operations_path, &operations);
+        if (code == PN_CLI_DONE && json_array_size(operations) > 0) {
+            putchar('\n');
+            code = pn_cli_print_list(cli, operations, operation_columns);
+        }
+    }
+    json_decref(operations);
+    json_decref(answer);
+    free(operations_path);
+    free(path);
+    return code;
+}
+
+static enum pn_cli_exit run_delete(struct pn_cli *cli)
+{
+    char *path = pn_cli_path("/apis/", cli->positionals[0], "?deleteRevisions=true");
+    enum pn_cli_exit code = pn_cli_arm(cli, "DELETE", path, NULL, NULL);
+
+    free(path);
+    return code;
+}
+
+static const struct pn_cli_option add_options[] = {
+    {"path", "PATH", "first part of its URLs on the gateway (default: NAME)"},
+    {"url", "URL", "where requests go, unless a policy says otherwise"},
+    {"title", "TEXT", "display name (default: NAME)"},
+    {"operation", "METHOD:TEMPLATE", "may be repeated (default: every method, any path)"},
+    {"no-key", NULL, "callers need no subscription key"},
+    {NULL, NULL, NULL},
+};
+
+const struct pn_cli_command pn_cli_api_commands[] = {
+    {"api add", "NAME", 1, 1, add_options, "Creates or replaces an API and its operations.",
+     "postern api add orders --path orders --url https://orders.internal --operation "
+     "GET:/items/{id}",
+     run_add},
+    {"api list", NULL, 0, 0, NULL, "Lists the APIs.", "postern api list", run_list},
+    {"api show", "NAME", 1, 1, NULL, "Shows one API and its operations.", "postern api show orders",
+     run_show},
+    {"api delete", "NAME", 1, 1, NULL, "Deletes an API with its operations and policies.",
+     "postern api delete orders", run_delete},
+    {NULL, NULL, 0, 0, NULL, NULL, NULL, NULL},
+};

@@ -1,0 +1,352 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * postern certificate …
+ */
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/clock.h"
+#include "base/json.h"
+#include "cli/internal.h"
+
+#define DAYS_DEFAULT 30
+
+static const struct pn_cli_column list_columns[] = {
+    {"NAME", "name"},
+    {"THUMBPRINT", "properties.thumbprint"},
+    {"EXPIRES", "properties.expirationDate"},
+    {"STATUS", "properties.keyVault.lastStatus.code"},
+    {"SUBJECT", "properties.subject"},
+    {NULL, NULL},
+};
+static const struct pn_cli_column columns[] = {
+    {"name", "name"},
+    {"subject", "properties.subject"},
+    {"thumbprint", "properties.thumbprint"},
+    {"expires", "properties.expirationDate"},
+    {"vault secret", "properties.keyVault.secretIdentifier"},
+    {"identity", "properties.keyVault.identityClientId"},
+    {"last status", "properties.keyVault.lastStatus.code"},
+    {"message", "properties.keyVault.lastStatus.message"},
+    {"fetched", "properties.keyVault.lastStatus.timeStampUtc"},
+    {"id", "id"},
+    {NULL, NULL},
+};
+
+static enum pn_cli_exit on_certificate(struct pn_cli *cli, const char *method, const char *suffix,
+                                       const json_t *body)
+{
+    char *path = pn_cli_path("/certificates/", cli->positionals[0], suffix);
+    json_t *answer = NULL;
+    enum pn_cli_exit code = pn_cli_arm(cli, method, path, body, &answer);
+
+    if (code == PN_CLI_DONE)
+        code = pn_cli_print_one(cli, answer, columns);
+    json_decref(answer);
+    free(path);
+    return code;
+}
+
+static enum pn_cli_exit run_add(struct pn_cli *cli)
+{
+    const char *pfx = pn_cli_value(cli, "pfx");
+    const char *secret = pn_cli_value(cli, "vault-secret");
+    const char *identity = pn_cli_value(cli, "identity");
+    json_t *properties = NULL;
+    json_t *data = NULL;
+    json_t *password = NULL;
+    json_t *body;
+    enum pn_cli_exit code = PN_CLI_DONE;
+
+    if (!pfx == !secret)
+        return pn_cli_usage(cli, "exactly one of --pfx and --vault-secret is needed");
+    if (identity && !secret)
+        return pn_cli_usage(cli, "--identity goes with --vault-secret");
+    if (pfx) {
+        code = pn_cli_file_base64(pfx, &data);
+        if (code == PN_CLI_DONE)
+            code = pn_cli_password(cli, pfx, &password);
+        properties = json_pack("{s:o*, s:o*}", "data", data, "password", password);
+    } else {
+        properties = json_pack("{s:{s:s, s:s*}}", "keyVault", "secretIdentifier", secret,
+                               "identityClientId", identity);
+    }
+    body = json_pack("{s:o}", "properties", properties);
+    if (code == PN_CLI_DONE && !body)
+        code = pn_cli_usage(cli, "the arguments must be UTF-8 text");
+    if (code == PN_CLI_DONE)
+        code = on_certificate(cli, "PUT", "", body);
+    json_decref(body);
+    return code;
+}
+
+static enum pn_cli_exit run_list(struct pn_cli *cli)
+{
+    json_t *items = NULL;
+    enum pn_cli_exit code = pn_cli_arm_list(cli, "/certificates", &items);
+
+    if (code == PN_CLI_DONE)
+        code = pn_cli_print_list(cli, items, list_columns);
+    json_decref(items);
+    return code;
+}
+
+static enum pn_cli_exit run_show(struct pn_cli *cli)
+{
+    return on_certificate(cli, "GET", "", NULL);
+}
+
+static enum pn_cli_exit run_refresh(struct pn_cli *cli)
+{
+    return on_certificate(cli, "POST", "/refreshSecret", NULL);
+}
+
+static enum pn_cli_exit run_delete(struct pn_cli *cli)
+{
+    return on_certificate(cli, "DELETE", "", NULL);
+}
+
+/* ---- usage: who names it, read from the policies and backends that the API shows */
+
+static bool contains(const char *text, const char *part)
+{
+    return pn_slice_find_slice(pn_slice_str(text), pn_slice_str(part)) < strlen(text);
+}
+
+struct usage {
+    const char *name;
+    const char *thumbprint;
+    json_t *users;
+};
+
+static void add_user(const struct usage *usage, const char *path, const char *by)
+{
+    json_array_append_new(usage->users, json_pack("{s:s, s:s}", "user", path, "by", by));
+}
+
+static enum pn_cli_exit look_at_policy(struct pn_cli *cli, const struct usage *usage,
+                                       const char *scope)
+{
+    char *path = NULL;
+    char attribute[512];
+    json_t *items = NULL;
+    const json_t *item;
+    size_t index;
+    enum pn_cli_exit code;
+
+    if (asprintf(&path, "%s/policies?format=rawxml", scope) < 0)
+        abort();
+    code = pn_cli_arm_list(cli, path, &items);
+    free(path);
+    snprintf(attribute, sizeof attribute, "certificate-id=\"%.400s\"", usage->name);
+    json_array_foreach(items, index, item)
+    {
+        const char *value = pn_json_str(json_object_get(item, "properties"), "value");
+        char user[1024];
+
+        snprintf(user, sizeof user, "%s/policies/policy", scope);
+        if (value && contains(value, attribute))
+            add_user(usage, user, "certificate-id");
+        else if (value && contains(value, usage->thumbprint))
+            add_user(usage, user, "thumbprint");
+    }
+    json_decref(items);
+    return code;
+}
+
+static enum pn_cli_exit look_at_apis(struct pn_cli *cli, const struct usage *usage)
+{
+    json_t *apis = NULL;
+    const json_t *api;
+    size_t index;
+    enum pn_cli_exit code = pn_cli_arm_list(cli, "/apis", &apis);
+
+    json_array_foreach(apis, index, api)
+    {
+        char *scope = pn_cli_path("/apis/", pn_json_str(api, "name"), "");
+        char *operations_path = pn_cli_path("/apis/", pn_json_str(api, "name"), "/operations");
+        json_t *operations = NULL;
+        const json_t *operation;
+        size_t at;
+
+        if (code == PN_CLI_DONE)
+            code = look_at_policy(cli, usage, scope);
+        if (code == PN_CLI_DONE)
+            code = pn_cli_arm_list(cli, operations_path, &operations);
+        json_array_foreach(operations, at, operation)
+        {
+            char *below = NULL;
+            char *deep = pn_cli_path("/operations/", pn_json_str(operation, "name"), "");
+
+            if (asprintf(&below, "%s%s", scope, deep) < 0)
+                abort();
+            if (code == PN_CLI_DONE)
+                code = look_at_policy(cli, usage, below);
+            free(below);
+            free(deep);
+        }
+        json_decref(operations);
+        free(operations_path);
+        free(scope);
+    }
+    json_decref(apis);
+    return code;
+}
+
+static enum pn_cli_exit look_at_backends(struct pn_cli *cli, const struct usage *usage)
+{
+    json_t *backends = NULL;
+    const json_t *backend;
+    size_t index;
+    enum pn_cli_exit code = pn_cli_arm_list(cli, "/backends", &backends);
+    char suffix[512];
+
+    snprintf(suffix, sizeof suffix, "/certificates/%.400s", usage->name);
+    json_array_foreach(backends, index, backend)
+    {
+        const json_t *credentials =
+            json_object_get(json_object_get(backend, "properties"), "credentials");
+        char *path = pn_cli_path("/backends/", pn_json_str(backend, "name"), "");
+        const json_t *value;
+        size_t at;
+
+        json_array_foreach(json_object_get(credentials, "certificateIds"), at, value)
+        {
+            struct pn_slice id = pn_slice_str(json_string_value(value));
+            size_t len = strlen(suffix);
+
+            if (id.len >= len && pn_slice_case_eq_str(pn_slice_sub(id, id.len - len, len), suffix))
+                add_user(usage, path, "certificateIds");
+        }
+        json_array_foreach(json_object_get(credentials, "certificate"), at, value)
+        {
+            if (pn_slice_case_eq_str(pn_slice_str(json_string_value(value)), usage->thumbprint))
+                add_user(usage, path, "thumbprint");
+        }
+        free(path);
+    }
+    json_decref(backends);
+    return code;
+}
+
+static enum pn_cli_exit run_usage(struct pn_cli *cli)
+{
+    static const struct pn_cli_column user_columns[] = {
+        {"USER", "user"}, {"BY", "by"}, {NULL, NULL}};
+    struct usage usage = {.name = cli->positionals[0]};
+    char *path = pn_cli_path("/certificates/", usage.name, "");
+    json_t *certificate = NULL;
+    enum pn_cli_exit code = pn_cli_arm(cli, "GET", path, NULL, &certificate);
+
+    usage.thumbprint = pn_json_str(json_object_get(certificate, "properties"), "thumbprint");
+    usage.users = json_array();
+    if (code == PN_CLI_DONE && (!usage.thumbprint || !usage.users))
+        code = pn_cli_fail(PN_CLI_REFUSED, "the answer has no thumbprint");
+    if (code == PN_CLI_DONE)
+        code = look_at_policy(cli, &usage, "");
+    if (code == PN_CLI_DONE)
+        code = look_at_apis(cli, &usage);
+    if (code == PN_CLI_DONE)
+        code = look_at_backends(cli, &usage);
+    if (code == PN_CLI_DONE)
+        code = pn_cli_print_list(cli, usage.users, user_columns);
+    json_decref(usage.users);
+    json_decref(certificate);
+    free(path);
+    return code;
+}
+
+/* ---- check: what needs a person's attention */
+
+static const char *finding(const json_t *item, int64_t now, int64_t days, char *buf, size_t size)
+{
+    char text[256];
+    int64_t expires = 0;
+    bool has_expiry = pn_time_parse_iso8601(
+        pn_slice_str(pn_cli_text_at(item, "properties.expirationDate", text, sizeof text)),
+        &expires);
+    int64_t left = (expires - now) / 86400;
+
+    pn_cli_text_at(item, "properties.keyVault.lastStatus.code", text, sizeof text);
+    if (has_expiry && expires < now)
+        snprintf(buf, size, "expired: upload a new one");
+    else if (*text && strcmp(text, "Success") != 0)
+        snprintf(buf, size, "last fetch failed: %.100s", text);
+    else if (has_expiry && left < days)
+        snprintf(buf, size, "expires in %lld days", (long long)left);
+    else
+        return NULL;
+    return buf;
+}
+
+static enum pn_cli_exit run_check(struct pn_cli *cli)
+{
+    static const struct pn_cli_column check_columns[] = {
+        {"NAME", "name"}, {"EXPIRES", "expires"}, {"FINDING", "finding"}, {NULL, NULL}};
+    const char *given = pn_cli_value(cli, "days");
+    uint64_t days = DAYS_DEFAULT;
+    json_t *items = NULL;
+    json_t *rows = json_array();
+    const json_t *item;
+    size_t index;
+    bool has_finding = false;
+    enum pn_cli_exit code;
+
+    if (given && !pn_slice_to_u64(pn_slice_str(given), 36500, &days))
+        code = pn_cli_usage(cli, "--days must be a number from 0 to 36500");
+    else
+        code = pn_cli_arm_list(cli, "/certificates", &items);
+    json_array_foreach(items, index, item)
+    {
+        char buf[256];
+        char expires[64];
+        const char *name = pn_json_str(item, "name");
+        const char *text = finding(item, pn_clock_unix_s(), (int64_t)days, buf, sizeof buf);
+
+        if (cli->positional_count > 0 && (!name || strcasecmp(name, cli->positionals[0]) != 0))
+            continue;
+        has_finding = has_finding || text;
+        pn_cli_text_at(item, "properties.expirationDate", expires, sizeof expires);
+        json_array_append_new(rows, json_pack("{s:s?, s:s, s:s}", "name", name, "expires", expires,
+                                              "finding", text ? text : "good"));
+    }
+    if (code == PN_CLI_DONE && cli->positional_count > 0 && json_array_size(rows) == 0)
+        code = pn_cli_fail(PN_CLI_REFUSED, "there is no certificate \"%s\"", cli->positionals[0]);
+    if (code == PN_CLI_DONE)
+        code = pn_cli_print_list(cli, rows, check_columns);
+    json_decref(rows);
+    json_decref(items);
+    return code == PN_CLI_DONE && has_finding ? PN_CLI_REFUSED : code;
+}
+
+static const struct pn_cli_option add_options[] = {
+    {"pfx", "FILE", "PKCS#12 file to upload (\"-\": standard input)"},
+    {"password-file", "FILE", "its password (\"-\": standard input)"},
+    {"vault-secret", "URL", "secret identifier in a key vault; without a version it is followed"},
+    {"identity", "CLIENTID", "user-assigned identity for the vault (default: system-assigned)"},
+    {NULL, NULL, NULL},
+};
+static const struct pn_cli_option check_options[] = {
+    {"days", "N", "warn when fewer days are left (default 30)"},
+    {NULL, NULL, NULL},
+};
+
+const struct pn_cli_command pn_cli_certificate_commands[] = {
+    {"certificate add", "NAME", 1, 1, add_options,
+     "Uploads a PFX, or refers to a certificate in a key vault.",
+     "postern certificate add orders --pfx orders.pfx --password-file orders.pass", run_add},
+    {"certificate list", NULL, 0, 0, NULL, "Lists the certificates.",
+     "postern certificate list --output json", run_list},
+    {"certificate show", "NAME", 1, 1, NULL, "Shows one certificate.",
+     "postern certificate show orders", run_show},
+    {"certificate refresh", "NAME", 1, 1, NULL, "Fetches it from its key vault now.",
+     "postern certificate refresh billing", run_refresh},
+    {"certificate delete", "NAME", 1, 1, NULL, "Deletes one that nothing uses.",
+     "postern certificate delete orders", run_delete},
+    {"certificate usage", "NAME", 1, 1, NULL, "Lists the policies and backends that use it.",
+     "postern certificate usage orders", run_usage},
+    {"certificate check", "[NAME]", 0, 1, check_options,
+     "Finds what expires soon or could not be fetched; exit code 1 if there is any.",
+     "postern certificate check --days 14", run_check},
+    {NULL, NULL, 0, 0, NULL, NULL, NULL, NULL},
+};

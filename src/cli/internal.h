@@ -1,0 +1,164 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * What the files of this room share: a command's description, a running command, a session with the
+ * server. A function that returns enum pn_cli_exit has told the user what went wrong already.
+ */
+#pragma once
+
+#include <stdio.h>
+
+#include <jansson.h>
+
+#include "base/buf.h"
+#include "base/error.h"
+#include "cli/cli.h"
+
+#define PN_CLI_VALUES_MAX      48 /* options given on one command line */
+#define PN_CLI_POSITIONALS_MAX 4
+#define PN_CLI_FILE_BYTES_MAX  (16u * 1024 * 1024)
+#define PN_CLI_BODY_BYTES_MAX  (32u * 1024 * 1024) /* of an answer */
+#define PN_CLI_ARM_VERSION     "2024-05-01"
+#define PN_CLI_VAULT_VERSION   "7.4"
+
+struct pn_cli;
+
+struct pn_cli_option {
+    const char *name;     /* without "--" */
+    const char *argument; /* "FILE"; NULL: a flag */
+    const char *help;
+};
+
+struct pn_cli_command {
+    const char *words; /* "certificate add" */
+    const char *positionals;
+    size_t positional_min, positional_max;
+    const struct pn_cli_option *options; /* ended by a NULL name; may be NULL */
+    const char *summary;
+    const char *example;
+    enum pn_cli_exit (*run)(struct pn_cli *cli);
+};
+
+/* The groups; each array ends with NULL words. */
+extern const struct pn_cli_command pn_cli_certificate_commands[];
+extern const struct pn_cli_command pn_cli_api_commands[];
+extern const struct pn_cli_command pn_cli_backend_commands[];
+extern const struct pn_cli_command pn_cli_policy_commands[];
+extern const struct pn_cli_command pn_cli_vault_commands[];
+extern const struct pn_cli_command pn_cli_service_commands[];
+extern const struct pn_cli_command pn_cli_demo_commands[];
+
+struct pn_cli_session {
+    bool is_open;
+    bool is_local; /* described by ready.json */
+    char *control_url, *vault_url, *gateway_url, *gateway_tls_url;
+    char *ca_file;
+    char *tenant_id, *client_id;
+    char *client_secret; /* wiped at the end, as the tokens are */
+    char *token, *vault_token;
+    char *service_id; /* "/subscriptions/…/service/postern" */
+};
+
+struct pn_cli {
+    const struct pn_cli_command *command;
+    const char *program;
+    const char *positionals[PN_CLI_POSITIONALS_MAX];
+    size_t positional_count;
+    struct {
+        const char *name, *value;
+    } values[PN_CLI_VALUES_MAX];
+    size_t value_count;
+    bool is_json;
+    struct pn_cli_session session;
+};
+
+/* ---- cli.c */
+
+/** The option's last value ("" for a flag), or NULL. */
+const char *pn_cli_value(const struct pn_cli *cli, const char *name);
+bool pn_cli_flag(const struct pn_cli *cli, const char *name);
+/** The option's value number `index` (it may be given several times), or NULL. */
+const char *pn_cli_value_at(const struct pn_cli *cli, const char *name, size_t index);
+/** "postern: <message>" on standard error; returns `code`. */
+enum pn_cli_exit pn_cli_fail(enum pn_cli_exit code, const char *format, ...) PN_PRINTF(2, 3);
+/** As above, with a hint at --help. */
+enum pn_cli_exit pn_cli_usage(const struct pn_cli *cli, const char *format, ...) PN_PRINTF(2, 3);
+
+/* ---- session.c */
+
+/** Finds the server and logs in: POSTERN_URL and POSTERN_TOKEN, or ready.json. Once per command. */
+enum pn_cli_exit pn_cli_open(struct pn_cli *cli) PN_MUST_USE;
+/** Finds the server, without a token. */
+enum pn_cli_exit pn_cli_locate(struct pn_cli *cli) PN_MUST_USE;
+/** A token for the vault, by its challenge. */
+enum pn_cli_exit pn_cli_open_vault(struct pn_cli *cli) PN_MUST_USE;
+void pn_cli_close(struct pn_cli *cli);
+/** DIR of --data, else the default; a heap string, NULL: out of memory. */
+char *pn_cli_data_dir(const struct pn_cli *cli);
+/** Reads DIR/ready.json into the session. PN_NOT_FOUND, PN_MALFORMED, … */
+enum pn_rc pn_cli_read_ready(struct pn_cli *cli, const char *dir, struct pn_error *err) PN_MUST_USE;
+
+/* ---- request.c */
+
+struct pn_cli_answer {
+    long status;
+    json_t *json;       /* NULL: no JSON */
+    struct pn_buf body; /* secret */
+    char *challenge;    /* WWW-Authenticate */
+};
+struct pn_cli_request {
+    const char *method; /* NULL: GET */
+    const char *url;
+    const char *token;  /* or NULL */
+    const json_t *json; /* body, or NULL */
+    const char *form;   /* body as a form, or NULL */
+    const char *header; /* one more header, or NULL */
+};
+/** PN_CLI_DONE for every answer, whatever its status; PN_CLI_UNREACHABLE otherwise (was told).
+ *  The caller ends *answer in both cases. */
+enum pn_cli_exit pn_cli_send(struct pn_cli *cli, const struct pn_cli_request *request,
+                             struct pn_cli_answer *answer) PN_MUST_USE;
+void pn_cli_answer_fini(struct pn_cli_answer *answer);
+/** Tells what the server refused: code, message, details. Returns PN_CLI_REFUSED. */
+enum pn_cli_exit pn_cli_refused(const struct pn_cli_answer *answer, const char *what);
+/** A management call at `path` (below the service, "/certificates/c1"; may have a query). Opens the
+ *  session; an answer of 400 and above is told and becomes PN_CLI_REFUSED. `out` (may be NULL)
+ *  takes the answer's JSON, which the caller gives back; NULL when there is none. */
+enum pn_cli_exit pn_cli_arm(struct pn_cli *cli, const char *method, const char *path,
+                            const json_t *body, json_t **out) PN_MUST_USE;
+/** The same for the vault's data plane: "/secrets/s1". */
+enum pn_cli_exit pn_cli_vault(struct pn_cli *cli, const char *method, const char *path,
+                              const json_t *body, json_t **out) PN_MUST_USE;
+/** Every page of a list: an array, the caller's. */
+enum pn_cli_exit pn_cli_arm_list(struct pn_cli *cli, const char *path, json_t **items) PN_MUST_USE;
+enum pn_cli_exit pn_cli_vault_list(struct pn_cli *cli, const char *path,
+                                   json_t **items) PN_MUST_USE;
+/** "<prefix><name, percent-encoded><suffix>" as a heap string. Ends the process when out of memory.
+ */
+char *pn_cli_path(const char *prefix, const char *name, const char *suffix);
+
+/* ---- output.c */
+
+struct pn_cli_column {
+    const char *title;
+    const char
+        *path; /* members by dots, "properties.keyVault.secretIdentifier"; "[]" joins arrays */
+};
+/** An array as a table or as JSON, one object as its members in lines or as JSON. */
+enum pn_cli_exit pn_cli_print_list(const struct pn_cli *cli, const json_t *items,
+                                   const struct pn_cli_column *columns);
+enum pn_cli_exit pn_cli_print_one(const struct pn_cli *cli, const json_t *item,
+                                  const struct pn_cli_column *columns);
+/** The text at a path, in a buffer that the next call overwrites; "" when missing. */
+const char *pn_cli_text_at(const json_t *item, const char *path, char *buf, size_t size);
+
+/* ---- input.c */
+
+/** A whole file, "-" is standard input. `out` is initialized by the caller. */
+enum pn_cli_exit pn_cli_read_file(const char *path, struct pn_buf *out) PN_MUST_USE;
+/** As base64 into a JSON string. */
+enum pn_cli_exit pn_cli_file_base64(const char *path, json_t **out) PN_MUST_USE;
+/** A password: --password-file FILE (or "-"), POSTERN_PFX_PASSWORD, a prompt when standard input is
+ * a terminal, else none. Never from the command line, where other users see it. */
+enum pn_cli_exit pn_cli_password(struct pn_cli *cli, const char *about, json_t **out) PN_MUST_USE;
+/** Asks without echo. false: no terminal. */
+bool pn_cli_prompt(const char *question, struct pn_buf *out);
