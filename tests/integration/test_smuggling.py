@@ -14,6 +14,8 @@ CASES = {
                           b"0\r\n\r\n",
     "two-lengths": LINE + HOST + b"Content-Length: 5\r\nContent-Length: 6\r\n\r\nhello!",
     "length-list": LINE + HOST + b"Content-Length: 5, 6\r\n\r\nhello!",
+    "two-equal-lengths": LINE + HOST + b"Content-Length: 5\r\nContent-Length: 5\r\n\r\nhello",
+    "length-list-equal": LINE + HOST + b"Content-Length: 5, 5\r\n\r\nhello",
     "signed-length": LINE + HOST + b"Content-Length: +5\r\n\r\nhello",
     "negative-length": LINE + HOST + b"Content-Length: -1\r\n\r\n",
     "hex-length": LINE + HOST + b"Content-Length: 0x5\r\n\r\nhello",
@@ -30,6 +32,14 @@ CASES = {
     "first-line-folded": LINE + b" " + HOST + b"\r\n",
     "nul-in-value": LINE + HOST + b"X-A: a\x00b\r\n\r\n",
     "cr-in-value": LINE + HOST + b"X-A: a\rContent-Length: 5\r\n\r\n",
+    "delete-in-value": LINE + HOST + b"X-A: a\x7fb\r\n\r\n",
+    "bare-lf": b"GET /%s/x HTTP/1.1\nHost: x\n\n",
+    "host-with-path": LINE + b"Host: a/b\r\n\r\n",
+    "host-with-user": LINE + b"Host: u@a\r\n\r\n",
+    "host-with-bad-port": LINE + b"Host: a:65536\r\n\r\n",
+    "empty-host": LINE + b"Host: \r\n\r\n",
+    "chunked-in-http-1.0": b"POST /%s/x HTTP/1.0\r\n" + HOST +
+                           b"Transfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
     "no-name": LINE + HOST + b": value\r\n\r\n",
     "no-colon": LINE + HOST + b"nonsense\r\n\r\n",
     "bad-name": LINE + HOST + b"X(A): b\r\n\r\n",
@@ -38,6 +48,17 @@ CASES = {
     "bad-host": LINE + b"Host: a b\r\n\r\n",
     "space-in-target": b"GET /%s/a b HTTP/1.1\r\n" + HOST + b"\r\n",
     "no-target": b"GET HTTP/1.1\r\n" + HOST + b"\r\n",
+    "two-spaces": b"GET  /%s/x HTTP/1.1\r\n" + HOST + b"\r\n",
+    "leading-space": b" GET /%s/x HTTP/1.1\r\n" + HOST + b"\r\n",
+    "fragment": b"GET /%s/x#y HTTP/1.1\r\n" + HOST + b"\r\n",
+    "not-ascii": b"GET /%s/\xc3\xa4 HTTP/1.1\r\n" + HOST + b"\r\n",
+    "strange-scheme": b"GET ftp://gateway.test/%s/x HTTP/1.1\r\n" + HOST + b"\r\n",
+    "userinfo": b"GET http://u:p@gateway.test/%s/x HTTP/1.1\r\n" + HOST + b"\r\n",
+    "tls-hello": b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03" + b"\0" * 40,
+    "two-empty-lines": b"\r\n\r\nGET /%s/x HTTP/1.1\r\n" + HOST + b"\r\n",
+    "long-method": b"G" * 33 + b" /%s/x HTTP/1.1\r\n" + HOST + b"\r\n",
+    "http-2-preface": b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
+    "strange-expectation": LINE + HOST + b"Expect: miracles\r\nContent-Length: 0\r\n\r\n",
     "bad-method": b"G(T /%s/x HTTP/1.1\r\n" + HOST + b"\r\n",
     "http-0.9": b"GET /%s/x\r\n\r\n",
     "http-9": b"GET /%s/x HTTP/9.1\r\n" + HOST + b"\r\n",
@@ -45,6 +66,9 @@ CASES = {
     "chunk-size-overflow": LINE + HOST + b"Transfer-Encoding: chunked\r\n\r\n"
                            b"10000000000000005\r\nhello\r\n0\r\n\r\n",
     "chunk-end": LINE + HOST + b"Transfer-Encoding: chunked\r\n\r\n5\r\nhelloXX0\r\n\r\n",
+    "chunk-signed": LINE + HOST + b"Transfer-Encoding: chunked\r\n\r\n+1\r\nx\r\n0\r\n\r\n",
+    "chunk-blank": LINE + HOST + b"Transfer-Encoding: chunked\r\n\r\n1 \r\nx\r\n0\r\n\r\n",
+    "chunk-trailer-lf": LINE + HOST + b"Transfer-Encoding: chunked\r\n\r\n0\r\nA: b\n\r\n",
     "chunk-bare-lf": LINE + HOST + b"Transfer-Encoding: chunked\r\n\r\n5\nhello\n0\n\n",
 }
 
@@ -63,7 +87,9 @@ def test_a_doubtful_request_is_refused_and_nothing_follows_it(postern, echo, api
     status = received.split(b"\r\n")[0]
     allowed = {"http-9": (b" 505", b" 400"), "huge-length": (b" 400", b" 413"),
                "strange-coding": (b" 400", b" 501"), "identity-coding": (b" 400", b" 501"),
-               "chunked-not-last": (b" 400", b" 501")}.get(case, (b" 400",))
+               "chunked-not-last": (b" 400", b" 501"), "http-0.9": (b" 400", b" 505"),
+               "http-2-preface": (b" 505",), "long-method": (b" 400", b" 501"),
+               "strange-expectation": (b" 417",)}.get(case, (b" 400",))
     if case.startswith("chunk-"):
         # The head was good and on its way; the broken body must end the exchange.
         assert b" 200" not in status or received == b"", received
@@ -72,6 +98,43 @@ def test_a_doubtful_request_is_refused_and_nothing_follows_it(postern, echo, api
     assert received.count(b"HTTP/1.1 ") <= 1, f"the connection went on: {received}"
     assert not [s for s in echo.seen if "smuggled" in s[1]]
     assert postern.call(f"/{api}/after").status == 200
+
+
+def test_routing_does_not_leave_the_api(postern, echo, api):
+    """Dots, however written, never climb out of the API's prefix; encoded slashes stay data."""
+    for path in ("/%2e%2e/x", "/..%2Fx", "/a\\..\\b", "/..", "/%2e%2e%2f%2e%2e/x", "//x"):
+        received = web.raw(postern.gateway, (
+            f"GET /{api}{path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n").encode())
+        status = int(received.split(b" ", 2)[1])
+        assert status in (200, 400, 404), (path, received)
+    assert not [s for s in echo.seen if "/../" in s[1] or s[1].endswith("/..")]
+    assert postern.call(f"/{api}/a%2Fb%5Cc").json()["path"] == "/a%2Fb%5Cc"
+
+
+def test_what_is_unusual_but_right_passes(postern, api):
+    close = "Connection: close\r\n\r\n"
+    for request in (f"\r\nGET /{api}/x HTTP/1.1\r\nHost: x\r\n" + close,
+                    f"GET /{api}/x HTTP/1.0\r\n\r\n",
+                    f"GET http://other.test/{api}/x HTTP/1.1\r\nHost: x\r\n" + close,
+                    f"POST /{api}/x HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n{close}"
+                    "1\r\na\r\n1;x=y\r\nb\r\n0\r\nTrailer: t\r\n\r\n"):
+        received = web.raw(postern.gateway, request.encode())
+        assert b" 200 " in received.split(b"\r\n")[0] + b" ", (request, received)
+
+
+def test_a_request_byte_by_byte_is_the_same_request(postern, api):
+    import socket
+    import urllib.parse
+    url = urllib.parse.urlsplit(postern.gateway)
+    with socket.create_connection((url.hostname, url.port), 20) as sock:
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        for byte in (f"POST /{api}/x HTTP/1.1\r\nHost: x\r\nContent-Length: 3\r\n"
+                     "Connection: close\r\n\r\nabc").encode():
+            sock.sendall(bytes([byte]))
+        received = b""
+        while piece := sock.recv(65536):
+            received += piece
+    assert b" 200 " in received.split(b"\r\n")[0] and b'"body": "abc"' in received
 
 
 def test_too_many_and_too_long_headers_are_refused(postern, api):

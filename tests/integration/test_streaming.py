@@ -182,8 +182,13 @@ def test_a_client_that_goes_away_does_not_disturb_others(postern, api):
 @pytest.mark.parametrize("answer", [
     b"", b"garbage\r\n\r\n", b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nshort",
     b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\nContent-Length: 6\r\n\r\nhello!",
-    b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n"],
-    ids=["nothing", "garbage", "short", "two-lengths", "bad-chunk"])
+    b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n",
+    b"HTTP/1.1 99 X\r\nContent-Length: 2\r\n\r\nok", b"HTTP/1.1 200 OK\nContent-Length: 2\n\nok",
+    b"HTTP/1.1 200 OK\r\nA: b\r\n c\r\nContent-Length: 2\r\n\r\nok",
+    b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+    b"HTTP/1.1 200 OK\r\nContent-Length: -1\r\n\r\n", b"HTTP/1.1 101 Switching\r\n\r\n"],
+    ids=["nothing", "garbage", "short", "two-lengths", "bad-chunk", "status", "bare-lf", "folded",
+         "length-and-chunked", "negative", "unasked-101"])
 def test_a_broken_answer_never_looks_whole(postern, answer):
     import socketserver
 
