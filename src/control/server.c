@@ -261,10 +261,10 @@ void pn_server_destroy(struct pn_server *server)
     server->on_drained = NULL;
     pn_server_pool_stop(server);
     close_all(server, false);
-    while (server->in_flight > 0) { /* the workers' last messages are in the mailbox */
+    do { /* the workers' last messages are in the mailbox; the turn's end frees streams */
         if (pn_loop_turn(server->loop, 0, &err) != PN_OK)
             abort();
-    }
+    } while (server->in_flight > 0);
     pn_loop_disarm(server->loop, &server->drain_timer);
     pn_loop_soon_cancel(&server->drained);
     pn_tls_server_unref(server->tls);

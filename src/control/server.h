@@ -24,7 +24,7 @@ struct pn_tls_server;
 #define PN_SERVER_CONNECTIONS_MAX      512u
 #define PN_SERVER_QUEUE_MAX            256u /* requests that wait for a worker; above: 503 */
 #define PN_SERVER_WORKERS              8u
-#define PN_SERVER_WORKERS_MAX          64u
+#define PN_SERVER_WORKERS_MAX          256u
 #define PN_SERVER_BODY_BYTES_MAX       (4u * 1024 * 1024)  /* of a request; above: 413 */
 #define PN_SERVER_RESPONSE_BYTES_MAX   (16u * 1024 * 1024) /* body of an answer */
 #define PN_SERVER_ARENA_BYTES_MAX      (64u * 1024 * 1024) /* what a handler may allocate */
