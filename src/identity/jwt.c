@@ -4,7 +4,6 @@
  */
 #include "identity/jwt.h"
 
-#include <math.h>
 #include <openssl/err.h>
 #include <openssl/rsa.h>
 #include <openssl/x509.h>
@@ -145,7 +144,7 @@ bool pn_jwt_date(const json_t *claims, const char *claim, int64_t *unix_s)
     number = json_number_value(value);
     if (!(number >= 0 && number < 9007199254740992.0))
         return false;
-    *unix_s = (int64_t)floor(number);
+    *unix_s = (int64_t)number; /* cuts: it is not negative */
     return true;
 }
 

@@ -91,7 +91,7 @@ static enum pn_rc decide(struct pn_rotation *rotation, json_t *body,
     }
     if (!fetched) {
         code = pn_rotation_status_code(failure);
-        snprintf(message, sizeof message, "%s", failure->message);
+        snprintf(message, sizeof message, "%.*s", STATUS_MESSAGE_MAX - 1, failure->message);
     }
     if (!force && has_status(body, code, message))
         return PN_OK;
