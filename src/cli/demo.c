@@ -69,6 +69,8 @@ static enum pn_cli_exit start_service(struct pn_cli *cli, struct pn_demo *demo)
         argv[n++] = names[i];
         argv[n++] = given ? given : listeners[i].any;
     }
+    argv[n++] = "--log-level";
+    argv[n++] = "warn";
     if (threads) {
         argv[n++] = "--threads";
         argv[n++] = threads;

@@ -253,7 +253,7 @@ enum pn_cli_exit pn_demo_call_all(struct pn_cli *cli, struct pn_demo *demo)
            "  curl -H '%s' %s/demo/vault/whoami\n",
            gateway, header, gateway);
     printf("To look around:\n"
-           "  postern certificate list --data '%s'\n",
-           demo->data_dir);
+           "  %s certificate list --data '%s'\n",
+           cli->program, demo->data_dir);
     return PN_CLI_DONE;
 }

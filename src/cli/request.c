@@ -209,6 +209,22 @@ char *pn_cli_path(const char *prefix, const char *name, const char *suffix)
     return result;
 }
 
+/* "/certificates/c1" of the whole URL: what a person called it. */
+static struct pn_slice short_name(const struct pn_cli *cli, const char *url)
+{
+    const char *const prefixes[] = {cli->session.control_url, cli->session.service_id,
+                                    cli->session.vault_url};
+    struct pn_slice rest = pn_slice_str(url);
+
+    for (size_t i = 0; i < sizeof prefixes / sizeof *prefixes; i++) {
+        struct pn_slice prefix = pn_slice_str(prefixes[i]);
+
+        if (prefix.len > 0 && pn_slice_case_starts_with(rest, prefix))
+            rest = pn_slice_sub(rest, prefix.len, rest.len);
+    }
+    return pn_slice_sub(rest, 0, pn_slice_find(rest, '?'));
+}
+
 static enum pn_cli_exit call(struct pn_cli *cli, const char *method, const char *url,
                              const char *token, const json_t *body, json_t **out)
 {
@@ -220,7 +236,9 @@ static enum pn_cli_exit call(struct pn_cli *cli, const char *method, const char 
     if (out)
         *out = NULL;
     if (code == PN_CLI_DONE && answer.status >= 400) {
-        snprintf(what, sizeof what, "%s %.400s", method, url);
+        struct pn_slice name = short_name(cli, url);
+
+        snprintf(what, sizeof what, "%s %.*s", method, PN_FMT(name));
         code = pn_cli_refused(&answer, what);
     } else if (code == PN_CLI_DONE && out) {
         *out = json_incref(answer.json);
