@@ -228,7 +228,6 @@ static void on_error(void *ctx, const char *format, ...)
 
 static enum pn_rc parse(struct reader *r, const struct pn_buf *escaped)
 {
-    xmlParserInputBufferPtr buffer = NULL;
     xmlParserInputPtr input = NULL;
     xmlSAXHandler *sax = r->parser->sax;
 
@@ -244,15 +243,13 @@ static enum pn_rc parse(struct reader *r, const struct pn_buf *escaped)
     sax->fatalError = on_error;
     xmlCtxtUseOptions(r->parser, XML_PARSE_NONET | XML_PARSE_SAX1);
     r->parser->userData = r;
-    buffer =
-        xmlParserInputBufferCreateStatic(escaped->ptr, (int)escaped->len, XML_CHAR_ENCODING_NONE);
-    if (!buffer)
+    input = xmlNewInputStream(r->parser);
+    if (!input)
         return PN_NOMEM;
-    input = xmlNewIOInputStream(r->parser, buffer, XML_CHAR_ENCODING_NONE);
-    if (!input) {
-        xmlFreeParserInputBuffer(buffer);
-        return PN_NOMEM;
-    }
+    /* Without a buffer of its own: libxml2 must not move what it has read so far. */
+    input->base = (const xmlChar *)escaped->ptr;
+    input->cur = input->base;
+    input->end = input->base + escaped->len;
     if (inputPush(r->parser, input) < 0)
         return PN_NOMEM;
     xmlParseDocument(r->parser);

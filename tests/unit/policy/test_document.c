@@ -431,6 +431,34 @@ static enum pn_rc on_reference(void *ctx, const struct pn_policy_reference *refe
     return PN_OK;
 }
 
+static void long_documents_are_read_to_their_end(void **state)
+{
+    static const char line[] = "        <set-header name=\"X\" exists-action=\"append\">\r\n"
+                               "            <value>a &amp; b</value>\r\n        </set-header>\r\n";
+
+    (void)state;
+    for (size_t count = 1; count <= 1024; count *= 2) {
+        struct pn_policy_document *document = NULL;
+        struct pn_error err = {0};
+        struct pn_buf text;
+        struct pn_buf printed;
+
+        pn_buf_init(&text, PN_POLICY_BYTES_MAX);
+        pn_buf_init(&printed, 2 * PN_POLICY_BYTES_MAX);
+        assert_int_equal(pn_buf_append_str(&text, "<policies>\r\n    <inbound>\r\n"), PN_OK);
+        for (size_t i = 0; i < count; i++)
+            assert_int_equal(pn_buf_append_str(&text, line), PN_OK);
+        assert_int_equal(pn_buf_append_str(&text, "    </inbound>\r\n</policies>"), PN_OK);
+        if (parse(pn_buf_str(&text), &document, &err) != PN_OK)
+            fail_msg("%zu statements: %s", count, err.message);
+        assert_int_equal(pn_policy_print(document, PN_POLICY_RAWXML, &printed), PN_OK);
+        assert_true(printed.len >= text.len);
+        pn_policy_document_destroy(document);
+        pn_buf_fini(&text);
+        pn_buf_fini(&printed);
+    }
+}
+
 static void references_come_in_order_with_their_place(void **state)
 {
     struct pn_policy_document *document = NULL;
@@ -514,6 +542,7 @@ int main(void)
         cmocka_unit_test(every_cut_of_a_document_is_refused_cleanly),
         cmocka_unit_test(limits_hold_on_both_sides),
         cmocka_unit_test(printing_is_canonical_and_stable),
+        cmocka_unit_test(long_documents_are_read_to_their_end),
         cmocka_unit_test(references_come_in_order_with_their_place),
         cmocka_unit_test(embedded_body_leaves_no_password_behind),
     };
