@@ -27,7 +27,9 @@ static char lower(char c)
 
 bool pn_slice_eq(struct pn_slice a, struct pn_slice b)
 {
-    return a.len == b.len && (a.len == 0 || memcmp(a.ptr, b.ptr, a.len) == 0);
+    if (a.len != b.len)
+        return false;
+    return a.len == 0 || (a.ptr && b.ptr && memcmp(a.ptr, b.ptr, a.len) == 0);
 }
 
 bool pn_slice_eq_str(struct pn_slice a, const char *text)

@@ -252,6 +252,8 @@ enum pn_rc pn_control_run(struct pn_broker *broker, const struct pn_control_opti
         rc = enter_sandbox(options->data_dir, err);
     if (rc == PN_OK)
         rc = serve(&control, err);
+    /* Destroying a server turns the loop once more: nothing may start a drain in that turn. */
+    control.is_stopping = true;
     pn_feed_stop(control.plane.feed);
     for (int i = 0; i < LISTENERS; i++)
         pn_server_destroy(control.servers[i]);

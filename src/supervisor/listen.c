@@ -66,14 +66,16 @@ static int open_one(const struct sockaddr *address, socklen_t len)
 
 static unsigned port_of(int fd)
 {
-    struct sockaddr_storage address;
+    union {
+        struct sockaddr any;
+        struct sockaddr_in v4;
+        struct sockaddr_in6 v6;
+    } address = {.v6 = {0}};
     socklen_t len = sizeof(address);
 
-    if (getsockname(fd, (struct sockaddr *)&address, &len) != 0)
+    if (getsockname(fd, &address.any, &len) != 0)
         return 0;
-    if (address.ss_family == AF_INET6)
-        return ntohs(((struct sockaddr_in6 *)(void *)&address)->sin6_port);
-    return ntohs(((struct sockaddr_in *)(void *)&address)->sin_port);
+    return ntohs(address.any.sa_family == AF_INET6 ? address.v6.sin6_port : address.v4.sin_port);
 }
 
 static enum pn_rc bind_error(struct pn_error *err, int cause, const char *address)
@@ -167,7 +169,7 @@ static enum pn_rc open_named(const char *address, const struct host_port *where,
 
 enum pn_rc pn_listen_open(const char *address, struct pn_listen_set *set, struct pn_error *err)
 {
-    struct host_port where;
+    struct host_port where = {0};
     enum pn_rc rc = split(address, &where, err);
 
     *set = (struct pn_listen_set){0};
@@ -192,7 +194,7 @@ void pn_listen_close(struct pn_listen_set *set)
 void pn_listen_host(const char *address, char out[256])
 {
     static const char *const local[] = {"", "localhost", "127.0.0.1", "::1", "0.0.0.0", "::"};
-    struct host_port where;
+    struct host_port where = {0};
 
     snprintf(out, 256, "localhost");
     if (split(address, &where, NULL) != PN_OK)
