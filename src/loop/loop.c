@@ -50,8 +50,18 @@ struct pn_loop {
 
 static uint32_t epoll_events(unsigned interest, enum pn_watch_mode mode)
 {
-    uint32_t events = mode == PN_WATCH_EDGE ? (uint32_t)EPOLLET | EPOLLRDHUP : 0;
+    uint32_t events = 0;
 
+    switch (mode) {
+    case PN_WATCH_EDGE:
+        events = (uint32_t)EPOLLET | EPOLLRDHUP;
+        break;
+    case PN_WATCH_SHARED:
+        events = EPOLLEXCLUSIVE;
+        break;
+    case PN_WATCH_LEVEL:
+        break;
+    }
     if (interest & PN_LOOP_READ)
         events |= EPOLLIN;
     if (interest & PN_LOOP_WRITE)
@@ -66,16 +76,21 @@ enum pn_rc pn_loop_watch(struct pn_loop *loop, struct pn_watch *watch, int fd, u
 
     if (epoll_ctl(loop->epoll_fd, EPOLL_CTL_ADD, fd, &event) < 0)
         return PN_IO;
-    *watch = (struct pn_watch){.fd = fd, .loop = loop, .on_event = on_event, .ctx = ctx};
+    *watch =
+        (struct pn_watch){.fd = fd, .loop = loop, .on_event = on_event, .ctx = ctx, .mode = mode};
     return PN_OK;
 }
 
 enum pn_rc pn_loop_watch_change(struct pn_watch *watch, unsigned interest)
 {
-    struct epoll_event event = {.events = epoll_events(interest, PN_WATCH_LEVEL),
-                                .data.ptr = watch};
+    struct epoll_event event = {.events = epoll_events(interest, watch->mode), .data.ptr = watch};
+    int epoll_fd = watch->loop->epoll_fd;
 
-    if (epoll_ctl(watch->loop->epoll_fd, EPOLL_CTL_MOD, watch->fd, &event) < 0)
+    if (watch->mode != PN_WATCH_SHARED)
+        return epoll_ctl(epoll_fd, EPOLL_CTL_MOD, watch->fd, &event) < 0 ? PN_IO : PN_OK;
+    /* EPOLLEXCLUSIVE knows no MOD. A stopped one is not there, which is fine. */
+    (void)epoll_ctl(epoll_fd, EPOLL_CTL_DEL, watch->fd, NULL);
+    if (interest && epoll_ctl(epoll_fd, EPOLL_CTL_ADD, watch->fd, &event) < 0)
         return PN_IO;
     return PN_OK;
 }

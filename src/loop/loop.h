@@ -48,18 +48,21 @@ uint64_t pn_loop_now_ms(const struct pn_loop *loop);
 struct pn_watch;
 typedef void (*pn_watch_fn)(struct pn_watch *watch, unsigned events);
 
+enum pn_watch_mode {
+    PN_WATCH_SHARED, /* as PN_WATCH_LEVEL, for a listener that the loops of several threads watch:
+                        one (or few) of them wakes up, not all (EPOLLEXCLUSIVE) */
+    PN_WATCH_LEVEL,  /* reported in each turn while it lasts: listeners, eventfds */
+    PN_WATCH_EDGE,   /* reported once per change: sockets that are read and written until PN_AGAIN;
+                        one epoll_ctl for the whole life of the connection */
+};
+
 /** Embed it; `on_event` finds its owner by PN_CONTAINER or by `ctx`. */
 struct pn_watch {
     int fd;
     struct pn_loop *loop; /* NULL: not watched */
     pn_watch_fn on_event;
     void *ctx;
-};
-
-enum pn_watch_mode {
-    PN_WATCH_LEVEL, /* reported in each turn while it lasts: listeners, eventfds */
-    PN_WATCH_EDGE,  /* reported once per change: sockets that are read and written until PN_AGAIN;
-                       one epoll_ctl for the whole life of the connection */
+    enum pn_watch_mode mode;
 };
 
 /** Watches `fd` (non-blocking; stays the caller's). PN_IO. `interest`: READ, WRITE or both; with
@@ -68,7 +71,8 @@ enum pn_rc pn_loop_watch(struct pn_loop *loop, struct pn_watch *watch, int fd, u
                          enum pn_watch_mode mode, pn_watch_fn on_event, void *ctx) PN_MUST_USE;
 /** Before close(fd). Does nothing for one that is not watched (zeroed or removed). */
 void pn_loop_unwatch(struct pn_watch *watch);
-/** Stops or resumes a level-triggered watch without forgetting it (a listener at its limit). */
+/** Stops (0) or resumes a level-triggered or shared watch without forgetting it (a listener at its
+ *  limit). PN_IO. */
 enum pn_rc pn_loop_watch_change(struct pn_watch *watch, unsigned interest) PN_MUST_USE;
 
 /* ---- timers -----------------------------------------------------------------------------------

@@ -93,6 +93,33 @@ static void level_watch_reports_until_read_and_edge_watch_once(void **state)
     pn_loop_destroy(loop);
 }
 
+static void shared_watch_stops_and_resumes(void **state)
+{
+    struct pn_loop *loop = loop_new();
+    struct end end = {0};
+    int pair[2];
+
+    (void)state;
+    assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM, 0, pair), 0);
+    assert_int_equal(
+        pn_loop_watch(loop, &end.watch, pair[0], PN_LOOP_READ, PN_WATCH_SHARED, on_count, NULL),
+        PN_OK);
+    assert_int_equal(write(pair[1], "x", 1), 1);
+    turn(loop);
+    assert_int_equal(end.calls, 1);
+    assert_int_equal(pn_loop_watch_change(&end.watch, 0), PN_OK);
+    assert_int_equal(pn_loop_watch_change(&end.watch, 0), PN_OK);
+    turn(loop);
+    assert_int_equal(end.calls, 1);
+    assert_int_equal(pn_loop_watch_change(&end.watch, PN_LOOP_READ), PN_OK);
+    turn(loop);
+    assert_int_equal(end.calls, 2);
+    pn_loop_unwatch(&end.watch);
+    close(pair[0]);
+    close(pair[1]);
+    pn_loop_destroy(loop);
+}
+
 static void removed_watch_gets_no_event_of_the_same_turn(void **state)
 {
     struct pn_loop *loop = loop_new();
@@ -331,6 +358,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(level_watch_reports_until_read_and_edge_watch_once),
+        cmocka_unit_test(shared_watch_stops_and_resumes),
         cmocka_unit_test(removed_watch_gets_no_event_of_the_same_turn),
         cmocka_unit_test(deferred_free_happens_when_the_turn_ends),
         cmocka_unit_test(hooks_have_a_limit),

@@ -653,6 +653,63 @@ static void sessions_die_with_their_generation(void **state)
     server_fini(&server);
 }
 
+static void kept_sessions_are_bounded_per_identity(void **state)
+{
+    struct pn_tls_client *tls = context(trust, NULL);
+    struct server server = server_make(&(struct server_options){.version = TLS1_3_VERSION});
+
+    (void)state;
+    SSL_CTX_set_num_tickets(server.ctx, PN_TLS_SESSIONS_PER_IDENTITY_MAX + 3);
+    assert_false(visit(tls, &server, "backend.test", 443));
+    assert_int_equal(pn_tls_client_session_count(tls), PN_TLS_SESSIONS_PER_IDENTITY_MAX);
+    server_fini(&server);
+    pn_tls_client_unref(tls);
+}
+
+static void certificate_asked_for_after_the_handshake_is_sent(void **state)
+{
+    struct test_pair pair = test_pair_make(
+        &(struct test_spec){.common_name = "client", .key_type = "RSA:2048", .issuer = &ca});
+    struct pn_tls_certificate *certificate =
+        test_certificate(signer, "c1", 1, PN_USE_CLIENT, &pair, NULL);
+    struct pn_tls_client *tls = context(trust, certificate);
+    int versions[] = {TLS1_2_VERSION, TLS1_3_VERSION};
+
+    (void)state;
+    for (int i = 0; i < 2; i++) {
+        struct server server = server_make(&(struct server_options){.version = versions[i]});
+        struct client client;
+        char byte;
+        X509 *seen;
+
+        X509_STORE_add_cert(SSL_CTX_get_cert_store(server.ctx), ca.x509);
+        SSL_CTX_set_options(server.ctx, SSL_OP_NO_SESSION_RESUMPTION_ON_RENEGOTIATION);
+        client_connect(&client, tls, &server, "backend.test", 443);
+        assert_true(client.is_open);
+        assert_false(pn_stream_report(client.stream)->certificate_requested);
+        SSL_set_verify(server.ssl, SSL_VERIFY_PEER | SSL_VERIFY_FAIL_IF_NO_PEER_CERT, NULL);
+        if (versions[i] == TLS1_3_VERSION)
+            assert_int_equal(SSL_verify_client_post_handshake(server.ssl), 1);
+        else
+            assert_int_equal(SSL_renegotiate(server.ssl), 1);
+        assert_int_equal(SSL_do_handshake(server.ssl), 1);
+        for (int turn = 0; turn < 12; turn++) {
+            assert_int_equal(pn_loop_turn(loop, 0, NULL), PN_OK);
+            (void)SSL_read(server.ssl, &byte, 1);
+        }
+        assert_true(pn_stream_report(client.stream)->certificate_sent);
+        seen = SSL_get1_peer_certificate(server.ssl);
+        assert_non_null(seen);
+        assert_int_equal(X509_cmp(seen, pair.x509), 0);
+        X509_free(seen);
+        client_end(&client);
+        server_fini(&server);
+    }
+    pn_tls_client_unref(tls);
+    pn_tls_certificate_unref(certificate);
+    test_pair_fini(&pair);
+}
+
 static void broken_handshakes_have_their_own_causes(void **state)
 {
     struct pn_tls_client *tls = context(trust, NULL);
@@ -764,6 +821,8 @@ int main(void)
         cmocka_unit_test(identity_that_is_not_the_contexts_is_not_connected),
         cmocka_unit_test(resumption_works_within_an_identity_and_never_across),
         cmocka_unit_test(sessions_die_with_their_generation),
+        cmocka_unit_test(kept_sessions_are_bounded_per_identity),
+        cmocka_unit_test(certificate_asked_for_after_the_handshake_is_sent),
         cmocka_unit_test(broken_handshakes_have_their_own_causes),
         cmocka_unit_test(silent_server_fails_by_the_handshake_timeout),
         cmocka_unit_test(truncation_is_told_from_an_orderly_end),
