@@ -53,7 +53,7 @@ static enum pn_rc read_ekus(struct pn_certificate *certificate, struct pn_error 
         if (!certificate->ekus)
             rc = no_memory(err);
     }
-    for (int i = 0; rc == PN_OK && i < count; i++) {
+    for (int i = 0; certificate->ekus && i < count && rc == PN_OK; i++) {
         char oid[128];
         int len = OBJ_obj2txt(oid, (int)sizeof oid, sk_ASN1_OBJECT_value(list, i), 1);
 
@@ -142,7 +142,7 @@ static enum pn_rc keep_name(struct pn_certificate *certificate, const GENERAL_NA
     struct pn_slice text;
     char *copy;
 
-    if (!describe(name, &type, &text, address))
+    if (!certificate->sans || !certificate->san_texts || !describe(name, &type, &text, address))
         return PN_OK;
     if (text.len == 0 || memchr(text.ptr, '\0', text.len)) /* "good.example\0.evil.example" */
         return PN_OK;
@@ -175,10 +175,12 @@ static enum pn_rc read_sans(struct pn_certificate *certificate, struct pn_error 
     if (count > 0) {
         certificate->sans = calloc((size_t)count, sizeof *certificate->sans);
         certificate->san_texts = calloc((size_t)count, sizeof *certificate->san_texts);
-        if (!certificate->sans || !certificate->san_texts)
+        if (!certificate->sans || !certificate->san_texts) {
             rc = no_memory(err);
+            goto out;
+        }
     }
-    for (int i = 0; rc == PN_OK && i < count; i++)
+    for (int i = 0; certificate->sans && i < count && rc == PN_OK; i++)
         rc = keep_name(certificate, sk_GENERAL_NAME_value(names, i), err);
 out:
     GENERAL_NAMES_free(names);

@@ -334,7 +334,7 @@ enum pn_cli_exit pn_cli_open_vault(struct pn_cli *cli)
                                session->vault_url, answer.status);
     }
     /* The client secret goes to our own authority only, whatever a vault may say. */
-    if (code == PN_CLI_DONE &&
+    if (code == PN_CLI_DONE && authority &&
         (strncmp(authority, session->control_url, strlen(session->control_url)) != 0 ||
          authority[strlen(session->control_url)] != '/'))
         code = pn_cli_fail(PN_CLI_REFUSED,

@@ -1,4 +1,7 @@
-/* SPDX-License-Identifier: Apache-2.0 */
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * Facts of certificates: names, keys, extensions, encodings, thumbprints.
+ */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>

@@ -1,4 +1,7 @@
-/* SPDX-License-Identifier: Apache-2.0 */
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * Order of chains, and what lint finds in them.
+ */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>

@@ -1,4 +1,7 @@
-/* SPDX-License-Identifier: Apache-2.0 */
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * Policy documents: what is taken, what is refused and with which words, printing, references.
+ */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>

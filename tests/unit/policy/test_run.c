@@ -1,4 +1,7 @@
-/* SPDX-License-Identifier: Apache-2.0 */
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * Programs and runs: scopes, headers, queries, rewriting, responses.
+ */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
