@@ -23,7 +23,7 @@ static enum pn_rc no_memory(struct pn_error *err)
 
 static bool has_eku(const struct pn_certificate *certificate, const char *oid)
 {
-    for (size_t i = 0; i < certificate->eku_count; i++)
+    for (size_t i = 0; certificate->ekus && i < certificate->eku_count; i++)
         if (strcmp(certificate->ekus[i], oid) == 0)
             return true;
     return false;
