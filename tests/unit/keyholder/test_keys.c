@@ -1,0 +1,236 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * Promises of the master key, of sealing, and of the kept keys.
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include <dirent.h>
+#include <limits.h>
+#include <stdio.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/file.h"
+#include "keyholder/issue.h"
+#include "unit/keyholder/support.h"
+
+static EVP_PKEY *new_key(void)
+{
+    EVP_PKEY *key = EVP_EC_gen("P-256");
+
+    assert_non_null(key);
+    return key;
+}
+
+static void sealed_blob_of_another_context_is_refused(void **state)
+{
+    struct rig rig = {0};
+    struct pn_buf sealed, plain;
+
+    (void)state;
+    rig_open(&rig);
+    pn_buf_init(&sealed, 1024);
+    pn_buf_init_secret(&plain, 1024);
+    assert_int_equal(pn_seal(&rig.master, PN_LIT("store"), PN_LIT("a"), PN_LIT("secret"), &sealed),
+                     PN_OK);
+    assert_int_equal(sealed.len, 6 + PN_SEAL_OVERHEAD);
+    assert_int_equal(
+        pn_unseal(&rig.master, PN_LIT("store"), PN_LIT("b"), pn_buf_slice(&sealed), &plain),
+        PN_DENIED);
+    assert_int_equal(
+        pn_unseal(&rig.master, PN_LIT("vault"), PN_LIT("a"), pn_buf_slice(&sealed), &plain),
+        PN_DENIED);
+    assert_int_equal(
+        pn_unseal(&rig.master, PN_LIT("stor"), PN_LIT("ea"), pn_buf_slice(&sealed), &plain),
+        PN_DENIED);
+    assert_int_equal(plain.len, 0);
+    assert_int_equal(
+        pn_unseal(&rig.master, PN_LIT("store"), PN_LIT("a"), pn_buf_slice(&sealed), &plain), PN_OK);
+    assert_true(pn_slice_eq_str(pn_buf_slice(&plain), "secret"));
+    pn_buf_fini(&sealed);
+    pn_buf_fini(&plain);
+    rig_close(&rig);
+    rig_remove(&rig);
+}
+
+static void a_sealed_blob_with_any_byte_changed_or_missing_is_refused(void **state)
+{
+    struct rig rig = {0};
+    struct pn_buf sealed, plain;
+
+    (void)state;
+    rig_open(&rig);
+    pn_buf_init(&sealed, 1024);
+    pn_buf_init_secret(&plain, 1024);
+    assert_int_equal(pn_seal(&rig.master, PN_LIT("d"), PN_LIT("c"), (struct pn_slice){0}, &sealed),
+                     PN_OK);
+    assert_int_equal(
+        pn_unseal(&rig.master, PN_LIT("d"), PN_LIT("c"), pn_buf_slice(&sealed), &plain), PN_OK);
+    for (size_t i = 0; i < sealed.len; i++) {
+        assert_int_equal(
+            pn_unseal(&rig.master, PN_LIT("d"), PN_LIT("c"), pn_slice(sealed.ptr, i), &plain),
+            PN_DENIED);
+        sealed.ptr[i] ^= 1;
+        assert_int_equal(
+            pn_unseal(&rig.master, PN_LIT("d"), PN_LIT("c"), pn_buf_slice(&sealed), &plain),
+            PN_DENIED);
+        sealed.ptr[i] ^= 1;
+    }
+    pn_buf_fini(&sealed);
+    pn_buf_fini(&plain);
+    rig_close(&rig);
+    rig_remove(&rig);
+}
+
+static void a_restarted_keyholder_has_its_keys_again(void **state)
+{
+    struct rig rig = {0};
+    struct pn_key_id id;
+    EVP_PKEY *key = new_key();
+    EVP_PKEY *again = NULL;
+    struct pn_error err = {0};
+
+    (void)state;
+    rig_open(&rig);
+    assert_int_equal(pn_keys_add(rig.keys, PN_USE_CLIENT, key, &id, &err), PN_OK);
+    assert_int_equal(pn_keys_add(rig.keys, PN_USE_CLIENT, key, &id, &err), PN_OK);
+    rig_close(&rig);
+    rig_open(&rig);
+    assert_int_equal(pn_keys_count(rig.keys), 1);
+    assert_int_equal(pn_keys_get(rig.keys, PN_USE_CLIENT, &id, &again, &err), PN_OK);
+    assert_int_equal(EVP_PKEY_eq(key, again), 1);
+    EVP_PKEY_free(again);
+    assert_int_equal(pn_keys_get(rig.keys, PN_USE_SERVER, &id, &again, &err), PN_NOT_FOUND);
+    assert_int_equal(pn_keys_forget(rig.keys, PN_USE_CLIENT, &id, &err), PN_OK);
+    assert_int_equal(pn_keys_forget(rig.keys, PN_USE_CLIENT, &id, &err), PN_OK);
+    rig_close(&rig);
+    rig_open(&rig);
+    assert_int_equal(pn_keys_count(rig.keys), 0);
+    EVP_PKEY_free(key);
+    rig_close(&rig);
+    rig_remove(&rig);
+}
+
+/* The one key file of a folder. */
+static void key_path(const struct rig *rig, char path[PATH_MAX])
+{
+    DIR *dir = opendir(rig->folder);
+    const struct dirent *entry;
+
+    assert_non_null(dir);
+    for (entry = readdir(dir); entry; entry = readdir(dir)) {
+        if (strstr(entry->d_name, PN_KEY_FILE_SUFFIX))
+            snprintf(path, PATH_MAX, "%s/%s", rig->folder, entry->d_name);
+    }
+    closedir(dir);
+}
+
+static void a_damaged_key_file_is_passed_over_and_the_others_load(void **state)
+{
+    struct rig rig = {0};
+    struct pn_key_id id;
+    EVP_PKEY *one = new_key(), *two = new_key();
+    char path[PATH_MAX] = "";
+    struct pn_error err = {0};
+
+    (void)state;
+    rig_open(&rig);
+    assert_int_equal(pn_keys_add(rig.keys, PN_USE_CLIENT, one, &id, &err), PN_OK);
+    key_path(&rig, path);
+    assert_int_equal(pn_keys_add(rig.keys, PN_USE_TOKEN, two, &id, &err), PN_OK);
+    rig_close(&rig);
+    assert_int_equal(truncate(path, 40), 0);
+    rig_open(&rig);
+    assert_int_equal(pn_keys_count(rig.keys), 1);
+    EVP_PKEY_free(one);
+    EVP_PKEY_free(two);
+    rig_close(&rig);
+    rig_remove(&rig);
+}
+
+static void a_key_file_renamed_to_another_use_is_refused(void **state)
+{
+    struct rig rig = {0};
+    struct pn_key_id id;
+    EVP_PKEY *key = new_key();
+    char path[PATH_MAX] = "";
+    char renamed[PATH_MAX];
+    struct pn_error err = {0};
+
+    (void)state;
+    rig_open(&rig);
+    assert_int_equal(pn_keys_add(rig.keys, PN_USE_CLIENT, key, &id, &err), PN_OK);
+    key_path(&rig, path);
+    rig_close(&rig);
+    snprintf(renamed, sizeof(renamed), "%s/token-%s", rig.folder, strstr(path, "client-") + 7);
+    assert_int_equal(rename(path, renamed), 0);
+    rig_open(&rig);
+    assert_int_equal(pn_keys_count(rig.keys), 0);
+    EVP_PKEY_free(key);
+    rig_close(&rig);
+    rig_remove(&rig);
+}
+
+static void another_master_key_is_told_before_anything_is_opened(void **state)
+{
+    struct rig rig = {0};
+    struct pn_master other;
+    char path[128];
+    char bytes[33];
+    struct pn_error err = {0};
+
+    (void)state;
+    rig_open(&rig);
+    rig_close(&rig);
+    snprintf(path, sizeof(path), "%s/master.key", rig.folder);
+    memset(bytes, 'k', sizeof(bytes));
+    assert_int_equal(pn_file_write_atomic(path, pn_slice(bytes, 32), 0600, &err), PN_OK);
+    assert_int_equal(pn_master_open(rig.folder, &other, &err), PN_INVALID);
+    assert_string_equal(err.code, "wrong_master_key");
+    for (size_t len = 31; len <= 33; len += 2) {
+        assert_int_equal(pn_file_write_atomic(path, pn_slice(bytes, len), 0600, &err), PN_OK);
+        assert_int_equal(pn_master_open(rig.folder, &other, &err), PN_INVALID);
+    }
+    assert_int_equal(unlink(path), 0);
+    assert_int_equal(pn_master_open(rig.folder, &other, &err), PN_INVALID);
+    assert_string_equal(err.code, "master_key_missing");
+    rig_remove(&rig);
+}
+
+static void a_master_key_that_others_may_read_is_refused(void **state)
+{
+    struct rig rig = {0};
+    struct pn_master other;
+    char path[128];
+    struct pn_error err = {0};
+
+    (void)state;
+    rig_open(&rig);
+    rig_close(&rig);
+    snprintf(path, sizeof(path), "%s/master.key", rig.folder);
+    assert_int_equal(chmod(path, 0640), 0);
+    assert_int_equal(pn_master_open(rig.folder, &other, &err), PN_INVALID);
+    assert_string_equal(err.code, "master_key_exposed");
+    rig_remove(&rig);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(sealed_blob_of_another_context_is_refused),
+        cmocka_unit_test(a_sealed_blob_with_any_byte_changed_or_missing_is_refused),
+        cmocka_unit_test(a_restarted_keyholder_has_its_keys_again),
+        cmocka_unit_test(a_damaged_key_file_is_passed_over_and_the_others_load),
+        cmocka_unit_test(a_key_file_renamed_to_another_use_is_refused),
+        cmocka_unit_test(another_master_key_is_told_before_anything_is_opened),
+        cmocka_unit_test(a_master_key_that_others_may_read_is_refused),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
