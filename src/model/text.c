@@ -163,7 +163,7 @@ static bool is_host_byte(char c)
 static bool is_authority(struct pn_slice authority)
 {
     uint64_t port = 0;
-    size_t colon = authority.len;
+    size_t colon = 0;
 
     if (authority.len == 0)
         return false;
