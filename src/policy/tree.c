@@ -24,6 +24,9 @@ struct reader {
     const struct pn_policy_scan *scan;
     struct pn_policy_node *current;
     size_t tag;
+    size_t
+        place; /* offset of `line` and `column`; tags come in order, so nothing is counted twice */
+    int line, column;
     int depth;
     enum pn_rc rc; /* the first error; then nothing more is taken in */
     struct pn_error *err;
@@ -124,6 +127,20 @@ static bool copy_attributes(struct reader *r, struct pn_policy_node *node, const
     return node->attributes != NULL;
 }
 
+static void find_place(struct reader *r, size_t offset)
+{
+    int line;
+    int column;
+
+    if (offset < r->place)
+        return; /* libxml2 and the scan disagree; the document will not be well-formed */
+    pn_policy_position(pn_slice_sub(r->scan->text, r->place, r->scan->text.len), offset - r->place,
+                       &line, &column);
+    r->column = line == 1 ? r->column + column - 1 : column;
+    r->line += line - 1;
+    r->place = offset;
+}
+
 static void on_start(void *ctx, const xmlChar *name, const xmlChar **attributes)
 {
     struct reader *r = ctx;
@@ -141,7 +158,9 @@ static void on_start(void *ctx, const xmlChar *name, const xmlChar **attributes)
         out_of_memory(r);
         return;
     }
-    pn_policy_position(r->scan->text, offset, &node->line, &node->column);
+    find_place(r, offset);
+    node->line = r->line;
+    node->column = r->column;
     if (r->current == &r->document->top)
         r->document->root = node;
     r->current = node;
@@ -259,7 +278,7 @@ static enum pn_rc parse(struct reader *r, const struct pn_buf *escaped)
 enum pn_rc pn_policy_tree_read(struct pn_policy_document *document,
                                const struct pn_policy_scan *scan, struct pn_error *err)
 {
-    struct reader r = {.document = document, .scan = scan, .err = err};
+    struct reader r = {.document = document, .scan = scan, .line = 1, .column = 1, .err = err};
     enum pn_rc rc;
 
     document->top.name = "policies"; /* for errors outside of the root */

@@ -383,6 +383,27 @@ static void limits_hold_on_both_sides(void **state)
     assert_non_null(strstr(err.message, "nested more than 32 deep"));
 }
 
+/* Counting lines from the top for each element would take minutes here. */
+static void document_of_many_elements_is_read_in_linear_time(void **state)
+{
+    struct pn_policy_document *document = NULL;
+    struct pn_error err = {0};
+    struct pn_buf text;
+
+    (void)state;
+    pn_buf_init(&text, PN_POLICY_BYTES_MAX);
+    assert_int_equal(pn_buf_append_str(&text, "<policies><inbound>"), PN_OK);
+    while (text.len < PN_POLICY_BYTES_MAX - 64)
+        assert_int_equal(pn_buf_append_str(&text, "\n<return-response/>"), PN_OK);
+    assert_int_equal(pn_buf_append_str(&text, "\n <nope/></inbound></policies>"), PN_OK);
+    assert_int_equal(
+        pn_policy_parse(pn_buf_slice(&text), PN_POLICY_XML, PN_SCOPE_API, &document, &err),
+        PN_INVALID);
+    if (!strstr(err.message, "'nope' on line ") || !strstr(err.message, ", column 3:"))
+        fail_msg("%s", err.message);
+    pn_buf_fini(&text);
+}
+
 static void printing_is_canonical_and_stable(void **state)
 {
     static const char expected[] = "<!-- top -->\r\n"
@@ -544,6 +565,7 @@ int main(void)
         cmocka_unit_test(broken_xml_is_refused_with_its_line),
         cmocka_unit_test(every_cut_of_a_document_is_refused_cleanly),
         cmocka_unit_test(limits_hold_on_both_sides),
+        cmocka_unit_test(document_of_many_elements_is_read_in_linear_time),
         cmocka_unit_test(printing_is_canonical_and_stable),
         cmocka_unit_test(long_documents_are_read_to_their_end),
         cmocka_unit_test(references_come_in_order_with_their_place),
