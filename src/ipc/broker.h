@@ -8,10 +8,10 @@
  * is back; so connecting never fails for a restart, the first question just takes longer.
  *
  *   service           asked by                      served by
- *   keyholder.sign    gateway, control              keyholder   sign (client, server) and seal "feed"
- *   keyholder.admin   control                       keyholder   everything
- *   gateway.feed      control                       gateway     the feed of resources
- *   import            keyholder                     a fresh postern-import, started for this call
+ *   keyholder.sign    gateway, control              keyholder   sign (client, server) and seal
+ * "feed" keyholder.admin   control                       keyholder   everything gateway.feed
+ * control                       gateway     the feed of resources import            keyholder a
+ * fresh postern-import, started for this call
  *
  * Listening sockets are opened by the supervisor before it starts the children and stay open while
  * they are restarted; a child finds them in PN_LISTEN_FDS="gateway=5,gateway=6,gateway-tls=7".
@@ -27,15 +27,21 @@
 #define PN_SERVICE_FEED   "gateway.feed"
 #define PN_SERVICE_IMPORT "import"
 
-enum pn_role { PN_ROLE_SUPERVISOR = 1, PN_ROLE_KEYHOLDER, PN_ROLE_GATEWAY, PN_ROLE_CONTROL, PN_ROLE_IMPORT };
+enum pn_role {
+    PN_ROLE_SUPERVISOR = 1,
+    PN_ROLE_KEYHOLDER,
+    PN_ROLE_GATEWAY,
+    PN_ROLE_CONTROL,
+    PN_ROLE_IMPORT
+};
 
 struct pn_broker;
 
 /** From descriptors 3 and 4. Thread-safe after. PN_UNAVAILABLE: not started by a supervisor. */
 enum pn_rc pn_broker_create(struct pn_broker **broker, struct pn_error *err) PN_MUST_USE;
 void pn_broker_destroy(struct pn_broker *broker);
-/** A connected, blocking, close-on-exec socket to `service`; the caller's. PN_DENIED: the table says
- *  no. PN_UNAVAILABLE: the supervisor is away. PN_TIMEOUT after 2 s. Any thread. */
+/** A connected, blocking, close-on-exec socket to `service`; the caller's. PN_DENIED: the table
+ * says no. PN_UNAVAILABLE: the supervisor is away. PN_TIMEOUT after 2 s. Any thread. */
 enum pn_rc pn_broker_connect(struct pn_broker *broker, const char *service, int *fd,
                              struct pn_error *err) PN_MUST_USE;
 /** Tells the supervisor that this process serves. `facts`: JSON object text that the supervisor

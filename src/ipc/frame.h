@@ -22,7 +22,8 @@ struct pn_frame {
 };
 
 /** Starts a frame at the end of `out`; remember *start for pn_frame_end. */
-enum pn_rc pn_frame_begin(struct pn_buf *out, uint16_t type, uint32_t id, size_t *start) PN_MUST_USE;
+enum pn_rc pn_frame_begin(struct pn_buf *out, uint16_t type, uint32_t id,
+                          size_t *start) PN_MUST_USE;
 enum pn_rc pn_frame_u8(struct pn_buf *out, uint8_t value) PN_MUST_USE;
 enum pn_rc pn_frame_u32(struct pn_buf *out, uint32_t value) PN_MUST_USE;
 enum pn_rc pn_frame_u64(struct pn_buf *out, uint64_t value) PN_MUST_USE;

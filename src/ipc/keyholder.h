@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * Client of the keyholder: the only way to private keys. A connection is blocking; any thread may use
- * it, calls wait for one another (a mutex), so each gateway worker has one of its own. When the keyholder was restarted, the next call connects anew
- * by the broker and, being idempotent, is asked once more.
+ * Client of the keyholder: the only way to private keys. A connection is blocking; any thread may
+ * use it, calls wait for one another (a mutex), so each gateway worker has one of its own. When the
+ * keyholder was restarted, the next call connects anew by the broker and, being idempotent, is
+ * asked once more.
  *
  * A key is named by its use and the SHA-256 of its SubjectPublicKeyInfo. One use per key entry:
  *   client   signs only a client's TLS handshake (TLS 1.3: 64 spaces + "TLS 1.3, client
@@ -10,8 +11,8 @@
  *            begins with a ClientHello, RFC 5246 §7.4.8)
  *   server   signs only a server's TLS handshake (TLS 1.3 context string; TLS 1.2: client_random +
  *            server_random + ServerECDHParams, RFC 8422 §5.4)
- *   token    signs only a JWS signing input (RFC 7515 §5.1): base64url header with "alg" + '.' + base64url
- *   ca       signs only certificates that the keyholder itself makes (pn_keyholder_issue)
+ *   token    signs only a JWS signing input (RFC 7515 §5.1): base64url header with "alg" + '.' +
+ * base64url ca       signs only certificates that the keyholder itself makes (pn_keyholder_issue)
  *
  * Every call: PN_UNAVAILABLE (keyholder away), PN_TIMEOUT, PN_DENIED (use or caller), PN_NOT_FOUND
  * (no such key), PN_MALFORMED or PN_INVALID (the input; err tells what and where).
@@ -30,21 +31,29 @@ struct pn_key_id {
 };
 
 enum pn_sign_algorithm {
-    PN_SIGN_RSA_PKCS1_SHA256 = 1, PN_SIGN_RSA_PKCS1_SHA384, PN_SIGN_RSA_PKCS1_SHA512, PN_SIGN_RSA_PKCS1_SHA1,
-    PN_SIGN_RSA_PSS_SHA256, PN_SIGN_RSA_PSS_SHA384, PN_SIGN_RSA_PSS_SHA512, /* salt = hash length */
-    PN_SIGN_ECDSA_SHA256, PN_SIGN_ECDSA_SHA384, PN_SIGN_ECDSA_SHA512, PN_SIGN_ECDSA_SHA1,
+    PN_SIGN_RSA_PKCS1_SHA256 = 1,
+    PN_SIGN_RSA_PKCS1_SHA384,
+    PN_SIGN_RSA_PKCS1_SHA512,
+    PN_SIGN_RSA_PKCS1_SHA1,
+    PN_SIGN_RSA_PSS_SHA256,
+    PN_SIGN_RSA_PSS_SHA384,
+    PN_SIGN_RSA_PSS_SHA512, /* salt = hash length */
+    PN_SIGN_ECDSA_SHA256,
+    PN_SIGN_ECDSA_SHA384,
+    PN_SIGN_ECDSA_SHA512,
+    PN_SIGN_ECDSA_SHA1,
     PN_SIGN_ED25519,
 };
 
-#define PN_SIGN_TIMEOUT_MS   200   /* a loop waits no longer for a signature */
+#define PN_SIGN_TIMEOUT_MS   200 /* a loop waits no longer for a signature */
 #define PN_IMPORT_TIMEOUT_MS 15000
-#define PN_CHAIN_MAX         16    /* certificates in one file */
+#define PN_CHAIN_MAX         16 /* certificates in one file */
 #define PN_IMPORT_BYTES_MAX  (256u * 1024)
 
 struct pn_keyholder;
 
-enum pn_rc pn_keyholder_create(struct pn_broker *broker, const char *service, struct pn_keyholder **kh,
-                               struct pn_error *err) PN_MUST_USE;
+enum pn_rc pn_keyholder_create(struct pn_broker *broker, const char *service,
+                               struct pn_keyholder **kh, struct pn_error *err) PN_MUST_USE;
 /** For tests: over an already connected socket, without reconnecting. Takes `fd`. */
 enum pn_rc pn_keyholder_create_fd(int fd, struct pn_keyholder **kh) PN_MUST_USE;
 void pn_keyholder_destroy(struct pn_keyholder *kh);
@@ -53,9 +62,9 @@ void pn_keyholder_destroy(struct pn_keyholder *kh);
 struct pn_imported {
     struct pn_key_id key;
     enum { PN_FILE_PKCS12 = 1, PN_FILE_PEM } format;
-    size_t chain_count;                  /* leaf first, then its issuers as far as they came along */
-    struct pn_buf chain[PN_CHAIN_MAX];   /* DER certificates */
-    struct pn_buf sealed;                /* only from the _sealed calls */
+    size_t chain_count;                /* leaf first, then its issuers as far as they came along */
+    struct pn_buf chain[PN_CHAIN_MAX]; /* DER certificates */
+    struct pn_buf sealed;              /* only from the _sealed calls */
 };
 void pn_imported_fini(struct pn_imported *imported);
 
@@ -78,17 +87,17 @@ enum pn_rc pn_keyholder_export_sealed(struct pn_keyholder *kh, struct pn_slice c
 
 /** What to make a key and a certificate from. Texts are borrowed; lists end with NULL. */
 struct pn_issue_spec {
-    const char *key_type;        /* "RSA" or "EC" */
-    unsigned key_bits;           /* RSA 2048, 3072, 4096; EC 256, 384, 521 */
-    const char *subject;         /* "CN=name, O=org": RFC 4514 order as typed, or "/CN=name" */
+    const char *key_type; /* "RSA" or "EC" */
+    unsigned key_bits;    /* RSA 2048, 3072, 4096; EC 256, 384, 521 */
+    const char *subject;  /* "CN=name, O=org": RFC 4514 order as typed, or "/CN=name" */
     const char *const *dns_names;
     const char *const *ip_addresses;
     const char *const *emails;
     const char *const *uris;
-    const char *const *ekus;     /* OIDs: "1.3.6.1.5.5.7.3.2" */
+    const char *const *ekus;       /* OIDs: "1.3.6.1.5.5.7.3.2" */
     const char *const *key_usages; /* "digitalSignature", "keyEncipherment", … */
     bool is_ca;
-    int64_t not_before, not_after; /* Unix seconds */
+    int64_t not_before, not_after;      /* Unix seconds */
     const struct pn_key_id *issuer_key; /* NULL: self-signed; else a kept key of use ca */
     struct pn_slice issuer_certificate; /* DER, when issuer_key is set */
 };
@@ -102,22 +111,26 @@ enum pn_rc pn_keyholder_issue_sealed(struct pn_keyholder *kh, struct pn_slice co
                                      struct pn_error *err) PN_MUST_USE;
 
 /** The public key of a kept key, as DER SubjectPublicKeyInfo. */
-enum pn_rc pn_keyholder_public(struct pn_keyholder *kh, enum pn_key_use use, const struct pn_key_id *key,
-                               struct pn_buf *spki, struct pn_error *err) PN_MUST_USE;
+enum pn_rc pn_keyholder_public(struct pn_keyholder *kh, enum pn_key_use use,
+                               const struct pn_key_id *key, struct pn_buf *spki,
+                               struct pn_error *err) PN_MUST_USE;
 /** Signs `message` (not a digest). Waits at most PN_SIGN_TIMEOUT_MS. */
-enum pn_rc pn_keyholder_sign(struct pn_keyholder *kh, enum pn_key_use use, const struct pn_key_id *key,
-                             enum pn_sign_algorithm algorithm, struct pn_slice message,
-                             struct pn_buf *signature, struct pn_error *err) PN_MUST_USE;
+enum pn_rc pn_keyholder_sign(struct pn_keyholder *kh, enum pn_key_use use,
+                             const struct pn_key_id *key, enum pn_sign_algorithm algorithm,
+                             struct pn_slice message, struct pn_buf *signature,
+                             struct pn_error *err) PN_MUST_USE;
 /** Authenticated encryption under the keyholder's master key, bound to `domain` ("feed", "vault",
  *  "store") and `context`. Gateways may use the domain "feed" only. */
 enum pn_rc pn_keyholder_seal(struct pn_keyholder *kh, const char *domain, struct pn_slice context,
-                             struct pn_slice plain, struct pn_buf *sealed, struct pn_error *err) PN_MUST_USE;
+                             struct pn_slice plain, struct pn_buf *sealed,
+                             struct pn_error *err) PN_MUST_USE;
 /** PN_DENIED: not sealed here, changed, or another domain or context. `plain` must be secret. */
 enum pn_rc pn_keyholder_unseal(struct pn_keyholder *kh, const char *domain, struct pn_slice context,
-                               struct pn_slice sealed, struct pn_buf *plain, struct pn_error *err) PN_MUST_USE;
+                               struct pn_slice sealed, struct pn_buf *plain,
+                               struct pn_error *err) PN_MUST_USE;
 /** All kept keys of a use: 32 bytes each, appended. */
 enum pn_rc pn_keyholder_list(struct pn_keyholder *kh, enum pn_key_use use, struct pn_buf *ids,
                              struct pn_error *err) PN_MUST_USE;
 /** Forgets a kept key and removes its file. A missing one is fine. */
-enum pn_rc pn_keyholder_forget(struct pn_keyholder *kh, enum pn_key_use use, const struct pn_key_id *key,
-                               struct pn_error *err) PN_MUST_USE;
+enum pn_rc pn_keyholder_forget(struct pn_keyholder *kh, enum pn_key_use use,
+                               const struct pn_key_id *key, struct pn_error *err) PN_MUST_USE;

@@ -10,9 +10,9 @@
 #include "base/error.h"
 
 struct pn_publisher {
-    /** Wakes the feed and waits until `revision` is acknowledged. PN_UNAVAILABLE / PN_TIMEOUT: it is
-     *  stored and will become live, but is not yet (err says so; answer 503). PN_INTERNAL: the gateway refused
-     *  to compile it. Any thread. */
+    /** Wakes the feed and waits until `revision` is acknowledged. PN_UNAVAILABLE / PN_TIMEOUT: it
+     * is stored and will become live, but is not yet (err says so; answer 503). PN_INTERNAL: the
+     * gateway refused to compile it. Any thread. */
     enum pn_rc (*publish)(void *ctx, uint64_t revision, struct pn_error *err);
     void *ctx;
 };

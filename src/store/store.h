@@ -2,7 +2,8 @@
  *
  * Resources at rest. A resource is a JSON document under an ARM-like id; the key is the id in lower
  * case. All writing is in transactions: all or nothing, and durable when commit returns. References
- * between resources are kept as data, in the same transaction. One interface; SQLite now, etcd later.
+ * between resources are kept as data, in the same transaction. One interface; SQLite now, etcd
+ * later.
  *
  * Thread: every function may be called from any thread; a transaction belongs to the thread that
  * began it, and there is one writer at a time (begin waits, at most PN_STORE_WAIT_MS).
@@ -14,8 +15,8 @@
 #include "base/buf.h"
 #include "base/error.h"
 
-#define PN_STORE_WAIT_MS       5000
-#define PN_STORE_BODY_MAX      (4u * 1024 * 1024)
+#define PN_STORE_WAIT_MS  5000
+#define PN_STORE_BODY_MAX (4u * 1024 * 1024)
 
 struct pn_store;
 struct pn_store_txn;
@@ -35,9 +36,10 @@ struct pn_store_list {
 };
 void pn_store_list_fini(struct pn_store_list *list);
 
-/** Opens or makes the database in `path` and brings it to the newest schema. PN_IO, PN_INVALID (made
- *  by a newer Postern). */
-enum pn_rc pn_store_open(const char *path, struct pn_store **store, struct pn_error *err) PN_MUST_USE;
+/** Opens or makes the database in `path` and brings it to the newest schema. PN_IO, PN_INVALID
+ * (made by a newer Postern). */
+enum pn_rc pn_store_open(const char *path, struct pn_store **store,
+                         struct pn_error *err) PN_MUST_USE;
 void pn_store_close(struct pn_store *store);
 /** A random id of this database, made with it: the feed's epoch. Borrowed. */
 const char *pn_store_epoch(const struct pn_store *store);
@@ -52,7 +54,8 @@ enum pn_rc pn_store_get(struct pn_store *store, const char *id, struct pn_store_
 enum pn_rc pn_store_list(struct pn_store *store, const char *prefix, const char *type,
                          struct pn_store_list *list, struct pn_error *err) PN_MUST_USE;
 
-enum pn_rc pn_store_begin(struct pn_store *store, struct pn_store_txn **txn, struct pn_error *err) PN_MUST_USE;
+enum pn_rc pn_store_begin(struct pn_store *store, struct pn_store_txn **txn,
+                          struct pn_error *err) PN_MUST_USE;
 /** Reads see the transaction's own writes. */
 enum pn_rc pn_store_txn_get(struct pn_store_txn *txn, const char *id, struct pn_store_item *item,
                             struct pn_error *err) PN_MUST_USE;
@@ -63,13 +66,15 @@ enum pn_rc pn_store_txn_list(struct pn_store_txn *txn, const char *prefix, const
 enum pn_rc pn_store_put(struct pn_store_txn *txn, const char *id, const char *type, json_t *body,
                         const char *const *references, struct pn_error *err) PN_MUST_USE;
 /** Deletes it and its references to others. Children are the caller's business. PN_NOT_FOUND. */
-enum pn_rc pn_store_delete(struct pn_store_txn *txn, const char *id, struct pn_error *err) PN_MUST_USE;
+enum pn_rc pn_store_delete(struct pn_store_txn *txn, const char *id,
+                           struct pn_error *err) PN_MUST_USE;
 /** The resources that reference `id`, ordered by key. */
 enum pn_rc pn_store_users(struct pn_store_txn *txn, const char *id, struct pn_store_list *users,
                           struct pn_error *err) PN_MUST_USE;
-/** Durable when it returns PN_OK; *revision (may be NULL) is this transaction's: what the items' ETags and
- *  the feed use. Ends the transaction either way. */
-enum pn_rc pn_store_commit(struct pn_store_txn *txn, uint64_t *revision, struct pn_error *err) PN_MUST_USE;
+/** Durable when it returns PN_OK; *revision (may be NULL) is this transaction's: what the items'
+ * ETags and the feed use. Ends the transaction either way. */
+enum pn_rc pn_store_commit(struct pn_store_txn *txn, uint64_t *revision,
+                           struct pn_error *err) PN_MUST_USE;
 /** Ends it without a trace. NULL is fine. */
 void pn_store_rollback(struct pn_store_txn *txn);
 
