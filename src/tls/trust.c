@@ -158,9 +158,25 @@ enum pn_rc pn_trust_roots_from(struct pn_slice certificates, struct pn_trust_roo
     return PN_OK;
 }
 
+static enum pn_rc roots_add_file(struct pn_trust_roots *roots, const char *path,
+                                 struct pn_error *err)
+{
+    struct pn_buf text;
+    enum pn_rc rc = PN_OK;
+
+    pn_buf_init(&text, BUNDLE_BYTES_MAX);
+    if (pn_file_read(path, &text, NULL) == PN_OK)
+        rc = roots_add_pem(roots, pn_buf_slice(&text), err);
+    if (rc != PN_OK)
+        pn_error_prefix(err, "%s", path);
+    pn_buf_fini(&text);
+    return rc;
+}
+
 /* Files of a CA folder are one certificate each, often by several names; what is no certificate
  * there (a README, a CRL) is passed over. */
-static enum pn_rc roots_add_folder(struct pn_trust_roots *roots, const char *path)
+static enum pn_rc roots_add_folder(struct pn_trust_roots *roots, const char *path,
+                                   struct pn_error *err)
 {
     enum pn_rc rc = PN_OK;
     DIR *folder = opendir(path);
@@ -170,54 +186,59 @@ static enum pn_rc roots_add_folder(struct pn_trust_roots *roots, const char *pat
         return PN_OK;
     for (entry = readdir(folder); entry && rc == PN_OK; entry = readdir(folder)) {
         char file[4096];
-        struct pn_buf text;
+        struct pn_error ignored;
         int len = snprintf(file, sizeof(file), "%s/%s", path, entry->d_name);
 
         if (entry->d_name[0] == '.' || len < 0 || (size_t)len >= sizeof(file))
             continue;
-        pn_buf_init(&text, BUNDLE_BYTES_MAX);
-        if (pn_file_read(file, &text, NULL) == PN_OK &&
-            roots_add_pem(roots, pn_buf_slice(&text), NULL) == PN_LIMIT)
-            rc = PN_LIMIT;
-        pn_buf_fini(&text);
+        if (roots_add_file(roots, file, &ignored) == PN_LIMIT)
+            rc = pn_error_set(err, PN_LIMIT, ignored.code, "%s", ignored.message);
     }
     closedir(folder);
     return rc;
 }
 
+/* What the operator named, and only that; otherwise where distributions keep them. */
+static enum pn_rc roots_add_system(struct pn_trust_roots *roots, struct pn_error *err)
+{
+    const char *file = getenv(X509_get_default_cert_file_env());
+    const char *folder = getenv(X509_get_default_cert_dir_env());
+    const char *const bundles[] = {"/etc/ssl/certs/ca-certificates.crt",
+                                   "/etc/pki/tls/certs/ca-bundle.crt",
+                                   X509_get_default_cert_file()};
+    enum pn_rc rc = PN_OK;
+
+    if ((file && *file) || (folder && *folder)) {
+        if (file && *file)
+            rc = roots_add_file(roots, file, err);
+        if (rc == PN_OK && folder && *folder)
+            rc = roots_add_folder(roots, folder, err);
+        return rc;
+    }
+    for (size_t i = 0; i < sizeof(bundles) / sizeof(bundles[0]) && !roots->count; i++) {
+        rc = roots_add_file(roots, bundles[i], err);
+        if (rc != PN_OK)
+            return rc;
+    }
+    if (!roots->count)
+        rc = roots_add_folder(roots, X509_get_default_cert_dir(), err);
+    return rc;
+}
+
 enum pn_rc pn_trust_roots_system(struct pn_trust_roots **out, struct pn_error *err)
 {
-    const char *folder = getenv(X509_get_default_cert_dir_env());
-    const char *const files[] = {
-        getenv(X509_get_default_cert_file_env()),
-        "/etc/ssl/certs/ca-certificates.crt",
-        "/etc/pki/tls/certs/ca-bundle.crt",
-        X509_get_default_cert_file(),
-    };
     struct pn_trust_roots *roots = roots_new();
-    enum pn_rc rc = PN_OK;
+    enum pn_rc rc;
 
     if (!roots)
         return pn_error_set(err, PN_NOMEM, "no_memory", "No memory for the system's CAs.");
-    for (size_t i = 0; i < sizeof(files) / sizeof(files[0]) && !roots->count && rc == PN_OK; i++) {
-        struct pn_buf text;
-
-        if (!files[i] || !*files[i])
-            continue;
-        pn_buf_init(&text, BUNDLE_BYTES_MAX);
-        if (pn_file_read(files[i], &text, NULL) == PN_OK)
-            rc = roots_add_pem(roots, pn_buf_slice(&text), err);
-        pn_buf_fini(&text);
-        if (rc != PN_OK)
-            pn_error_prefix(err, "%s", files[i]);
-    }
+    rc = roots_add_system(roots, err);
     if (rc == PN_OK && !roots->count)
-        rc = roots_add_folder(roots, folder && *folder ? folder : X509_get_default_cert_dir());
-    if (rc == PN_OK && !roots->count)
-        rc = pn_error_set(err, PN_NOT_FOUND, "no_system_cas",
-                          "This system has no CA certificates (looked at %s and %s). Install the "
-                          "package ca-certificates, or set %s.",
-                          files[1], X509_get_default_cert_dir(), X509_get_default_cert_file_env());
+        rc = pn_error_set(
+            err, PN_NOT_FOUND, "no_system_cas",
+            "No CA certificates were found. Install the package ca-certificates, or let "
+            "%s or %s name a bundle or a folder that can be read.",
+            X509_get_default_cert_file_env(), X509_get_default_cert_dir_env());
     if (rc != PN_OK) {
         pn_trust_roots_unref(roots);
         return rc;

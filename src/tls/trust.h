@@ -16,9 +16,10 @@
 
 struct pn_trust_roots;
 
-/** The CAs of this system, read once and whole (no file is needed later): $SSL_CERT_FILE, else the
- *  bundle of the distribution, else every file of $SSL_CERT_DIR or OpenSSL's default folder.
- *  PN_NOT_FOUND: none of them has a certificate (err names them). PN_LIMIT. PN_NOMEM. */
+/** The CAs of this system, read once and whole (no file is needed later): what $SSL_CERT_FILE and
+ *  $SSL_CERT_DIR name, and only that, if one is set; else the distribution's bundle, else OpenSSL's
+ *  default folder. PN_NOT_FOUND: no certificate there (err tells what to do). PN_MALFORMED: a
+ * bundle cannot be read. PN_LIMIT. PN_NOMEM. */
 enum pn_rc pn_trust_roots_system(struct pn_trust_roots **roots, struct pn_error *err) PN_MUST_USE;
 /** From PEM text or one DER certificate after the other. PN_MALFORMED, PN_NOT_FOUND (empty),
  * PN_LIMIT. */

@@ -19,7 +19,7 @@ static struct {
 } keys[KEYS_MAX];
 static size_t key_count;
 static enum pn_rc sign_answer = PN_OK;
-static enum pn_key_use last_use;
+static _Thread_local enum pn_key_use last_use;
 
 static EVP_PKEY *make_key(const char *type)
 {

@@ -9,8 +9,10 @@
 #include <cmocka.h>
 
 #include <openssl/pem.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "tls/support.h"
@@ -172,8 +174,11 @@ static void ca_bundles_are_read_as_pem_and_der(void **state)
     long len;
     char path[] = "/tmp/postern-test-XXXXXX";
     int fd = mkstemp(path);
+    char folder[64], in_folder[96];
 
     (void)state;
+    (void)snprintf(folder, sizeof(folder), "%s.d", path);
+    (void)snprintf(in_folder, sizeof(in_folder), "%s/ca.pem", folder);
     PEM_write_bio_X509(bio, ca.x509);
     PEM_write_bio_X509(bio, other_ca.x509);
     PEM_write_bio_X509(bio, ca.x509);
@@ -188,13 +193,24 @@ static void ca_bundles_are_read_as_pem_and_der(void **state)
     assert_int_equal(pn_trust_roots_from(PN_LIT(""), &roots, &err), PN_NOT_FOUND);
 
     assert_true(write(fd, pem, (size_t)len) == len);
+    assert_int_equal(unsetenv("SSL_CERT_DIR"), 0);
     assert_int_equal(setenv("SSL_CERT_FILE", path, 1), 0);
     assert_int_equal(pn_trust_roots_system(&roots, &err), PN_OK);
     assert_int_equal(pn_trust_roots_count(roots), 2);
     pn_trust_roots_unref(roots);
+    assert_int_equal(setenv("SSL_CERT_FILE", "/nonexistent/bundle", 1), 0);
+    assert_int_equal(pn_trust_roots_system(&roots, &err), PN_NOT_FOUND); /* no fallback */
     assert_int_equal(unsetenv("SSL_CERT_FILE"), 0);
+    assert_int_equal(mkdir(folder, 0700), 0);
+    assert_int_equal(rename(path, in_folder), 0);
+    assert_int_equal(setenv("SSL_CERT_DIR", folder, 1), 0);
+    assert_int_equal(pn_trust_roots_system(&roots, &err), PN_OK);
+    assert_int_equal(pn_trust_roots_count(roots), 2);
+    pn_trust_roots_unref(roots);
+    assert_int_equal(unsetenv("SSL_CERT_DIR"), 0);
     close(fd);
-    unlink(path);
+    assert_int_equal(unlink(in_folder), 0);
+    assert_int_equal(rmdir(folder), 0);
     BIO_free(bio);
 }
 
