@@ -82,12 +82,20 @@ def test_exit_codes_say_who_is_wrong(postern, cli, at, tmp_path):
     cli("certificate", "show", "nowhere", *at, expect=1)
 
 
-@pytest.mark.parametrize("command", ["certificate", "api", "backend", "policy", "vault",
-                                     "identity", "token", "status", "demo", "serve"])
+@pytest.mark.parametrize("command", [
+    "certificate add", "certificate list", "certificate usage", "certificate delete", "api add",
+    "api list", "backend add", "backend show", "policy set", "policy show", "vault secret set",
+    "token", "status", "demo"])
 def test_help_has_an_example(cli, command):
-    text = cli(command, "--help").stdout
+    text = cli(*command.split(), "--help").stdout
     assert re.search(rf"postern {command}", text), text
     assert "xample" in text, text
+
+
+@pytest.mark.parametrize("group", ["certificate", "api", "backend", "policy", "vault", "identity"])
+def test_help_of_a_group_lists_its_commands(cli, group):
+    text = cli(group, "--help").stdout
+    assert len(re.findall(rf"^ *postern {group} \w+", text, re.M)) >= 2, text
 
 
 def test_help_and_version(cli):

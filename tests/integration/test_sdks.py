@@ -67,6 +67,7 @@ def test_azure_arm_apimanagement_does_the_main_job(postern, ca, nginx):
     assert facts["patched"] == "patched" and facts["api"] == name and facts["policy"] is True
     assert facts["badPolicy"]["code"] == "ValidationError" and facts["global"] == "xml"
     assert facts["keyLength"] == 32
+    assert facts["operationPolicy"] is True and facts["seen"]["forwarded"] == "by sdk"
     assert facts["seen"]["sha1"].upper() == identity.sha1
     assert (facts["inUse"]["statusCode"], facts["inUse"]["code"]) == (400, "ValidationError")
     assert f"/backends/{name}" in facts["inUse"]["message"]
