@@ -152,6 +152,17 @@ bool arm_filter_matches(const struct arm_filter *filter, const json_t *entity);
 enum pn_rc arm_backend_open(struct pn_arm *arm, const struct pn_store_item *item,
                             json_t **properties, struct pn_error *err) PN_MUST_USE;
 
+/* backend_references.c */
+#define ARM_BACKEND_REFERENCES_MAX (PN_CERTIFICATE_REFS_MAX + 32)
+struct arm_backend_references {
+    const char *ids[ARM_BACKEND_REFERENCES_MAX + 1]; /* NULL-ended; in the arena */
+    size_t count;
+    json_t *certificate_names; /* lower case, for internal; the caller's reference */
+};
+/** In the transaction: checks every reference. False: answered; the caller rolls back. */
+bool arm_backend_refer(struct arm_call *call, struct pn_store_txn *txn, const json_t *properties,
+                       struct arm_backend_references *references);
+
 /* policy_references.c */
 /** Deletes the embedded certificates that no policy uses any more; remembers their keys in the
  * call. */
