@@ -230,7 +230,7 @@ static enum pn_rc ask_locked(struct pn_keyholder *kh, struct pn_question *questi
 enum pn_rc pn_keyholder_ask(struct pn_keyholder *kh, struct pn_question *question, int timeout_ms,
                             pn_answer_fn on_answer, void *ctx, struct pn_error *err)
 {
-    struct pn_frame answer;
+    struct pn_frame answer = {0};
     enum pn_rc rc = question->rc;
 
     if (rc == PN_OK)

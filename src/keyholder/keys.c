@@ -92,7 +92,7 @@ static bool parse_name(const char *name, enum pn_key_use *use, struct pn_key_id 
     if (!pn_slice_ends_with(rest, suffix))
         return false;
     rest.len -= suffix.len;
-    for (uint8_t number = PN_USE_CLIENT; number <= PN_USE_CA; number++) {
+    for (int number = PN_USE_CLIENT; number <= PN_USE_CA; number++) {
         struct pn_slice prefix = pn_slice_str(pn_key_use_name((enum pn_key_use)number));
 
         if (rest.len == prefix.len + 65 && pn_slice_starts_with(rest, prefix) &&
