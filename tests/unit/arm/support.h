@@ -41,6 +41,7 @@ struct arm_fixture {
     uint64_t published; /* the last revision that the publisher saw */
     enum pn_rc publish_rc;
     bool is_keyholder_away;
+    bool is_forgetful;         /* every key is gone right after its import */
     const char *denied_action; /* the one action that is not allowed; NULL: all are */
     const char *fetch_code;    /* the vault's failure; NULL: it answers with fetch_subject */
     const char *fetch_subject;

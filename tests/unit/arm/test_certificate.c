@@ -145,6 +145,18 @@ static void keyholder_away_is_503(void **state)
     assert_int_equal(arm_call(f, "GET", C1, NULL, NULL), 404);
 }
 
+static void key_forgotten_for_another_request_is_never_stored(void **state)
+{
+    struct arm_fixture *f = *state;
+
+    f->is_forgetful = true;
+    assert_int_equal(arm_put_certificate(f, "c1", "one"), 503);
+    assert_non_null(strstr(f->header_text, "Retry-After: 1\n"));
+    assert_int_equal(arm_call(f, "GET", C1, NULL, NULL), 404);
+    f->is_forgetful = false;
+    assert_int_equal(arm_put_certificate(f, "c1", "one"), 201);
+}
+
 static void key_vault_certificate_is_fetched_and_refreshed(void **state)
 {
     struct arm_fixture *f = *state;
@@ -265,6 +277,7 @@ int main(void)
         ARM_TEST(if_match_is_obeyed_and_a_refused_upload_leaves_no_key),
         ARM_TEST(gateway_that_does_not_answer_makes_503_but_nothing_is_lost),
         ARM_TEST(keyholder_away_is_503),
+        ARM_TEST(key_forgotten_for_another_request_is_never_stored),
         ARM_TEST(key_vault_certificate_is_fetched_and_refreshed),
         ARM_TEST(failed_fetch_tells_why_and_stores_nothing),
         ARM_TEST(refresh_of_an_uploaded_certificate_is_refused),
