@@ -439,6 +439,22 @@ static void printing_is_canonical_and_stable(void **state)
     check_printed(pn_policy_default(PN_SCOPE_GLOBAL), pn_policy_default(PN_SCOPE_GLOBAL));
 }
 
+static void references_in_attributes_become_their_characters(void **state)
+{
+    static const char expected[] =
+        "<policies>\r\n"
+        "    <inbound>\r\n"
+        "        <rewrite-uri template=\"/a?b=1&amp;c=2&amp;d='3'\" />\r\n"
+        "    </inbound>\r\n"
+        "</policies>";
+
+    (void)state;
+    check_printed("<policies><inbound><rewrite-uri "
+                  "template='/a?b=1&amp;c=2&#38;d=&apos;3&#x27;'/></inbound></policies>",
+                  expected);
+    check_printed(expected, expected);
+}
+
 struct seen {
     size_t count;
     struct pn_policy_reference all[8];
@@ -568,6 +584,7 @@ int main(void)
         cmocka_unit_test(document_of_many_elements_is_read_in_linear_time),
         cmocka_unit_test(printing_is_canonical_and_stable),
         cmocka_unit_test(long_documents_are_read_to_their_end),
+        cmocka_unit_test(references_in_attributes_become_their_characters),
         cmocka_unit_test(references_come_in_order_with_their_place),
         cmocka_unit_test(embedded_body_leaves_no_password_behind),
     };
