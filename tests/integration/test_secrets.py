@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """Promises 6 and 8: what is in the memory of each process and in the data folder after uploads."""
+import base64
 import os
 import pathlib
 
@@ -47,6 +48,9 @@ def anchors(numbers):
         for order in (number, number[::-1]):
             places = list(range(0, len(order) - WINDOW + 1, WINDOW)) + [len(order) - WINDOW]
             found |= {order[i:i + WINDOW] for i in places}
+        for shift in range(3):  # as base64 text, in PEM or JSON, wherever in a group it begins
+            text = base64.b64encode(number[shift:]).rstrip(b"=")[:-2]
+            found |= {text[i:i + 20] for i in range(0, len(text) - 19, 20)}
     return found
 
 
@@ -70,6 +74,12 @@ class Held:
         postern.make_api("scan-body", nginx.url("good"), policy(
             f'<authentication-certificate body="{data}" password="{self.password}" />'))
         assert postern.call("/scan-body/x").status == 200
+        answer = postern.vault("PUT", "/secrets/pem", {
+            "value": self.identities["rsa2048"].pem.decode(),
+            "contentType": "application/x-pem-file"})
+        assert answer.status == 200, answer
+        postern.put("/certificates/scan-pem", {"keyVault": {
+            "secretIdentifier": postern.vault_url + "/secrets/pem"}})
         # other work, so that what was freed could be shown by what came after
         for i in range(20):
             postern.put(f"/backends/scan-{i}", {"url": "http://localhost:1", "protocol": "http"})
