@@ -116,7 +116,8 @@ enum pn_rc challenge_check(const struct challenge *challenge, const struct pn_ke
                  strcasecmp(vault.host + host_len - resource_len, resource.host) == 0 &&
                  vault.host[host_len - resource_len - 1] == '.' && vault.port == resource.port;
         /* The bare loopback names are one vault of the embedded server, on the same port. */
-        if (!covers && host_is_loopback(id->host) && host_is_loopback(resource.host))
+        if (!covers && host_is_loopback(id->host) && !strstr(id->host, ".localhost") &&
+            host_is_loopback(resource.host))
             covers = vault.port == resource.port;
     }
     if (covers)

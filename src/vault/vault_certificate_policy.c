@@ -138,11 +138,10 @@ static enum pn_rc check_key(json_t *key, struct pn_error *err)
             return pn_error_set(err, PN_INVALID, "BadParameter",
                                 "Property policy.key_props.crv has invalid value: P-256, P-384 or "
                                 "P-521");
-        json_object_set_new(key, "crv", json_string(curve));
-        json_object_set_new(key, "key_size",
-                            json_integer(curve[2] == '2'   ? 256
-                                         : curve[2] == '3' ? 384
-                                                           : 521));
+        size = curve[2] == '2' ? 256 : curve[2] == '3' ? 384 : 521;
+        if (!json_object_get(key, "crv"))
+            json_object_set_new(key, "crv", json_string(curve));
+        json_object_set_new(key, "key_size", json_integer((json_int_t)size));
         return PN_OK;
     }
     if (!kty || strcmp(kty, "RSA") != 0)

@@ -266,7 +266,10 @@ static enum pn_rc issue(enum pn_key_use use, const struct pn_slice *context,
     memset(out, 0, sizeof *out);
     if (fake_keyholder_is_away)
         return away(err);
-    key = is_ec ? EVP_EC_gen("P-256") : EVP_RSA_gen(2048);
+    key = is_ec ? EVP_EC_gen(spec->key_bits == 256   ? "P-256"
+                             : spec->key_bits == 384 ? "P-384"
+                                                     : "P-521")
+                : EVP_RSA_gen(2048);
     slot = keep(use, key, self_signed(key, spec->subject, spec->not_before, spec->not_after));
     out->key = slot->id;
     out->format = PN_FILE_PEM;

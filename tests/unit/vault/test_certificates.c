@@ -163,6 +163,43 @@ static void created_certificate_is_polled_to_completion(void **state)
     answer_fini(&answer);
 }
 
+static void created_key_is_on_the_curve_that_was_asked_for(void **state)
+{
+    static const struct {
+        const char *curve;
+        int64_t bits;
+    } cases[] = {{"P-256", 256}, {"P-384", 384}, {"P-521", 521}};
+    struct house *house = *state;
+    struct answer answer;
+    const unsigned char *at;
+    struct pn_buf der;
+    char body[256];
+    X509 *certificate;
+
+    for (size_t i = 0; i < 3; i++) {
+        snprintf(body, sizeof body,
+                 "{\"policy\":{\"key_props\":{\"kty\":\"EC\",\"crv\":\"%s\"},\"x509_props\":"
+                 "{\"subject\":\"CN=e\"},\"issuer\":{\"name\":\"Self\"}}}",
+                 cases[i].curve);
+        ask(house, ADMIN, "POST", "/certificates/e/create", VERSION, body, NULL, &answer);
+        assert_int_equal(answer.response.status, 202);
+        answer_fini(&answer);
+        ask(house, ADMIN, "GET", "/certificates/e", VERSION, NULL, NULL, &answer);
+        assert_int_equal(
+            pn_json_int(json_object_get(json_object_get(answer.json, "policy"), "key_props"),
+                        "key_size", 0),
+            cases[i].bits);
+        pn_buf_init(&der, 65536);
+        assert_int_equal(pn_base64_decode(pn_json_slice(answer.json, "cer"), &der), PN_OK);
+        at = (const unsigned char *)der.ptr;
+        certificate = d2i_X509(NULL, &at, (long)der.len);
+        assert_int_equal(EVP_PKEY_get_bits(X509_get0_pubkey(certificate)), cases[i].bits);
+        X509_free(certificate);
+        pn_buf_fini(&der);
+        answer_fini(&answer);
+    }
+}
+
 static void policies_that_cannot_be_obeyed_are_refused(void **state)
 {
     static const char *const bodies[] = {
@@ -339,6 +376,7 @@ int main(void)
         TEST(secret_of_a_certificate_opens_with_an_empty_password),
         TEST(bad_imports_change_nothing),
         TEST(created_certificate_is_polled_to_completion),
+        TEST(created_key_is_on_the_curve_that_was_asked_for),
         TEST(policies_that_cannot_be_obeyed_are_refused),
         TEST(names_are_shared_by_secrets_and_certificates),
         TEST(policy_and_attributes_change_by_patch),

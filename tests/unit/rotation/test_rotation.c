@@ -1,0 +1,409 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * Rotation over a real store, a keyholder in this process, and a vault that answers from a script.
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#include "base/encode.h"
+#include "base/json.h"
+#include "keyvault/keyvault_internal.h"
+#include "rotation/generation.h"
+#include "rotation/rotation_internal.h"
+#include "store/store.h"
+#include "support/fake_keyholder.h"
+
+#define SERVICE                                                                                    \
+    "/subscriptions/s/resourceGroups/g/providers/Microsoft.ApiManagement/service/postern"
+#define C1     SERVICE "/certificates/c1"
+#define C2     SERVICE "/certificates/c2"
+#define SECRET "https://local.vault.localhost:9444/secrets/cert"
+#define V1     "00000000000000000000000000000001"
+#define V2     "00000000000000000000000000000002"
+#define CHALLENGE                                                                                  \
+    "Bearer authorization=\"https://localhost:9443/t\", resource=\"https://vault.localhost:9444\""
+
+static char folder[64];
+static struct pn_store *store;
+static struct pn_token_source *tokens;
+static struct pn_keyvault *keyvault;
+static struct pn_rotation *rotation;
+static uint64_t mono = 1000000, published;
+static unsigned fetches, lists;
+static struct {
+    int status;
+    const char *version;
+    struct pn_buf value; /* of the secret */
+} vault;
+
+static uint64_t mono_ms(void)
+{
+    return mono;
+}
+
+static int64_t now_ms(void)
+{
+    return 1800000000123;
+}
+
+static enum pn_rc give(void *ctx, const struct pn_identity_ref *identity,
+                       const struct pn_token_target *target, struct pn_secret *token,
+                       int64_t *expires_s, struct pn_error *err)
+{
+    (void)ctx, (void)target, (void)err;
+    assert_string_equal(identity->owner_id, SERVICE);
+    *expires_s = INT64_MAX;
+    return pn_secret_from(token, "token", 5);
+}
+
+static enum pn_rc answer(struct pn_keyvault *unused, const char *url, const struct pn_secret *token,
+                         struct exchange *exchange, struct pn_error *err)
+{
+    (void)unused, (void)err;
+    exchange->status = token ? vault.status : 401;
+    if (!token) {
+        snprintf(exchange->challenge, sizeof exchange->challenge, "%s", CHALLENGE);
+        return PN_OK;
+    }
+    if (strstr(url, "/versions?")) {
+        lists++;
+        return pn_buf_printf(&exchange->body,
+                             "{\"value\":[{\"id\":\"" SECRET
+                             "/%s\",\"attributes\":{\"created\":1}}]}",
+                             vault.version);
+    }
+    fetches++;
+    return pn_buf_printf(
+        &exchange->body,
+        "{\"value\":\"%.*s\",\"contentType\":\"application/x-pkcs12\",\"id\":\"" SECRET "/%s\"}",
+        (int)vault.value.len, vault.value.ptr, vault.version);
+}
+
+static enum pn_rc publish(void *ctx, uint64_t revision, struct pn_error *err)
+{
+    (void)ctx, (void)err;
+    published = revision;
+    return PN_OK;
+}
+
+static void offer(const char *version)
+{
+    struct pn_buf file;
+
+    pn_buf_init(&file, 65536);
+    fake_make_file("CN=rotated", false, NULL, &file);
+    pn_buf_clear(&vault.value);
+    assert_int_equal(pn_base64_encode(pn_buf_slice(&file), &vault.value), PN_OK);
+    vault.version = version;
+    vault.status = 200;
+    pn_buf_fini(&file);
+}
+
+static int setup(void **state)
+{
+    struct pn_token_provider provider = {"test", give, NULL};
+    struct pn_keyvault_options options = {0};
+    struct pn_rotation_config config = {
+        .publisher = {publish, NULL}, .now_ms = now_ms, .mono_ms = mono_ms};
+    char file[80];
+
+    (void)state;
+    snprintf(folder, sizeof folder, "/tmp/pn-rotation-XXXXXX");
+    assert_non_null(mkdtemp(folder));
+    snprintf(file, sizeof file, "%s/db", folder);
+    assert_int_equal(pn_store_open(file, &store, NULL), PN_OK);
+    assert_int_equal(pn_token_source_create(NULL, &tokens), PN_OK);
+    assert_int_equal(pn_token_source_add(tokens, &provider), PN_OK);
+    options.tokens = tokens;
+    assert_int_equal(pn_keyvault_create(&options, &keyvault, NULL), PN_OK);
+    keyvault->transport = answer;
+    config.store = store;
+    config.keyvault = keyvault;
+    assert_int_equal(pn_rotation_create(&config, &rotation, NULL), PN_OK);
+    pn_buf_init(&vault.value, 65536);
+    offer(V1);
+    published = fetches = lists = 0;
+    return 0;
+}
+
+static int teardown(void **state)
+{
+    char file[80];
+
+    (void)state;
+    pn_rotation_destroy(rotation);
+    pn_keyvault_destroy(keyvault);
+    pn_token_source_destroy(tokens);
+    pn_store_close(store);
+    snprintf(file, sizeof file, "%s/db", folder);
+    (void)unlink(file);
+    (void)rmdir(folder);
+    pn_buf_fini(&vault.value);
+    fake_keyholder_reset();
+    return 0;
+}
+
+/* As the REST API does for a PUT with keyVault. */
+static void put_certificate(const char *id, const char *identifier)
+{
+    struct pn_generation_origin origin = {.generation = 1, .secret_identifier = identifier};
+    struct pn_store_txn *txn = NULL;
+    struct pn_fetched fetched;
+    struct pn_error err = {0};
+    json_t *properties, *internal, *body;
+
+    assert_int_equal(
+        pn_rotation_fetch_certificate(rotation, SERVICE, identifier, NULL, &fetched, &err), PN_OK);
+    origin.secret_version = fetched.version;
+    assert_int_equal(
+        pn_generation_make(&fetched.imported, &origin, now_ms(), &properties, &internal, &err),
+        PN_OK);
+    body = json_pack("{s:s, s:o, s:o}", "name", strrchr(id, '/') + 1, "properties", properties,
+                     "internal", internal);
+    assert_int_equal(pn_store_begin(store, &txn, &err), PN_OK);
+    assert_int_equal(pn_store_put(txn, id, CERTIFICATE_TYPE, body, NULL, &err), PN_OK);
+    assert_int_equal(pn_store_commit(txn, NULL, &err), PN_OK);
+    json_decref(body);
+    pn_fetched_fini(&fetched);
+}
+
+static void expect(const char *id, int64_t generation, const char *version, const char *status)
+{
+    struct pn_store_item item = {0};
+    const json_t *internal, *last;
+
+    assert_int_equal(pn_store_get(store, id, &item, NULL), PN_OK);
+    internal = json_object_get(item.body, "internal");
+    last = json_object_get(json_object_get(json_object_get(item.body, "properties"), "keyVault"),
+                           "lastStatus");
+    assert_int_equal(pn_json_int(internal, "generation", 0), generation);
+    assert_string_equal(pn_json_str(internal, "secretVersion"), version);
+    assert_string_equal(pn_json_str(last, "code"), status);
+    assert_string_equal(pn_json_str(last, "timeStampUtc"), "2027-01-15T08:00:00.1230000Z");
+    pn_store_item_fini(&item);
+}
+
+static void turn_later(void)
+{
+    mono += 2ull * PN_ROTATION_INTERVAL_S * 1000;
+    (void)rotation_turn(rotation);
+}
+
+static void new_version_becomes_the_next_generation(void **state)
+{
+    (void)state;
+    put_certificate(C1, SECRET);
+    (void)rotation_turn(rotation);
+    expect(C1, 1, V1, "Success");
+    offer(V2);
+    turn_later();
+    expect(C1, 2, V2, "Success");
+    assert_int_equal(published, pn_store_revision(store));
+    /* The former key is forgotten. */
+    assert_int_equal(fake_keyholder_count(PN_USE_CLIENT), 1);
+}
+
+static void unchanged_secret_is_not_fetched_and_nothing_is_written(void **state)
+{
+    uint64_t revision;
+
+    (void)state;
+    put_certificate(C1, SECRET);
+    revision = pn_store_revision(store);
+    (void)rotation_turn(rotation);
+    for (int i = 0; i < 3; i++)
+        turn_later();
+    assert_int_equal(lists, 3);
+    assert_int_equal(fetches, 1);
+    assert_int_equal(pn_store_revision(store), revision);
+    assert_int_equal(published, 0);
+}
+
+static void certificates_of_one_object_share_one_poll(void **state)
+{
+    (void)state;
+    put_certificate(C1, SECRET);
+    put_certificate(C2, SECRET);
+    (void)rotation_turn(rotation);
+    offer(V2);
+    fetches = 0;
+    turn_later();
+    assert_int_equal(lists, 1);
+    assert_int_equal(fetches, 1);
+    expect(C1, 2, V2, "Success");
+    expect(C2, 2, V2, "Success");
+}
+
+static void versioned_identifier_is_pinned(void **state)
+{
+    (void)state;
+    put_certificate(C1, SECRET "/" V1);
+    offer(V2);
+    (void)rotation_turn(rotation);
+    turn_later();
+    expect(C1, 1, V1, "Success");
+    assert_int_equal(lists, 0);
+}
+
+static void failure_keeps_the_good_certificate_and_says_why(void **state)
+{
+    uint64_t revision;
+
+    (void)state;
+    put_certificate(C1, SECRET);
+    (void)rotation_turn(rotation);
+    vault.status = 404;
+    turn_later();
+    expect(C1, 1, V1, "VaultNotFound");
+    assert_int_equal(published, 0);
+    revision = pn_store_revision(store);
+    mono += 2ull * PN_ROTATION_BACKOFF_MAX_S * 1000;
+    (void)rotation_turn(rotation);
+    assert_int_equal(pn_store_revision(store), revision);
+    vault.status = 200;
+    mono += 2ull * PN_ROTATION_BACKOFF_MAX_S * 1000;
+    (void)rotation_turn(rotation);
+    expect(C1, 1, V1, "Success");
+    assert_int_equal(fake_keyholder_count(PN_USE_CLIENT),
+                     2); /* the fake keeps what it imports twice */
+}
+
+static void bad_new_certificate_never_takes_over(void **state)
+{
+    (void)state;
+    put_certificate(C1, SECRET);
+    (void)rotation_turn(rotation);
+    vault.version = V2;
+    pn_buf_clear(&vault.value);
+    assert_int_equal(pn_buf_append_str(&vault.value, "AAAA"), PN_OK);
+    turn_later();
+    expect(C1, 1, V1, "CertificateRefused");
+    assert_int_equal(published, 0);
+}
+
+static void notice_of_the_embedded_vault_is_followed_at_once(void **state)
+{
+    (void)state;
+    put_certificate(C1, SECRET);
+    (void)rotation_turn(rotation);
+    offer(V2);
+    pn_rotation_notify(rotation, "local", "other");
+    pn_rotation_notify(rotation, "second", "cert");
+    (void)rotation_turn(rotation);
+    expect(C1, 1, V1, "Success");
+    pn_rotation_notify(rotation, "local", "CERT");
+    (void)rotation_turn(rotation);
+    expect(C1, 2, V2, "Success");
+}
+
+static void failures_back_off(void **state)
+{
+    uint64_t next = 0;
+
+    (void)state;
+    put_certificate(C1, SECRET);
+    (void)rotation_turn(rotation);
+    vault.status = 503;
+    for (int i = 0; i < 12; i++) {
+        mono += 2ull * PN_ROTATION_BACKOFF_MAX_S * 1000;
+        next = rotation_turn(rotation);
+    }
+    assert_int_equal(lists, 12);
+    expect(C1, 1, V1, "VaultUnavailable");
+    assert_int_equal(next, mono + 60000); /* only the look at the store is that soon */
+    mono += (uint64_t)PN_ROTATION_BACKOFF_MAX_S * 1000 * 8 / 10;
+    (void)rotation_turn(rotation);
+    assert_int_equal(lists, 12);
+}
+
+static void refresh_fetches_now_and_tells_the_outcome(void **state)
+{
+    struct pn_error err = {0};
+
+    (void)state;
+    put_certificate(C1, SECRET);
+    offer(V2);
+    assert_int_equal(pn_rotation_refresh(rotation, C1, &err), PN_OK);
+    expect(C1, 2, V2, "Success");
+    vault.status = 403;
+    assert_int_equal(pn_rotation_refresh(rotation, C1, &err), PN_OK);
+    expect(C1, 2, V2, "VaultForbidden");
+    assert_int_equal(pn_rotation_refresh(rotation, C2, &err), PN_NOT_FOUND);
+}
+
+static void fetch_names_the_field_of_a_bad_identifier(void **state)
+{
+    struct pn_fetched fetched;
+    struct pn_error err = {0};
+
+    (void)state;
+    assert_int_equal(pn_rotation_fetch_certificate(
+                         rotation, SERVICE, "https://local.vault.localhost:9444/certificates/c", "",
+                         &fetched, &err),
+                     PN_INVALID);
+    assert_string_equal(err.target, "keyVault.secretIdentifier");
+    fake_keyholder_is_away = true;
+    assert_int_equal(pn_rotation_fetch_certificate(rotation, SERVICE, SECRET, "", &fetched, &err),
+                     PN_UNAVAILABLE);
+    fake_keyholder_is_away = false;
+    assert_string_equal(pn_rotation_status_code(&err), "KeyholderUnavailable");
+}
+
+static void key_in_use_is_not_forgotten(void **state)
+{
+    struct pn_store_item item = {0};
+    struct pn_key_id key;
+
+    (void)state;
+    put_certificate(C1, SECRET);
+    assert_int_equal(pn_store_get(store, C1, &item, NULL), PN_OK);
+    assert_true(pn_hex_decode(pn_json_slice(json_object_get(item.body, "internal"), "keyId"),
+                              key.sha256, sizeof key.sha256));
+    pn_store_item_fini(&item);
+    pn_rotation_forget_unused(rotation, &key);
+    assert_int_equal(fake_keyholder_count(PN_USE_CLIENT), 1);
+}
+
+static void mismatched_key_is_refused(void **state)
+{
+    struct pn_fetched fetched;
+    struct pn_error err = {0};
+
+    (void)state;
+    assert_int_equal(pn_rotation_fetch_certificate(rotation, SERVICE, SECRET, NULL, &fetched, &err),
+                     PN_OK);
+    assert_int_equal(pn_generation_lint(&fetched.imported, 1800000000, NULL, &err), PN_OK);
+    fetched.imported.key.sha256[0] ^= 1;
+    assert_int_equal(pn_generation_lint(&fetched.imported, 1800000000, NULL, &err), PN_INVALID);
+    assert_string_equal(err.code, "key_mismatch");
+    pn_fetched_fini(&fetched);
+}
+
+int main(void)
+{
+#define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+    const struct CMUnitTest tests[] = {
+        TEST(new_version_becomes_the_next_generation),
+        TEST(unchanged_secret_is_not_fetched_and_nothing_is_written),
+        TEST(certificates_of_one_object_share_one_poll),
+        TEST(versioned_identifier_is_pinned),
+        TEST(failure_keeps_the_good_certificate_and_says_why),
+        TEST(bad_new_certificate_never_takes_over),
+        TEST(notice_of_the_embedded_vault_is_followed_at_once),
+        TEST(failures_back_off),
+        TEST(refresh_fetches_now_and_tells_the_outcome),
+        TEST(fetch_names_the_field_of_a_bad_identifier),
+        TEST(key_in_use_is_not_forgotten),
+        TEST(mismatched_key_is_refused),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
