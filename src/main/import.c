@@ -30,14 +30,14 @@ static enum pn_rc set_limit(int resource, rlim_t value, struct pn_error *err)
     return PN_OK;
 }
 
-static enum pn_rc set_up(struct pn_error *err)
+static enum pn_rc set_up(struct pn_pfx_library *library, struct pn_error *err)
 {
     enum pn_rc rc = pn_sandbox_harden(err);
 
     OPENSSL_init_crypto(OPENSSL_INIT_NO_LOAD_CONFIG | OPENSSL_INIT_LOAD_CRYPTO_STRINGS, NULL);
     CRYPTO_secure_malloc_init(SECURE_HEAP, 32);
     if (rc == PN_OK)
-        rc = pn_pfx_init(err);
+        rc = pn_pfx_init(library, err);
 #ifndef PN_SANITIZED /* which reserves terabytes of address space */
     if (rc == PN_OK)
         rc = set_limit(RLIMIT_AS, MEMORY_BYTES_MAX, err);
@@ -51,6 +51,7 @@ static enum pn_rc set_up(struct pn_error *err)
 
 int main(void)
 {
+    struct pn_pfx_library library = {0};
     struct pn_error err = {0};
     struct pn_channel channel;
     enum pn_log_level level = PN_LOG_WARN;
@@ -59,7 +60,7 @@ int main(void)
     /* One line for each import about its sandbox is too much at level info. */
     (void)pn_log_level_parse(pn_slice_str(getenv(PN_LOG_LEVEL_ENV)), &level);
     pn_log_setup("import", level == PN_LOG_INFO ? PN_LOG_WARN : level);
-    rc = set_up(&err);
+    rc = set_up(&library, &err);
     if (rc != PN_OK) {
         pn_log_error(PN_LOG_ERROR, "import_not_started", &err);
         return EXIT_FAILURE;
@@ -67,5 +68,6 @@ int main(void)
     pn_channel_init(&channel, PN_IMPORT_FD);
     rc = pn_pfx_serve_one(&channel);
     pn_channel_fini(&channel);
+    pn_pfx_fini(&library);
     return rc == PN_OK ? EXIT_SUCCESS : EXIT_FAILURE;
 }

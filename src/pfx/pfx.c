@@ -15,15 +15,25 @@
 #include "ipc/protocol.h"
 #include "pfx/pfx_internal.h"
 
-enum pn_rc pn_pfx_init(struct pn_error *err)
+enum pn_rc pn_pfx_init(struct pn_pfx_library *library, struct pn_error *err)
 {
-    if (!OSSL_PROVIDER_load(NULL, "default"))
+    *library = (struct pn_pfx_library){.standard = OSSL_PROVIDER_load(NULL, "default")};
+    if (!library->standard)
         return pn_error_from_openssl(err, PN_INTERNAL, "openssl",
                                      "OpenSSL has no default provider");
-    /* Only for old PFX files; a system without it opens all others. */
-    if (!OSSL_PROVIDER_load(NULL, "legacy"))
-        ERR_clear_error();
+    library->legacy = OSSL_PROVIDER_load(NULL, "legacy");
+    if (!library->legacy)
+        ERR_clear_error(); /* all but old files open */
     return PN_OK;
+}
+
+void pn_pfx_fini(struct pn_pfx_library *library)
+{
+    if (library->legacy)
+        OSSL_PROVIDER_unload(library->legacy);
+    if (library->standard)
+        OSSL_PROVIDER_unload(library->standard);
+    *library = (struct pn_pfx_library){0};
 }
 
 void pn_opened_fini(struct pn_opened *opened)

@@ -23,10 +23,17 @@ struct pn_opened {
 
 void pn_opened_fini(struct pn_opened *opened);
 
-/** Lets this process read old PKCS#12 files too (RC2, 3DES): loads OpenSSL's default provider, and
- * its legacy provider where it is installed. Before the sandbox is entered. PN_INTERNAL: not even
- * the default one. */
-enum pn_rc pn_pfx_init(struct pn_error *err) PN_MUST_USE;
+/** OpenSSL's default provider, and its legacy provider where it is installed: for old files (RC2,
+ * 3DES). */
+struct pn_pfx_library {
+    struct ossl_provider_st *standard;
+    struct ossl_provider_st *legacy; /* may be NULL */
+};
+
+/** Loads both. Before the sandbox is entered: they are files. PN_INTERNAL: not even the default
+ * one. */
+enum pn_rc pn_pfx_init(struct pn_pfx_library *library, struct pn_error *err) PN_MUST_USE;
+void pn_pfx_fini(struct pn_pfx_library *library);
 
 /** `password.ptr` NULL: none was given; then, and for an empty one, both the empty and the missing
  * password are tried (RFC 7292 readers differ). Certificates that are not in the leaf's chain are
