@@ -6,6 +6,7 @@
  */
 #include "gateway/catalog.h"
 
+#include <assert.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -490,6 +491,7 @@ enum pn_rc pn_catalog_commit(struct pn_catalog *catalog, struct pn_slice epoch, 
     pn_catalog_rollback(catalog);
     memcpy(catalog->epoch, epoch.ptr ? epoch.ptr : "", epoch.len);
     catalog->epoch[epoch.len] = '\0';
+    assert(next);
     next->revision = revision;
     pn_snapshot_unref(catalog->snapshot);
     catalog->snapshot = next;

@@ -169,7 +169,8 @@ static enum pn_rc take_head(struct pn_exchange *exchange)
     return PN_AGAIN;
 }
 
-static void read_head(struct pn_exchange *exchange)
+/** false: an event was told, and the exchange may be gone. */
+static bool read_head(struct pn_exchange *exchange)
 {
     for (;;) {
         enum pn_rc rc = parse_head(exchange);
@@ -186,20 +187,21 @@ static void read_head(struct pn_exchange *exchange)
             if (rc == PN_OK)
                 continue;
             if (rc == PN_AGAIN)
-                return;
+                return true;
             connection_failed(exchange);
-            return;
+            return false;
         }
         fail(exchange);
-        return;
+        return false;
     }
     exchange->state = PN_EXCHANGE_ANSWERING;
     pn_headers_init(&exchange->trailers, exchange->spec.arena);
     pn_body_in_init(&exchange->body, &exchange->conn->inlet, exchange->conn->stream, PN_H1_RESPONSE,
                     exchange->response.framing, exchange->response.content_length,
                     exchange->spec.limits, &exchange->trailers);
-    arm(exchange, PN_BODY_IDLE_TIMEOUT_MS);
+    pn_exchange_wait(exchange);
     exchange->events->on_head(exchange->ctx);
+    return false;
 }
 
 /* --- the request --- */
@@ -266,8 +268,7 @@ void pn_exchange_send(struct pn_exchange *exchange)
     exchange->response.keep_alive = false;
     if (exchange->state == PN_EXCHANGE_SENDING) {
         exchange->conn->inlet.is_drained = false;
-        read_head(exchange);
-        if (exchange->state == PN_EXCHANGE_SENDING)
+        if (read_head(exchange))
             connection_failed(exchange);
     }
 }
@@ -284,9 +285,8 @@ static void on_readable(void *ctx, struct pn_stream *stream)
     (void)stream;
     exchange->conn->inlet.is_drained = false;
     if (exchange->state == PN_EXCHANGE_SENDING) {
-        read_head(exchange);
+        (void)read_head(exchange);
     } else {
-        arm(exchange, PN_BODY_IDLE_TIMEOUT_MS);
         exchange->events->on_body(exchange->ctx);
     }
 }
@@ -384,6 +384,16 @@ enum pn_rc pn_exchange_start(struct pn_exchange *exchange, const struct pn_excha
     exchange->failure = exchange->acquire.failure;
     exchange->state = PN_EXCHANGE_IDLE;
     return rc;
+}
+
+void pn_exchange_hold(struct pn_exchange *exchange)
+{
+    pn_loop_disarm(pn_pool_loop(exchange->pool), &exchange->timer);
+}
+
+void pn_exchange_wait(struct pn_exchange *exchange)
+{
+    arm(exchange, PN_BODY_IDLE_TIMEOUT_MS);
 }
 
 void pn_exchange_finish(struct pn_exchange *exchange)

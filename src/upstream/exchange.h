@@ -81,12 +81,16 @@ struct pn_exchange {
 void pn_exchange_init(struct pn_exchange *exchange, struct pn_pool *pool,
                       const struct pn_exchange_events *events, void *ctx);
 void pn_exchange_fini(struct pn_exchange *exchange);
-/** PN_OK: events follow, some perhaps before it returns (never on_failed). Else exchange->failure.
+/** PN_OK: events follow, perhaps before it returns. Else exchange->failure.
  */
 enum pn_rc pn_exchange_start(struct pn_exchange *exchange,
                              const struct pn_exchange_spec *spec) PN_MUST_USE;
 /** The request's body may go on: its source has more. */
 void pn_exchange_send(struct pn_exchange *exchange);
+/** The answer's body waits for its reader: its idle timeout rests until more of it comes, or until
+ *  pn_exchange_wait(). */
+void pn_exchange_hold(struct pn_exchange *exchange);
+void pn_exchange_wait(struct pn_exchange *exchange);
 /** The answer's body was read up to its end: the connection is kept if it can be, else closed. */
 void pn_exchange_finish(struct pn_exchange *exchange);
 /** Ends it in any state and closes its connection; no event follows. */

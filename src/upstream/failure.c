@@ -68,6 +68,8 @@ const char *pn_failure_code(enum pn_tls_cause cause)
         return "client_certificate_expired";
     case PN_CAUSE_CERTIFICATE_NOT_YET_VALID:
         return "client_certificate_not_yet_valid";
+    case PN_CAUSE_CERTIFICATE_UNUSABLE:
+        return "client_certificate_unusable";
     case PN_CAUSE_NONE:
     case PN_CAUSE_TRUNCATED:
     case PN_CAUSE_RESET:

@@ -24,6 +24,7 @@ struct pn_failure {
  *   tls_certificate_unacceptable
  *   tls_client_certificate_refused tls_client_certificate_required
  *   client_certificate_expired client_certificate_not_yet_valid
+ *   client_certificate_unusable
  *   keyholder_unavailable keyholder_refused
  *   identity_mismatch backend_queue_full timeout connection_closed malformed_response
  *   response_header_too_large out_of_memory internal */

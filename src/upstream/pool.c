@@ -238,8 +238,11 @@ static void close_idle_of(struct pn_pool_group *group, bool all)
         struct pn_conn *conn = PN_CONTAINER(at, struct pn_conn, entry);
 
         at = at->next;
-        if (!all && is_reusable(conn) && !certificate_has_ended(group))
+        if (!all && is_reusable(conn) && !certificate_has_ended(group)) {
+            if (pn_loop_now_ms(group->pool->loop) - conn->idle_since_ms >= SWEEP_INTERVAL_MS)
+                pn_stream_trim(conn->stream);
             continue;
+        }
         unlink_idle(conn);
         pn_pool_drop(conn);
     }

@@ -1,0 +1,286 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * Start, run and end of the gateway process. The main thread owns the catalog and all counts of
+ * snapshots; the workers get what they serve by through their mailboxes.
+ */
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include <ares.h>
+
+#include "base/file.h"
+#include "base/log.h"
+#include "gateway/gateway_internal.h"
+#include "signer/signer.h"
+
+/* --- snapshots --- */
+
+static void on_released(void *ctx, struct pn_snapshot *snapshot)
+{
+    (void)ctx;
+    pn_snapshot_unref(snapshot);
+}
+
+static void on_switched(void *ctx)
+{
+    struct pn_gateway *gateway = ctx;
+
+    gateway->switching--;
+    if (gateway->switching == 0)
+        pn_control_link_switched(gateway);
+}
+
+void pn_gateway_switch(struct pn_gateway *gateway)
+{
+    struct pn_snapshot *snapshot = pn_catalog_snapshot(gateway->catalog);
+
+    for (unsigned i = 0; i < gateway->worker_count; i++) {
+        if (pn_worker_use(gateway->workers[i], pn_snapshot_ref(snapshot)) != PN_OK)
+            abort(); /* half of the workers would serve something else: start anew from the log */
+        gateway->switching++;
+    }
+}
+
+/* --- the end --- */
+
+static void on_drained(void *ctx)
+{
+    struct pn_gateway *gateway = ctx;
+
+    gateway->drained++;
+    if (gateway->drained == gateway->worker_count)
+        pn_loop_stop(gateway->loop);
+}
+
+static void on_drain_timeout(struct pn_timer *timer)
+{
+    struct pn_gateway *gateway = timer->ctx;
+
+    pn_log(PN_LOG_WARN, "drain_timeout", NULL);
+    pn_loop_stop(gateway->loop);
+}
+
+static void start_drain(struct pn_gateway *gateway)
+{
+    if (gateway->is_draining)
+        return;
+    gateway->is_draining = true;
+    pn_log(PN_LOG_INFO, "draining", NULL);
+    pn_loop_arm(gateway->loop, &gateway->drain_timer, PN_DRAIN_TIMEOUT_MS);
+    for (unsigned i = 0; i < gateway->worker_count; i++) {
+        if (pn_worker_drain(gateway->workers[i]) != PN_OK)
+            pn_loop_stop(gateway->loop);
+    }
+}
+
+static void on_signal(void *ctx, int signal_number)
+{
+    (void)signal_number;
+    start_drain(ctx);
+}
+
+/* --- what the supervisor brings --- */
+
+static void on_incoming(struct pn_watch *watch, unsigned events)
+{
+    struct pn_gateway *gateway = watch->ctx;
+    char service[32];
+    enum pn_role asker;
+    int fd;
+    enum pn_rc rc = pn_broker_accept(gateway->broker, service, &asker, &fd);
+
+    (void)events;
+    if (rc == PN_EOF) { /* the supervisor is gone: nobody would start us again */
+        pn_loop_unwatch(&gateway->incoming);
+        start_drain(gateway);
+        return;
+    }
+    if (rc != PN_OK)
+        return;
+    if (strcmp(service, PN_SERVICE_FEED) == 0 && asker == PN_ROLE_CONTROL)
+        pn_control_link_open(gateway, fd);
+    else
+        close(fd);
+}
+
+static void find_listeners(struct pn_gateway *gateway)
+{
+    for (size_t i = 0; i < PN_WORKER_LISTENERS_MAX / 2; i++) {
+        int plain = pn_listen_fd("gateway", i);
+        int tls = pn_listen_fd("gateway-tls", i);
+
+        if (plain >= 0)
+            gateway->plain_fds[gateway->plain_count++] = plain;
+        if (tls >= 0)
+            gateway->tls_fds[gateway->tls_count++] = tls;
+    }
+}
+
+/* --- life --- */
+
+/** The four trust policies that a backend entity can ask for. */
+static enum pn_rc make_trusts(struct pn_gateway *gateway, struct pn_error *err)
+{
+    struct pn_error reason = {.rc = PN_OK};
+    enum pn_rc rc = pn_trust_roots_system(&gateway->roots, &reason);
+
+    if (rc != PN_OK) /* backends that need a CA fail closed; the others work */
+        pn_log_error(PN_LOG_WARN, "no_trusted_ca", &reason);
+    for (unsigned i = 0; i < PN_TRUST_VARIANTS; i++) {
+        bool check_chain = (i & 2u) != 0;
+
+        if (check_chain && !gateway->roots)
+            continue;
+        rc = pn_trust_create(gateway->roots, check_chain, (i & 1u) != 0, &gateway->trusts[i], err);
+        if (rc != PN_OK)
+            return rc;
+    }
+    return PN_OK;
+}
+
+static enum pn_rc open_log(struct pn_gateway *gateway, const char *data_dir, struct pn_error *err)
+{
+    struct pn_feed_seal seal = pn_feed_seal_keyholder(gateway->keyholder);
+    char path[4096];
+    int len = snprintf(path, sizeof(path), "%s/gateway", data_dir);
+    enum pn_rc rc;
+
+    if (len < 0 || (size_t)len + sizeof("/feed.log") > sizeof(path))
+        return pn_error_set(err, PN_LIMIT, "path_too_long", "the data folder's path is too long");
+    rc = pn_dir_make(path, 0700, err);
+    if (rc != PN_OK)
+        return rc;
+    memcpy(path + len, "/feed.log", sizeof("/feed.log"));
+    return pn_feed_log_create(path, &seal, &gateway->log, err);
+}
+
+static enum pn_rc set_up_loop(struct pn_gateway *gateway, struct pn_error *err)
+{
+    sigset_t signals;
+    enum pn_rc rc = pn_loop_create(&gateway->loop, err);
+
+    sigemptyset(&signals);
+    sigaddset(&signals, SIGTERM);
+    sigaddset(&signals, SIGINT);
+    if (rc == PN_OK)
+        rc = pn_loop_signals(gateway->loop, &signals, on_signal, gateway, err);
+    if (rc == PN_OK)
+        rc =
+            pn_loop_watch(gateway->loop, &gateway->incoming, pn_broker_incoming_fd(gateway->broker),
+                          PN_LOOP_READ, PN_WATCH_LEVEL, on_incoming, gateway);
+    pn_timer_init(&gateway->drain_timer, on_drain_timeout, gateway);
+    return rc;
+}
+
+enum pn_rc pn_gateway_create(struct pn_broker *broker, const struct pn_gateway_options *options,
+                             struct pn_gateway **out, struct pn_error *err)
+{
+    struct pn_gateway *gateway = calloc(1, sizeof(*gateway));
+    long cores = sysconf(_SC_NPROCESSORS_ONLN);
+    enum pn_rc rc;
+
+    if (!gateway)
+        return pn_error_set(err, PN_NOMEM, "out_of_memory", "no memory for the gateway");
+    gateway->broker = broker;
+    gateway->threads = options->threads > 0 ? options->threads : (cores > 0 ? (unsigned)cores : 1);
+    if (gateway->threads > PN_GATEWAY_THREADS_MAX)
+        gateway->threads = PN_GATEWAY_THREADS_MAX;
+    find_listeners(gateway);
+    rc = ares_library_init(ARES_LIB_INIT_ALL) == ARES_SUCCESS
+             ? PN_OK
+             : pn_error_set(err, PN_INTERNAL, "dns_init_failed", "c-ares cannot start");
+    if (rc == PN_OK)
+        rc = set_up_loop(gateway, err);
+    if (rc == PN_OK)
+        rc = pn_signer_create(&gateway->signer, err);
+    if (rc == PN_OK)
+        rc = make_trusts(gateway, err);
+    if (rc == PN_OK)
+        rc = pn_keyholder_create(broker, PN_SERVICE_SIGN, &gateway->keyholder, err);
+    if (rc == PN_OK)
+        rc = open_log(gateway, options->data_dir, err);
+    if (rc == PN_OK)
+        rc = pn_catalog_create(gateway->signer, &gateway->catalog, err);
+    if (rc == PN_OK) {
+        *out = gateway;
+        return PN_OK;
+    }
+    pn_gateway_destroy(gateway);
+    return rc;
+}
+
+static enum pn_rc start_workers(struct pn_gateway *gateway, struct pn_error *err)
+{
+    struct pn_worker_spec spec = {.main_loop = gateway->loop,
+                                  .broker = gateway->broker,
+                                  .signer = gateway->signer,
+                                  .clients_max = PN_CLIENT_CONNECTIONS_MAX / gateway->threads,
+                                  .plain_fds = gateway->plain_fds,
+                                  .tls_fds = gateway->tls_fds,
+                                  .plain_count = gateway->plain_count,
+                                  .tls_count = gateway->tls_count,
+                                  .on_released = on_released,
+                                  .on_switched = on_switched,
+                                  .on_drained = on_drained,
+                                  .ctx = gateway};
+    enum pn_rc rc = PN_OK;
+
+    memcpy(spec.trusts, gateway->trusts, sizeof(spec.trusts));
+    for (unsigned i = 0; rc == PN_OK && i < gateway->threads; i++) {
+        spec.index = i;
+        spec.snapshot = pn_snapshot_ref(pn_catalog_snapshot(gateway->catalog));
+        rc = pn_worker_create(&spec, &gateway->workers[i], err);
+        if (rc == PN_OK)
+            gateway->worker_count++;
+    }
+    for (unsigned i = 0; rc == PN_OK && i < gateway->worker_count; i++)
+        rc = pn_worker_start(gateway->workers[i], err);
+    return rc;
+}
+
+enum pn_rc pn_gateway_run(struct pn_gateway *gateway, struct pn_error *err)
+{
+    enum pn_rc rc = pn_gateway_replay(gateway, err);
+
+    if (rc != PN_OK) { /* control has everything: serve what could be read until it comes */
+        pn_log_error(PN_LOG_ERROR, "feed_log_unreadable", err);
+        gateway->log_is_stale = true;
+    }
+    rc = start_workers(gateway, err);
+    if (rc == PN_OK)
+        rc = pn_broker_ready(gateway->broker, pn_slice("", 0));
+    if (rc == PN_OK) {
+        pn_log(PN_LOG_INFO, "serving", "threads", PN_I(gateway->worker_count), NULL);
+        rc = pn_loop_run(gateway->loop, err);
+    }
+    return rc;
+}
+
+void pn_gateway_destroy(struct pn_gateway *gateway)
+{
+    struct pn_error err;
+
+    if (!gateway)
+        return;
+    for (unsigned i = 0; i < gateway->worker_count; i++)
+        pn_worker_stop(gateway->workers[i]);
+    if (gateway->loop && pn_loop_turn(gateway->loop, 0, &err) != PN_OK) /* what they posted */
+        pn_log_error(PN_LOG_WARN, "last_turn_failed", &err);
+    for (unsigned i = 0; i < gateway->worker_count; i++)
+        pn_worker_destroy(gateway->workers[i]);
+    pn_control_link_close(gateway);
+    pn_catalog_destroy(gateway->catalog);
+    pn_feed_log_destroy(gateway->log);
+    pn_keyholder_destroy(gateway->keyholder);
+    for (unsigned i = 0; i < PN_TRUST_VARIANTS; i++)
+        pn_trust_unref(gateway->trusts[i]);
+    pn_trust_roots_unref(gateway->roots);
+    pn_signer_destroy(gateway->signer);
+    pn_loop_unwatch(&gateway->incoming);
+    pn_loop_destroy(gateway->loop);
+    ares_library_cleanup();
+    free(gateway);
+}

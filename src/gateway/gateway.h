@@ -1,0 +1,24 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * The gateway process: the main thread with feed, catalog and log, and the workers that serve.
+ */
+#pragma once
+
+#include "base/error.h"
+#include "ipc/broker.h"
+
+struct pn_gateway;
+
+struct pn_gateway_options {
+    const char *data_dir; /* DIR: the feed log is DIR/gateway/feed.log */
+    unsigned threads;     /* 0: one per core */
+};
+
+/** Everything that opens files, and no thread yet: the sandbox closes after it. Borrows `broker`.
+ */
+enum pn_rc pn_gateway_create(struct pn_broker *broker, const struct pn_gateway_options *options,
+                             struct pn_gateway **gateway, struct pn_error *err) PN_MUST_USE;
+/** Replays the log, starts the workers, serves until SIGTERM or SIGINT (then drains, PN_OK) or
+ * until the supervisor is gone (the same). */
+enum pn_rc pn_gateway_run(struct pn_gateway *gateway, struct pn_error *err) PN_MUST_USE;
+void pn_gateway_destroy(struct pn_gateway *gateway);

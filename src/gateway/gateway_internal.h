@@ -1,0 +1,53 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * Shared by gateway.c and control_link.c only.
+ */
+#pragma once
+
+#include "gateway/feed.h"
+#include "gateway/feedlog.h"
+#include "gateway/gateway.h"
+#include "gateway/worker.h"
+
+/** The connection of control; at most one, the newest. */
+struct pn_control_link {
+    struct pn_watch watch;
+    bool is_open;
+    struct pn_buf in; /* secret */
+    struct pn_feed feed;
+    uint64_t pending_ack; /* the revision that the workers are changing over to */
+    bool owes_ack;
+    char log_problem[256]; /* the batch could not be logged: answer NACK */
+};
+
+struct pn_gateway {
+    struct pn_broker *broker;
+    struct pn_loop *loop;
+    struct pn_signer *signer;
+    struct pn_keyholder *keyholder; /* the main thread's: seals the log */
+    struct pn_trust_roots *roots;
+    struct pn_trust *trusts[PN_TRUST_VARIANTS];
+    struct pn_catalog *catalog;
+    struct pn_feed_log *log;
+    bool log_is_stale; /* a batch is missing in it: it must be written anew */
+    struct pn_worker *workers[PN_GATEWAY_THREADS_MAX];
+    unsigned worker_count, threads;
+    unsigned switching; /* workers that have not changed over yet */
+    unsigned drained;
+    bool is_draining;
+    struct pn_timer drain_timer;
+    struct pn_watch incoming;
+    struct pn_control_link link;
+    int plain_fds[PN_WORKER_LISTENERS_MAX], tls_fds[PN_WORKER_LISTENERS_MAX];
+    size_t plain_count, tls_count;
+};
+
+/** Takes `fd`. */
+void pn_control_link_open(struct pn_gateway *gateway, int fd);
+void pn_control_link_close(struct pn_gateway *gateway);
+/** Every worker uses the newest snapshot. */
+void pn_control_link_switched(struct pn_gateway *gateway);
+/** Reads the log into the catalog. */
+enum pn_rc pn_gateway_replay(struct pn_gateway *gateway, struct pn_error *err) PN_MUST_USE;
+/** Hands the catalog's snapshot to every worker. */
+void pn_gateway_switch(struct pn_gateway *gateway);

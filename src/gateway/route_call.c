@@ -1,0 +1,206 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * The part of a request that takes no time: which API and operation, may the caller use it, and the
+ * inbound policies.
+ */
+#include <arpa/inet.h>
+#include <string.h>
+
+#include "base/log.h"
+#include "gateway/call.h"
+#include "http/uri.h"
+
+#define RESOURCE_NOT_FOUND "Resource not found"
+#define KEY_MISSING                                                                                \
+    "Access denied due to missing subscription key. Make sure to include subscription key when "   \
+    "making requests to an API."
+#define KEY_INVALID                                                                                \
+    "Access denied due to invalid subscription key. Make sure to provide a valid key for an "      \
+    "active subscription."
+
+static void not_found(struct pn_call *call)
+{
+    static const struct pn_call_error error = {.status = 404,
+                                               .source = "configuration",
+                                               .reason = "OperationNotFound",
+                                               .message = RESOURCE_NOT_FOUND};
+
+    pn_call_fail(call, &error);
+}
+
+static void unusable(struct pn_call *call, const char *detail)
+{
+    struct pn_call_error error = {.status = 500,
+                                  .code = "configuration_unusable",
+                                  .source = "configuration",
+                                  .reason = "ConfigurationError",
+                                  .message = "The configuration of this API cannot be used.",
+                                  .detail = detail};
+
+    pn_call_fail(call, &error);
+}
+
+/** For load balancers, where no API has taken the path. */
+static bool answer_health(struct pn_call *call, struct pn_slice path)
+{
+    if (!pn_slice_eq_str(path, "/healthz") && !pn_slice_eq_str(path, "/readyz"))
+        return false;
+    if (!pn_slice_eq_str(call->request.method, "GET") &&
+        !pn_slice_eq_str(call->request.method, "HEAD"))
+        return false;
+    if (call->worker->is_draining && pn_slice_eq_str(path, "/readyz"))
+        pn_call_answer_text(call, 503, "text/plain", PN_LIT("draining\n"));
+    else
+        pn_call_answer_text(call, 200, "text/plain", PN_LIT("ok\n"));
+    return true;
+}
+
+/* --- subscription keys --- */
+
+static struct pn_slice find_key(struct pn_call *call)
+{
+    struct pn_slice key = pn_headers_get(&call->request.headers, call->api->key_header);
+    struct pn_slice decoded;
+
+    if (key.ptr)
+        return key;
+    if (!pn_query_find(call->request.query, pn_slice_str(call->api->key_query), true, &key) ||
+        pn_uri_decode(key, true, call->arena, &decoded) != PN_OK)
+        return pn_slice(NULL, 0);
+    return decoded;
+}
+
+static bool check_key(struct pn_call *call)
+{
+    struct pn_call_error error = {.status = 401, .source = "authorization"};
+    struct pn_slice key;
+
+    if (!call->api->subscription_required)
+        return true;
+    key = find_key(call);
+    if (key.len > 0 && pn_snapshot_check_key(call->pin->snapshot, call->api, key, NULL) == PN_OK)
+        return true;
+    error.reason = key.len > 0 ? "SubscriptionKeyInvalid" : "SubscriptionKeyNotFound";
+    error.message = key.len > 0 ? KEY_INVALID : KEY_MISSING;
+    error.www_authenticate = pn_arena_printf(
+        call->arena, "AzureApiManagementKey realm=\"%s://%.*s/%s\",name=\"%s\",type=\"header\"",
+        call->client->is_tls ? "https" : "http", PN_FMT(call->request.host), call->api->path,
+        call->api->key_header);
+    pn_call_fail(call, &error);
+    return false;
+}
+
+/* --- what policies see --- */
+
+static enum pn_rc add_forwarded(struct pn_call *call)
+{
+    struct pn_headers *headers = &call->context.request_headers;
+    struct pn_slice former = pn_headers_get(headers, "X-Forwarded-For");
+    char ip[INET6_ADDRSTRLEN] = "";
+    const char *value;
+    enum pn_rc rc;
+
+    (void)inet_ntop(call->client->peer.family, call->client->peer.ip, ip, sizeof(ip));
+    value = former.len > 0 ? pn_arena_printf(call->arena, "%.*s, %s", PN_FMT(former), ip)
+                           : pn_arena_printf(call->arena, "%s", ip);
+    if (!value)
+        return PN_NOMEM;
+    (void)pn_headers_remove(headers, PN_LIT("X-Forwarded-For"));
+    (void)pn_headers_remove(headers, PN_LIT("X-Forwarded-Proto"));
+    (void)pn_headers_remove(headers, PN_LIT("X-Forwarded-Host"));
+    rc = pn_headers_add(headers, PN_LIT("X-Forwarded-For"), pn_slice_str(value));
+    if (rc == PN_OK)
+        rc = pn_headers_add(headers, PN_LIT("X-Forwarded-Proto"),
+                            call->client->is_tls ? PN_LIT("https") : PN_LIT("http"));
+    if (rc == PN_OK && call->request.host.len > 0)
+        rc = pn_headers_add(headers, PN_LIT("X-Forwarded-Host"), call->request.host);
+    return rc;
+}
+
+static enum pn_rc fill_context(struct pn_call *call, struct pn_slice rest)
+{
+    struct pn_policy_context *context = &call->context;
+
+    context->method = call->request.method;
+    context->path = rest.len > 0 ? rest : PN_LIT("/");
+    context->query = call->request.query;
+    context->request_headers = call->request.headers; /* from now on the policies' */
+    pn_h1_strip_hop_by_hop(&context->request_headers);
+    context->template_parameters = call->match.parameters;
+    context->template_parameter_count = call->match.parameter_count;
+    context->template_query_names = call->match.query_names;
+    context->template_query_name_count = call->match.query_name_count;
+    return add_forwarded(call);
+}
+
+static void run_inbound(struct pn_call *call)
+{
+    static const struct pn_call_error failed = {.status = 500, .code = "policy_failed"};
+    struct pn_policy_run run;
+
+    if (pn_policy_has_section(call->operation->program, PN_SECTION_INBOUND)) {
+        pn_policy_run_init(&run, call->operation->program, PN_SECTION_INBOUND);
+        switch (pn_policy_resume(&run, &call->context)) {
+        case PN_POLICY_DONE:
+            break;
+        case PN_POLICY_RESPOND:
+            call->context.has_response_body = true;
+            pn_call_answer(call);
+            return;
+        case PN_POLICY_FORWARD:
+        case PN_POLICY_FAIL:
+            pn_call_fail(call, &failed);
+            return;
+        }
+    }
+    pn_call_run_backend(call);
+}
+
+static bool allows_scheme(const struct pn_call *call)
+{
+    return call->client->is_tls ? call->api->allows_https : call->api->allows_http;
+}
+
+void pn_call_route(struct pn_call *call)
+{
+    struct pn_slice path, rest;
+    enum pn_rc rc = pn_path_normalise(call->request.path, call->arena, &path);
+
+    if (rc != PN_OK) {
+        pn_call_refuse(call, rc == PN_MALFORMED ? 400 : 500, "the path is not a valid URL path");
+        return;
+    }
+    call->pin = pn_worker_pin(call->worker);
+    call->api = pn_snapshot_route(call->pin->snapshot, path, &rest);
+    if (!call->api) {
+        if (!answer_health(call, path))
+            not_found(call);
+        return;
+    }
+    if (!allows_scheme(call)) {
+        not_found(call);
+        return;
+    }
+    if (call->api->is_broken) {
+        unusable(call, call->api->broken_reason);
+        return;
+    }
+    rc = pn_route_tree_match(call->api->tree, call->arena, call->request.method, rest,
+                             call->request.query, &call->match);
+    if (rc != PN_OK) {
+        not_found(call);
+        return;
+    }
+    call->operation = call->match.operation;
+    if (call->operation->is_broken) {
+        unusable(call, "the operation's policy cannot be used");
+        return;
+    }
+    if (!check_key(call))
+        return;
+    if (fill_context(call, rest) != PN_OK) {
+        unusable(call, "out of memory");
+        return;
+    }
+    run_inbound(call);
+}

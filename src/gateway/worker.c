@@ -1,0 +1,380 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * Worker threads: life, snapshots, TLS contexts. Accepting is in listener.c.
+ */
+#include "gateway/worker.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/log.h"
+#include "base/map.h"
+#include "base/metrics.h"
+#include "gateway/call.h"
+#include "gateway/client.h"
+#include "gateway/listener.h"
+#include "signer/signer.h"
+
+/* --- snapshots --- */
+
+struct pn_pin *pn_worker_pin(struct pn_worker *worker)
+{
+    worker->pin->users++;
+    return worker->pin;
+}
+
+static void deliver_release(struct pn_message *message)
+{
+    struct pn_pin *pin = PN_CONTAINER(message, struct pn_pin, message);
+    const struct pn_worker_spec *spec = &pin->worker->spec;
+
+    spec->on_released(spec->ctx, pin->snapshot);
+    free(pin);
+}
+
+static const struct pn_client_certificate *certificate_now(const struct pn_snapshot *snapshot,
+                                                           const char *name)
+{
+    struct pn_slice text = pn_slice_str(name);
+    struct pn_slice prefix = PN_LIT(PN_EMBEDDED_NAME_PREFIX);
+
+    if (pn_slice_starts_with(text, prefix))
+        return pn_snapshot_certificate_embedded(
+            snapshot, pn_slice_sub(text, prefix.len, text.len - prefix.len));
+    return pn_snapshot_certificate(snapshot, text);
+}
+
+#define TLS_KEY_BYTES (sizeof(void *) + 1)
+
+static struct pn_slice tls_key(const struct pn_tls_certificate *certificate, unsigned variant,
+                               char out[TLS_KEY_BYTES])
+{
+    memcpy(out, &certificate, sizeof(certificate));
+    out[sizeof(certificate)] = (char)variant;
+    return pn_slice(out, TLS_KEY_BYTES);
+}
+
+/** One context whose certificate is not of the current snapshot, or NULL. */
+static struct pn_tls_client *find_replaced(const struct pn_worker *worker, char key[TLS_KEY_BYTES])
+{
+    struct pn_slice found;
+    size_t position = 0;
+    void *value;
+
+    while (pn_map_next(worker->tls_map, &position, &found, &value)) {
+        struct pn_tls_client *client = value;
+        const struct pn_tls_certificate *certificate = pn_tls_client_certificate(client);
+        const struct pn_client_certificate *now;
+
+        if (!certificate)
+            continue;
+        now = certificate_now(worker->pin->snapshot, pn_tls_certificate_name(certificate));
+        if (now && now->tls == certificate)
+            continue;
+        memcpy(key, found.ptr, TLS_KEY_BYTES);
+        return client;
+    }
+    return NULL;
+}
+
+/** Old generations: idle connections close now, the others when their request has ended. */
+static void retire_replaced(struct pn_worker *worker)
+{
+    char key[TLS_KEY_BYTES];
+    struct pn_tls_client *client;
+
+    for (client = find_replaced(worker, key); client; client = find_replaced(worker, key)) {
+        pn_pool_retire(worker->pool, client);
+        pn_map_remove(worker->tls_map, pn_slice(key, TLS_KEY_BYTES));
+        pn_tls_client_unref(client);
+    }
+    pn_tls_clients_sweep(worker->tls_clients);
+}
+
+static void pin_release(struct pn_worker *worker, struct pn_pin *pin)
+{
+    pin->message.deliver = deliver_release;
+    if (pn_loop_post(worker->spec.main_loop, &pin->message) != PN_OK)
+        pn_log(PN_LOG_ERROR, "snapshot_kept", "reason", PN_S("mailbox full"), NULL);
+}
+
+void pn_worker_unpin(struct pn_worker *worker, struct pn_pin *pin)
+{
+    pin->users--;
+    if (pin == worker->pin || pin->users > 0)
+        return;
+    retire_replaced(worker); /* its last requests may have opened connections */
+    pin_release(worker, pin);
+}
+
+struct swap {
+    struct pn_message message;
+    struct pn_worker *worker;
+    struct pn_pin *pin;
+};
+
+static void deliver_switched(struct pn_message *message)
+{
+    struct swap *swap = PN_CONTAINER(message, struct swap, message);
+    const struct pn_worker_spec *spec = &swap->worker->spec;
+
+    spec->on_switched(spec->ctx);
+    free(swap);
+}
+
+/** From the mailbox: no callback of a request is on the stack. */
+static void deliver_swap(struct pn_message *message)
+{
+    struct swap *swap = PN_CONTAINER(message, struct swap, message);
+    struct pn_worker *worker = swap->worker;
+    struct pn_pin *former = worker->pin;
+
+    worker->pin = swap->pin;
+    retire_replaced(worker);
+    if (former->users == 0)
+        pin_release(worker, former);
+    message->deliver = deliver_switched;
+    if (pn_loop_post(worker->spec.main_loop, message) != PN_OK)
+        abort(); /* the main thread has one swap at a time under way */
+}
+
+static struct pn_pin *pin_create(struct pn_worker *worker, struct pn_snapshot *snapshot)
+{
+    struct pn_pin *pin = calloc(1, sizeof(*pin));
+
+    if (!pin)
+        return NULL;
+    pin->worker = worker;
+    pin->snapshot = snapshot;
+    return pin;
+}
+
+enum pn_rc pn_worker_use(struct pn_worker *worker, struct pn_snapshot *snapshot)
+{
+    struct swap *swap = calloc(1, sizeof(*swap));
+    enum pn_rc rc = PN_NOMEM;
+
+    if (swap)
+        swap->pin = pin_create(worker, snapshot);
+    if (swap && swap->pin) {
+        swap->worker = worker;
+        swap->message.deliver = deliver_swap;
+        rc = pn_loop_post(worker->loop, &swap->message);
+    }
+    if (rc != PN_OK && swap) {
+        free(swap->pin);
+        free(swap);
+    }
+    return rc;
+}
+
+/* --- TLS contexts --- */
+
+enum pn_rc pn_worker_tls_client(struct pn_worker *worker,
+                                const struct pn_client_certificate *certificate,
+                                bool validate_chain, bool validate_name, struct pn_tls_client **out,
+                                struct pn_error *err)
+{
+    unsigned variant = (validate_chain ? 2u : 0u) + (validate_name ? 1u : 0u);
+    struct pn_tls_certificate *tls = certificate ? certificate->tls : NULL;
+    struct pn_tls_client *client;
+    char key[TLS_KEY_BYTES];
+    struct pn_slice slice = tls_key(tls, variant, key);
+    enum pn_rc rc;
+
+    *out = pn_map_get(worker->tls_map, slice);
+    if (*out)
+        return PN_OK;
+    if (!worker->spec.trusts[variant])
+        return pn_error_set(err, PN_UNAVAILABLE, "no_trusted_ca",
+                            "this system has no CA certificates to check the backend by");
+    rc = pn_tls_clients_get(worker->tls_clients, worker->spec.trusts[variant], tls, PN_ALPN_HTTP11,
+                            &client, err);
+    if (rc != PN_OK)
+        return rc;
+    rc = pn_map_set(worker->tls_map, slice, client, NULL);
+    if (rc != PN_OK) {
+        pn_tls_client_unref(client);
+        return pn_error_set(err, rc, "out_of_memory", "no memory for a TLS context");
+    }
+    *out = client;
+    return PN_OK;
+}
+
+struct pn_slice pn_worker_date(struct pn_worker *worker)
+{
+    int64_t now_s = pn_clock_unix_s();
+
+    if (now_s != worker->date_s) {
+        worker->date_s = now_s;
+        pn_time_http_date(now_s, worker->date);
+    }
+    return pn_slice_str(worker->date);
+}
+
+/* --- drain --- */
+
+struct order {
+    struct pn_message message;
+    struct pn_worker *worker;
+};
+
+static void deliver_drained(struct pn_message *message)
+{
+    struct order *order = PN_CONTAINER(message, struct order, message);
+    const struct pn_worker_spec *spec = &order->worker->spec;
+
+    spec->on_drained(spec->ctx);
+    free(order);
+}
+
+static void tell_drained(struct pn_worker *worker)
+{
+    struct order *order;
+
+    if (!worker->is_draining || worker->client_count > 0 || worker->has_drained)
+        return;
+    worker->has_drained = true;
+    order = calloc(1, sizeof(*order));
+    if (!order)
+        return; /* the main thread's drain timer ends it */
+    order->worker = worker;
+    order->message.deliver = deliver_drained;
+    if (pn_loop_post(worker->spec.main_loop, &order->message) != PN_OK)
+        free(order);
+}
+
+static void deliver_drain(struct pn_message *message)
+{
+    struct order *order = PN_CONTAINER(message, struct order, message);
+    struct pn_worker *worker = order->worker;
+
+    free(order);
+    worker->is_draining = true;
+    pn_listeners_close(worker);
+    pn_clients_drain(worker);
+    tell_drained(worker);
+}
+
+enum pn_rc pn_worker_drain(struct pn_worker *worker)
+{
+    struct order *order = calloc(1, sizeof(*order));
+    enum pn_rc rc;
+
+    if (!order)
+        return PN_NOMEM;
+    order->worker = worker;
+    order->message.deliver = deliver_drain;
+    rc = pn_loop_post(worker->loop, &order->message);
+    if (rc != PN_OK)
+        free(order);
+    return rc;
+}
+
+void pn_worker_client_ended(struct pn_worker *worker)
+{
+    worker->client_count--;
+    pn_metric_add(PN_METRIC_CLIENT_CONNECTIONS, -1);
+    tell_drained(worker);
+}
+
+/* --- life --- */
+
+static void *worker_main(void *ctx)
+{
+    struct pn_worker *worker = ctx;
+    struct pn_error err = {.rc = PN_OK};
+
+    pn_signer_bind_thread(worker->keyholder);
+    if (pn_loop_run(worker->loop, &err) != PN_OK) {
+        pn_log_error(PN_LOG_ERROR, "worker_failed", &err);
+        abort(); /* the supervisor starts the gateway anew */
+    }
+    pn_clients_abort(worker);
+    pn_pool_close_idle(worker->pool);
+    pn_signer_bind_thread(NULL);
+    return NULL;
+}
+
+enum pn_rc pn_worker_create(const struct pn_worker_spec *spec, struct pn_worker **out,
+                            struct pn_error *err)
+{
+    static const struct pn_pool_limits pool_limits = PN_POOL_LIMITS_DEFAULT;
+    static const struct pn_h1_limits h1_limits = PN_H1_LIMITS_DEFAULT;
+    struct pn_worker *worker = calloc(1, sizeof(*worker));
+    enum pn_rc rc;
+
+    if (!worker)
+        return pn_error_set(err, PN_NOMEM, "out_of_memory", "no memory for a worker");
+    worker->spec = *spec;
+    worker->h1_limits = h1_limits;
+    pn_list_init(&worker->clients);
+    pn_io_buffers_init(&worker->buffers);
+    rc = pn_loop_create(&worker->loop, err);
+    if (rc == PN_OK)
+        rc = pn_pool_create(worker->loop, &pool_limits, &worker->buffers, &worker->pool, err);
+    if (rc == PN_OK)
+        rc = pn_tls_clients_create(spec->signer, &worker->tls_clients);
+    if (rc == PN_OK && spec->broker)
+        rc = pn_keyholder_create(spec->broker, PN_SERVICE_SIGN, &worker->keyholder, err);
+    if (rc == PN_OK) {
+        worker->tls_map = pn_map_create(false);
+        worker->pin = pin_create(worker, spec->snapshot);
+        if (!worker->tls_map || !worker->pin)
+            rc = pn_error_set(err, PN_NOMEM, "out_of_memory", "no memory for a worker");
+    }
+    if (rc == PN_OK)
+        rc = pn_listeners_open(worker, err);
+    if (rc == PN_OK) {
+        *out = worker;
+        return PN_OK;
+    }
+    if (!worker->pin)
+        spec->on_released(spec->ctx, spec->snapshot);
+    pn_worker_destroy(worker);
+    return rc;
+}
+
+enum pn_rc pn_worker_start(struct pn_worker *worker, struct pn_error *err)
+{
+    int error = pthread_create(&worker->thread, NULL, worker_main, worker);
+
+    if (error != 0)
+        return pn_error_from_errno(err, error, "cannot start a worker thread");
+    worker->is_started = true;
+    return PN_OK;
+}
+
+static void tls_client_unref(void *client)
+{
+    pn_tls_client_unref(client);
+}
+
+void pn_worker_stop(struct pn_worker *worker)
+{
+    if (!worker->is_started)
+        return;
+    pn_loop_stop(worker->loop);
+    pthread_join(worker->thread, NULL);
+    worker->is_started = false;
+}
+
+void pn_worker_destroy(struct pn_worker *worker)
+{
+    if (!worker)
+        return;
+    pn_worker_stop(worker);
+    pn_listeners_close(worker);
+    pn_calls_free_spare(worker);
+    pn_pool_destroy(worker->pool);
+    pn_map_destroy(worker->tls_map, tls_client_unref);
+    pn_tls_clients_destroy(worker->tls_clients);
+    pn_loop_destroy(worker->loop);
+    pn_io_buffers_fini(&worker->buffers);
+    pn_keyholder_destroy(worker->keyholder);
+    if (worker->pin) {
+        worker->spec.on_released(worker->spec.ctx, worker->pin->snapshot);
+        free(worker->pin);
+    }
+    free(worker);
+}

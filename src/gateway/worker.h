@@ -1,0 +1,110 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * One worker: a thread with a loop, its client connections, its pool of backend connections, its
+ * connection to the keyholder, and the snapshot it serves by. Workers share nothing that is written
+ * while they serve: a new snapshot comes by the mailbox and is taken between two turns; the old one
+ * goes back to the main thread by the mailbox when the last request that began with it has ended.
+ */
+#pragma once
+
+#include <pthread.h>
+
+#include "base/clock.h"
+#include "gateway/catalog.h"
+#include "gateway/limits.h"
+#include "upstream/exchange.h"
+
+#define PN_WORKER_LISTENERS_MAX 16
+#define PN_TRUST_VARIANTS       4 /* chain check on/off × name check on/off */
+
+struct pn_worker;
+struct pn_call;
+
+/** A snapshot in use by a worker: its own count of the requests that read it. */
+struct pn_pin {
+    struct pn_message message; /* carries it back to the main thread */
+    struct pn_worker *worker;
+    struct pn_snapshot *snapshot;
+    size_t users;
+};
+
+struct pn_listener {
+    struct pn_watch watch;
+    struct pn_worker *worker;
+    bool is_tls;
+    bool is_paused;
+    struct pn_timer resume;
+};
+
+/** What the main thread gives each worker. All borrowed. */
+struct pn_worker_spec {
+    unsigned index;
+    struct pn_loop *main_loop;
+    struct pn_broker *broker; /* NULL: without a keyholder (tests) */
+    struct pn_signer *signer;
+    struct pn_trust *trusts[PN_TRUST_VARIANTS]; /* [chain * 2 + name]; NULL: fails closed */
+    struct pn_snapshot *snapshot; /* the first one; the main thread has counted it for us */
+    size_t clients_max;
+    const int *plain_fds, *tls_fds; /* listening sockets */
+    size_t plain_count, tls_count;
+    /** On the main thread: a snapshot is not used any more; the worker uses the newest; drained. */
+    void (*on_released)(void *ctx, struct pn_snapshot *snapshot);
+    void (*on_switched)(void *ctx);
+    void (*on_drained)(void *ctx);
+    void *ctx;
+};
+
+struct pn_worker {
+    struct pn_worker_spec spec;
+    pthread_t thread;
+    bool is_started;
+    struct pn_loop *loop;
+    struct pn_keyholder *keyholder;
+    struct pn_io_buffers buffers;
+    struct pn_pool *pool;
+    struct pn_tls_clients *tls_clients;
+    struct pn_map *tls_map; /* (certificate, trust variant) -> struct pn_tls_client */
+    struct pn_pin *pin;     /* the newest snapshot */
+    struct pn_h1_limits h1_limits;
+    struct pn_listener listeners[PN_WORKER_LISTENERS_MAX];
+    size_t listener_count;
+    struct pn_list clients;
+    size_t client_count;
+    struct pn_call *spare_calls;
+    size_t spare_call_count;
+    bool is_draining, has_drained;
+    int64_t date_s;
+    char date[PN_TIME_TEXT];
+};
+
+/** Makes loop, pool and listeners; the thread starts with pn_worker_start(). */
+enum pn_rc pn_worker_create(const struct pn_worker_spec *spec, struct pn_worker **worker,
+                            struct pn_error *err) PN_MUST_USE;
+enum pn_rc pn_worker_start(struct pn_worker *worker, struct pn_error *err) PN_MUST_USE;
+/** Stops the loop and joins; the main loop must then deliver what the worker has posted. */
+void pn_worker_stop(struct pn_worker *worker);
+/** Stopped or never started. The newest snapshot is handed to on_released. */
+void pn_worker_destroy(struct pn_worker *worker);
+
+/* --- from the main thread --- */
+
+/** The worker takes `snapshot` (counted for it) between two turns and then on_switched comes.
+ *  PN_NOMEM, PN_LIMIT. */
+enum pn_rc pn_worker_use(struct pn_worker *worker, struct pn_snapshot *snapshot) PN_MUST_USE;
+/** Stop accepting, end idle clients, finish the others; then on_drained. */
+enum pn_rc pn_worker_drain(struct pn_worker *worker) PN_MUST_USE;
+
+/* --- from the worker's own thread --- */
+
+struct pn_pin *pn_worker_pin(struct pn_worker *worker);
+void pn_worker_unpin(struct pn_worker *worker, struct pn_pin *pin);
+/** The TLS context for these; borrowed until the certificate is replaced. PN_UNAVAILABLE: there is
+ * no CA set to check the chain by. */
+enum pn_rc pn_worker_tls_client(struct pn_worker *worker,
+                                const struct pn_client_certificate *certificate,
+                                bool validate_chain, bool validate_name,
+                                struct pn_tls_client **client, struct pn_error *err) PN_MUST_USE;
+/** The Date field's value, made once a second. */
+struct pn_slice pn_worker_date(struct pn_worker *worker);
+/** A client has gone. */
+void pn_worker_client_ended(struct pn_worker *worker);
