@@ -22,7 +22,7 @@ struct pn_demo_identity {
 };
 enum pn_demo_use { PN_DEMO_CA, PN_DEMO_SERVER, PN_DEMO_CLIENT };
 
-/** A key and a certificate for 30 days, issued by `ca` (NULL: self-signed). `is_rsa`: RSA-2048,
+/** A key and a certificate for 90 days, issued by `ca` (NULL: self-signed). `is_rsa`: RSA-2048,
  * else P-256. PN_INTERNAL. */
 enum pn_rc pn_demo_issue(struct pn_demo_identity *identity, const struct pn_demo_identity *ca,
                          enum pn_demo_use use, const char *common_name, bool is_rsa,

@@ -17,7 +17,7 @@
 #include "base/secret.h"
 #include "cli/demo.h"
 
-#define VALIDITY_S     (30L * 86400)
+#define VALIDITY_S     (90L * 86400)
 #define PFX_BYTES_MAX  65536
 #define PFX_ITERATIONS 10000
 #define PEM_BYTES_MAX  65536
