@@ -45,7 +45,9 @@ struct pn_authority_config {
 enum pn_rc pn_authority_create(const struct pn_authority_config *config,
                                struct pn_authority **authority, struct pn_error *err) PN_MUST_USE;
 void pn_authority_destroy(struct pn_authority *authority);
-/** Answers `/{tenant}/…`, `/adfs/…`, `/metadata/endpoints`, `/common/discovery/instance`. */
+/** Answers `/{tenant}/…`, `/adfs/…`, `/metadata/endpoints`, `/common/discovery/instance`, and
+ *  `/msgraph/v1.0/applications(appId='…')`: GET, and PATCH of keyCredentials (certificates to log
+ * in with). */
 void pn_authority_handle(struct pn_authority *authority, const struct pn_request *request,
                          struct pn_response *response);
 /** What checks this authority's tokens. Borrowed until _destroy. */

@@ -223,10 +223,9 @@ static enum pn_rc add_secret(json_t *internal, struct pn_slice secret, int64_t n
     return rc;
 }
 
-static enum pn_rc add_certificate(json_t *internal, struct pn_slice der, int64_t now_s,
-                                  struct pn_error *err)
+enum pn_rc authority_certificate_add(json_t *certificates, struct pn_slice der, int64_t now_s,
+                                     struct pn_error *err)
 {
-    json_t *certificates = json_object_get(internal, "certificates");
     struct pn_certificate *certificate = NULL;
     char key_id[PN_UUID_TEXT], sha256[65];
     struct pn_buf spki;
@@ -296,7 +295,8 @@ static enum pn_rc change_client(struct pn_authority *authority, struct pn_store_
     if (client->secret.len > 0)
         rc = add_secret(internal, client->secret, authority->now_s(), err);
     if (rc == PN_OK && client->certificate_der.len > 0)
-        rc = add_certificate(internal, client->certificate_der, authority->now_s(), err);
+        rc = authority_certificate_add(json_object_get(internal, "certificates"),
+                                       client->certificate_der, authority->now_s(), err);
     if (rc == PN_OK && object_id)
         snprintf(object_id, PN_UUID_TEXT, "%s",
                  pn_json_str(json_object_get(body, "properties"), "objectId"));

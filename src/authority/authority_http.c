@@ -267,6 +267,7 @@ void pn_authority_handle(struct pn_authority *authority, const struct pn_request
 {
     static const char *const instance[] = {"common", "discovery", "instance", NULL};
     static const char *const metadata[] = {"metadata", "endpoints", NULL};
+    static const char *const graph[] = {"msgraph", "v1.0", NULL};
     struct pn_slice segments[SEGMENTS_MAX];
     char *origin = pn_arena_strdup(request->arena, request->origin);
     size_t count = 0;
@@ -288,6 +289,8 @@ void pn_authority_handle(struct pn_authority *authority, const struct pn_request
     } else if (count == 2 && is_path(segments, count, metadata)) {
         if (check_method(authority, request, response, false))
             handle_metadata(authority, request, origin, response);
+    } else if (count == 3 && is_path(segments, 2, graph)) {
+        authority_handle_application(authority, request, segments[2], response);
     } else {
         handle_tenant(authority, request, segments, count, origin, response);
     }

@@ -76,6 +76,15 @@ enum pn_rc authority_check_secret(struct pn_authority *authority, const struct c
                                   struct pn_slice secret, const char *peer,
                                   struct pn_error *err) PN_MUST_USE;
 
+/* Appends a certificate of an application to a list like that of its document. PN_LIMIT, PN_INVALID
+ * (no RSA key), PN_MALFORMED. */
+enum pn_rc authority_certificate_add(json_t *certificates, struct pn_slice der, int64_t now_s,
+                                     struct pn_error *err) PN_MUST_USE;
+
+/* authority_applications.c: /msgraph/v1.0/applications(appId='…') */
+void authority_handle_application(struct pn_authority *authority, const struct pn_request *request,
+                                  struct pn_slice segment, struct pn_response *response);
+
 /* authority_assertion.c. `origin`: of the request; the assertion's audience must be a token
  * endpoint there. */
 enum pn_rc authority_check_assertion(struct pn_authority *authority, const struct client *client,

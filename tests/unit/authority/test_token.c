@@ -17,6 +17,7 @@
 #include <openssl/x509.h>
 
 #include "authority/support.h"
+#include "identity/roles.h"
 
 #define V2          "/" TENANT "/oauth2/v2.0/token"
 #define V1          "/" TENANT "/oauth2/token"
@@ -218,6 +219,7 @@ static void token_needs_the_keyholder(void **state)
 
 static EVP_PKEY *client_key;
 static char x5t[64];
+static char client_certificate_patch[4096]; /* the body that registers it over REST */
 
 static void register_certificate(struct house *house)
 {
@@ -241,6 +243,11 @@ static void register_certificate(struct house *house)
     len = i2d_X509(certificate, &der);
     client.certificate_der = pn_slice(der, (size_t)len);
     assert_int_equal(pn_authority_add_client(house->authority, &client, NULL, NULL, NULL), PN_OK);
+    pn_buf_init(&text, 4000);
+    assert_int_equal(pn_base64_encode(client.certificate_der, &text), PN_OK);
+    snprintf(client_certificate_patch, sizeof client_certificate_patch,
+             "{\"keyCredentials\":[{\"key\":\"%.*s\"}]}", (int)text.len, text.ptr);
+    pn_buf_fini(&text);
     pn_sha1(client.certificate_der, sha1);
     pn_buf_init(&text, 60);
     assert_int_equal(pn_base64url_encode(pn_slice(sha1, sizeof sha1), &text), PN_OK);
@@ -337,6 +344,60 @@ static void assertion_of_one_peer_is_a_replay_from_another(void **state)
     EVP_PKEY_free(client_key);
 }
 
+static void owner_registers_a_certificate_over_rest(void **state)
+{
+    struct house *house = *state;
+    struct pn_authority_grant grant = {.audience = ORIGIN "/msgraph/",
+                                       .client_id = house->client_id,
+                                       .object_id = house->object_id,
+                                       .version = 1};
+    struct pn_store_txn *txn = NULL;
+    json_t *subscription = json_pack("{s:s}", "name", "s");
+    struct pn_buf token;
+    struct answer answer;
+    char path[128], header[4096];
+    int64_t expires_s;
+
+    snprintf(path, sizeof path, "/msgraph/v1.0/applications(appId='%s')", house->client_id);
+    pn_buf_init_secret(&token, PN_TOKEN_BYTES_MAX);
+    assert_int_equal(pn_authority_mint(house->authority, &grant, &token, &expires_s, NULL), PN_OK);
+    snprintf(header, sizeof header, "Bearer %.*s", (int)token.len, token.ptr);
+    pn_buf_fini(&token);
+    ask(house, "GET", path, "", NULL, NULL, NULL, &answer);
+    assert_int_equal(answer.response.status, 401);
+    answer_fini(&answer);
+    ask(house, "GET", path, "", NULL, header, NULL, &answer);
+    assert_int_equal(answer.response.status, 403);
+    answer_fini(&answer);
+    assert_int_equal(pn_store_begin(house->store, &txn, NULL), PN_OK);
+    assert_int_equal(pn_store_put(txn, "/subscriptions/s", "Microsoft.Resources/subscriptions",
+                                  subscription, NULL, NULL),
+                     PN_OK);
+    assert_int_equal(pn_role_assign(txn, "/subscriptions/s", PN_ROLE_OWNER, house->object_id,
+                                    "ServicePrincipal", NULL),
+                     PN_OK);
+    assert_int_equal(pn_store_commit(txn, NULL, NULL), PN_OK);
+    json_decref(subscription);
+    ask(house, "PATCH", path, "", "{\"keyCredentials\":[{\"key\":\"AAAA\"}]}", header, NULL,
+        &answer);
+    assert_int_equal(answer.response.status, 400);
+    answer_fini(&answer);
+    register_certificate(house);
+    ask(house, "GET", path, "", NULL, header, NULL, &answer);
+    assert_int_equal(answer.response.status, 200);
+    assert_int_equal(json_array_size(json_object_get(answer.json, "keyCredentials")), 1);
+    answer_fini(&answer);
+    ask(house, "PATCH", path, "", client_certificate_patch, header, NULL, &answer);
+    assert_int_equal(answer.response.status, 204);
+    answer_fini(&answer);
+    send_assertion(house, "rest", house_now_s + 600, false, client_key, NULL, 0);
+    ask(house, "PATCH", path, "", "{\"keyCredentials\":[]}", header, NULL, &answer);
+    assert_int_equal(answer.response.status, 204);
+    answer_fini(&answer);
+    send_assertion(house, "gone", house_now_s + 600, false, client_key, NULL, 700027);
+    EVP_PKEY_free(client_key);
+}
+
 int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, house_setup, house_teardown)
@@ -350,6 +411,7 @@ int main(void)
         TEST(token_needs_the_keyholder),
         TEST(assertions_are_checked),
         TEST(assertion_of_one_peer_is_a_replay_from_another),
+        TEST(owner_registers_a_certificate_over_rest),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
