@@ -19,7 +19,8 @@
 static bool assignment_allows(const json_t *body, const char *object_id, const char *action)
 {
     const json_t *properties = json_object_get(body, "properties");
-    const struct pn_role_definition *role = pn_role_find(pn_json_slice(properties, "roleDefinitionId"));
+    const struct pn_role_definition *role =
+        pn_role_find(pn_json_slice(properties, "roleDefinitionId"));
     struct pn_slice principal = pn_json_slice(properties, "principalId");
 
     return role && principal.len > 0 && pn_slice_case_eq_str(principal, object_id) &&

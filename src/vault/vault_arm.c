@@ -41,7 +41,8 @@ static void answer_json(struct arm_call *call, int status, json_t *json)
 static void answer_failure(struct arm_call *call, enum pn_rc rc, const struct pn_error *err)
 {
     if (rc == PN_INVALID || rc == PN_LIMIT || rc == PN_MALFORMED || rc == PN_UNSUPPORTED) {
-        answer_error(call, 400, "BadRequest", err->message);
+        answer_error(call, 400, "BadRequest",
+                     err->message[0] ? err->message : "A limit of the vault was reached.");
         return;
     }
     pn_log_error(PN_LOG_ERROR, "vault_management_failed", err);
