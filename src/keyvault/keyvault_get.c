@@ -68,8 +68,9 @@ static void vault_words(const struct exchange *exchange, char out[WORDS_MAX])
     code = pn_json_str(error, "code");
     inner = pn_json_str(json_object_get(error, "innererror"), "code");
     message = pn_json_str(error, "message");
-    snprintf(out, WORDS_MAX, ": %s%s%s%s%s", code ? code : "", inner ? "/" : "", inner ? inner : "",
-             message ? ": " : "", message ? message : "");
+    if (code || message)
+        snprintf(out, WORDS_MAX, ": %s%s%s%s%s", code ? code : "", inner ? "/" : "",
+                 inner ? inner : "", message ? ": " : "", message ? message : "");
     for (char *at = out; *at; at++) {
         if ((unsigned char)*at < ' ' || *at == 0x7f)
             *at = ' ';

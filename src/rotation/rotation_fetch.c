@@ -95,8 +95,8 @@ static enum pn_rc import_secret(struct pn_rotation *rotation,
     if (rc == PN_OK) {
         rc = pn_generation_lint(imported, rotation->now_ms() / 1000, &warnings, err);
         if (rc == PN_OK && warnings.len > 0)
-            pn_log(PN_LOG_WARN, "certificate_warnings", "text", PN_SL(pn_buf_slice(&warnings)),
-                   NULL);
+            pn_log(PN_LOG_WARN, "certificate_warnings", "text",
+                   PN_SL(pn_slice_trim(pn_buf_slice(&warnings))), NULL);
         if (rc != PN_OK)
             pn_imported_fini(imported);
     }
