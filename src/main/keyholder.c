@@ -5,12 +5,14 @@
  */
 #include <errno.h>
 #include <limits.h>
+#include <linux/capability.h>
 #include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/resource.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include <openssl/crypto.h>
@@ -22,24 +24,35 @@
 
 #define SECURE_HEAP_BYTES (4u * 1024 * 1024) /* PN_KEYS_MAX keys of RSA 4096 */
 
-/* Everything in this process is locked where the limit allows; where it does not, at least
- * OpenSSL's secure heap, which has the private numbers of all keys. */
-static void lock_memory(void)
+/* Whether this process may lock as much as it wants, now and later. Only then MCL_FUTURE: above the
+ * limit every later allocation would fail. */
+static bool may_lock_all(void)
 {
     struct rlimit unlimited = {RLIM_INFINITY, RLIM_INFINITY};
     struct rlimit limit = {0};
-    bool is_locked = false;
+    struct __user_cap_header_struct header = {.version = _LINUX_CAPABILITY_VERSION_3};
+    struct __user_cap_data_struct sets[_LINUX_CAPABILITY_U32S_3] = {0};
 
-    /* Before this is sure, no MCL_FUTURE: above the limit every later allocation would fail. */
-    if (setrlimit(RLIMIT_MEMLOCK, &unlimited) == 0 ||
-        (getrlimit(RLIMIT_MEMLOCK, &limit) == 0 && limit.rlim_cur == RLIM_INFINITY))
-        is_locked = mlockall(MCL_CURRENT | MCL_FUTURE | MCL_ONFAULT) == 0;
+    if (setrlimit(RLIMIT_MEMLOCK, &unlimited) == 0)
+        return true;
+    if (getrlimit(RLIMIT_MEMLOCK, &limit) == 0 && limit.rlim_cur == RLIM_INFINITY)
+        return true;
+    return syscall(SYS_capget, &header, sets) == 0 && (sets[0].effective & 1u << CAP_IPC_LOCK) != 0;
+}
+
+/* Everything in this process is locked where that is allowed; where it is not, at least OpenSSL's
+ * secure heap, which has the private numbers of all keys. */
+static void lock_memory(void)
+{
+    const char *remedy = "raise the limit of locked memory (ulimit -l, LimitMEMLOCK=infinity)";
+    bool is_locked = may_lock_all() && mlockall(MCL_CURRENT | MCL_FUTURE | MCL_ONFAULT) == 0;
+
     if (CRYPTO_secure_malloc_init(SECURE_HEAP_BYTES, 32) != 1)
         pn_log(PN_LOG_WARN, "secure_heap_not_locked", "bytes", PN_I(SECURE_HEAP_BYTES), "remedy",
-               PN_S("raise the limit of locked memory (ulimit -l, LimitMEMLOCK=infinity)"), NULL);
+               PN_S(remedy), NULL);
     else if (!is_locked)
         pn_log(PN_LOG_INFO, "memory_not_locked", "locked", PN_S("secure heap only"), "remedy",
-               PN_S("raise the limit of locked memory (ulimit -l, LimitMEMLOCK=infinity)"), NULL);
+               PN_S(remedy), NULL);
 }
 
 static enum pn_rc connect_by_broker(void *ctx, const char *service, int *fd, struct pn_error *err)

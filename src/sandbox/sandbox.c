@@ -30,8 +30,9 @@ enum pn_rc pn_sandbox_harden(struct pn_error *err)
 }
 
 /* Root without capabilities is a user who owns root's files. Passing by file modes stays: the data
- * folder may belong to somebody else, and Landlock bounds what can be reached. */
-static enum pn_rc drop_capabilities(struct pn_error *err)
+ * folder may belong to somebody else, and Landlock bounds what can be reached. The keyholder may go
+ * on locking its memory above the limit. */
+static enum pn_rc drop_capabilities(enum pn_sandbox_profile profile, struct pn_error *err)
 {
     struct __user_cap_header_struct header = {.version = _LINUX_CAPABILITY_VERSION_3};
     struct __user_cap_data_struct sets[_LINUX_CAPABILITY_U32S_3] = {0};
@@ -40,7 +41,8 @@ static enum pn_rc drop_capabilities(struct pn_error *err)
         return PN_OK;
     if (syscall(SYS_capget, &header, sets) != 0)
         return pn_error_from_errno(err, errno, "cannot read capabilities");
-    sets[0].permitted &= 1u << CAP_DAC_OVERRIDE;
+    sets[0].permitted &=
+        1u << CAP_DAC_OVERRIDE | (profile == PN_SANDBOX_KEYHOLDER ? 1u << CAP_IPC_LOCK : 0u);
     sets[0].effective = sets[0].permitted;
     sets[0].inheritable = 0;
     sets[1] = (struct __user_cap_data_struct){0};
@@ -72,7 +74,7 @@ enum pn_rc pn_sandbox_enter(enum pn_sandbox_profile profile, const struct pn_san
     enum pn_rc rc = pn_sandbox_harden(err);
 
     if (rc == PN_OK)
-        rc = drop_capabilities(err);
+        rc = drop_capabilities(profile, err);
     if (rc == PN_OK)
         rc = pn_landlock_apply(profile, paths, count, &landlock_abi, err);
     if (rc != PN_OK)
