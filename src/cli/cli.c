@@ -14,8 +14,8 @@
 
 static const struct pn_cli_command *const groups[] = {
     pn_cli_certificate_commands, pn_cli_api_commands,   pn_cli_backend_commands,
-    pn_cli_policy_commands,      pn_cli_vault_commands, pn_cli_service_commands,
-    pn_cli_demo_commands,
+    pn_cli_policy_commands,      pn_cli_vault_commands, pn_cli_identity_commands,
+    pn_cli_service_commands,     pn_cli_demo_commands,
 };
 #define GROUP_COUNT (sizeof groups / sizeof *groups)
 
@@ -31,7 +31,7 @@ static const char summary[] =
     "  api add|list|show|delete               backend add|update|list|show|delete\n"
     "  policy show|set|delete|check           vault secret set|get|list\n"
     "  token, status                          vault certificate import|create|list|show\n"
-    "  demo                                   the main job, with a sample backend\n";
+    "  identity show|add-certificate          demo (the main job, with a backend)\n";
 
 static const char environment[] =
     "Commands talk to the local service that DIR/ready.json describes, or to another one:\n"

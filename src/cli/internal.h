@@ -44,6 +44,7 @@ extern const struct pn_cli_command pn_cli_api_commands[];
 extern const struct pn_cli_command pn_cli_backend_commands[];
 extern const struct pn_cli_command pn_cli_policy_commands[];
 extern const struct pn_cli_command pn_cli_vault_commands[];
+extern const struct pn_cli_command pn_cli_identity_commands[];
 extern const struct pn_cli_command pn_cli_service_commands[];
 extern const struct pn_cli_command pn_cli_demo_commands[];
 

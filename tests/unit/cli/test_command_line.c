@@ -92,6 +92,8 @@ static void every_command_has_help_with_an_example(void **state)
         {"vault", "certificate", "create"},
         {"vault", "certificate", "list"},
         {"vault", "certificate", "show"},
+        {"identity", "show"},
+        {"identity", "add-certificate"},
         {"token"},
         {"status"},
         {"demo"},
