@@ -35,7 +35,7 @@ def failed(postern, name, *causes, path="/x"):
         return [x for x in postern.log().splitlines() if body["activityId"] in x]
 
     text = "\n".join(service.wait_for("a log line with the activity id", line, 5)).lower()
-    assert "backendconnectionfailure" in text, text
+    assert "event=request_failed" in text, text
     assert any(c in text for c in causes), f"none of {causes} in: {text}"
     for word in ("certificate", "handshake", "chain"):
         assert word not in answer.text.lower(), "the caller learns too much"

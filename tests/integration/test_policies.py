@@ -241,7 +241,7 @@ BAD = {
                    "exists-action"),
     "bad-header-name": ('<set-header name="a b"><value>v</value></set-header>', "set-header"),
     "header-injection": ('<set-header name="x"><value>a&#13;&#10;b: c</value></set-header>',
-                         "set-header"),
+                         "value"),
 }
 
 

@@ -1,10 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
 """Requests whose border two parsers could see differently: 400 and the connection ends."""
+import re
+
 import pytest
 from lab import service, web
 
 LINE = b"POST /%s/x HTTP/1.1\r\n"
 HOST = b"Host: gateway.test\r\n"
+ANSWER = re.compile(rb"HTTP/1\.1 [0-9]{3} ")
 NEXT = b"GET /smuggled HTTP/1.1\r\nHost: gateway.test\r\n\r\n"
 
 CASES = {
@@ -87,7 +90,8 @@ def test_a_doubtful_request_is_refused_and_nothing_follows_it(postern, echo, api
     status = received.split(b"\r\n")[0]
     allowed = {"http-9": (b" 505", b" 400"), "huge-length": (b" 400", b" 413"),
                "strange-coding": (b" 400", b" 501"), "identity-coding": (b" 400", b" 501"),
-               "chunked-not-last": (b" 400", b" 501"), "http-0.9": (b" 400", b" 505"),
+               "chunked-not-last": (b" 400", b" 501"),
+               "chunked-twice": (b" 400", b" 501"), "http-0.9": (b" 400", b" 505"),
                "http-2-preface": (b" 505",), "long-method": (b" 400", b" 501"),
                "strange-expectation": (b" 417",)}.get(case, (b" 400",))
     if case.startswith("chunk-"):
@@ -95,7 +99,7 @@ def test_a_doubtful_request_is_refused_and_nothing_follows_it(postern, echo, api
         assert b" 200" not in status or received == b"", received
     else:
         assert any(a in status for a in allowed), received
-    assert received.count(b"HTTP/1.1 ") <= 1, f"the connection went on: {received}"
+    assert len(ANSWER.findall(received)) <= 1, f"the connection went on: {received}"
     assert not [s for s in echo.seen if "smuggled" in s[1]]
     assert postern.call(f"/{api}/after").status == 200
 
@@ -165,4 +169,4 @@ def test_the_control_listener_refuses_them_too(postern):
                 except (socket.timeout, ssl.SSLError, ConnectionResetError):
                     pass
         assert b" 400" in received.split(b"\r\n")[0], (case, received)
-        assert received.count(b"HTTP/1.1 ") == 1, (case, received)
+        assert len(ANSWER.findall(received)) == 1, (case, received)

@@ -59,6 +59,7 @@ class Postern:
         self.environment = dict(os.environ, **(environment or {}))
         self.process = None
         self.ready = {}
+        self._stale = None
         self._tokens = {}
         self._sessions = {}
 
@@ -73,6 +74,7 @@ class Postern:
         for option, member in listen.items():
             port = urllib.parse.urlsplit(ports[member]).port if ports else 0
             command += [f"--{option}", f"localhost:{port}"]
+        self._stale = self._ready_stamp()  # what a killed Postern left behind
         with self.log_path.open("ab") as log:
             self.process = subprocess.Popen(command + self.options, stdin=subprocess.DEVNULL,
                                             stdout=log, stderr=log, env=self.environment,
@@ -89,8 +91,15 @@ class Postern:
     def _read_ready(self):
         if self.process.poll() is not None:
             raise AssertionError(f"postern ended with {self.process.returncode}:\n{self.log()}")
-        path = self.data / "ready.json"
-        return json.loads(path.read_text()) if path.exists() else None
+        if self._ready_stamp() in (None, self._stale):
+            return None
+        return json.loads((self.data / "ready.json").read_text())
+
+    def _ready_stamp(self):
+        with contextlib.suppress(OSError):
+            status = (self.data / "ready.json").stat()
+            return status.st_ino, status.st_mtime_ns
+        return None
 
     def stop(self):
         """SIGTERM; asserts a clean end: exit code 0, no process left behind, no ready.json."""
