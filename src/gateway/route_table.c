@@ -83,6 +83,8 @@ const void *pn_route_table_find(const struct pn_route_table *table, struct pn_sl
     if (path.len == 0 || path.ptr[0] != '/')
         return NULL;
     end = prefix_end(path, table->segments_max, &segments);
+    if (end == 1)
+        end = 0; /* an empty first segment is no path of an API: the root has all of it */
     for (;;) {
         struct pn_slice prefix = end > 0 ? pn_slice_sub(path, 1, end - 1) : pn_slice("", 0);
         const void *api = pn_map_get(table->paths, prefix);

@@ -304,6 +304,7 @@ enum pn_rc pn_pool_take(struct pn_pool *pool, struct pn_acquire *acquire,
     acquire->pool = pool;
     acquire->group = NULL;
     acquire->failure.code = NULL;
+    acquire->failure.peer[0] = '\0';
     pn_list_init(&acquire->entry);
     if (!group) {
         pn_failure_set(&acquire->failure, "out_of_memory", "no memory for a connection");

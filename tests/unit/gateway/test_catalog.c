@@ -1,0 +1,324 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * The catalog: what a commit shares, what it refuses, who may come in, and the log of the feed.
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "gateway/feed.h"
+#include "gateway/feedlog.h"
+#include "signer/signer.h"
+
+#define API(path)                                                                                  \
+    "{\"properties\":{\"path\":\"" path                                                            \
+    "\",\"serviceUrl\":\"https://b.test\",\"protocols\":[\"http\"]}}"
+#define OPERATION "{\"properties\":{\"method\":\"GET\",\"urlTemplate\":\"/*\"}}"
+
+struct fixture {
+    struct pn_signer *signer;
+    struct pn_catalog *catalog;
+};
+
+static int set_up(void **state)
+{
+    struct fixture *f = calloc(1, sizeof(*f));
+
+    assert_int_equal(pn_signer_create(&f->signer, NULL), PN_OK);
+    assert_int_equal(pn_catalog_create(f->signer, &f->catalog, NULL), PN_OK);
+    *state = f;
+    return 0;
+}
+
+static int tear_down(void **state)
+{
+    struct fixture *f = *state;
+
+    pn_catalog_destroy(f->catalog);
+    pn_signer_destroy(f->signer);
+    free(f);
+    return 0;
+}
+
+static enum pn_rc put(struct pn_catalog *catalog, const char *key, const char *type,
+                      const char *json)
+{
+    return pn_catalog_upsert(catalog, pn_slice_str(key), pn_slice_str(type), pn_slice_str(json),
+                             NULL);
+}
+
+static void load(struct pn_catalog *catalog)
+{
+    assert_int_equal(pn_catalog_full(catalog, PN_LIT("e1")), PN_OK);
+    assert_int_equal(put(catalog, "/apis/echo", "api", API("echo")), PN_OK);
+    assert_int_equal(put(catalog, "/apis/echo/operations/get", "operation", OPERATION), PN_OK);
+    assert_int_equal(put(catalog, "/apis/other", "api", API("other")), PN_OK);
+    assert_int_equal(pn_catalog_commit(catalog, PN_LIT("e1"), 1, NULL), PN_OK);
+}
+
+static const struct pn_api *api_at(struct pn_catalog *catalog, const char *path)
+{
+    struct pn_slice rest;
+
+    return pn_snapshot_route(pn_catalog_snapshot(catalog), pn_slice_str(path), &rest);
+}
+
+static void unchanged_apis_and_tables_are_shared(void **state)
+{
+    struct fixture *f = *state;
+    struct pn_snapshot *former;
+    const struct pn_api *echo, *other;
+
+    load(f->catalog);
+    former = pn_snapshot_ref(pn_catalog_snapshot(f->catalog));
+    echo = api_at(f->catalog, "/echo");
+    other = api_at(f->catalog, "/other");
+    assert_int_equal(
+        put(f->catalog, "/backends/b1", "backend", "{\"properties\":{\"url\":\"https://b\"}}"),
+        PN_OK);
+    assert_int_equal(pn_catalog_commit(f->catalog, PN_LIT("e1"), 2, NULL), PN_OK);
+    assert_ptr_equal(pn_catalog_snapshot(f->catalog)->routes, former->routes);
+    assert_ptr_equal(pn_catalog_snapshot(f->catalog)->keys, former->keys);
+    assert_ptr_not_equal(pn_catalog_snapshot(f->catalog)->backends, former->backends);
+    assert_int_equal(put(f->catalog, "/apis/echo", "api", API("echo2")), PN_OK);
+    assert_int_equal(pn_catalog_commit(f->catalog, PN_LIT("e1"), 3, NULL), PN_OK);
+    assert_ptr_equal(api_at(f->catalog, "/other"), other);
+    assert_ptr_not_equal(api_at(f->catalog, "/echo2"), echo);
+    assert_null(api_at(f->catalog, "/echo"));
+    pn_snapshot_unref(former);
+}
+
+static void refused_commit_keeps_the_former_snapshot(void **state)
+{
+    struct fixture *f = *state;
+    struct pn_snapshot *former;
+    struct pn_error err = {0};
+
+    load(f->catalog);
+    former = pn_catalog_snapshot(f->catalog);
+    assert_int_equal(put(f->catalog, "/apis/echo", "api", API("moved")), PN_OK);
+    assert_int_equal(put(f->catalog, "/apis/new", "api", API("other")), PN_OK);
+    assert_int_equal(pn_catalog_delete(f->catalog, PN_LIT("/apis/echo/operations/get")), PN_OK);
+    assert_int_equal(pn_catalog_commit(f->catalog, PN_LIT("e1"), 2, &err), PN_EXISTS);
+    assert_ptr_equal(pn_catalog_snapshot(f->catalog), former);
+    assert_int_equal(pn_catalog_count(f->catalog), 3);
+    assert_non_null(api_at(f->catalog, "/echo"));
+    assert_int_equal(put(f->catalog, "/backends/b", "backend", "{\"properties\":{\"url\":\"x\"}}"),
+                     PN_MALFORMED);
+    assert_int_not_equal(pn_catalog_commit(f->catalog, PN_LIT("e1"), 2, &err), PN_OK);
+    assert_non_null(strstr(err.message, "/backends/b"));
+    assert_int_equal(pn_catalog_commit(f->catalog, PN_LIT("e1"), 2, &err), PN_OK);
+    assert_int_equal(pn_catalog_commit(f->catalog, PN_LIT("e2"), 3, &err), PN_CONFLICT);
+}
+
+static void full_configuration_deletes_the_rest_and_keeps_the_same(void **state)
+{
+    struct fixture *f = *state;
+    const struct pn_api *other;
+
+    load(f->catalog);
+    other = api_at(f->catalog, "/other");
+    assert_int_equal(pn_catalog_full(f->catalog, PN_LIT("e2")), PN_OK);
+    assert_int_equal(put(f->catalog, "/apis/other", "api", API("other")), PN_OK);
+    assert_int_equal(pn_catalog_commit(f->catalog, PN_LIT("e2"), 9, NULL), PN_OK);
+    assert_ptr_equal(api_at(f->catalog, "/other"), other);
+    assert_null(api_at(f->catalog, "/echo"));
+    assert_string_equal(pn_catalog_epoch(f->catalog), "e2");
+}
+
+static void broken_policy_in_a_full_configuration_closes_its_api_only(void **state)
+{
+    struct fixture *f = *state;
+
+    assert_int_equal(pn_catalog_full(f->catalog, PN_LIT("e1")), PN_OK);
+    assert_int_equal(put(f->catalog, "/apis/echo", "api", API("echo")), PN_OK);
+    assert_int_equal(put(f->catalog, "/apis/other", "api", API("other")), PN_OK);
+    assert_int_equal(put(f->catalog, "/apis/echo/policies/policy", "policy",
+                         "{\"properties\":{\"value\":\"<policies><inbound><nonsense/></inbound>"
+                         "</policies>\",\"format\":\"rawxml\"}}"),
+                     PN_OK);
+    assert_int_equal(pn_catalog_commit(f->catalog, PN_LIT("e1"), 1, NULL), PN_OK);
+    assert_true(api_at(f->catalog, "/echo")->is_broken);
+    assert_false(api_at(f->catalog, "/other")->is_broken);
+}
+
+static void subscription(struct pn_catalog *catalog, const char *name, const char *key,
+                         const char *scope, const char *state)
+{
+    char hex[65], id[64], json[512];
+
+    pn_sha256_hex(pn_slice_str(key), hex);
+    snprintf(id, sizeof(id), "/subscriptions/%s", name);
+    snprintf(json, sizeof(json),
+             "{\"properties\":{\"state\":\"%s\"},\"internal\":{\"scope\":\"%s\","
+             "\"primaryKeySha256\":\"%s\"}}",
+             state, scope, hex);
+    assert_int_equal(put(catalog, id, "subscription", json), PN_OK);
+}
+
+static void key_opens_its_scope_while_active(void **state)
+{
+    struct fixture *f = *state;
+    const struct pn_snapshot *snapshot;
+    const struct pn_api *echo, *other;
+
+    load(f->catalog);
+    subscription(f->catalog, "s1", "one", "/apis/echo", "active");
+    subscription(f->catalog, "s2", "all", "/", "active");
+    subscription(f->catalog, "s3", "apis", "/apis", "active");
+    subscription(f->catalog, "s4", "asleep", "/", "suspended");
+    assert_int_equal(pn_catalog_commit(f->catalog, PN_LIT("e1"), 2, NULL), PN_OK);
+    snapshot = pn_catalog_snapshot(f->catalog);
+    echo = api_at(f->catalog, "/echo");
+    other = api_at(f->catalog, "/other");
+    assert_int_equal(pn_snapshot_check_key(snapshot, echo, PN_LIT("one"), NULL), PN_OK);
+    assert_int_equal(pn_snapshot_check_key(snapshot, other, PN_LIT("one"), NULL), PN_DENIED);
+    assert_int_equal(pn_snapshot_check_key(snapshot, other, PN_LIT("all"), NULL), PN_OK);
+    assert_int_equal(pn_snapshot_check_key(snapshot, other, PN_LIT("apis"), NULL), PN_OK);
+    assert_int_equal(pn_snapshot_check_key(snapshot, echo, PN_LIT("asleep"), NULL), PN_DENIED);
+    assert_int_equal(pn_snapshot_check_key(snapshot, echo, PN_LIT("nobody"), NULL), PN_DENIED);
+    assert_int_equal(pn_snapshot_check_key(snapshot, echo, PN_LIT(""), NULL), PN_DENIED);
+}
+
+/* --- the log --- */
+
+/** Stands for the keyholder: the context is put in front, and every byte is flipped. */
+static enum pn_rc fake_seal(void *ctx, struct pn_slice context, struct pn_slice plain,
+                            struct pn_buf *sealed, struct pn_error *err)
+{
+    (void)ctx;
+    (void)err;
+    assert_int_equal(pn_buf_append_slice(sealed, context), PN_OK);
+    for (size_t i = 0; i < plain.len; i++)
+        assert_int_equal(pn_buf_append_byte(sealed, (char)(plain.ptr[i] ^ 0x55)), PN_OK);
+    return PN_OK;
+}
+
+static enum pn_rc fake_unseal(void *ctx, struct pn_slice context, struct pn_slice sealed,
+                              struct pn_buf *plain, struct pn_error *err)
+{
+    (void)ctx;
+    if (!pn_slice_starts_with(sealed, context))
+        return pn_error_set(err, PN_DENIED, "sealed_changed", "not this record");
+    for (size_t i = context.len; i < sealed.len; i++)
+        assert_int_equal(pn_buf_append_byte(plain, (char)(sealed.ptr[i] ^ 0x55)), PN_OK);
+    return PN_OK;
+}
+
+static const struct pn_feed_seal fake = {fake_seal, fake_unseal, NULL};
+
+static enum pn_rc on_frames(void *ctx, struct pn_slice frames)
+{
+    struct pn_feed *feed = ctx;
+    bool is_committed = false;
+
+    while (frames.len > 0) {
+        enum pn_feed_event event;
+        struct pn_frame frame;
+        size_t used;
+
+        assert_int_equal(pn_frame_parse(frames, &frame, &used), PN_OK);
+        assert_int_equal(pn_feed_frame(feed, &frame, pn_slice_sub(frames, 0, used), &event), PN_OK);
+        is_committed = event == PN_FEED_COMMITTED;
+        frames = pn_slice_sub(frames, used, frames.len - used);
+    }
+    return is_committed ? PN_EOF : PN_OK;
+}
+
+static size_t replay(struct fixture *f, const char *path, enum pn_rc expected, uint64_t *revision)
+{
+    struct pn_catalog *catalog = NULL;
+    struct pn_feed_log *log = NULL;
+    struct pn_feed feed;
+    size_t count;
+
+    assert_int_equal(pn_catalog_create(f->signer, &catalog, NULL), PN_OK);
+    assert_int_equal(pn_feed_log_create(path, &fake, &log, NULL), PN_OK);
+    pn_feed_init(&feed, catalog, false);
+    assert_int_equal(pn_feed_log_replay(log, on_frames, &feed, NULL), expected);
+    pn_feed_fini(&feed);
+    pn_feed_log_destroy(log);
+    count = pn_catalog_count(catalog);
+    *revision = pn_catalog_revision(catalog);
+    pn_catalog_destroy(catalog);
+    return count;
+}
+
+static void append_delete(struct pn_feed_log *log, const char *key, uint64_t revision)
+{
+    struct pn_buf out;
+    size_t start;
+
+    pn_buf_init(&out, 4096);
+    assert_int_equal(pn_frame_begin(&out, PN_FEED_DELETE, 0, &start), PN_OK);
+    assert_int_equal(pn_frame_str(&out, key), PN_OK);
+    assert_int_equal(pn_frame_end(&out, start), PN_OK);
+    assert_int_equal(pn_frame_begin(&out, PN_FEED_COMMIT, 0, &start), PN_OK);
+    assert_int_equal(pn_frame_str(&out, "e1"), PN_OK);
+    assert_int_equal(pn_frame_u64(&out, revision), PN_OK);
+    assert_int_equal(pn_frame_end(&out, start), PN_OK);
+    assert_int_equal(pn_feed_log_append(log, pn_buf_slice(&out), NULL), PN_OK);
+    pn_buf_fini(&out);
+}
+
+static void log_replays_what_was_committed_and_cuts_a_torn_tail(void **state)
+{
+    struct fixture *f = *state;
+    char folder[] = "/tmp/pn_feedlog_XXXXXX";
+    char path[64];
+    struct pn_feed_log *log = NULL;
+    struct pn_buf whole;
+    struct stat facts;
+    uint64_t revision;
+    off_t whole_size;
+
+    assert_non_null(mkdtemp(folder));
+    snprintf(path, sizeof(path), "%s/feed.log", folder);
+    assert_int_equal(replay(f, path, PN_OK, &revision), 0);
+    load(f->catalog);
+    pn_buf_init(&whole, 1 << 20);
+    assert_int_equal(pn_feed_write_catalog(&whole, f->catalog), PN_OK);
+    assert_int_equal(pn_feed_log_create(path, &fake, &log, NULL), PN_OK);
+    assert_true(pn_feed_log_wants_rewrite(log));
+    assert_int_equal(pn_feed_log_rewrite_begin(log, NULL), PN_OK);
+    assert_int_equal(pn_feed_log_append(log, pn_buf_slice(&whole), NULL), PN_OK);
+    assert_int_equal(pn_feed_log_rewrite_end(log, NULL), PN_OK);
+    assert_int_equal(stat(path, &facts), 0);
+    whole_size = facts.st_size;
+    append_delete(log, "/apis/other", 2);
+    assert_int_equal(stat(path, &facts), 0);
+    pn_feed_log_destroy(log);
+    assert_int_equal(replay(f, path, PN_OK, &revision), 2);
+    assert_int_equal(revision, 2);
+    assert_int_equal(truncate(path, facts.st_size - 1), 0);
+    assert_int_equal(replay(f, path, PN_OK, &revision), 3);
+    assert_int_equal(revision, 1);
+    assert_int_equal(stat(path, &facts), 0);
+    assert_int_equal(facts.st_size, whole_size);
+    pn_buf_fini(&whole);
+    unlink(path);
+    rmdir(folder);
+}
+
+int main(void)
+{
+#define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
+    const struct CMUnitTest tests[] = {
+        TEST(unchanged_apis_and_tables_are_shared),
+        TEST(refused_commit_keeps_the_former_snapshot),
+        TEST(full_configuration_deletes_the_rest_and_keeps_the_same),
+        TEST(broken_policy_in_a_full_configuration_closes_its_api_only),
+        TEST(key_opens_its_scope_while_active),
+        TEST(log_replays_what_was_committed_and_cuts_a_torn_tail),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
