@@ -47,7 +47,8 @@ typedef enum pn_rc (*pn_feed_log_fn)(void *ctx, struct pn_slice frames);
 enum pn_rc pn_feed_log_replay(struct pn_feed_log *log, pn_feed_log_fn on_frames, void *ctx,
                               struct pn_error *err) PN_MUST_USE;
 
-/** Durable when it returns. On failure the file ends as before. PN_IO, PN_UNAVAILABLE, … */
+/** Outlives this process when it returns (not a power failure: ADR 0002). On failure the file ends
+ * as before. PN_IO, PN_UNAVAILABLE, … */
 enum pn_rc pn_feed_log_append(struct pn_feed_log *log, struct pn_slice frames,
                               struct pn_error *err) PN_MUST_USE;
 /** Starts a new file beside the old one; pn_feed_log_append() goes there; _end makes it the file.
