@@ -428,10 +428,11 @@ static enum pn_rc make_snapshot(struct pn_catalog *catalog, struct pn_snapshot *
 /** Ends the commit for every touched slot: the new API stays, or is dropped. */
 static void settle(struct pn_catalog *catalog, bool is_committed)
 {
-    while (!pn_list_is_empty(&catalog->dirty)) {
-        struct slot *slot = PN_CONTAINER(catalog->dirty.next, struct slot, dirty);
+    for (struct pn_list *at = catalog->dirty.next; at != &catalog->dirty;) {
+        struct slot *slot = PN_CONTAINER(at, struct slot, dirty);
 
-        pn_list_remove(&slot->dirty);
+        at = at->next;
+        pn_list_init(&slot->dirty);
         if (is_committed) {
             pn_api_unref(slot->compiled);
             slot->compiled = slot->next;
@@ -444,6 +445,7 @@ static void settle(struct pn_catalog *catalog, bool is_committed)
             slot_destroy(slot);
         }
     }
+    pn_list_init(&catalog->dirty);
     memset(catalog->has_changed, 0, sizeof(catalog->has_changed));
     catalog->has_global_changed = false;
 }
