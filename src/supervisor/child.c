@@ -10,6 +10,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -121,18 +122,6 @@ static char *const *as_argv(const char *const *args)
     return (char *const *)(uintptr_t)args; /* execv promises not to change them */
 }
 
-static void flush_pending(struct pn_child *child)
-{
-    size_t count = child->pending_count;
-
-    child->pending_count = 0;
-    for (size_t i = 0; i < count; i++) {
-        struct pn_pending *one = &child->pending[i];
-
-        (void)!pn_child_push(child, one->service, one->asker, one->fd);
-    }
-}
-
 enum pn_rc pn_child_start(struct pn_child *child, uint64_t now_ms, struct pn_error *err)
 {
     int fds[PN_CHILD_FDS_MAX + 2];
@@ -144,6 +133,10 @@ enum pn_rc pn_child_start(struct pn_child *child, uint64_t now_ms, struct pn_err
 
     if (rc == PN_OK)
         rc = make_pair(push, err);
+    /* Nothing comes back on it. A captured child could leave descriptors in flight there until the
+     * system lets this user pass no more. */
+    if (rc == PN_OK)
+        shutdown(push[0], SHUT_RD);
     if (rc == PN_OK)
         rc = set_environment(&child->spec, err);
     fds[0] = ask[1];
@@ -167,7 +160,7 @@ enum pn_rc pn_child_start(struct pn_child *child, uint64_t now_ms, struct pn_err
     child->is_ready = false;
     child->started_ms = now_ms;
     child->restart_at_ms = 0;
-    flush_pending(child);
+    pn_child_flush(child);
     return PN_OK;
 }
 
@@ -199,16 +192,50 @@ static enum pn_rc send_incoming(struct pn_child *child, const char *service, enu
     return rc;
 }
 
+/* Whether a frame goes into the socket at once. The supervisor waits for nobody: a socket that is
+ * writable has room for a small frame (unix(7): at most a quarter of its buffer is used). */
+static bool is_taking(const struct pn_child *child)
+{
+    struct pollfd push = {.fd = child->push.fd, .events = POLLOUT};
+
+    return child->pid > 0 && push.fd >= 0 && poll(&push, 1, 0) == 1 && push.revents == POLLOUT;
+}
+
+void pn_child_flush(struct pn_child *child)
+{
+    while (child->pending_count > 0 && is_taking(child)) {
+        struct pn_pending *first = &child->pending[0];
+
+        if (send_incoming(child, first->service, first->asker, first->fd) != PN_OK)
+            return;
+        close(first->fd);
+        child->pending_count--;
+        memmove(first, first + 1, child->pending_count * sizeof(*first));
+    }
+}
+
+/* Control always finds a place. */
+static bool has_place(const struct pn_child *child, enum pn_role asker)
+{
+    size_t of_gateway = 0;
+
+    for (size_t i = 0; i < child->pending_count; i++)
+        of_gateway += child->pending[i].asker == PN_ROLE_GATEWAY;
+    return child->pending_count < PN_CHILD_PENDING_MAX &&
+           (asker != PN_ROLE_GATEWAY || of_gateway < PN_CHILD_PENDING_GATEWAY_MAX);
+}
+
 enum pn_rc pn_child_push(struct pn_child *child, const char *service, enum pn_role asker, int fd)
 {
     struct pn_pending *one;
 
-    if (child->pid > 0 && child->push.fd >= 0 &&
+    pn_child_flush(child);
+    if (child->pending_count == 0 && is_taking(child) &&
         send_incoming(child, service, asker, fd) == PN_OK) {
         close(fd);
         return PN_OK;
     }
-    if (child->pending_count == PN_CHILD_PENDING_MAX) {
+    if (!has_place(child, asker)) {
         close(fd);
         return PN_LIMIT;
     }
@@ -226,7 +253,7 @@ void pn_child_log_level(struct pn_child *child, const char *level)
     enum pn_rc rc;
 
     child->spec.log_level = level;
-    if (child->pid == 0 || child->push.fd < 0)
+    if (!is_taking(child))
         return;
     pn_buf_init(&frame, 64);
     rc = pn_frame_begin(&frame, PN_BROKER_LOG_LEVEL, 0, &start);

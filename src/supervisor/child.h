@@ -9,9 +9,10 @@
 #include "ipc/broker.h"
 #include "ipc/channel.h"
 
-#define PN_CHILD_ARGS_MAX    16
-#define PN_CHILD_FDS_MAX     40
-#define PN_CHILD_PENDING_MAX 64 /* connections that wait for a child that is being restarted */
+#define PN_CHILD_ARGS_MAX            16
+#define PN_CHILD_FDS_MAX             40
+#define PN_CHILD_PENDING_MAX         256 /* connections that wait for a child that is being restarted */
+#define PN_CHILD_PENDING_GATEWAY_MAX 192 /* of them for the gateway: control finds a place */
 
 /** What a child finds at descriptor 5 and up. */
 struct pn_child_fd {
@@ -54,10 +55,12 @@ enum pn_rc pn_child_start(struct pn_child *child, uint64_t now_ms,
                           struct pn_error *err) PN_MUST_USE;
 /** Closes its sockets; the process was reaped or will be. */
 void pn_child_close(struct pn_child *child);
-/** Pushes a connection, or keeps it until the child is back. Takes `fd`. PN_LIMIT: too many wait
- * (fd is closed). */
+/** Pushes a connection, or keeps it until the child is back or takes it. Never waits. Takes `fd`.
+ * PN_LIMIT: too many wait (fd is closed). */
 enum pn_rc pn_child_push(struct pn_child *child, const char *service, enum pn_role asker,
                          int fd) PN_MUST_USE;
+/** Pushes what waits, as far as the child takes it. */
+void pn_child_flush(struct pn_child *child);
 /** Tells a running child its new log level. */
 void pn_child_log_level(struct pn_child *child, const char *level);
 /** Starts `path` with one socket at descriptor 3 (postern-import); *fd is the other end. PN_IO. */

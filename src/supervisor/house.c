@@ -86,8 +86,8 @@ static enum pn_rc connect_to(struct pn_child *server, const char *service, enum 
     if (pn_child_push(server, service, asker, pair[1]) != PN_OK) {
         close(pair[0]);
         return pn_error_set(err, PN_UNAVAILABLE, "too_many_waiting",
-                            "%s is away and %d connections wait for it", server->spec.name,
-                            PN_CHILD_PENDING_MAX);
+                            "%s takes no connections now, and too many wait for it",
+                            server->spec.name);
     }
     *fd = pair[0];
     return PN_OK;
@@ -128,6 +128,16 @@ static bool on_ready(struct pn_house *house, struct pn_child *asker, uint32_t id
     struct pn_error err = {0};
     json_t *json = NULL;
 
+    /* The commands send the administrator's secret where ready.json says. */
+    if (facts.len > 0 && asker->spec.role != PN_ROLE_CONTROL) {
+        pn_error_set(&err, PN_DENIED, "not_allowed", "%s has no facts to tell", asker->spec.name);
+        return refuse(asker, id, &err);
+    }
+    if (facts.len > PN_READY_BYTES_MAX) {
+        pn_error_set(&err, PN_LIMIT, "too_large", "facts have at most %u bytes",
+                     PN_READY_BYTES_MAX);
+        return refuse(asker, id, &err);
+    }
     if (facts.len > 0 && pn_json_parse(facts, &json, &err) != PN_OK)
         return refuse(asker, id, &err);
     if (json && json_object_update(house->facts, json) != 0)

@@ -484,7 +484,7 @@ static bool has_due_work(const struct supervisor *self)
     for (size_t i = 0; i < PN_MEMBER_COUNT; i++) {
         const struct pn_child *child = &self->house.members[i];
 
-        if (child->pid == 0 && !self->is_stopping)
+        if ((child->pid == 0 && !self->is_stopping) || child->pending_count > 0)
             return true;
     }
     return false;
@@ -500,8 +500,10 @@ static int run(struct supervisor *self)
         pn_house_check_imports(&self->house, now_ms);
         if (self->is_stopping && continue_stop(self, now_ms))
             return self->status;
-        for (size_t i = 0; i < PN_MEMBER_COUNT; i++)
+        for (size_t i = 0; i < PN_MEMBER_COUNT; i++) {
+            pn_child_flush(&self->house.members[i]);
             fds[i + 1] = (struct pollfd){.fd = self->house.members[i].ask.fd, .events = POLLIN};
+        }
         if (poll(fds, PN_MEMBER_COUNT + 1, has_due_work(self) ? RESTART_MS : TICK_MS) < 0 &&
             errno != EINTR)
             return 1;

@@ -151,7 +151,7 @@ static void connection_waits_for_a_child_that_is_away(void **state)
     assert_int_equal(answer.type, PN_BROKER_CONNECTED);
     assert_int_equal(f->house.members[PN_MEMBER_KEYHOLDER].pending_count, 1);
     close(fd);
-    for (int i = 1; i < PN_CHILD_PENDING_MAX; i++) {
+    for (int i = 1; i < PN_CHILD_PENDING_GATEWAY_MAX; i++) {
         assert_true(ask(f, PN_MEMBER_GATEWAY, PN_BROKER_CONNECT, PN_SERVICE_SIGN, &answer, &fd));
         assert_int_equal(answer.type, PN_BROKER_CONNECTED);
         close(fd);
@@ -175,6 +175,63 @@ static void house_is_ready_when_each_member_has_said_so(void **state)
     assert_string_equal(pn_json_str(f->house.facts, "tenantId"), "t");
 }
 
+/* Who writes ready.json tells the commands where to send the administrator's secret. */
+static void only_control_tells_facts(void **state)
+{
+    struct fixture *f = *state;
+    struct pn_frame answer;
+    int fd = -1;
+
+    assert_int_equal(json_object_set_new(f->house.facts, "controlUrl", json_string("https://own")),
+                     0);
+    assert_true(ask(f, PN_MEMBER_GATEWAY, PN_BROKER_READY,
+                    "{\"controlUrl\":\"https://evil\",\"caFile\":\"/evil\"}", &answer, &fd));
+    assert_int_equal(answer.type, PN_BROKER_REFUSED);
+    assert_false(f->house.members[PN_MEMBER_GATEWAY].is_ready);
+    assert_true(
+        ask(f, PN_MEMBER_KEYHOLDER, PN_BROKER_READY, "{\"caFile\":\"/evil\"}", &answer, &fd));
+    assert_int_equal(answer.type, PN_BROKER_REFUSED);
+    assert_null(json_object_get(f->house.facts, "caFile"));
+    assert_string_equal(pn_json_str(f->house.facts, "controlUrl"), "https://own");
+}
+
+/* A gateway that asks for more connections than the keyholder takes off its socket neither blocks
+ * the supervisor, nor costs the keyholder its channel, nor shuts control out. */
+static void flood_of_connections_leaves_room_for_control(void **state)
+{
+    struct fixture *f = *state;
+    struct pn_child *keyholder = &f->house.members[PN_MEMBER_KEYHOLDER];
+    struct pn_frame answer = {0};
+    int fd = -1;
+    int tries = 0;
+
+    do {
+        fd = -1;
+        assert_true(ask(f, PN_MEMBER_GATEWAY, PN_BROKER_CONNECT, PN_SERVICE_SIGN, &answer, &fd));
+        if (fd >= 0)
+            close(fd);
+    } while (answer.type == PN_BROKER_CONNECTED && ++tries < 10000);
+    assert_int_equal(answer.type, PN_BROKER_REFUSED);
+    assert_true(keyholder->push.fd >= 0);
+    assert_true(ask(f, PN_MEMBER_CONTROL, PN_BROKER_CONNECT, PN_SERVICE_ADMIN, &answer, &fd));
+    assert_int_equal(answer.type, PN_BROKER_CONNECTED);
+    close(fd);
+    while (pn_channel_wait(&f->incoming[PN_MEMBER_KEYHOLDER], 0) == PN_OK) {
+        struct pn_slice service;
+        uint8_t role = 0;
+
+        assert_int_equal(pn_channel_receive(&f->incoming[PN_MEMBER_KEYHOLDER], &answer, &fd, 1000),
+                         PN_OK);
+        close(fd);
+        assert_int_equal(pn_frame_read_bytes(&answer.fields, &service), PN_OK);
+        assert_int_equal(pn_frame_read_u8(&answer.fields, &role), PN_OK);
+        pn_child_flush(keyholder);
+        if (role == PN_ROLE_CONTROL)
+            return;
+    }
+    fail_msg("control's connection was lost");
+}
+
 static void child_that_breaks_the_protocol_is_given_up(void **state)
 {
     struct fixture *f = *state;
@@ -195,6 +252,9 @@ int main(void)
         cmocka_unit_test_setup_teardown(connection_waits_for_a_child_that_is_away, set_up,
                                         tear_down),
         cmocka_unit_test_setup_teardown(house_is_ready_when_each_member_has_said_so, set_up,
+                                        tear_down),
+        cmocka_unit_test_setup_teardown(only_control_tells_facts, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(flood_of_connections_leaves_room_for_control, set_up,
                                         tear_down),
         cmocka_unit_test_setup_teardown(child_that_breaks_the_protocol_is_given_up, set_up,
                                         tear_down),
