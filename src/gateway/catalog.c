@@ -155,9 +155,10 @@ static enum pn_rc stage(struct pn_catalog *catalog, struct pn_slice key, struct 
     if (!catalog->pending)
         catalog->pending = pn_map_create(false);
     change = calloc(1, sizeof(*change));
+    if (change)
+        pn_list_init(&change->entry);
     if (!catalog->pending || !change)
         goto no_memory;
-    pn_list_init(&change->entry);
     change->key = pn_slice_dup(key);
     if (!change->key)
         goto no_memory;
