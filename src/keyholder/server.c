@@ -6,6 +6,7 @@
 
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -53,6 +54,7 @@ enum pn_rc pn_keyholder_server_create(const struct pn_master *master, struct pn_
     pthread_condattr_init(&attr);
     pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
     pthread_cond_init(&made->import_ended, &attr);
+    pthread_cond_init(&made->large_ended, &attr);
     pthread_condattr_destroy(&attr);
     *server = made;
     return PN_OK;
@@ -63,6 +65,7 @@ void pn_keyholder_server_destroy(struct pn_keyholder_server *server)
     if (!server)
         return;
     pthread_cond_destroy(&server->import_ended);
+    pthread_cond_destroy(&server->large_ended);
     pthread_mutex_destroy(&server->lock);
     free(server);
 }
@@ -122,6 +125,69 @@ static enum pn_rc answer(struct pn_session *session, const struct pn_frame *ques
     return rc == PN_OK ? pn_frame_end(out, start) : rc;
 }
 
+/* Whether the question that begins to come is longer than a small one, or may be. */
+static bool is_large(const struct pn_channel *channel)
+{
+    unsigned char head[4];
+    ssize_t got = recv(channel->fd, head, sizeof(head), MSG_PEEK | MSG_DONTWAIT);
+    uint32_t rest = 0;
+
+    if (got == 0)
+        return false; /* the end */
+    if (got < (ssize_t)sizeof(head))
+        return true; /* our clients write frames in one piece */
+    for (size_t i = 0; i < sizeof(head); i++)
+        rest = rest << 8 | head[i];
+    return rest > PN_QUESTION_SMALL_MAX - sizeof(head);
+}
+
+/* A gateway that was taken over could otherwise have each of its connections take the memory of
+ * the largest frame three times over, until the kernel ends this process. */
+static void begin_large(struct pn_keyholder_server *server)
+{
+    pthread_mutex_lock(&server->lock);
+    while (server->large >= PN_GATEWAY_LARGE_MAX)
+        pthread_cond_wait(&server->large_ended, &server->lock);
+    server->large++;
+    pthread_mutex_unlock(&server->lock);
+}
+
+static void end_large(struct pn_keyholder_server *server)
+{
+    pthread_mutex_lock(&server->lock);
+    server->large--;
+    pthread_cond_signal(&server->large_ended);
+    pthread_mutex_unlock(&server->lock);
+}
+
+/* One question and its answer. Otherwise the connection ends. */
+static enum pn_rc serve_one(struct pn_session *session, struct pn_channel *channel)
+{
+    bool is_bounded = session->asker == PN_ROLE_GATEWAY;
+    bool takes_turn = is_bounded && is_large(channel);
+    struct pn_frame question;
+    struct pn_buf out;
+    enum pn_rc rc;
+
+    if (takes_turn)
+        begin_large(session->server);
+    channel->in.max = is_bounded && !takes_turn ? PN_QUESTION_SMALL_MAX : PN_FRAME_BYTES_MAX;
+    pn_buf_init_secret(&out, PN_FRAME_BYTES_MAX);
+    rc = pn_channel_receive(channel, &question, NULL, FRAME_TIMEOUT_MS);
+    if (rc == PN_OK)
+        rc = answer(session, &question, &out);
+    if (rc == PN_OK)
+        rc = pn_channel_send(channel, pn_buf_slice(&out), -1, FRAME_TIMEOUT_MS);
+    pn_buf_fini(&out);
+    if (takes_turn) {
+        pn_buf_fini(&channel->in);
+        end_large(session->server);
+    } else {
+        pn_buf_clear(&channel->in); /* a question may hold a password */
+    }
+    return rc;
+}
+
 void pn_keyholder_server_serve(struct pn_keyholder_server *server, int fd, const char *service,
                                enum pn_role asker)
 {
@@ -136,20 +202,9 @@ void pn_keyholder_server_serve(struct pn_keyholder_server *server, int fd, const
     if (!pn_keyholder_may_connect(service, asker))
         rc = PN_DENIED;
     while (rc == PN_OK) {
-        struct pn_frame question;
-        struct pn_buf out;
-
         rc = pn_channel_wait(&channel, -1);
         if (rc == PN_OK)
-            rc = pn_channel_receive(&channel, &question, NULL, FRAME_TIMEOUT_MS);
-        if (rc != PN_OK)
-            break;
-        pn_buf_init_secret(&out, PN_FRAME_BYTES_MAX);
-        rc = answer(&session, &question, &out);
-        if (rc == PN_OK)
-            rc = pn_channel_send(&channel, pn_buf_slice(&out), -1, FRAME_TIMEOUT_MS);
-        pn_buf_fini(&out);
-        pn_buf_clear(&channel.in); /* a question may hold a password */
+            rc = serve_one(&session, &channel);
     }
     pn_channel_fini(&channel);
 }

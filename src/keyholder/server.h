@@ -7,12 +7,17 @@
 #pragma once
 
 #include "ipc/broker.h"
+#include "ipc/protocol.h"
 #include "keyholder/keys.h"
 
 #define PN_KEYHOLDER_CONNECTIONS_MAX 256u
 #define PN_KEYHOLDER_GATEWAY_MAX     192u /* of them: control always finds a place */
-#define PN_IMPORTS_MAX               4u   /* at once; others wait */
-#define PN_IMPORT_WAIT_MS            10000
+/* Memory for the gateway: questions up to SMALL at any time, larger ones (records of its feed log)
+ * a few at once. A signature is always small. */
+#define PN_QUESTION_SMALL_MAX (PN_SIGN_MESSAGE_BYTES_MAX + 1024u)
+#define PN_GATEWAY_LARGE_MAX  4u
+#define PN_IMPORTS_MAX        4u /* at once; others wait */
+#define PN_IMPORT_WAIT_MS     10000
 
 /** Connects to a service, as pn_broker_connect. */
 typedef enum pn_rc (*pn_connect_fn)(void *ctx, const char *service, int *fd, struct pn_error *err);

@@ -15,8 +15,8 @@ struct pn_keyholder_server {
     pn_connect_fn connect;
     void *connect_ctx;
     pthread_mutex_t lock; /* of the counts */
-    pthread_cond_t import_ended;
-    unsigned connections, gateway_connections, imports;
+    pthread_cond_t import_ended, large_ended;
+    unsigned connections, gateway_connections, imports, large;
 };
 
 struct pn_session {

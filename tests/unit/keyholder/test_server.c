@@ -262,6 +262,77 @@ static void a_frame_that_is_no_question_ends_only_its_connection(void **state)
     close_pair(&pair);
 }
 
+/* A gateway that speaks by hand what a client would not. */
+struct raw {
+    struct rig *rig;
+    pthread_t thread;
+    int ours, theirs;
+};
+
+static void *serve_raw(void *arg)
+{
+    struct raw *raw = arg;
+
+    pn_keyholder_server_serve(raw->rig->server, raw->theirs, PN_SERVICE_SIGN, PN_ROLE_GATEWAY);
+    return NULL;
+}
+
+static void raw_open(struct raw *raw, struct rig *rig)
+{
+    int pair[2];
+
+    assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair), 0);
+    *raw = (struct raw){.rig = rig, .ours = pair[0], .theirs = pair[1]};
+    assert_int_equal(pthread_create(&raw->thread, NULL, serve_raw, raw), 0);
+}
+
+/* Large questions that a captured gateway begins and never ends use up its own turns only. */
+static void large_questions_of_the_gateway_wait_for_each_other_only(void **state)
+{
+    static const char large_head[] = {0, (char)0xf0, 0, 0};
+    struct raw begun[PN_GATEWAY_LARGE_MAX + 2];
+    struct pn_buf plain, sealed;
+    struct pn_error err = {0};
+    struct pair pair;
+
+    (void)state;
+    open_pair(&pair);
+    for (size_t i = 0; i < sizeof(begun) / sizeof(begun[0]); i++) {
+        raw_open(&begun[i], &pair.rig);
+        assert_int_equal(write(begun[i].ours, large_head, sizeof(large_head)), sizeof(large_head));
+    }
+    pn_buf_init(&plain, PN_FRAME_BYTES_MAX);
+    pn_buf_init(&sealed, PN_FRAME_BYTES_MAX);
+    assert_int_equal(pn_buf_append_str(&plain, "small"), PN_OK);
+    assert_int_equal(
+        pn_keyholder_seal(pair.gateway, "feed", PN_LIT("c"), pn_buf_slice(&plain), &sealed, &err),
+        PN_OK);
+    assert_int_equal(pn_buf_reserve(&plain, 2u * 1024 * 1024), PN_OK);
+    memset(plain.ptr, 'x', 2u * 1024 * 1024);
+    plain.len = 2u * 1024 * 1024;
+    pn_buf_clear(&sealed);
+    assert_int_equal(
+        pn_keyholder_seal(pair.admin, "store", PN_LIT("c"), pn_buf_slice(&plain), &sealed, &err),
+        PN_OK);
+    for (size_t i = 0; i < sizeof(begun) / sizeof(begun[0]); i++)
+        close(begun[i].ours);
+    for (size_t i = 0; i < sizeof(begun) / sizeof(begun[0]); i++)
+        assert_int_equal(pthread_join(begun[i].thread, NULL), 0);
+    /* The turns are free again. */
+    pn_buf_clear(&sealed);
+    assert_int_equal(
+        pn_keyholder_seal(pair.gateway, "feed", PN_LIT("c"), pn_buf_slice(&plain), &sealed, &err),
+        PN_OK);
+    pn_buf_clear(&plain);
+    assert_int_equal(
+        pn_keyholder_unseal(pair.gateway, "feed", PN_LIT("c"), pn_buf_slice(&sealed), &plain, &err),
+        PN_OK);
+    assert_int_equal(plain.len, 2u * 1024 * 1024);
+    pn_buf_fini(&plain);
+    pn_buf_fini(&sealed);
+    close_pair(&pair);
+}
+
 static void issued_certificate_says_what_was_asked_for(void **state)
 {
     struct pair pair;
@@ -398,6 +469,7 @@ int main(void)
         cmocka_unit_test(the_keyholders_own_domains_cannot_be_asked_for),
         cmocka_unit_test(a_role_that_the_table_does_not_name_gets_no_answer),
         cmocka_unit_test(a_frame_that_is_no_question_ends_only_its_connection),
+        cmocka_unit_test(large_questions_of_the_gateway_wait_for_each_other_only),
         cmocka_unit_test(issued_certificate_says_what_was_asked_for),
         cmocka_unit_test(an_unacceptable_specification_names_its_member),
         cmocka_unit_test(sealed_key_is_exported_only_in_its_context_as_pfx_and_pem),
