@@ -3,7 +3,7 @@
  * The feed thread. See feed.h.
  *
  *   away ──connect──▶ HELLO ──▶ behind ──send, COMMIT──▶ waiting ──ACK──▶ current ──wake──▶ behind
- *     ▲                                                     │ NACK: refused, until the next wake
+ *     ▲                                                     │ NACK: sent in full, once
  *     └───────────────────── any failure ───────────────────┘
  */
 #include "control/feed.h"
@@ -222,6 +222,9 @@ static enum pn_rc on_nack(struct pn_feed *feed, struct pn_slice fields)
         return rc;
     pn_log(PN_LOG_ERROR, "feed_refused", "revision", PN_I(revision), "message", PN_SL(message),
            NULL);
+    /* The gateway dropped the batch whole. Sent in full, all but the broken resource becomes live
+     * (that one fails closed), so that one bad change never holds up the others. */
+    feed->needs_full = true;
     pthread_mutex_lock(&feed->lock);
     feed->refused = revision;
     snprintf(feed->refusal, sizeof(feed->refusal), "%.*s", PN_FMT(message));
@@ -357,7 +360,11 @@ static void serve_connection(struct pn_feed *feed)
     enum pn_rc rc = read_hello(feed);
 
     while (rc == PN_OK && !is_stopping(feed)) {
+        bool was_full = feed->needs_full;
+
         rc = catch_up(feed);
+        if (rc == PN_OK && feed->needs_full && !was_full)
+            rc = catch_up(feed);
         if (rc == PN_OK)
             rc = ask_stats(feed);
         if (rc == PN_OK)
@@ -416,7 +423,7 @@ static enum pn_rc publish(void *ctx, uint64_t revision, struct pn_error *err)
     while (feed->acknowledged < revision && feed->refused < revision && !feed->is_stopping &&
            waited == 0)
         waited = pthread_cond_timedwait(&feed->changed, &feed->lock, &deadline);
-    if (feed->acknowledged >= revision)
+    if (feed->acknowledged >= revision && feed->refused != revision)
         rc = PN_OK;
     else if (feed->refused >= revision)
         rc = pn_error_set(err, PN_INTERNAL, "gateway_refused",

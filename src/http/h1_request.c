@@ -99,7 +99,7 @@ static enum pn_rc read_request_line(struct pn_slice line, const struct pn_h1_lim
     version = pn_slice_sub(line, space + 1, line.len);
     rc = pn_h1_read_version(version, &request->minor_version);
     if (rc == PN_UNSUPPORTED)
-        return pn_h1_refuse(fault, rc, 505, "only HTTP/1.0 and HTTP/1.1 are spoken here");
+        return pn_h1_refuse(fault, rc, 505, "only HTTP versions 1.0 and 1.1 are spoken here");
     if (rc != PN_OK)
         return pn_h1_refuse(fault, rc, 400, "the request line does not end with HTTP/1.1");
     return read_target(request, fault);

@@ -114,13 +114,11 @@ enum pn_rc pn_inlet_read(struct pn_inlet *inlet, struct pn_stream *stream)
     if (room == 0)
         return PN_LIMIT;
     rc = pn_stream_read(stream, inlet->base + inlet->end, room, &len);
-    if (rc == PN_OK) {
+    if (rc == PN_OK)
         inlet->end += len;
-        /* A short read of a TCP socket has emptied it; the next byte makes a new event. */
-        inlet->is_drained = len < room && !pn_stream_is_tls(stream);
-    } else {
-        inlet->is_drained = rc == PN_AGAIN;
-    }
+    /* Whether a short read has emptied the socket only the stream can tell: when the peer's end came
+     * with the same event as its last bytes, no further event follows, and the end is still unread. */
+    inlet->is_drained = rc == PN_AGAIN;
     return rc;
 }
 
