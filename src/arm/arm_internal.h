@@ -43,6 +43,8 @@ struct arm_call {
     size_t name_count;
     const char *id; /* canonical id of the addressed resource, or of the collection's owner */
     const char *service_id;       /* canonical id of the service, or NULL */
+    const char *parent_id;        /* of the API or operation above, once arm_parent found it */
+    const char *parent_noun;      /* "API", "Operation" */
     struct pn_store_item service; /* loaded when service_id is set */
     json_t *body;                 /* the parsed body, an object; NULL when there was none */
     bool is_collection;           /* the pattern ends with a fixed segment */
@@ -103,7 +105,7 @@ void arm_get_with(struct arm_call *call, arm_view_fn view);
 /** Checks body.properties; false: answered. *properties is a new reference. */
 bool arm_properties(struct arm_call *call, const struct pn_field *fields, json_t **properties);
 /** Begins a transaction and reads the addressed item (item->id NULL when it is missing) with its
- *  preconditions. False: answered, nothing is open. */
+ *  preconditions; looks again whether the parent is there. False: answered, nothing is open. */
 bool arm_begin(struct arm_call *call, struct pn_store_txn **txn, struct pn_store_item *item);
 /** Commits, then waits for the gateway. False: answered. */
 bool arm_commit(struct arm_call *call, struct pn_store_txn *txn, uint64_t *revision);
@@ -117,8 +119,6 @@ bool arm_store_and_answer(struct arm_call *call, struct pn_store_txn *txn,
 /** Deletes everything of that type below `prefix`. PN_IO … */
 enum pn_rc arm_delete_below(struct pn_store_txn *txn, const char *prefix, const char *type,
                             struct pn_error *err) PN_MUST_USE;
-/** Refuses (false: answered, the transaction is over) while others reference the addressed item. */
-bool arm_refuse_while_used(struct arm_call *call, struct pn_store_txn *txn);
 /** DELETE of a type without children of its own. */
 void arm_delete(struct arm_call *call);
 /** Whether the resource above the addressed one exists; takes over its casing. False: answered. */
@@ -126,6 +126,13 @@ bool arm_parent(struct arm_call *call, size_t names_up);
 
 /** Takes ";rev=1" off the API's name in names[3] and the id; another revision: false, answered. */
 bool arm_drop_revision(struct arm_call *call);
+
+/* in_use.c */
+/** What a literal thumbprint is referenced as, beside the certificate that has it now: the
+ *  certificate that has it later is in use too. NULL: no memory. */
+const char *arm_thumbprint_reference(struct arm_call *call, const char *thumbprint);
+/** Refuses (false: answered, the transaction is over) while others reference the addressed item. */
+bool arm_refuse_while_used(struct arm_call *call, struct pn_store_txn *txn);
 
 /* list.c */
 /** Pages and filters what is stored of `type` below call->id + suffix. `fields`: what $filter may
@@ -153,7 +160,7 @@ enum pn_rc arm_backend_open(struct pn_arm *arm, const struct pn_store_item *item
                             json_t **properties, struct pn_error *err) PN_MUST_USE;
 
 /* backend_references.c */
-#define ARM_BACKEND_REFERENCES_MAX (PN_CERTIFICATE_REFS_MAX + 32)
+#define ARM_BACKEND_REFERENCES_MAX (2 * PN_CERTIFICATE_REFS_MAX + 32)
 struct arm_backend_references {
     const char *ids[ARM_BACKEND_REFERENCES_MAX + 1]; /* NULL-ended; in the arena */
     size_t count;

@@ -97,8 +97,14 @@ static bool refer_to_thumbprint(struct arm_call *call, const struct pn_store_lis
             from_vault = item;
             continue;
         }
-        references->ids[references->count++] = pn_arena_strdup(call->arena, pn_slice_str(item->id));
-        return references->ids[references->count - 1] != NULL;
+        references->ids[references->count] = pn_arena_strdup(call->arena, pn_slice_str(item->id));
+        references->ids[references->count + 1] = arm_thumbprint_reference(call, thumbprint);
+        if (!references->ids[references->count] || !references->ids[references->count + 1]) {
+            arm_answer_error(call, 500, "InternalServerError", "out of memory");
+            return false;
+        }
+        references->count += 2;
+        return true;
     }
     if (from_vault)
         arm_answer_invalid(call, "credentials",

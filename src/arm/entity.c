@@ -67,6 +67,26 @@ bool arm_properties(struct arm_call *call, const struct pn_field *fields, json_t
     return false;
 }
 
+/** The parent may have been deleted since arm_parent() saw it: a child that is put now would be an
+ *  orphan that nobody can address. False: answered. */
+static bool parent_is_there(struct arm_call *call, struct pn_store_txn *txn)
+{
+    struct pn_store_item parent;
+    struct pn_error err = {0};
+
+    if (!call->parent_id)
+        return true;
+    if (pn_store_txn_get(txn, call->parent_id, &parent, &err) == PN_OK) {
+        pn_store_item_fini(&parent);
+        return true;
+    }
+    if (err.rc == PN_NOT_FOUND)
+        arm_answer_error(call, 404, "ResourceNotFound", "%s not found.", call->parent_noun);
+    else
+        arm_answer_failure(call, &err);
+    return false;
+}
+
 bool arm_begin(struct arm_call *call, struct pn_store_txn **txn, struct pn_store_item *item)
 {
     struct pn_error err = {0};
@@ -74,6 +94,11 @@ bool arm_begin(struct arm_call *call, struct pn_store_txn **txn, struct pn_store
     memset(item, 0, sizeof(*item));
     if (pn_store_begin(call->arm->config.store, txn, &err) != PN_OK) {
         arm_answer_failure(call, &err);
+        return false;
+    }
+    if (!parent_is_there(call, *txn)) {
+        pn_store_rollback(*txn);
+        *txn = NULL;
         return false;
     }
     if (pn_store_txn_get(*txn, call->id, item, &err) != PN_OK && err.rc != PN_NOT_FOUND) {
@@ -195,37 +220,6 @@ enum pn_rc arm_delete_below(struct pn_store_txn *txn, const char *prefix, const 
     return rc;
 }
 
-bool arm_refuse_while_used(struct arm_call *call, struct pn_store_txn *txn)
-{
-    struct pn_store_list users;
-    struct pn_error err = {0};
-    struct pn_buf text;
-    enum pn_rc rc = pn_store_users(txn, call->id, &users, &err);
-    bool is_free = rc == PN_OK && users.count == 0;
-
-    pn_buf_init(&text, PN_ERROR_MESSAGE_MAX);
-    for (size_t i = 0; rc == PN_OK && i < users.count; i++) {
-        struct pn_slice id = pn_slice_str(users.items[i].id);
-        struct pn_slice below = pn_id_relative(id, pn_slice_str(call->service_id));
-
-        /* A very long list is cut: the first ones are enough to act on. */
-        if (pn_buf_printf(&text, "%.*s\r\n", PN_FMT(below.len > 0 ? below : id)) != PN_OK)
-            break;
-    }
-    if (!is_free)
-        pn_store_rollback(txn);
-    if (rc != PN_OK)
-        arm_answer_failure(call, &err);
-    else if (!is_free)
-        arm_answer_error(call, 400, "ValidationError",
-                         "The %s '%.*s' is used by the following entities:\r\n%.*s",
-                         pn_type_facts(call->route->type)->noun, PN_FMT(arm_name(call)),
-                         PN_FMT(pn_buf_slice(&text)));
-    pn_buf_fini(&text);
-    pn_store_list_fini(&users);
-    return is_free;
-}
-
 void arm_delete(struct arm_call *call)
 {
     struct pn_store_txn *txn = NULL;
@@ -274,16 +268,17 @@ bool arm_parent(struct arm_call *call, size_t names_up)
         arm_answer_error(call, 500, "InternalServerError", "out of memory");
         return false;
     }
+    call->parent_noun = id.part_count - names_up > 2 ? "Operation" : "API";
     if (pn_store_get(call->arm->config.store, parent_id, &parent, &err) != PN_OK) {
         if (err.rc == PN_NOT_FOUND)
-            arm_answer_error(call, 404, "ResourceNotFound", "%s not found.",
-                             id.part_count - names_up > 2 ? "Operation" : "API");
+            arm_answer_error(call, 404, "ResourceNotFound", "%s not found.", call->parent_noun);
         else
             arm_answer_failure(call, &err);
         return false;
     }
     call->id = pn_arena_printf(call->arena, "%s%s", parent.id, rest);
     pn_store_item_fini(&parent);
+    call->parent_id = parent_id;
     if (!call->id)
         arm_answer_error(call, 500, "InternalServerError", "out of memory");
     return call->id != NULL;

@@ -231,9 +231,15 @@ static enum pn_rc refer_by_thumbprint(struct referring *referring,
 
         if (!pn_slice_case_eq_str(pn_json_slice(properties, "thumbprint"), thumbprint))
             continue;
-        if (!json_object_get(properties, "keyVault"))
-            return add(referring, pn_arena_strdup(referring->call->arena, pn_slice_str(item->id)),
-                       err);
+        if (!json_object_get(properties, "keyVault")) {
+            enum pn_rc rc =
+                add(referring, arm_thumbprint_reference(referring->call, thumbprint), err);
+
+            return rc == PN_OK
+                       ? add(referring,
+                             pn_arena_strdup(referring->call->arena, pn_slice_str(item->id)), err)
+                       : rc;
+        }
         from_vault = item;
     }
     if (!from_vault)
@@ -306,7 +312,7 @@ static enum pn_rc on_reference(void *ctx, const struct pn_policy_reference *refe
 {
     struct referring *referring = ctx;
 
-    if (referring->count == POLICY_REFERENCES_MAX)
+    if (referring->count >= POLICY_REFERENCES_MAX)
         return pn_policy_reference_error(reference, err, "a policy may have at most %d references",
                                          POLICY_REFERENCES_MAX);
     switch (reference->kind) {
@@ -333,7 +339,7 @@ bool arm_policy_refer(struct arm_call *call, struct pn_store_txn *txn,
     enum pn_rc rc = PN_OK;
 
     referring.ids =
-        pn_arena_zalloc(call->arena, (POLICY_REFERENCES_MAX + 1) * sizeof(referring.ids[0]));
+        pn_arena_zalloc(call->arena, (POLICY_REFERENCES_MAX + 2) * sizeof(referring.ids[0]));
     if (!referring.ids)
         rc = pn_error_set(&err, PN_NOMEM, "out_of_memory", "out of memory");
     else

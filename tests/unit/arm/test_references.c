@@ -222,6 +222,37 @@ static void backend_in_use_cannot_be_deleted_until_its_api_is(void **state)
     assert_int_equal(arm_call(f, "DELETE", B1, NULL, NULL), 200);
 }
 
+static void thumbprint_keeps_whoever_has_it_now_from_deletion(void **state)
+{
+    struct arm_fixture *f = *state;
+    char thumbprint[64];
+    char inbound[160];
+    char backend[256];
+
+    assert_int_equal(arm_put_certificate(f, "first", "one"), 201);
+    arm_thumbprint(f, "first", thumbprint);
+    snprintf(inbound, sizeof(inbound), "<authentication-certificate thumbprint=\"%s\"/>",
+             thumbprint);
+    snprintf(backend, sizeof(backend),
+             "{\"properties\":{\"url\":\"https://b\",\"protocol\":\"http\",\"credentials\":{"
+             "\"certificate\":[\"%s\"]}}}",
+             thumbprint);
+    assert_int_equal(put_policy(f, GLOBAL, inbound), 200);
+    assert_int_equal(arm_call(f, "PUT", B1, NULL, backend), 201);
+    /* a twin is free as long as the first one has the thumbprint */
+    assert_int_equal(arm_put_certificate(f, "second", "one"), 201);
+    assert_int_equal(arm_call(f, "DELETE", SERVICE "/certificates/second", NULL, NULL), 200);
+    /* the thumbprint moves: now the second one is what the policy and the backend use */
+    assert_int_equal(arm_put_certificate(f, "second", "one"), 201);
+    assert_int_equal(arm_put_certificate(f, "first", "two"), 200);
+    assert_int_equal(arm_call(f, "DELETE", SERVICE "/certificates/second", NULL, NULL), 400);
+    assert_non_null(strstr(arm_text(f, "error/message"), "/backends/b1\r\n/policies/policy\r\n"));
+    assert_int_equal(arm_call(f, "DELETE", GLOBAL, NULL, NULL), 200);
+    assert_int_equal(arm_call(f, "DELETE", B1, NULL, NULL), 200);
+    assert_int_equal(arm_call(f, "DELETE", SERVICE "/certificates/second", NULL, NULL), 200);
+    assert_int_equal(arm_call(f, "DELETE", SERVICE "/certificates/first", NULL, NULL), 200);
+}
+
 static void policy_that_refers_to_nothing_is_refused_with_its_place(void **state)
 {
     struct arm_fixture *f = *state;
@@ -347,6 +378,7 @@ int main(void)
         ARM_TEST(backend_with_an_unknown_certificate_is_refused),
         ARM_TEST(certificate_in_use_cannot_be_deleted),
         ARM_TEST(backend_in_use_cannot_be_deleted_until_its_api_is),
+        ARM_TEST(thumbprint_keeps_whoever_has_it_now_from_deletion),
         ARM_TEST(policy_that_refers_to_nothing_is_refused_with_its_place),
         ARM_TEST(thumbprint_of_a_key_vault_certificate_is_refused),
         ARM_TEST(certificate_in_a_policy_is_taken_out_and_lives_as_long_as_its_reference),
