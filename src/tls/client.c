@@ -8,6 +8,7 @@
 #include <openssl/x509v3.h>
 #include <pthread.h>
 #include <stdatomic.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -178,6 +179,12 @@ static int on_certificate_wanted(SSL *ssl, void *arg)
 
     (void)arg;
     link->report.certificate_requested = true;
+    if (link->is_handshake_over && ++link->late_requests > PN_TLS_LATE_REQUESTS_MAX) {
+        (void)snprintf(link->report.detail, sizeof(link->report.detail),
+                       "the peer asked for the certificate more than %d times",
+                       PN_TLS_LATE_REQUESTS_MAX);
+        return 0;
+    }
     certificate = link->client->certificate;
     if (!certificate)
         return 1;

@@ -17,6 +17,10 @@
     2 /* tickets kept per identity (TLS 1.3: each used once)                                       \
        */
 
+#define PN_TLS_LATE_REQUESTS_MAX                                                                   \
+    4 /* for the certificate after the handshake, and renegotiations, on one connection: each      \
+         costs a signature, and no turn of the loop ends between them */
+
 struct pn_signer;
 struct pn_tls_client;
 

@@ -5,13 +5,17 @@
 #include "signer/signer.h"
 #include "tls/tls_internal.h"
 
-/* Called for state changes and alerts; we keep the fatal alert that the peer sent. */
+/* Called for state changes and alerts; we keep the fatal alert that the peer sent, and let a server
+ * renegotiate a few times only (TLS 1.2; our servers never do). */
 static void on_info(const SSL *ssl, int where, int value)
 {
     struct pn_tls_link *link = SSL_get_app_data(ssl);
 
     if (link && (where & SSL_CB_READ_ALERT) == SSL_CB_READ_ALERT && (value >> 8) == SSL3_AL_FATAL)
         link->report.alert = value & 0xff;
+    if (link && link->is_handshake_over && (where & SSL_CB_HANDSHAKE_START) &&
+        ++link->renegotiations >= PN_TLS_LATE_REQUESTS_MAX)
+        (void)SSL_set_options((SSL *)(uintptr_t)ssl, SSL_OP_NO_RENEGOTIATION);
 }
 
 void pn_tls_context_setup(SSL_CTX *ctx)

@@ -16,8 +16,10 @@ struct pn_tls_link {
     bool is_drained; /* the last recv() took all: nothing to read until the next event */
     bool peer_ended; /* FIN or error seen: then recv() must be asked, no further edge comes */
     bool is_handshake_over;
-    bool is_unusable;             /* the peer accepts nothing that our certificate's key can sign */
-    bool is_expired;              /* our certificate expired before it was asked for */
+    bool is_unusable;       /* the peer accepts nothing that our certificate's key can sign */
+    bool is_expired;        /* our certificate expired before it was asked for */
+    unsigned late_requests; /* for the certificate, after the handshake */
+    unsigned renegotiations;
     int64_t now_unix_s;           /* 0: take the clock */
     struct pn_tls_client *client; /* NULL: server */
     const struct pn_tls_identity *identity;

@@ -710,6 +710,55 @@ static void certificate_asked_for_after_the_handshake_is_sent(void **state)
     test_pair_fini(&pair);
 }
 
+/* Whether the server got a further handshake, or certificate, out of an open connection. */
+static bool ask_again(struct server *server, int version)
+{
+    char byte;
+    bool is_sent = version == TLS1_3_VERSION ? SSL_verify_client_post_handshake(server->ssl) == 1
+                                             : SSL_renegotiate(server->ssl) == 1;
+    bool is_failed = !is_sent || SSL_do_handshake(server->ssl) != 1;
+
+    for (int turn = 0; turn < 12 && !is_failed; turn++) {
+        assert_int_equal(pn_loop_turn(loop, 0, NULL), PN_OK);
+        is_failed = SSL_read(server->ssl, &byte, 1) <= 0 &&
+                    SSL_get_error(server->ssl, -1) != SSL_ERROR_WANT_READ;
+    }
+    ERR_clear_error();
+    return !is_failed;
+}
+
+/* Each request costs a signature by the keyholder, within one turn of the loop. */
+static void server_cannot_ask_for_the_certificate_without_end(void **state)
+{
+    struct test_pair pair = test_pair_make(
+        &(struct test_spec){.common_name = "client", .key_type = "EC:P-256", .issuer = &ca});
+    struct pn_tls_certificate *certificate =
+        test_certificate(signer, "c1", 1, PN_USE_CLIENT, &pair, NULL);
+    struct pn_tls_client *tls = context(trust, certificate);
+    int versions[] = {TLS1_2_VERSION, TLS1_3_VERSION};
+
+    (void)state;
+    for (int i = 0; i < 2; i++) {
+        struct server server = server_make(&(struct server_options){.version = versions[i]});
+        struct client client;
+        int answered = 0;
+
+        X509_STORE_add_cert(SSL_CTX_get_cert_store(server.ctx), ca.x509);
+        SSL_CTX_set_options(server.ctx, SSL_OP_NO_SESSION_RESUMPTION_ON_RENEGOTIATION);
+        client_connect(&client, tls, &server, "backend.test", 443);
+        assert_true(client.is_open);
+        SSL_set_verify(server.ssl, SSL_VERIFY_PEER | SSL_VERIFY_FAIL_IF_NO_PEER_CERT, NULL);
+        while (answered < 100 && ask_again(&server, versions[i]))
+            answered++;
+        assert_in_range(answered, 1, PN_TLS_LATE_REQUESTS_MAX);
+        client_end(&client);
+        server_fini(&server);
+    }
+    pn_tls_client_unref(tls);
+    pn_tls_certificate_unref(certificate);
+    test_pair_fini(&pair);
+}
+
 static void broken_handshakes_have_their_own_causes(void **state)
 {
     struct pn_tls_client *tls = context(trust, NULL);
@@ -823,6 +872,7 @@ int main(void)
         cmocka_unit_test(sessions_die_with_their_generation),
         cmocka_unit_test(kept_sessions_are_bounded_per_identity),
         cmocka_unit_test(certificate_asked_for_after_the_handshake_is_sent),
+        cmocka_unit_test(server_cannot_ask_for_the_certificate_without_end),
         cmocka_unit_test(broken_handshakes_have_their_own_causes),
         cmocka_unit_test(silent_server_fails_by_the_handshake_timeout),
         cmocka_unit_test(truncation_is_told_from_an_orderly_end),
