@@ -48,11 +48,17 @@ struct path_beneath_attr {
     int32_t parent_fd;
 } __attribute__((packed));
 
-/* What the libraries of a role read: names, CA certificates, random numbers. Control's resolver
+/* What the libraries of a role read: names, CA certificates, random numbers. Not all
+ * of /etc/ssl: private keys of the machine are in it. Control's resolver
  * (glibc) reads /etc/resolv.conf again whenever that file was replaced, so it needs the folder; the
  * gateway's (c-ares) reads it once. */
-static const char *const gateway_paths[] = {"/etc/ssl",
-                                            "/etc/pki",
+static const char *const gateway_paths[] = {"/etc/ssl/certs",
+                                            "/etc/ssl/cert.pem",
+                                            "/etc/ssl/openssl.cnf",
+                                            "/etc/pki/tls/certs",
+                                            "/etc/pki/tls/cert.pem",
+                                            "/etc/pki/tls/openssl.cnf",
+                                            "/etc/pki/ca-trust/extracted",
                                             "/usr/lib/ssl",
                                             "/usr/share/ca-certificates",
                                             "/usr/local/share/ca-certificates",

@@ -10,6 +10,8 @@
 #include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
+#include <sys/socket.h>
+#include <unistd.h>
 
 #include "sandbox/sandbox_internal.h"
 
@@ -110,6 +112,16 @@ static const char *const refused_calls[] = {"execve",
                                             "process_madvise",
                                             "pidfd_getfd",
                                             "pidfd_open",
+                                            "pidfd_send_signal",
+                                            "process_mrelease",
+                                            "tkill",
+                                            "setpriority",
+                                            "ioprio_set",
+                                            "sched_setscheduler",
+                                            "sched_setparam",
+                                            "sched_setattr",
+                                            "migrate_pages",
+                                            "move_pages",
                                             "kcmp",
                                             "unshare",
                                             "setns",
@@ -236,10 +248,60 @@ static int fill_allowing(scmp_filter_ctx filter, bool is_keyholder)
     return failed;
 }
 
-static int fill_refusing(scmp_filter_ctx filter)
+/* Other processes of the same user: signals, limits, affinity. Landlock knows signals from ABI 6 on
+ * only. */
+static int refuse_others(scmp_filter_ctx filter)
+{
+    static const char *const with_own_pid[] = {"kill", "tgkill", "rt_sigqueueinfo",
+                                               "rt_tgsigqueueinfo", NULL};
+    static const char *const with_zero[] = {"prlimit64", "sched_setaffinity", NULL};
+    scmp_datum_t own = (scmp_datum_t)getpid();
+    int failed = 0;
+
+    for (size_t i = 0; with_own_pid[i] && failed == 0; i++)
+        failed = seccomp_rule_add(filter, SCMP_ACT_ERRNO(EPERM),
+                                  seccomp_syscall_resolve_name(with_own_pid[i]), 1,
+                                  SCMP_A0(SCMP_CMP_NE, own));
+    for (size_t i = 0; with_zero[i] && failed == 0; i++)
+        failed = seccomp_rule_add(filter, SCMP_ACT_ERRNO(EPERM),
+                                  seccomp_syscall_resolve_name(with_zero[i]), 1,
+                                  SCMP_A0(SCMP_CMP_NE, 0));
+    return failed;
+}
+
+/* Landlock knows neither UNIX sockets by path (the machine's daemons listen on them) nor listen(2)
+ * on a socket that was never bound. Control's resolver talks to a daemon, asks the kernel for
+ * addresses (and binds that socket), and curl wakes itself by a pair. */
+static int refuse_sockets(scmp_filter_ctx filter, bool is_gateway)
+{
+    static const char *const of_gateway[] = {"bind", "socketpair", NULL};
+    int failed = add(filter, SCMP_ACT_ERRNO(EPERM), "listen");
+
+    if (failed == 0 && is_gateway)
+        failed = add_all(filter, SCMP_ACT_ERRNO(EPERM), of_gateway);
+    for (unsigned family = 0; family < AF_MAX && failed == 0; family++) {
+        if (family == AF_INET || family == AF_INET6 ||
+            (!is_gateway && (family == AF_UNIX || family == AF_NETLINK)))
+            continue;
+        failed = seccomp_rule_add(filter, SCMP_ACT_ERRNO(EAFNOSUPPORT), SCMP_SYS(socket), 1,
+                                  SCMP_A0(SCMP_CMP_EQ, family));
+    }
+    /* The kernel takes the low half of the argument, a filter sees all of it. */
+    if (failed == 0)
+        failed = seccomp_rule_add(filter, SCMP_ACT_ERRNO(EAFNOSUPPORT), SCMP_SYS(socket), 1,
+                                  SCMP_A0(SCMP_CMP_GE, AF_MAX));
+    return failed;
+}
+
+static int fill_refusing(scmp_filter_ctx filter, bool is_gateway)
 {
     static const int refused_prctl[] = {PR_SET_DUMPABLE, PR_SET_PTRACER};
     int failed = add_all(filter, SCMP_ACT_ERRNO(EPERM), refused_calls);
+
+    if (failed == 0)
+        failed = refuse_others(filter);
+    if (failed == 0)
+        failed = refuse_sockets(filter, is_gateway);
 
     if (failed == 0)
         failed = seccomp_rule_add(filter, SCMP_ACT_ERRNO(ENOSYS), SCMP_SYS(clone3), 0);
@@ -250,8 +312,9 @@ static int fill_refusing(scmp_filter_ctx filter)
         failed = seccomp_rule_add(filter, SCMP_ACT_ERRNO(EPERM), SCMP_SYS(ioctl), 1,
                                   SCMP_A1(SCMP_CMP_MASKED_EQ, 0xffffffffu, TIOCSTI));
     for (size_t i = 0; i < sizeof(refused_prctl) / sizeof(refused_prctl[0]) && failed == 0; i++)
-        failed = seccomp_rule_add(filter, SCMP_ACT_ERRNO(EPERM), SCMP_SYS(prctl), 1,
-                                  SCMP_A0(SCMP_CMP_EQ, (scmp_datum_t)refused_prctl[i]));
+        failed = seccomp_rule_add(
+            filter, SCMP_ACT_ERRNO(EPERM), SCMP_SYS(prctl), 1,
+            SCMP_A0(SCMP_CMP_MASKED_EQ, 0xffffffffu, (scmp_datum_t)refused_prctl[i]));
     return failed;
 }
 
@@ -272,7 +335,7 @@ enum pn_rc pn_seccomp_apply(enum pn_sandbox_profile profile, struct pn_error *er
     case PN_SANDBOX_GATEWAY:
     case PN_SANDBOX_CONTROL:
         filter = seccomp_init(SCMP_ACT_ALLOW);
-        failed = filter ? fill_refusing(filter) : -ENOMEM;
+        failed = filter ? fill_refusing(filter, profile == PN_SANDBOX_GATEWAY) : -ENOMEM;
         break;
     }
     if (failed == 0)

@@ -24,6 +24,7 @@
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
+#include <sys/uio.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -97,7 +98,64 @@ static int act_bind(void)
 
     if (fd < 0)
         return 9;
-    return bind(fd, (struct sockaddr *)&any, sizeof(any)) < 0 && errno == EACCES ? 7 : 8;
+    return bind(fd, (struct sockaddr *)&any, sizeof(any)) < 0 && (errno == EACCES || errno == EPERM)
+               ? 7
+               : 8;
+}
+
+/* The kernel gives a socket that listens without an address a port of its choice. */
+static int act_listen_unbound(void)
+{
+    int fd = socket(AF_INET, SOCK_STREAM, 0);
+
+    if (fd < 0)
+        return 9;
+    return listen(fd, 1) < 0 && errno == EPERM ? 7 : 8;
+}
+
+static int act_unix_socket(void)
+{
+    return socket(AF_UNIX, SOCK_STREAM, 0) < 0 && errno == EAFNOSUPPORT &&
+                   syscall(SYS_socket, 0x100000001, SOCK_STREAM, 0) < 0
+               ? 7
+               : 8;
+}
+
+static int act_internet_socket(void)
+{
+    return socket(AF_INET, SOCK_STREAM, 0) >= 0 && socket(AF_INET6, SOCK_DGRAM, 0) >= 0 ? 7 : 8;
+}
+
+static int act_limit_parent(void)
+{
+    struct rlimit none = {1, 1};
+
+    return syscall(SYS_prlimit64, getppid(), RLIMIT_NOFILE, NULL, &none) < 0 && errno == EPERM ? 7
+                                                                                               : 8;
+}
+
+static int act_signal_itself(void)
+{
+    return kill(getpid(), 0) == 0 && raise(0) == 0 ? 7 : 8;
+}
+
+static int act_abort(void)
+{
+    abort();
+}
+
+static int act_read_memory(void)
+{
+    char byte = 0;
+    struct iovec ours = {&byte, 1};
+    struct iovec theirs = {folder, 1};
+    char path[64];
+
+    snprintf(path, sizeof(path), "/proc/%ld/mem", (long)getppid());
+    return syscall(SYS_process_vm_readv, getppid(), &ours, 1, &theirs, 1, 0) < 0 &&
+                   errno == EPERM && open(path, O_RDONLY) < 0
+               ? 7
+               : 8;
 }
 
 static int act_ptrace(void)
@@ -156,7 +214,10 @@ static int act_hardened(void)
 
 static int act_dumpable_again(void)
 {
-    return prctl(PR_SET_DUMPABLE, 1, 0, 0, 0) < 0 && errno == EPERM ? 7 : 8;
+    return prctl(PR_SET_DUMPABLE, 1, 0, 0, 0) < 0 && errno == EPERM &&
+                   syscall(SYS_prctl, 0x100000000 + PR_SET_DUMPABLE, 1, 0, 0, 0) < 0
+               ? 7
+               : 8;
 }
 
 static int act_kill_parent(void)
@@ -238,10 +299,34 @@ static void nobody_opens_a_listening_port_or_signals_outside(void **state)
     (void)state;
     if (abi >= 4)
         expect_exit(inside(PN_SANDBOX_GATEWAY, act_bind), 7);
-    if (abi >= 6)
+    if (abi >= 6 || HAS_SECCOMP) {
         expect_exit(inside(PN_SANDBOX_GATEWAY, act_kill_parent), 7);
+        expect_exit(inside(PN_SANDBOX_CONTROL, act_kill_parent), 7);
+    }
     if (abi < 4)
         skip();
+}
+
+static void nobody_reaches_daemons_or_other_processes(void **state)
+{
+    static const enum pn_sandbox_profile profiles[] = {PN_SANDBOX_GATEWAY, PN_SANDBOX_CONTROL};
+
+    (void)state;
+    if (!HAS_SECCOMP)
+        skip();
+    expect_exit(inside(PN_SANDBOX_GATEWAY, act_unix_socket), 7);
+    expect_exit(inside(PN_SANDBOX_GATEWAY, act_bind), 7);
+    for (size_t i = 0; i < sizeof(profiles) / sizeof(profiles[0]); i++) {
+        int status = inside(profiles[i], act_abort);
+
+        assert_true(WIFSIGNALED(status));
+        assert_int_equal(WTERMSIG(status), SIGABRT);
+        expect_exit(inside(profiles[i], act_listen_unbound), 7);
+        expect_exit(inside(profiles[i], act_limit_parent), 7);
+        expect_exit(inside(profiles[i], act_read_memory), 7);
+        expect_exit(inside(profiles[i], act_internet_socket), 7);
+        expect_exit(inside(profiles[i], act_signal_itself), 7);
+    }
 }
 
 static void import_is_killed_for_any_call_that_is_not_listed(void **state)
@@ -288,6 +373,7 @@ int main(void)
         cmocka_unit_test(keyholder_has_no_network_and_no_executable_memory),
         cmocka_unit_test(keyholder_reaches_its_own_folder_only),
         cmocka_unit_test(nobody_opens_a_listening_port_or_signals_outside),
+        cmocka_unit_test(nobody_reaches_daemons_or_other_processes),
         cmocka_unit_test(import_is_killed_for_any_call_that_is_not_listed),
         cmocka_unit_test(a_required_path_that_is_missing_is_an_error),
     };
