@@ -49,6 +49,8 @@ enum pn_sign_algorithm {
 #define PN_IMPORT_TIMEOUT_MS 15000
 #define PN_CHAIN_MAX         16 /* certificates in one file */
 #define PN_IMPORT_BYTES_MAX  (256u * 1024)
+#define PN_RSA_BITS_MIN      1024u /* of keys that are imported */
+#define PN_RSA_BITS_MAX      8192u
 
 struct pn_keyholder;
 

@@ -10,9 +10,6 @@
 #include "base/error.h"
 #include "ipc/keyholder.h"
 
-#define PN_RSA_BITS_MIN 1024u
-#define PN_RSA_BITS_MAX 8192u
-
 struct pn_opened {
     int format;          /* PN_FILE_PKCS12 or PN_FILE_PEM */
     struct pn_buf pkcs8; /* DER PrivateKeyInfo; secret */
