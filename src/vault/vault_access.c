@@ -123,6 +123,14 @@ static enum pn_rc check_permissions(const json_t *permissions, struct pn_error *
     return PN_OK;
 }
 
+/* A value of another type must not turn "this application only" into "any". */
+static bool application_is_valid(const json_t *id)
+{
+    struct pn_slice text = pn_slice(json_string_value(id), json_string_length(id));
+
+    return !id || json_is_null(id) || (json_is_string(id) && (text.len == 0 || pn_is_uuid(text)));
+}
+
 enum pn_rc vault_policies_check(const json_t *policies, const char *tenant_id, struct pn_error *err)
 {
     json_t *policy;
@@ -145,6 +153,9 @@ enum pn_rc vault_policies_check(const json_t *policies, const char *tenant_id, s
             return pn_error_set(err, PN_INVALID, "BadRequest",
                                 "accessPolicies[%zu].objectId must be the UUID of a principal",
                                 index);
+        if (!application_is_valid(json_object_get(policy, "applicationId")))
+            return pn_error_set(err, PN_INVALID, "BadRequest",
+                                "accessPolicies[%zu].applicationId must be a UUID", index);
         if (!json_is_object(json_object_get(policy, "permissions")))
             return pn_error_set(err, PN_INVALID, "BadRequest",
                                 "accessPolicies[%zu].permissions must be an object", index);

@@ -172,8 +172,10 @@ static enum pn_rc refuse_unknown_modes(const json_t *properties, struct pn_error
     const char *action = pn_json_str(json_object_get(properties, "networkAcls"), "defaultAction");
     const char *public_access = pn_json_str(properties, "publicNetworkAccess");
     const char *mode = pn_json_str(properties, "createMode");
+    const json_t *rbac = json_object_get(properties, "enableRbacAuthorization");
 
-    if (pn_json_bool(properties, "enableRbacAuthorization", false))
+    /* Also "true" as a text: what is stored is what is obeyed. */
+    if (rbac && !json_is_null(rbac) && !json_is_false(rbac))
         return pn_error_set(err, PN_UNSUPPORTED, "BadRequest",
                             "properties.enableRbacAuthorization: this vault authorizes by access "
                             "policies only; leave it out or set it to false");

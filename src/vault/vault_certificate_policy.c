@@ -101,7 +101,7 @@ static bool is_empty(const json_t *value)
     return !value || json_is_null(value) || (json_is_object(value) && json_object_size(value) == 0);
 }
 
-enum pn_rc vault_policy_merge(json_t *policy, const json_t *given)
+enum pn_rc vault_policy_merge(json_t *policy, const json_t *given, struct pn_error *err)
 {
     const char *member;
     json_t *value;
@@ -113,10 +113,14 @@ enum pn_rc vault_policy_merge(json_t *policy, const json_t *given)
         if (is_empty(value) || strcmp(member, "id") == 0)
             continue;
         if (json_is_object(own) && json_is_object(value)) {
-            enum pn_rc rc = vault_policy_merge(own, value);
+            enum pn_rc rc = vault_policy_merge(own, value, err);
 
             if (rc != PN_OK)
                 return rc;
+        } else if (json_is_object(own) || (json_is_boolean(own) && !json_is_boolean(value))) {
+            return pn_error_set(err, PN_INVALID, "BadParameter",
+                                "Property policy.%.64s has invalid value: %s is expected", member,
+                                json_is_object(own) ? "an object" : "true or false");
         } else if (json_object_set_new(policy, member, json_deep_copy(value)) != 0) {
             return PN_NOMEM;
         }
@@ -211,7 +215,7 @@ enum pn_rc vault_policy_complete(const struct vault_call *call, const json_t *gi
     if (!is_ec)
         add_text(json_object_get(made, "x509_props"), "key_usage", "keyEncipherment");
     rc = json_is_object(given)
-             ? vault_policy_merge(made, given)
+             ? vault_policy_merge(made, given, err)
              : pn_error_set(err, PN_INVALID, "BadParameter", "Property policy must be an object");
     if (rc == PN_OK)
         rc = check_policy(made, err);

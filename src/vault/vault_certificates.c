@@ -206,7 +206,7 @@ static enum pn_rc import_policy(struct vault_call *call, const struct pn_importe
     if (!*policy)
         return PN_NOMEM;
     if (json_is_object(own))
-        rc = vault_policy_merge(*policy, own);
+        rc = vault_policy_merge(*policy, own, err);
     content = pn_json_str(json_object_get(*policy, "secret_props"), "contentType");
     if (rc == PN_OK &&
         (!content || (strcmp(content, CONTENT_PEM) != 0 && strcmp(content, CONTENT_PKCS12) != 0)))
@@ -326,53 +326,30 @@ static void create_certificate(struct vault_call *call)
     pn_imported_fini(&made);
 }
 
-/* Stores `head` back. */
-static enum pn_rc put_head(struct vault_call *call, const struct pn_store_item *head,
-                           struct pn_error *err)
+static void patch_policy(struct vault_call *call, const struct pn_store_item *head)
 {
-    struct pn_store_txn *txn = NULL;
-    enum pn_rc rc = pn_store_begin(call->vault->store, &txn, err);
-
-    if (rc != PN_OK)
-        return rc;
-    rc = pn_store_put(txn, head->id, OBJECT_TYPE, head->body, NULL, err);
-    if (rc == PN_OK)
-        return pn_store_commit(txn, NULL, err);
-    pn_store_rollback(txn);
-    return rc;
-}
-
-static void handle_policy(struct vault_call *call, const struct pn_store_item *head)
-{
+    struct vault_change change = {.head_id = head->id};
     struct pn_error err = {0};
-    json_t *policy = json_object_get(json_object_get(head->body, "properties"), "policy");
-    json_t *given;
+    json_t *given = vault_read_body(call), *changed = NULL;
     enum pn_rc rc;
 
-    if (pn_slice_eq_str(call->request->method, "PATCH")) {
-        given = vault_read_body(call);
-        if (!given)
-            return;
-        rc = vault_policy_merge(policy, given);
-        json_decref(given);
-        json_object_set_new(json_object_get(policy, "attributes"), "updated",
-                            json_integer((json_int_t)call->vault->now_s()));
-        if (rc == PN_OK)
-            rc = put_head(call, head, &err);
-        if (rc != PN_OK) {
-            vault_answer_failure(call, rc, &err);
-            return;
-        }
-    }
-    vault_answer_json(call, 200, policy_answer(call, head->body));
+    if (!given)
+        return;
+    change.policy = given;
+    rc = vault_change(call, &change, &changed, NULL, &err);
+    if (rc == PN_OK)
+        vault_answer_json(call, 200, policy_answer(call, changed));
+    else
+        vault_answer_failure(call, rc, &err);
+    json_decref(changed);
+    json_decref(given);
 }
 
 static void handle_pending(struct vault_call *call, const struct pn_store_item *head)
 {
-    json_t *properties = json_object_get(head->body, "properties");
-    json_t *pending = json_object_get(properties, "pending");
+    const struct vault_change change = {.head_id = head->id, .drops_pending = true};
+    json_t *pending = json_object_get(json_object_get(head->body, "properties"), "pending");
     struct pn_error err = {0};
-    json_t *answer;
     enum pn_rc rc = PN_OK;
 
     if (!pending) {
@@ -380,17 +357,13 @@ static void handle_pending(struct vault_call *call, const struct pn_store_item *
                            "Pending certificate not found: %s.", call->name);
         return;
     }
-    answer = operation(call, pn_json_str(head->body, "name"), pending, "completed");
-    if (pn_slice_eq_str(call->request->method, "DELETE")) {
-        json_object_del(properties, "pending");
-        rc = put_head(call, head, &err);
-    }
-    if (rc == PN_OK) {
-        vault_answer_json(call, 200, answer);
-    } else {
-        json_decref(answer);
+    if (pn_slice_eq_str(call->request->method, "DELETE"))
+        rc = vault_change(call, &change, NULL, NULL, &err);
+    if (rc == PN_OK)
+        vault_answer_json(call, 200,
+                          operation(call, pn_json_str(head->body, "name"), pending, "completed"));
+    else
         vault_answer_failure(call, rc, &err);
-    }
 }
 
 /* /certificates/{name}/policy and /pending */
@@ -421,8 +394,10 @@ static void handle_part(struct vault_call *call, bool is_policy)
         vault_answer_not_found(call, "certificates");
     else if (rc != PN_OK)
         vault_answer_failure(call, rc, &err);
+    else if (is_policy && is_get)
+        vault_answer_json(call, 200, policy_answer(call, head.body));
     else if (is_policy)
-        handle_policy(call, &head);
+        patch_policy(call, &head);
     else
         handle_pending(call, &head);
     pn_store_item_fini(&head);
@@ -432,8 +407,9 @@ static void handle_part(struct vault_call *call, bool is_policy)
 static void patch_certificate(struct vault_call *call)
 {
     struct pn_store_item head = {0}, item = {0};
+    struct vault_change change = {0};
     struct pn_error err = {0};
-    json_t *given, *body = NULL, *policy;
+    json_t *given, *policy;
     enum pn_rc rc;
 
     if (!vault_may(call, "certificates", "update"))
@@ -443,19 +419,20 @@ static void patch_certificate(struct vault_call *call)
         return;
     rc = vault_find(call, "certificates", &head, &item, &err);
     policy = json_object_get(given, "policy");
-    if (rc == PN_OK && json_is_object(policy)) {
-        rc = vault_policy_merge(json_object_get(json_object_get(head.body, "properties"), "policy"),
-                                policy);
-        if (rc == PN_OK)
-            rc = put_head(call, &head, &err);
+    if (rc == PN_OK) {
+        change = (struct vault_change){.version_id = item.id, .given = given};
+        if (json_is_object(policy)) {
+            change.head_id = head.id;
+            change.policy = policy;
+        }
+        rc = vault_change(call, &change, NULL, NULL, &err);
     }
     if (rc == PN_NOT_FOUND)
         vault_answer_not_found(call, "certificates");
     else if (rc != PN_OK)
         vault_answer_failure(call, rc, &err);
-    else if (vault_patch_version(call, &item, given, &body) == PN_OK)
+    else
         answer_bundle(call, 200);
-    json_decref(body);
     json_decref(given);
     pn_store_item_fini(&head);
     pn_store_item_fini(&item);

@@ -121,9 +121,18 @@ json_t *vault_new_attributes(const struct vault_call *call);
 json_t *vault_url(const struct vault_call *call, const char *collection, const char *name,
                   const char *version);
 const char *vault_item_version(const struct pn_store_item *item);
-/* Applies attributes and tags of a PATCH to a stored version; answers failures (then PN_DENIED). */
-enum pn_rc vault_patch_version(struct vault_call *call, const struct pn_store_item *item,
-                               json_t *given, json_t **body) PN_MUST_USE;
+/* What a PATCH changes, all of it in one transaction and over what is stored then: a version that
+ * is added meanwhile stays the latest. *head and *version (may be NULL) become the new bodies, the
+ * caller's references, also on failure. PN_INVALID: a member of the request is wrong. */
+struct vault_change {
+    const char *head_id;    /* NULL: the head stays as it is */
+    const json_t *policy;   /* merged into the head's; NULL: it stays */
+    bool drops_pending;     /* of the head */
+    const char *version_id; /* NULL: no version changes */
+    json_t *given;          /* attributes, tags, contentType for the version */
+};
+enum pn_rc vault_change(struct vault_call *call, const struct vault_change *change, json_t **head,
+                        json_t **version, struct pn_error *err) PN_MUST_USE;
 
 /* vault_list.c */
 typedef json_t *(*vault_item_fn)(const struct vault_call *call, const struct pn_store_item *item,
@@ -143,8 +152,10 @@ json_t *vault_policy_of(const struct vault_call *call, const struct pn_certifica
 /* Fills what a policy of a request leaves out; checks it. PN_INVALID, PN_UNSUPPORTED, PN_NOMEM. */
 enum pn_rc vault_policy_complete(const struct vault_call *call, const json_t *given,
                                  json_t **policy, struct pn_error *err) PN_MUST_USE;
-/* Members of `given` that are not empty replace those of `policy`. */
-enum pn_rc vault_policy_merge(json_t *policy, const json_t *given) PN_MUST_USE;
+/* Members of `given` that are not empty replace those of `policy`. PN_INVALID: one is of another
+ * type than the member it replaces. */
+enum pn_rc vault_policy_merge(json_t *policy, const json_t *given,
+                              struct pn_error *err) PN_MUST_USE;
 /* Makes key and certificate from a complete policy. */
 enum pn_rc vault_policy_issue(struct vault_call *call, const json_t *policy,
                               struct pn_slice context, struct pn_imported *made,

@@ -264,42 +264,83 @@ void vault_answer_not_found(struct vault_call *call, const char *collection)
         call->version, is_secret ? "secret" : "certificate");
 }
 
-enum pn_rc vault_patch_version(struct vault_call *call, const struct pn_store_item *item,
-                               json_t *given, json_t **body)
+static enum pn_rc change_head(struct vault_call *call, struct pn_store_txn *txn,
+                              const struct vault_change *change, json_t **body,
+                              struct pn_error *err)
+{
+    struct pn_store_item item = {0};
+    json_t *properties, *policy;
+    enum pn_rc rc = pn_store_txn_get(txn, change->head_id, &item, err);
+
+    if (rc != PN_OK)
+        return rc;
+    properties = json_object_get(item.body, "properties");
+    policy = json_object_get(properties, "policy");
+    if (change->policy) {
+        rc = vault_policy_merge(policy, change->policy, err);
+        json_object_set_new(json_object_get(policy, "attributes"), "updated",
+                            json_integer((json_int_t)call->vault->now_s()));
+    }
+    if (change->drops_pending)
+        json_object_del(properties, "pending");
+    if (rc == PN_OK)
+        rc = pn_store_put(txn, item.id, OBJECT_TYPE, item.body, NULL, err);
+    if (rc == PN_OK && body)
+        *body = json_incref(item.body);
+    pn_store_item_fini(&item);
+    return rc;
+}
+
+static enum pn_rc change_version(struct vault_call *call, struct pn_store_txn *txn,
+                                 const struct vault_change *change, json_t **body,
+                                 struct pn_error *err)
+{
+    json_t *given = change->given, *tags = json_object_get(given, "tags");
+    json_t *content_type = json_object_get(given, "contentType");
+    struct pn_store_item item = {0};
+    json_t *properties, *attributes;
+    enum pn_rc rc = pn_store_txn_get(txn, change->version_id, &item, err);
+
+    if (rc != PN_OK)
+        return rc;
+    properties = json_object_get(item.body, "properties");
+    attributes = json_object_get(properties, "attributes");
+    rc = vault_read_attributes(json_object_get(given, "attributes"), attributes, err);
+    if (rc == PN_OK)
+        rc = vault_check_tags(tags, err);
+    if (rc == PN_OK && ((tags && json_object_set(properties, "tags", tags) != 0) ||
+                        (json_is_string(content_type) && strcmp(item.type, SECRET_TYPE) == 0 &&
+                         json_object_set(properties, "contentType", content_type) != 0) ||
+                        json_object_set_new(attributes, "updated",
+                                            json_integer((json_int_t)call->vault->now_s())) != 0))
+        rc = PN_NOMEM;
+    if (rc == PN_OK)
+        rc = pn_store_put(txn, item.id, item.type, item.body, NULL, err);
+    if (rc == PN_OK && body)
+        *body = json_incref(item.body);
+    pn_store_item_fini(&item);
+    return rc;
+}
+
+enum pn_rc vault_change(struct vault_call *call, const struct vault_change *change, json_t **head,
+                        json_t **version, struct pn_error *err)
 {
     struct pn_vault *vault = call->vault;
     struct pn_store_txn *txn = NULL;
-    struct pn_error err = {0};
-    json_t *copy = json_deep_copy(item->body);
-    json_t *properties = json_object_get(copy, "properties");
-    json_t *attributes = json_object_get(properties, "attributes");
-    json_t *tags = json_object_get(given, "tags");
-    enum pn_rc rc = copy ? PN_OK : PN_NOMEM;
+    enum pn_rc rc = pn_store_begin(vault->store, &txn, err);
 
-    if (rc == PN_OK)
-        rc = vault_read_attributes(json_object_get(given, "attributes"), attributes, &err);
-    if (rc == PN_OK)
-        rc = vault_check_tags(tags, &err);
-    if (rc == PN_OK &&
-        ((tags && json_object_set(properties, "tags", tags) != 0) ||
-         json_object_set_new(attributes, "updated", json_integer((json_int_t)vault->now_s())) != 0))
-        rc = PN_NOMEM;
-    if (rc == PN_OK)
-        rc = pn_store_begin(vault->store, &txn, &err);
-    if (rc == PN_OK) {
-        rc = pn_store_put(txn, item->id, item->type, copy, NULL, &err);
-        if (rc == PN_OK)
-            rc = pn_store_commit(txn, NULL, &err);
-        else
-            pn_store_rollback(txn);
-    }
+    if (rc != PN_OK)
+        return rc;
+    if (change->head_id)
+        rc = change_head(call, txn, change, head, err);
+    if (rc == PN_OK && change->version_id)
+        rc = change_version(call, txn, change, version, err);
     if (rc != PN_OK) {
-        vault_answer_failure(call, rc, &err);
-        json_decref(copy);
-        return PN_DENIED;
+        pn_store_rollback(txn);
+        return rc;
     }
-    if (vault->on_change)
+    rc = pn_store_commit(txn, NULL, err);
+    if (rc == PN_OK && change->version_id && vault->on_change)
         vault->on_change(vault->on_change_ctx, call->vault_name, call->key);
-    *body = copy;
-    return PN_OK;
+    return rc;
 }

@@ -307,15 +307,17 @@ static void patch_secret(struct vault_call *call)
     else if (check_content_type(given, &err) != PN_OK)
         vault_answer_failure(call, PN_INVALID, &err);
     else {
-        if (json_is_string(json_object_get(given, "contentType")))
-            json_object_set(json_object_get(item.body, "properties"), "contentType",
-                            json_object_get(given, "contentType"));
-        if (vault_patch_version(call, &item, given, &body) == PN_OK) {
+        const struct vault_change change = {.version_id = item.id, .given = given};
+
+        rc = vault_change(call, &change, NULL, &body, &err);
+        if (rc == PN_OK) {
             struct pn_store_item changed = item;
 
             changed.body = body;
             vault_answer_json(call, 200,
                               secret_item(call, &changed, pn_json_str(head.body, "name"), true));
+        } else {
+            vault_answer_failure(call, rc, &err);
         }
     }
     json_decref(body);

@@ -274,6 +274,34 @@ static void policy_and_attributes_change_by_patch(void **state)
     answer_fini(&answer);
 }
 
+static void patch_changes_all_or_nothing(void **state)
+{
+    struct house *house = *state;
+    struct answer answer;
+
+    import(house, "c1", file_json(true, false, NULL), &answer);
+    answer_fini(&answer);
+    ask(house, ADMIN, "PATCH", "/certificates/c1/", VERSION,
+        "{\"policy\":{\"x509_props\":{\"validity_months\":7}},\"tags\":{\"t\":5}}", NULL, &answer);
+    assert_int_equal(answer.response.status, 400);
+    answer_fini(&answer);
+    ask(house, ADMIN, "PATCH", "/certificates/c1/policy", VERSION,
+        "{\"x509_props\":{\"validity_months\":8},\"key_props\":{\"exportable\":\"false\"}}", NULL,
+        &answer);
+    assert_int_equal(answer.response.status, 400);
+    answer_fini(&answer);
+    ask(house, ADMIN, "PATCH", "/certificates/c1/policy", VERSION, "{\"key_props\":5}", NULL,
+        &answer);
+    assert_int_equal(answer.response.status, 400);
+    answer_fini(&answer);
+    ask(house, ADMIN, "GET", "/certificates/c1/policy", VERSION, NULL, NULL, &answer);
+    assert_int_not_equal(
+        pn_json_int(json_object_get(answer.json, "x509_props"), "validity_months", 0), 7);
+    assert_true(
+        json_is_true(json_object_get(json_object_get(answer.json, "key_props"), "exportable")));
+    answer_fini(&answer);
+}
+
 /* ---- management plane ---- */
 
 #define PROPERTIES(more)                                                                           \
@@ -324,6 +352,8 @@ static void what_cannot_be_obeyed_is_refused(void **state)
     struct house *house = *state;
 
     arm(house, ADMIN, "PUT", VAULTS "/second", PROPERTIES(",\"enableRbacAuthorization\":true"),
+        400);
+    arm(house, ADMIN, "PUT", VAULTS "/second", PROPERTIES(",\"enableRbacAuthorization\":\"true\""),
         400);
     arm(house, ADMIN, "PUT", VAULTS "/second",
         PROPERTIES(",\"networkAcls\":{\"defaultAction\":\"Deny\"}"), 400);
@@ -380,6 +410,7 @@ int main(void)
         TEST(policies_that_cannot_be_obeyed_are_refused),
         TEST(names_are_shared_by_secrets_and_certificates),
         TEST(policy_and_attributes_change_by_patch),
+        TEST(patch_changes_all_or_nothing),
         TEST(vaults_are_made_read_and_listed),
         TEST(what_cannot_be_obeyed_is_refused),
         TEST(access_policies_are_added_replaced_removed),
