@@ -166,6 +166,7 @@ static enum pn_rc provide(void *ctx, const struct pn_identity_ref *identity,
     if (rc != PN_OK)
         return rc;
     rc = mint_managed(authority, item.body, item.id, target->resource, token, expires_s, err);
+    *expires_s = 0; /* not to be kept: the identity may be switched off, and making one is cheap */
     pn_store_item_fini(&item);
     return rc;
 }

@@ -163,7 +163,7 @@ enum pn_rc pn_token_source_get(struct pn_token_source *source,
         enum pn_rc rc = provider->get(provider->ctx, identity, target, token, &expires_s, &why);
 
         if (rc == PN_OK) {
-            if (is_keepable)
+            if (is_keepable && expires_s - PN_TOKEN_CACHE_SPARE_S > source->now_s())
                 keep(source, key, token, expires_s);
             return PN_OK;
         }

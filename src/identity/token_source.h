@@ -29,7 +29,8 @@ struct pn_token_target {
 
 struct pn_token_provider {
     const char *name; /* static; for error messages: "embedded authority" */
-    /** Fills *token (a zeroed secret; the text without NUL) and *expires_s (Unix time).
+    /** Fills *token (a zeroed secret; the text without NUL) and *expires_s (Unix time; 0: the token
+     * is for this call only and not to be kept).
      * PN_NOT_FOUND: not in this provider's power, the next one is asked; err says why not. Any
      * other failure ends the search. Any thread, several at once; may block. */
     enum pn_rc (*get)(void *ctx, const struct pn_identity_ref *identity,
