@@ -153,8 +153,10 @@ enum pn_rc pn_rotation_refresh(struct pn_rotation *rotation, const char *certifi
                          pn_rc_name(fetch_rc));
         rc = rotation_apply(rotation, reference.id, reference.identifier,
                             fetch_rc == PN_OK ? &fetched : NULL, &failure, true, err);
-        if (fetch_rc == PN_OK)
+        if (fetch_rc == PN_OK) { /* nobody may have taken it: deleted or replaced meanwhile */
+            pn_rotation_forget_unused(rotation, &fetched.imported.key);
             pn_fetched_fini(&fetched);
+        }
         if (rc != PN_AGAIN)
             break;
         rc = i + 1 < REFRESH_TRIES ? PN_OK

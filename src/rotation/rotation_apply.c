@@ -76,6 +76,16 @@ static enum pn_rc promote(struct pn_rotation *rotation, json_t *body,
     return rc;
 }
 
+/* A vault's own words may be cut inside a character, or be no UTF-8 at all; JSON wants UTF-8. */
+static void keep_readable(char *message)
+{
+    json_t *probe = json_string(message);
+
+    for (char *at = message; !probe && *at; at++)
+        *at = (unsigned char)*at < 0x80 ? *at : '?';
+    json_decref(probe);
+}
+
 /* Decides what to do with the stored item; body is changed in place. */
 static enum pn_rc decide(struct pn_rotation *rotation, json_t *body,
                          const struct pn_fetched *fetched, const struct pn_error *failure,
@@ -92,6 +102,7 @@ static enum pn_rc decide(struct pn_rotation *rotation, json_t *body,
     if (!fetched) {
         code = pn_rotation_status_code(failure);
         snprintf(message, sizeof message, "%.*s", STATUS_MESSAGE_MAX - 1, failure->message);
+        keep_readable(message);
     }
     if (!force && has_status(body, code, message))
         return PN_OK;
@@ -114,7 +125,8 @@ static enum pn_rc write_outcome(struct pn_rotation *rotation, struct pn_store_tx
     if (!pn_slice_eq_str(pn_json_slice(key_vault_of(item.body), "secretIdentifier"),
                          secret_identifier)) {
         pn_store_item_fini(&item);
-        return PN_NOT_FOUND;
+        return pn_error_set(err, PN_NOT_FOUND, "certificate_changed",
+                            "the certificate was changed to another source meanwhile");
     }
     rc = decide(rotation, item.body, fetched, failure, force, change, err);
     if (rc == PN_OK && change->is_promoted) {

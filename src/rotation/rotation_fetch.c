@@ -97,8 +97,10 @@ static enum pn_rc import_secret(struct pn_rotation *rotation,
         if (rc == PN_OK && warnings.len > 0)
             pn_log(PN_LOG_WARN, "certificate_warnings", "text",
                    PN_SL(pn_slice_trim(pn_buf_slice(&warnings))), NULL);
-        if (rc != PN_OK)
+        if (rc != PN_OK) {
+            pn_rotation_forget_unused(rotation, &imported->key);
             pn_imported_fini(imported);
+        }
     }
     pn_buf_fini(&file);
     pn_buf_fini(&warnings);

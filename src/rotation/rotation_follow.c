@@ -98,8 +98,6 @@ static struct followed *add_object(struct pn_rotation *rotation, struct scan *sc
     made->due_ms = former ? former->due_ms
                           : rotation->mono_ms() + jitter((uint64_t)rotation->interval_s * 1000);
     made->failures = former ? former->failures : 0;
-    if (!former && rotation->followed_count == 0 && !rotation->followed)
-        made->due_ms = rotation->mono_ms() + jitter(FIRST_POLL_DELAY_MS / 2);
     scan->count++;
     return made;
 }
@@ -168,6 +166,21 @@ static void scan_item(struct pn_rotation *rotation, struct scan *scan,
     free(service_id);
 }
 
+/* A new object, or one whose version another thread changed since the last look (a PUT, a refresh):
+ * the vault may have told of a newer version just then, so it is looked at soon. */
+static void hurry_changed(const struct pn_rotation *rotation, const struct scan *scan)
+{
+    for (size_t i = 0; i < scan->count; i++) {
+        struct followed *object = &scan->list[i];
+        const struct followed *former =
+            find(rotation->followed, rotation->followed_count, object->key);
+        uint64_t soon_ms = rotation->mono_ms() + jitter(FIRST_POLL_DELAY_MS / 2);
+
+        if ((!former || strcmp(former->version, object->version) != 0) && object->due_ms > soon_ms)
+            object->due_ms = soon_ms;
+    }
+}
+
 static void scan_store(struct pn_rotation *rotation)
 {
     struct pn_store_list list = {0};
@@ -182,6 +195,7 @@ static void scan_store(struct pn_rotation *rotation)
     for (size_t i = 0; i < list.count; i++)
         scan_item(rotation, &scan, &list.items[i]);
     pn_store_list_fini(&list);
+    hurry_changed(rotation, &scan);
     rotation_drop_followed(rotation);
     rotation->followed = scan.list;
     rotation->followed_count = scan.count;
@@ -234,6 +248,7 @@ static enum pn_rc fetch_and_apply(struct pn_rotation *rotation, const struct fol
                                            object->client_id, &fetched, err);
         if (rc == PN_OK) {
             rc = apply_to_all(rotation, object, &fetched, NULL);
+            pn_rotation_forget_unused(rotation, &fetched.imported.key);
             pn_fetched_fini(&fetched);
             if (rc != PN_OK && rc != PN_AGAIN)
                 return PN_OK; /* not the vault's fault: logged, and tried again with the next poll

@@ -28,6 +28,7 @@
 #define SECRET "https://local.vault.localhost:9444/secrets/cert"
 #define V1     "00000000000000000000000000000001"
 #define V2     "00000000000000000000000000000002"
+#define V3     "00000000000000000000000000000003"
 #define CHALLENGE                                                                                  \
     "Bearer authorization=\"https://localhost:9443/t\", resource=\"https://vault.localhost:9444\""
 
@@ -43,6 +44,8 @@ static struct {
     const char *version;
     struct pn_buf value; /* of the secret */
 } vault;
+
+static const char *vault_words; /* of the error it answers; NULL: none */
 
 static uint64_t mono_ms(void)
 {
@@ -73,6 +76,8 @@ static enum pn_rc answer(struct pn_keyvault *unused, const char *url, const stru
         snprintf(exchange->challenge, sizeof exchange->challenge, "%s", CHALLENGE);
         return PN_OK;
     }
+    if (vault_words)
+        return pn_buf_printf(&exchange->body, "{\"error\":{\"code\":\"%s\"}}", vault_words);
     if (strstr(url, "/versions?")) {
         lists++;
         return pn_buf_printf(&exchange->body,
@@ -304,6 +309,42 @@ static void notice_of_the_embedded_vault_is_followed_at_once(void **state)
     expect(C1, 2, V2, "Success");
 }
 
+static void object_that_others_changed_is_looked_at_soon(void **state)
+{
+    struct pn_error err = {0};
+
+    (void)state;
+    put_certificate(C1, SECRET);
+    (void)rotation_turn(rotation);
+    turn_later();
+    /* a refresh fetches V2, and the vault tells of V3 before V2 is stored: the notice finds nothing
+     */
+    offer(V2);
+    assert_int_equal(pn_rotation_refresh(rotation, C1, &err), PN_OK);
+    offer(V3);
+    (void)rotation_turn(rotation);
+    expect(C1, 2, V2, "Success");
+    mono += FIRST_POLL_DELAY_MS;
+    (void)rotation_turn(rotation);
+    expect(C1, 3, V3, "Success");
+}
+
+static void words_of_a_vault_that_are_cut_inside_a_character_are_told(void **state)
+{
+    char words[2 * 250 + 1] = "";
+
+    (void)state;
+    for (size_t i = 0; i + 1 < sizeof words; i += 2)
+        memcpy(words + i, "\xc3\xa9", 3);
+    put_certificate(C1, SECRET);
+    (void)rotation_turn(rotation);
+    vault.status = 404;
+    vault_words = words;
+    turn_later();
+    vault_words = NULL;
+    expect(C1, 1, V1, "VaultNotFound");
+}
+
 static void failures_back_off(void **state)
 {
     uint64_t next = 0;
@@ -398,6 +439,8 @@ int main(void)
         TEST(failure_keeps_the_good_certificate_and_says_why),
         TEST(bad_new_certificate_never_takes_over),
         TEST(notice_of_the_embedded_vault_is_followed_at_once),
+        TEST(object_that_others_changed_is_looked_at_soon),
+        TEST(words_of_a_vault_that_are_cut_inside_a_character_are_told),
         TEST(failures_back_off),
         TEST(refresh_fetches_now_and_tells_the_outcome),
         TEST(fetch_names_the_field_of_a_bad_identifier),
