@@ -195,6 +195,13 @@ out:
     return rc;
 }
 
+/* A revision that the store never had comes from a gateway that was taken over. Believed, it would
+ * keep every change from the gateway, and refused ones from their callers, for good. */
+static bool is_known(const struct pn_feed *feed, uint64_t revision)
+{
+    return revision <= pn_store_revision(feed->store);
+}
+
 static enum pn_rc on_ack(struct pn_feed *feed, struct pn_slice fields)
 {
     uint64_t revision;
@@ -202,6 +209,8 @@ static enum pn_rc on_ack(struct pn_feed *feed, struct pn_slice fields)
 
     if (rc != PN_OK)
         return rc;
+    if (!is_known(feed, revision))
+        return PN_MALFORMED;
     feed->needs_full = false;
     pthread_mutex_lock(&feed->lock);
     feed->acknowledged = revision;
@@ -218,6 +227,8 @@ static enum pn_rc on_nack(struct pn_feed *feed, struct pn_slice fields)
 
     if (rc == PN_OK)
         rc = pn_frame_read_bytes(&fields, &message);
+    if (rc == PN_OK && !is_known(feed, revision))
+        rc = PN_MALFORMED;
     if (rc != PN_OK)
         return rc;
     pn_log(PN_LOG_ERROR, "feed_refused", "revision", PN_I(revision), "message", PN_SL(message),
@@ -331,7 +342,9 @@ static enum pn_rc read_hello(struct pn_feed *feed)
         rc = pn_frame_read_u64(&frame.fields, &revision);
     if (rc != PN_OK)
         return rc;
-    feed->needs_full = !pn_slice_eq_str(epoch, pn_store_epoch(feed->store));
+    /* A revision that this store has not reached: the store is a backup, older than the gateway. */
+    feed->needs_full = !pn_slice_eq_str(epoch, pn_store_epoch(feed->store)) ||
+                       revision > pn_store_revision(feed->store);
     pn_log(PN_LOG_INFO, "feed_connected", "gateway_revision", PN_I(revision), "full",
            PN_I(feed->needs_full), NULL);
     set_connected(feed, true, feed->needs_full ? 0 : revision);
