@@ -20,6 +20,7 @@ struct pn_tls_certificate {
     struct pn_key_id key;
     uint8_t thumbprint[PN_SHA1_BYTES];
     char thumbprint_text[2 * PN_SHA1_BYTES + 1];
+    uint8_t chain_id[PN_SHA256_BYTES];
     int64_t not_before, not_after;
     X509 *leaf;
     STACK_OF(X509) * issuers;
@@ -33,6 +34,7 @@ static enum pn_rc parse_chain(struct pn_tls_certificate *certificate,
     if (!certificate->issuers)
         return pn_error_set(err, PN_NOMEM, "no_memory", "No memory for a certificate chain.");
     for (size_t i = 0; i < spec->chain_count; i++) {
+        uint8_t so_far[2 * PN_SHA256_BYTES];
         const unsigned char *begin = (const unsigned char *)spec->chain[i].ptr;
         const unsigned char *cursor = begin;
         X509 *x509 = NULL;
@@ -45,6 +47,9 @@ static enum pn_rc parse_chain(struct pn_tls_certificate *certificate,
                                          "Number %zu of the chain of '%s' is not a DER certificate",
                                          i + 1, spec->name);
         }
+        memcpy(so_far, certificate->chain_id, PN_SHA256_BYTES);
+        pn_sha256(spec->chain[i], so_far + PN_SHA256_BYTES);
+        pn_sha256(pn_slice(so_far, sizeof(so_far)), certificate->chain_id);
         if (i == 0) {
             certificate->leaf = x509;
         } else if (!sk_X509_push(certificate->issuers, x509)) {
@@ -167,6 +172,11 @@ uint64_t pn_tls_certificate_generation(const struct pn_tls_certificate *certific
 const uint8_t *pn_tls_certificate_thumbprint(const struct pn_tls_certificate *certificate)
 {
     return certificate->thumbprint;
+}
+
+const uint8_t *pn_tls_certificate_chain_id(const struct pn_tls_certificate *certificate)
+{
+    return certificate->chain_id;
 }
 
 const char *pn_tls_certificate_thumbprint_text(const struct pn_tls_certificate *certificate)

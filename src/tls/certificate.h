@@ -39,7 +39,9 @@ const char *pn_tls_certificate_name(const struct pn_tls_certificate *certificate
 uint64_t pn_tls_certificate_generation(const struct pn_tls_certificate *certificate);
 /** SHA-1 of the leaf, as API Management names certificates. */
 const uint8_t *pn_tls_certificate_thumbprint(const struct pn_tls_certificate *certificate);
-/** The same as 40 upper-case hex digits. */
+/** PN_SHA256_BYTES: over the whole chain as it is sent, in its order. */
+const uint8_t *pn_tls_certificate_chain_id(const struct pn_tls_certificate *certificate);
+/** The thumbprint as 40 upper-case hex digits. */
 const char *pn_tls_certificate_thumbprint_text(const struct pn_tls_certificate *certificate);
 const struct pn_key_id *pn_tls_certificate_key(const struct pn_tls_certificate *certificate);
 /** Unix seconds. */

@@ -15,9 +15,9 @@ struct pn_tls_clients {
     struct pn_map *map;
 };
 
-/* A plain value without pointers: trust, ALPN, certificate's name, generation and thumbprint. */
+/* A plain value without pointers: trust, ALPN, certificate's name, generation and chain. */
 struct registry_key {
-    char bytes[PN_SHA256_BYTES + 2 + sizeof(uint64_t) + PN_SHA1_BYTES + PN_CERTIFICATE_NAME_MAX];
+    char bytes[PN_SHA256_BYTES + 2 + sizeof(uint64_t) + PN_SHA256_BYTES + PN_CERTIFICATE_NAME_MAX];
     size_t len;
 };
 
@@ -40,7 +40,7 @@ static struct pn_slice registry_key(struct registry_key *key, const struct pn_tr
         const char *name = pn_tls_certificate_name(certificate);
 
         key_add(key, &generation, sizeof(generation));
-        key_add(key, pn_tls_certificate_thumbprint(certificate), PN_SHA1_BYTES);
+        key_add(key, pn_tls_certificate_chain_id(certificate), PN_SHA256_BYTES);
         key_add(key, name, strlen(name));
     }
     return pn_slice(key->bytes, key->len);

@@ -85,6 +85,7 @@ enum pn_rc pn_tls_identity_set_tls(struct pn_tls_identity *identity, struct pn_s
         identity->has_certificate = true;
         identity->generation = pn_tls_certificate_generation(certificate);
         memcpy(identity->thumbprint, pn_tls_certificate_thumbprint(certificate), PN_SHA1_BYTES);
+        memcpy(identity->chain_id, pn_tls_certificate_chain_id(certificate), PN_SHA256_BYTES);
         (void)snprintf(identity->certificate_name, sizeof(identity->certificate_name), "%s",
                        pn_tls_certificate_name(certificate));
     }
@@ -127,6 +128,7 @@ bool pn_tls_identity_equal(const struct pn_tls_identity *a, const struct pn_tls_
            a->generation == b->generation &&
            memcmp(a->trust.sha256, b->trust.sha256, sizeof(a->trust.sha256)) == 0 &&
            memcmp(a->thumbprint, b->thumbprint, sizeof(a->thumbprint)) == 0 &&
+           memcmp(a->chain_id, b->chain_id, sizeof(a->chain_id)) == 0 &&
            strcmp(a->certificate_name, b->certificate_name) == 0 &&
            strcmp(a->server_name, b->server_name) == 0;
 }

@@ -48,6 +48,7 @@ struct pn_tls_identity {
     struct pn_trust_id trust;
     uint64_t generation;
     uint8_t thumbprint[PN_SHA1_BYTES];
+    uint8_t chain_id[PN_SHA256_BYTES]; /* a name taken anew may come with other issuers */
     char certificate_name[PN_CERTIFICATE_NAME_MAX];
     char server_name[PN_SERVER_NAME_MAX]; /* lower case; host name or IP address without brackets */
 };

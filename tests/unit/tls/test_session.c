@@ -653,6 +653,36 @@ static void sessions_die_with_their_generation(void **state)
     server_fini(&server);
 }
 
+/* Deleted and uploaded again with the issuer that was forgotten: name, generation and leaf are the
+ * same, what the backend sees is not. */
+static void certificate_with_another_chain_is_another_identity(void **state)
+{
+    struct test_pair pair = test_pair_make(
+        &(struct test_spec){.common_name = "client", .key_type = "EC:P-256", .issuer = &ca});
+    struct pn_tls_certificate *bare = test_certificate(signer, "c1", 1, PN_USE_CLIENT, &pair, NULL);
+    struct pn_tls_certificate *whole = test_certificate(signer, "c1", 1, PN_USE_CLIENT, &pair, &ca);
+    struct pn_tls_client *tls[2] = {NULL, NULL};
+    struct pn_tls_clients *clients = NULL;
+    struct pn_tls_identity identity[2];
+
+    (void)state;
+    assert_int_equal(pn_tls_clients_create(signer, &clients), PN_OK);
+    assert_int_equal(pn_tls_clients_get(clients, trust, bare, PN_ALPN_HTTP11, &tls[0], NULL),
+                     PN_OK);
+    assert_int_equal(pn_tls_clients_get(clients, trust, whole, PN_ALPN_HTTP11, &tls[1], NULL),
+                     PN_OK);
+    assert_ptr_not_equal(tls[0], tls[1]);
+    for (int i = 0; i < 2; i++)
+        identity[i] = identity_of(tls[i], "backend.test", 443);
+    assert_false(pn_tls_identity_equal(&identity[0], &identity[1]));
+    for (int i = 0; i < 2; i++)
+        pn_tls_client_unref(tls[i]);
+    pn_tls_clients_destroy(clients);
+    pn_tls_certificate_unref(bare);
+    pn_tls_certificate_unref(whole);
+    test_pair_fini(&pair);
+}
+
 static void kept_sessions_are_bounded_per_identity(void **state)
 {
     struct pn_tls_client *tls = context(trust, NULL);
@@ -870,6 +900,7 @@ int main(void)
         cmocka_unit_test(identity_that_is_not_the_contexts_is_not_connected),
         cmocka_unit_test(resumption_works_within_an_identity_and_never_across),
         cmocka_unit_test(sessions_die_with_their_generation),
+        cmocka_unit_test(certificate_with_another_chain_is_another_identity),
         cmocka_unit_test(kept_sessions_are_bounded_per_identity),
         cmocka_unit_test(certificate_asked_for_after_the_handshake_is_sent),
         cmocka_unit_test(server_cannot_ask_for_the_certificate_without_end),
