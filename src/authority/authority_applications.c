@@ -154,7 +154,6 @@ static enum pn_rc make_list(const struct pn_authority *authority, json_t *former
                 err, PN_INVALID, "keyCredentials",
                 "keyCredentials[%zu] has neither a key nor the keyId of a known one", index);
         pn_buf_init(&der, CERTIFICATE_MAX);
-        rc = PN_OK;
         if (key.len == 0)
             rc = json_array_append(made, kept) == 0 ? PN_OK : PN_NOMEM;
         else if (pn_base64_decode(key, &der) != PN_OK)

@@ -170,7 +170,8 @@ static bool any_matches(const char *const *patterns, struct pn_slice action)
     return false;
 }
 
-bool pn_role_allows(const struct pn_role_definition *role, struct pn_slice action, bool is_data_action)
+bool pn_role_allows(const struct pn_role_definition *role, struct pn_slice action,
+                    bool is_data_action)
 {
     if (is_data_action)
         return any_matches(role->data_actions, action) &&

@@ -44,7 +44,8 @@ const struct pn_role_definition *pn_roles(size_t *count);
 /** By GUID, or by a role definition's id (`…/roleDefinitions/{guid}`). NULL: none such. */
 const struct pn_role_definition *pn_role_find(struct pn_slice id);
 /** Whether its actions (or data actions) allow `action`, in ASCII without regard to case. */
-bool pn_role_allows(const struct pn_role_definition *role, struct pn_slice action, bool is_data_action);
+bool pn_role_allows(const struct pn_role_definition *role, struct pn_slice action,
+                    bool is_data_action);
 /** '*' stands for any run of characters, also of none. Without regard to case. */
 bool pn_action_matches(struct pn_slice pattern, struct pn_slice action);
 /** Writes an assignment with a new id. `principal_type`: "ServicePrincipal", "User", "Group". An

@@ -9,11 +9,12 @@
 
 #include "rotation/rotation.h"
 
-#define CERTIFICATE_TYPE    "Microsoft.ApiManagement/service/certificates"
-#define EMBEDDED_TYPE       "postern/embedded"
-#define NOTICES_MAX         64
-#define FIRST_POLL_DELAY_MS 5000 /* at most: at the start of the process, listeners come up first  \
-                                  */
+#define CERTIFICATE_TYPE "Microsoft.ApiManagement/service/certificates"
+#define EMBEDDED_TYPE    "postern/embedded"
+#define NOTICES_MAX      64
+#define FIRST_POLL_DELAY_MS                                                                        \
+    5000 /* at most: at the start of the process, listeners come up first                          \
+          */
 #define STATUS_MESSAGE_MAX 512
 
 /* One vault object that certificates follow, as one identity. */
