@@ -48,13 +48,17 @@ enum pn_rc pn_keyholder_server_create(const struct pn_master *master, struct pn_
         return pn_error_set(err, PN_NOMEM, "no_memory", "out of memory");
     made->master = master;
     made->keys = keys;
+    made->large.max = PN_GATEWAY_LARGE_MAX;
+    made->working.max =
+        sysconf(_SC_NPROCESSORS_ONLN) > 1 ? (unsigned)sysconf(_SC_NPROCESSORS_ONLN) : 1;
     made->connect = connect;
     made->connect_ctx = connect_ctx;
     pthread_mutex_init(&made->lock, NULL);
     pthread_condattr_init(&attr);
     pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
     pthread_cond_init(&made->import_ended, &attr);
-    pthread_cond_init(&made->large_ended, &attr);
+    pthread_cond_init(&made->large.ended, &attr);
+    pthread_cond_init(&made->working.ended, &attr);
     pthread_condattr_destroy(&attr);
     *server = made;
     return PN_OK;
@@ -65,7 +69,8 @@ void pn_keyholder_server_destroy(struct pn_keyholder_server *server)
     if (!server)
         return;
     pthread_cond_destroy(&server->import_ended);
-    pthread_cond_destroy(&server->large_ended);
+    pthread_cond_destroy(&server->large.ended);
+    pthread_cond_destroy(&server->working.ended);
     pthread_mutex_destroy(&server->lock);
     free(server);
 }
@@ -142,21 +147,22 @@ static bool is_large(const struct pn_channel *channel)
 }
 
 /* A gateway that was taken over could otherwise have each of its connections take the memory of
- * the largest frame three times over, until the kernel ends this process. */
-static void begin_large(struct pn_keyholder_server *server)
+ * the largest frame three times over, until the kernel ends this process; and have so many of them
+ * sign at once that control, which waits PN_SIGN_TIMEOUT_MS, gets no answer in time. */
+static void take_turn(struct pn_keyholder_server *server, struct pn_turns *turns)
 {
     pthread_mutex_lock(&server->lock);
-    while (server->large >= PN_GATEWAY_LARGE_MAX)
-        pthread_cond_wait(&server->large_ended, &server->lock);
-    server->large++;
+    while (turns->taken >= turns->max)
+        pthread_cond_wait(&turns->ended, &server->lock);
+    turns->taken++;
     pthread_mutex_unlock(&server->lock);
 }
 
-static void end_large(struct pn_keyholder_server *server)
+static void end_turn(struct pn_keyholder_server *server, struct pn_turns *turns)
 {
     pthread_mutex_lock(&server->lock);
-    server->large--;
-    pthread_cond_signal(&server->large_ended);
+    turns->taken--;
+    pthread_cond_signal(&turns->ended);
     pthread_mutex_unlock(&server->lock);
 }
 
@@ -164,24 +170,29 @@ static void end_large(struct pn_keyholder_server *server)
 static enum pn_rc serve_one(struct pn_session *session, struct pn_channel *channel)
 {
     bool is_bounded = session->asker == PN_ROLE_GATEWAY;
-    bool takes_turn = is_bounded && is_large(channel);
+    bool is_big = is_bounded && is_large(channel);
     struct pn_frame question;
     struct pn_buf out;
     enum pn_rc rc;
 
-    if (takes_turn)
-        begin_large(session->server);
-    channel->in.max = is_bounded && !takes_turn ? PN_QUESTION_SMALL_MAX : PN_FRAME_BYTES_MAX;
+    if (is_big)
+        take_turn(session->server, &session->server->large);
+    channel->in.max = is_bounded && !is_big ? PN_QUESTION_SMALL_MAX : PN_FRAME_BYTES_MAX;
     pn_buf_init_secret(&out, PN_FRAME_BYTES_MAX);
     rc = pn_channel_receive(channel, &question, NULL, FRAME_TIMEOUT_MS);
-    if (rc == PN_OK)
+    if (rc == PN_OK && is_bounded)
+        take_turn(session->server, &session->server->working);
+    if (rc == PN_OK) {
         rc = answer(session, &question, &out);
+        if (is_bounded)
+            end_turn(session->server, &session->server->working);
+    }
     if (rc == PN_OK)
         rc = pn_channel_send(channel, pn_buf_slice(&out), -1, FRAME_TIMEOUT_MS);
     pn_buf_fini(&out);
-    if (takes_turn) {
+    if (is_big) {
         pn_buf_fini(&channel->in);
-        end_large(session->server);
+        end_turn(session->server, &session->server->large);
     } else {
         pn_buf_clear(&channel->in); /* a question may hold a password */
     }

@@ -9,14 +9,21 @@
 #include "keyholder/bundle.h"
 #include "keyholder/server.h"
 
+/* So many at once, the others wait. */
+struct pn_turns {
+    pthread_cond_t ended;
+    unsigned taken, max;
+};
+
 struct pn_keyholder_server {
     const struct pn_master *master;
     struct pn_keys *keys;
     pn_connect_fn connect;
     void *connect_ctx;
     pthread_mutex_t lock; /* of the counts */
-    pthread_cond_t import_ended, large_ended;
-    unsigned connections, gateway_connections, imports, large;
+    pthread_cond_t import_ended;
+    unsigned connections, gateway_connections, imports;
+    struct pn_turns large, working; /* of the gateway */
 };
 
 struct pn_session {
