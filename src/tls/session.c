@@ -369,7 +369,8 @@ void pn_stream_destroy(struct pn_stream *stream)
 {
     if (!stream || stream->state == PN_STREAM_CLOSED)
         return;
-    if (stream->ssl && stream->state == PN_STREAM_OPEN && !stream->is_broken) {
+    if (stream->ssl && stream->state == PN_STREAM_OPEN && !stream->is_broken &&
+        !stream->is_write_broken) {
         ERR_clear_error();
         if (!stream->is_shut_down)
             (void)SSL_shutdown(stream->ssl);
@@ -406,7 +407,7 @@ void *pn_stream_ctx(const struct pn_stream *stream)
 
 bool pn_stream_is_open(const struct pn_stream *stream)
 {
-    return stream->state == PN_STREAM_OPEN && !stream->is_broken;
+    return stream->state == PN_STREAM_OPEN && !stream->is_broken && !stream->is_write_broken;
 }
 
 bool pn_stream_is_tls(const struct pn_stream *stream)

@@ -32,7 +32,8 @@ struct pn_stream {
     int connect_error; /* what connect() said at once */
 
     bool is_client;
-    bool is_broken;        /* a read or write failed: nothing more is sent */
+    bool is_broken;        /* a read failed: nothing more is read or sent */
+    bool is_write_broken;  /* a write failed: what the peer said before may still be read */
     bool is_shut_down;     /* our close_notify or FIN is out */
     bool has_input;        /* on_readable is due */
     bool wants_writable;   /* a write said PN_AGAIN */

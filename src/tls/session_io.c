@@ -14,9 +14,21 @@
  */
 static _Thread_local char record[PN_STREAM_RECORD_MAX];
 
-static enum pn_rc stream_break(struct pn_stream *stream, int system_error)
+/* A peer that resets the connection may have said why before: that waits in the socket. */
+static void set_broken(struct pn_stream *stream, bool is_read)
 {
-    stream->is_broken = true;
+    if (is_read) {
+        stream->is_broken = true;
+        return;
+    }
+    stream->is_write_broken = true;
+    stream->link.is_drained = false;
+    stream->link.peer_ended = true;
+}
+
+static enum pn_rc stream_break(struct pn_stream *stream, int system_error, bool is_read)
+{
+    set_broken(stream, is_read);
     stream->link.report.stage = PN_STAGE_OPEN;
     stream->link.report.cause = PN_CAUSE_RESET;
     stream->link.report.system_error = system_error;
@@ -44,7 +56,7 @@ static enum pn_rc plain_read(struct pn_stream *stream, void *buf, size_t cap, si
         return PN_EOF;
     if (errno == EAGAIN || errno == EWOULDBLOCK)
         return PN_AGAIN;
-    return stream_break(stream, errno);
+    return stream_break(stream, errno, true);
 }
 
 /* After SSL_read or SSL_write failed. */
@@ -67,7 +79,7 @@ static enum pn_rc tls_failed(struct pn_stream *stream, int done, bool is_read)
     }
     if (ssl_error == SSL_ERROR_ZERO_RETURN && is_read)
         return PN_EOF;
-    stream->is_broken = true;
+    set_broken(stream, is_read);
     pn_tls_report_failure(&stream->link, stream->ssl, ssl_error, system_error);
     return PN_IO;
 }
@@ -129,7 +141,7 @@ static enum pn_rc plain_writev(struct pn_stream *stream, const struct iovec *iov
         stream->wants_writable = true;
         return PN_AGAIN;
     }
-    return stream_break(stream, errno);
+    return stream_break(stream, errno, false);
 }
 
 static enum pn_rc tls_write(struct pn_stream *stream, const void *bytes, size_t len,
@@ -159,7 +171,8 @@ enum pn_rc pn_stream_writev(struct pn_stream *stream, const struct iovec *iov, i
     enum pn_rc rc;
     size_t len = 0;
 
-    if (stream->is_broken || stream->is_shut_down || stream->state != PN_STREAM_OPEN)
+    if (stream->is_broken || stream->is_write_broken || stream->is_shut_down ||
+        stream->state != PN_STREAM_OPEN)
         return PN_IO;
     if (count > PN_STREAM_IOV_MAX)
         count = PN_STREAM_IOV_MAX;
@@ -184,7 +197,8 @@ enum pn_rc pn_stream_writev(struct pn_stream *stream, const struct iovec *iov, i
 
 void pn_stream_shutdown(struct pn_stream *stream)
 {
-    if (stream->state != PN_STREAM_OPEN || stream->is_broken || stream->is_shut_down)
+    if (stream->state != PN_STREAM_OPEN || stream->is_broken || stream->is_write_broken ||
+        stream->is_shut_down)
         return;
     stream->is_shut_down = true;
     if (stream->ssl) {
