@@ -36,7 +36,6 @@ static void on_open(void *ctx, struct pn_stream *stream)
 {
     struct pn_acquire *acquire = ctx;
     struct pn_conn *conn = calloc(1, sizeof(*conn));
-    const struct pn_tls_report *report = pn_stream_report(stream);
 
     acquire->connecting = NULL;
     if (!conn) {
@@ -53,8 +52,6 @@ static void on_open(void *ctx, struct pn_stream *stream)
     acquire->holds_place = false; /* the place is the connection's now */
     pn_metric_add(PN_METRIC_BACKEND_CONNECTIONS, 1);
     pn_metric_add(PN_METRIC_BACKEND_CONNECTED, 1);
-    if (report && report->is_resumed)
-        pn_metric_add(PN_METRIC_BACKEND_RESUMED, 1);
     pn_acquire_leave(acquire);
     acquire->on_ready(acquire->ctx, conn);
 }

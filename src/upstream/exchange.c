@@ -72,6 +72,7 @@ static void retry(struct pn_exchange *exchange)
     release(exchange, false);
     exchange->was_retried = true;
     exchange->state = PN_EXCHANGE_ACQUIRING;
+    arm(exchange, exchange->spec.timeout_ms);
     rc = pn_pool_take(exchange->pool, &exchange->acquire, &exchange->spec.demand, true, &conn);
     if (rc == PN_AGAIN)
         return;
@@ -265,7 +266,7 @@ void pn_exchange_send(struct pn_exchange *exchange)
     }
     /* The backend takes no more: perhaps it has answered, or sent an alert, before it closed. */
     exchange->request_sent = true;
-    exchange->response.keep_alive = false;
+    exchange->is_cut = true;
     if (exchange->state == PN_EXCHANGE_SENDING) {
         exchange->conn->inlet.is_drained = false;
         if (read_head(exchange))
@@ -309,12 +310,14 @@ static const struct pn_stream_events stream_events = {
     .on_writable = on_writable,
 };
 
-/** A request that must not be sent twice is not given to a connection that is already closed. */
+/** A request that cannot be sent twice (its method, or its body, which is not kept) is not given to
+ *  a connection that is already closed. */
 static bool is_stale(struct pn_exchange *exchange)
 {
     enum pn_rc rc;
 
-    if (!exchange->is_reused || pn_h1_method_is_idempotent(exchange->spec.method))
+    if (!exchange->is_reused || (exchange->spec.request_body->has_ended &&
+                                 pn_h1_method_is_idempotent(exchange->spec.method)))
         return false;
     exchange->conn->inlet.is_drained = false;
     rc = pn_inlet_read(&exchange->conn->inlet, exchange->conn->stream);
@@ -331,6 +334,7 @@ static void begin(struct pn_exchange *exchange, struct pn_conn *conn)
     exchange->state = PN_EXCHANGE_SENDING;
     memset(&exchange->scan, 0, sizeof(exchange->scan));
     exchange->request_sent = false;
+    exchange->is_cut = false;
     pn_stream_set_events(conn->stream, &stream_events, exchange);
     pn_body_out_start(&exchange->out, conn->stream, exchange->spec.framing);
     if (is_stale(exchange)) {
@@ -398,8 +402,9 @@ void pn_exchange_wait(struct pn_exchange *exchange)
 
 void pn_exchange_finish(struct pn_exchange *exchange)
 {
-    release(exchange, exchange->request_sent && exchange->response.keep_alive &&
-                          exchange->body.has_ended && exchange->body.held.len == 0);
+    release(exchange, exchange->request_sent && !exchange->is_cut &&
+                          exchange->response.keep_alive && exchange->body.has_ended &&
+                          exchange->body.held.len == 0);
 }
 
 void pn_exchange_cancel(struct pn_exchange *exchange)

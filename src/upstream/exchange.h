@@ -66,6 +66,7 @@ struct pn_exchange {
     struct pn_acquire acquire;
     struct pn_conn *conn;
     bool is_reused, was_retried, request_sent;
+    bool is_cut; /* the backend took only a part of the request: no other may follow it */
     unsigned informational;
     struct pn_body_out out; /* to the backend; keeps its memory */
     struct pn_h1_scan scan;

@@ -116,8 +116,9 @@ enum pn_rc pn_inlet_read(struct pn_inlet *inlet, struct pn_stream *stream)
     rc = pn_stream_read(stream, inlet->base + inlet->end, room, &len);
     if (rc == PN_OK)
         inlet->end += len;
-    /* Whether a short read has emptied the socket only the stream can tell: when the peer's end came
-     * with the same event as its last bytes, no further event follows, and the end is still unread. */
+    /* Whether a short read has emptied the socket only the stream can tell: when the peer's end
+     * came with the same event as its last bytes, no further event follows, and the end is still
+     * unread. */
     inlet->is_drained = rc == PN_AGAIN;
     return rc;
 }
