@@ -113,6 +113,10 @@ void pn_call_answer(struct pn_call *call)
         call->sends_exchange_body = false;
     if (!call->sends_exchange_body)
         pn_exchange_cancel(&call->exchange);
+    if (call->interim_cut) {
+        pn_client_close(call->client, true);
+        return;
+    }
     settle_keep_alive(call);
     framing = choose_framing(call);
     call->state = PN_CALL_ANSWERING;

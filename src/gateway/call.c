@@ -58,6 +58,7 @@ struct pn_call *pn_call_create(struct pn_client *client)
     call->has_request = false;
     call->keep_alive = false;
     call->sends_exchange_body = false;
+    call->interim_cut = false;
     call->pin = NULL;
     call->api = NULL;
     call->operation = NULL;
@@ -155,7 +156,8 @@ void pn_call_refuse(struct pn_call *call, int status, const char *cause)
     pn_call_answer_text(call, status, "application/json", pn_slice_str(text));
 }
 
-/** While we wait for the backend: has the client gone? A pipelined request stays in the inlet. */
+/** Has the client gone? A pipelined request stays in the inlet. While the answer is under way, a
+ *  client that has only said its last word still reads. */
 static void look_for_end(struct pn_call *call)
 {
     struct pn_client *client = call->client;
@@ -166,7 +168,7 @@ static void look_for_end(struct pn_call *call)
     do
         rc = pn_inlet_read(&client->inlet, client->stream);
     while (rc == PN_OK);
-    if (rc == PN_EOF || rc == PN_IO)
+    if (rc == PN_IO || (rc == PN_EOF && call->state == PN_CALL_FORWARDING))
         pn_client_close(client, rc == PN_IO);
 }
 
@@ -181,7 +183,7 @@ void pn_call_on_readable(struct pn_call *call)
         pn_exchange_send(&call->exchange);
         return;
     }
-    if (call->state == PN_CALL_FORWARDING)
+    if (call->body.has_ended)
         look_for_end(call);
 }
 
@@ -191,14 +193,24 @@ void pn_call_on_writable(struct pn_call *call)
         pn_call_move_answer(call);
 }
 
+/** No byte of the body came; but perhaps nobody asked for one: the backend's time is the exchange's
+ *  to watch. */
+static bool waits_for_body(const struct pn_call *call)
+{
+    return !call->body.has_ended && call->exchange.state == PN_EXCHANGE_SENDING &&
+           call->body.held.len == 0 && pn_body_out_is_empty(&call->exchange.out);
+}
+
 void pn_call_on_timeout(struct pn_call *call)
 {
-    if (call->state == PN_CALL_FORWARDING && !call->body.has_ended &&
-        !call->exchange.request_sent && call->body.held.len == 0) {
+    if (call->state == PN_CALL_FORWARDING && waits_for_body(call)) {
+        pn_metric_add(PN_METRIC_TIMEOUTS, 1);
         pn_exchange_cancel(&call->exchange);
         pn_call_refuse(call, 408, "the request's body took too long");
-        return;
-    }
-    if (call->state == PN_CALL_ANSWERING)
+    } else if (call->state == PN_CALL_FORWARDING && !call->body.has_ended) {
+        pn_client_arm(call->client, PN_CLIENT_BODY_TIMEOUT_MS);
+    } else if (call->state == PN_CALL_ANSWERING) {
+        pn_metric_add(PN_METRIC_TIMEOUTS, 1);
         pn_client_close(call->client, true);
+    }
 }

@@ -28,6 +28,7 @@ struct pn_call {
     struct pn_body_out out; /* to the client */
     bool keep_alive;
     bool sends_exchange_body; /* the answer's body comes from the backend */
+    bool interim_cut;         /* the client took a part of a 1xx answer only */
     struct pn_task again;
 
     struct pn_pin *pin;

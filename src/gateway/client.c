@@ -250,7 +250,6 @@ static void on_timer(struct pn_timer *timer)
         refuse_head(client, PN_TIMEOUT, &fault);
         return;
     case PN_CLIENT_CALL:
-        pn_metric_add(PN_METRIC_TIMEOUTS, 1);
         pn_call_on_timeout(client->call);
         return;
     case PN_CLIENT_OPENING:

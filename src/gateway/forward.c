@@ -339,14 +339,18 @@ static void on_body(void *ctx)
     pn_call_move_answer(ctx);
 }
 
-/** Writes bytes beside the answer; it fits into an idle socket's buffer, or the client is ended. */
+/** Writes bytes before the answer. They fit into an idle socket's buffer; a client that does not
+ * read what it asked for is ended when the answer is there, for it could not tell where that
+ * begins. */
 static void write_interim(struct pn_call *call, struct pn_slice bytes)
 {
     size_t written = 0;
 
-    if (pn_stream_write(call->client->stream, bytes.ptr, bytes.len, &written) != PN_OK ||
-        written != bytes.len)
-        pn_log(PN_LOG_DEBUG, "interim_answer_cut", NULL);
+    if (call->interim_cut)
+        return;
+    call->interim_cut =
+        pn_stream_write(call->client->stream, bytes.ptr, bytes.len, &written) != PN_OK ||
+        written != bytes.len;
 }
 
 static void on_sending(void *ctx)
