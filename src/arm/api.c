@@ -190,6 +190,7 @@ static void store(struct arm_call *call, struct pn_store_txn *txn,
 
     check_supported(&problems, properties);
     (void)check_path(&problems, properties);
+    arm_check_backend_url(&problems, "serviceUrl", pn_json_slice(properties, "serviceUrl"));
     path = pn_json_slice(properties, "path");
     if (problems.count > 0) {
         arm_answer_problems(call, &problems);

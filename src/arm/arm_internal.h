@@ -211,6 +211,11 @@ enum pn_rc arm_unseal(const struct pn_arm_services *services, const char *id, co
 /** An ASCII lower-case copy in the arena. */
 char *arm_lower(struct pn_arena *arena, struct pn_slice text);
 
+/* gateway_rules.c: what the gateway's own parsers take, said before a change is stored: the gateway
+ * refuses a whole commit for one item that it cannot read. */
+void arm_check_backend_url(struct pn_problems *problems, const char *target, struct pn_slice url);
+void arm_check_url_template(struct pn_problems *problems, struct pn_slice url_template);
+
 /* the handlers */
 void arm_tenants(struct arm_call *call);
 void arm_subscriptions(struct arm_call *call);

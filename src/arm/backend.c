@@ -157,6 +157,7 @@ static bool check(struct arm_call *call, const json_t *properties)
 
     if (!is_pool && !json_object_get(properties, "url"))
         pn_problem_add(&problems, "url", "'url' is required.");
+    arm_check_backend_url(&problems, "url", pn_json_slice(properties, "url"));
     if (!is_pool && !json_object_get(properties, "protocol"))
         pn_problem_add(&problems, "protocol", "'protocol' is required.");
     if (is_pool && !json_object_get(properties, "pool"))

@@ -174,6 +174,8 @@ static void store(struct arm_call *call, struct pn_store_txn *txn,
     else
         (void)check_template(&problems, pn_json_slice(properties, "urlTemplate"),
                              json_object_get(properties, "templateParameters"), &shape);
+    if (problems.count == 0)
+        arm_check_url_template(&problems, pn_json_slice(properties, "urlTemplate"));
     if (rc == PN_OK && problems.count == 0)
         rc = find_twin(call, txn, properties, pn_buf_slice(&shape), &err);
     pn_buf_fini(&shape);

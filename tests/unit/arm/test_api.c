@@ -243,6 +243,40 @@ static void master_subscription_is_there_and_stays(void **state)
     assert_int_equal(arm_call(f, "DELETE", SERVICE "/subscriptions/master", NULL, NULL), 400);
 }
 
+/* One such item would make the gateway refuse this commit and every later one. */
+static void what_the_gateway_cannot_read_is_refused_at_put(void **state)
+{
+    static const char *const urls[] = {"https://a..b", "https://[:::]", "https://\xc3\xa9.example",
+                                       "https://a/\xc3\xa9", "https://."};
+    static const char *const templates[] = {"/{x}{y}", "/%zz",      "/*/b",    "/{*x}/b",
+                                            "/a?b=%",  "/a?b={x}c", "/a?{x}=b"};
+    struct arm_fixture *f = *state;
+    char body[512];
+
+    for (size_t i = 0; i < sizeof(urls) / sizeof(urls[0]); i++) {
+        snprintf(body, sizeof(body), "{\"properties\":{\"path\":\"p\",\"serviceUrl\":\"%s\"}}",
+                 urls[i]);
+        assert_int_equal(arm_call(f, "PUT", SERVICE "/apis/bad", NULL, body), 400);
+        assert_string_equal(arm_text(f, "error/details/0/target"), "serviceUrl");
+        snprintf(body, sizeof(body), "{\"properties\":{\"url\":\"%s\",\"protocol\":\"http\"}}",
+                 urls[i]);
+        assert_int_equal(arm_call(f, "PUT", SERVICE "/backends/bad", NULL, body), 400);
+        assert_string_equal(arm_text(f, "error/details/0/target"), "url");
+    }
+    assert_int_equal(arm_call(f, "PUT", SERVICE "/apis/good", NULL,
+                              "{\"properties\":{\"path\":\"p\",\"serviceUrl\":\"https://a\"}}"),
+                     201);
+    for (size_t i = 0; i < sizeof(templates) / sizeof(templates[0]); i++) {
+        snprintf(body, sizeof(body),
+                 "{\"properties\":{\"displayName\":\"o\",\"method\":\"GET\",\"urlTemplate\":\"%s\","
+                 "\"templateParameters\":[{\"name\":\"x\",\"type\":\"string\"},"
+                 "{\"name\":\"y\",\"type\":\"string\"}]}}",
+                 templates[i]);
+        assert_int_equal(arm_call(f, "PUT", SERVICE "/apis/good/operations/o", NULL, body), 400);
+        assert_string_equal(arm_text(f, "error/details/0/target"), "urlTemplate");
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -254,6 +288,7 @@ int main(void)
         ARM_TEST(subscription_keys_are_secret_until_asked_for),
         ARM_TEST(subscription_hashes_reach_the_gateway_and_keys_do_not),
         ARM_TEST(subscription_scopes_are_checked),
+        ARM_TEST(what_the_gateway_cannot_read_is_refused_at_put),
         ARM_TEST(master_subscription_is_there_and_stays),
     };
 
