@@ -183,8 +183,13 @@ enum pn_rc pn_worker_tls_client(struct pn_worker *worker,
     enum pn_rc rc;
 
     *out = pn_map_get(worker->tls_map, slice);
-    if (*out)
+    if (*out && pn_tls_certificate_equal(pn_tls_client_certificate(*out), tls))
         return PN_OK;
+    /* The key is an address. A context may have been kept under that of an equal certificate of an
+     * older snapshot, which is gone, and now another one lies there. */
+    if (*out)
+        pn_tls_client_unref(pn_map_remove(worker->tls_map, slice));
+    *out = NULL;
     if (!worker->spec.trusts[variant])
         return pn_error_set(err, PN_UNAVAILABLE, "no_trusted_ca",
                             "this system has no CA certificates to check the backend by");

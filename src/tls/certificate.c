@@ -219,6 +219,16 @@ enum pn_key_use pn_tls_certificate_use(const struct pn_tls_certificate *certific
     return certificate->use;
 }
 
+bool pn_tls_certificate_equal(const struct pn_tls_certificate *a,
+                              const struct pn_tls_certificate *b)
+{
+    if (!a || !b)
+        return a == b;
+    return a == b || (a->generation == b->generation && a->use == b->use &&
+                      memcmp(a->chain_id, b->chain_id, sizeof(a->chain_id)) == 0 &&
+                      strcmp(a->name, b->name) == 0);
+}
+
 enum pn_rc pn_tls_certificate_check_time(const struct pn_tls_certificate *certificate,
                                          int64_t now_unix_s, struct pn_error *err)
 {

@@ -51,6 +51,9 @@ X509 *pn_tls_certificate_leaf(const struct pn_tls_certificate *certificate);
 STACK_OF(X509) * pn_tls_certificate_issuers(const struct pn_tls_certificate *certificate);
 EVP_PKEY *pn_tls_certificate_pkey(const struct pn_tls_certificate *certificate);
 enum pn_key_use pn_tls_certificate_use(const struct pn_tls_certificate *certificate);
+/** Whether both are one generation: name, number and whole chain. NULL equals NULL only. */
+bool pn_tls_certificate_equal(const struct pn_tls_certificate *a,
+                              const struct pn_tls_certificate *b);
 /** Fail closed: PN_INVALID with code certificate_expired or certificate_not_yet_valid. */
 enum pn_rc pn_tls_certificate_check_time(const struct pn_tls_certificate *certificate,
                                          int64_t now_unix_s, struct pn_error *err) PN_MUST_USE;

@@ -672,6 +672,10 @@ static void certificate_with_another_chain_is_another_identity(void **state)
     assert_int_equal(pn_tls_clients_get(clients, trust, whole, PN_ALPN_HTTP11, &tls[1], NULL),
                      PN_OK);
     assert_ptr_not_equal(tls[0], tls[1]);
+    assert_true(pn_tls_certificate_equal(bare, pn_tls_client_certificate(tls[0])));
+    assert_false(pn_tls_certificate_equal(bare, whole));
+    assert_false(pn_tls_certificate_equal(bare, NULL));
+    assert_true(pn_tls_certificate_equal(NULL, NULL));
     for (int i = 0; i < 2; i++)
         identity[i] = identity_of(tls[i], "backend.test", 443);
     assert_false(pn_tls_identity_equal(&identity[0], &identity[1]));
