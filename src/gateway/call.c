@@ -60,6 +60,7 @@ struct pn_call *pn_call_create(struct pn_client *client)
     call->sends_exchange_body = false;
     call->interim_cut = false;
     call->pin = NULL;
+    call->identity_pin = NULL;
     call->api = NULL;
     call->operation = NULL;
     call->backend = NULL;
@@ -85,6 +86,9 @@ static void call_release(struct pn_call *call)
     if (call->pin)
         pn_worker_unpin(worker, call->pin);
     call->pin = NULL;
+    if (call->identity_pin)
+        pn_worker_unpin(worker, call->identity_pin);
+    call->identity_pin = NULL;
     call->client = NULL;
     pn_arena_reset(call->arena);
     if (worker->spare_call_count >= PN_CALLS_SPARE_MAX) {

@@ -32,6 +32,7 @@ struct pn_call {
     struct pn_task again;
 
     struct pn_pin *pin;
+    struct pn_pin *identity_pin; /* a newer one, for the certificate only; mostly NULL */
     const struct pn_api *api;
     const struct pn_operation *operation;
     struct pn_route_match match;

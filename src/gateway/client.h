@@ -10,6 +10,8 @@
  */
 #pragma once
 
+#include <netinet/in.h>
+
 #include "gateway/worker.h"
 
 enum pn_client_state {
@@ -28,6 +30,7 @@ struct pn_client {
     enum pn_client_state state;
     bool is_tls;
     struct pn_peer_address peer;
+    char ip[INET6_ADDRSTRLEN]; /* of `peer`, as text; empty until the first request */
     struct pn_inlet inlet;
     struct pn_h1_scan scan;
     struct pn_call *call;

@@ -62,7 +62,8 @@ struct choice {
 static struct choice choose_certificate(const struct pn_call *call)
 {
     const struct pn_policy_context *context = &call->context;
-    const struct pn_snapshot *snapshot = call->pin->snapshot;
+    const struct pn_pin *pin = call->identity_pin ? call->identity_pin : call->pin;
+    const struct pn_snapshot *snapshot = pin->snapshot;
     const struct pn_backend *backend = call->backend;
     struct choice choice = {.is_demanded = true};
 
@@ -203,6 +204,27 @@ static enum pn_rc apply_credentials(struct pn_call *call)
 
 /* --- sending --- */
 
+static void on_exchange_failed(void *ctx);
+
+/** A request may open its connection long after it began. If its certificate was replaced
+ * meanwhile, the former key is gone: the request goes on with the certificate that has the name now
+ * (promise 4). false: there is no newer snapshot, or the body is no longer whole. */
+static bool try_newer_identity(struct pn_call *call)
+{
+    const struct pn_pin *former = call->identity_pin ? call->identity_pin : call->pin;
+    struct pn_exchange_spec spec = call->exchange.spec;
+
+    if (call->worker->pin == former || call->body.taken_bytes > 0)
+        return false;
+    if (call->identity_pin)
+        pn_worker_unpin(call->worker, call->identity_pin);
+    call->identity_pin = pn_worker_pin(call->worker);
+    if (fix_identity(call, spec.demand.target, &spec.demand) &&
+        pn_exchange_start(&call->exchange, &spec) != PN_OK)
+        on_exchange_failed(call);
+    return true;
+}
+
 static void on_exchange_failed(void *ctx)
 {
     struct pn_call *call = ctx;
@@ -215,6 +237,8 @@ static void on_exchange_failed(void *ctx)
                                   .message = failure->text,
                                   .detail = failure->text};
 
+    if (failure->is_key_gone && try_newer_identity(call))
+        return;
     if (strcmp(failure->code, "backend_queue_full") == 0) {
         error.status = 503;
         error.message = "Service unavailable";

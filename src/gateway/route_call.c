@@ -92,23 +92,31 @@ static bool check_key(struct pn_call *call)
 
 /* --- what policies see --- */
 
+/** The client's address as text; made once for each connection. */
+static struct pn_slice client_ip(struct pn_client *client)
+{
+    if (!client->ip[0])
+        (void)inet_ntop(client->peer.family, client->peer.ip, client->ip, sizeof(client->ip));
+    return pn_slice_str(client->ip);
+}
+
 static enum pn_rc add_forwarded(struct pn_call *call)
 {
     struct pn_headers *headers = &call->context.request_headers;
     struct pn_slice former = pn_headers_get(headers, "X-Forwarded-For");
-    char ip[INET6_ADDRSTRLEN] = "";
-    const char *value;
+    struct pn_slice value = client_ip(call->client);
     enum pn_rc rc;
 
-    (void)inet_ntop(call->client->peer.family, call->client->peer.ip, ip, sizeof(ip));
-    value = former.len > 0 ? pn_arena_printf(call->arena, "%.*s, %s", PN_FMT(former), ip)
-                           : pn_arena_printf(call->arena, "%s", ip);
-    if (!value)
-        return PN_NOMEM;
+    if (former.len > 0) {
+        value = pn_slice_str(
+            pn_arena_printf(call->arena, "%.*s, %s", PN_FMT(former), call->client->ip));
+        if (!value.ptr)
+            return PN_NOMEM;
+    }
     (void)pn_headers_remove(headers, PN_LIT("X-Forwarded-For"));
     (void)pn_headers_remove(headers, PN_LIT("X-Forwarded-Proto"));
     (void)pn_headers_remove(headers, PN_LIT("X-Forwarded-Host"));
-    rc = pn_headers_add(headers, PN_LIT("X-Forwarded-For"), pn_slice_str(value));
+    rc = pn_headers_add(headers, PN_LIT("X-Forwarded-For"), value);
     if (rc == PN_OK)
         rc = pn_headers_add(headers, PN_LIT("X-Forwarded-Proto"),
                             call->client->is_tls ? PN_LIT("https") : PN_LIT("http"));

@@ -16,6 +16,7 @@ void pn_failure_set(struct pn_failure *failure, const char *code, const char *fo
     va_end(args);
     failure->code = code;
     failure->is_timeout = false;
+    failure->is_key_gone = false;
 }
 
 const char *pn_failure_code(enum pn_tls_cause cause)
@@ -84,5 +85,6 @@ void pn_failure_from_report(struct pn_failure *failure, const struct pn_tls_repo
 
     pn_tls_report_sentence(report, sentence);
     pn_failure_set(failure, pn_failure_code(report->cause), "%s", sentence);
+    failure->is_key_gone = report->cause == PN_CAUSE_SIGNER_NO_KEY;
     snprintf(failure->peer, sizeof(failure->peer), "%s", report->peer);
 }
