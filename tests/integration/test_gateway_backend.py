@@ -231,6 +231,40 @@ def test_an_expired_client_certificate_is_never_presented(postern, ca, clients, 
         assert backend.connections == 0
 
 
+def test_a_rotation_loses_no_request_though_each_needs_a_new_connection(postern, ca, tmp_path):
+    """Promise 4 without a pool: a request that began before the change opens its connection after
+    it, when the former key is gone."""
+    def serve(sock, _):
+        request_of(sock)
+        sock.sendall(b"HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 2\r\n\r\nok")
+
+    with Script(serve, context_of(ca, ca, tmp_path, VERSIONS[1])) as backend:
+        name = service.unique("rotating")
+        postern.upload(name, ca.client(name))
+        postern.make_api(name, backend.url, with_certificate(name))
+        over, bad, good = threading.Event(), [], [0]
+
+        def traffic():
+            session = web.Session(postern.gateway, keep=True)
+            while not over.is_set():
+                answer = session.get(f"/{name}/x")
+                if answer.status == 200:
+                    good[0] += 1
+                else:
+                    bad.append(cause_of(postern, answer))
+            session.close()
+
+        threads = [threading.Thread(target=traffic) for _ in range(4)]
+        for thread in threads:
+            thread.start()
+        for _ in range(10):
+            postern.upload(name, ca.client(name))
+        over.set()
+        for thread in threads:
+            thread.join()
+        assert not bad and good[0] > 30, (bad, good)
+
+
 # --- what travels beside the body
 
 
