@@ -10,41 +10,9 @@
 
 #include "base/encode.h"
 
-struct pn_slice pn_slice(const void *ptr, size_t len)
-{
-    return (struct pn_slice){ptr, len};
-}
-
-struct pn_slice pn_slice_str(const char *text)
-{
-    return (struct pn_slice){text, text ? strlen(text) : 0};
-}
-
 static char lower(char c)
 {
     return c >= 'A' && c <= 'Z' ? (char)(c + ('a' - 'A')) : c;
-}
-
-bool pn_slice_eq(struct pn_slice a, struct pn_slice b)
-{
-    if (a.len != b.len)
-        return false;
-    return a.len == 0 || (a.ptr && b.ptr && memcmp(a.ptr, b.ptr, a.len) == 0);
-}
-
-bool pn_slice_eq_str(struct pn_slice a, const char *text)
-{
-    return pn_slice_eq(a, pn_slice_str(text));
-}
-
-bool pn_slice_case_eq(struct pn_slice a, struct pn_slice b)
-{
-    return a.len == b.len && pn_slice_case_starts_with(a, b);
-}
-
-bool pn_slice_case_eq_str(struct pn_slice a, const char *text)
-{
-    return pn_slice_case_eq(a, pn_slice_str(text));
 }
 
 bool pn_slice_starts_with(struct pn_slice s, struct pn_slice prefix)
@@ -56,6 +24,8 @@ bool pn_slice_case_starts_with(struct pn_slice s, struct pn_slice prefix)
 {
     if (s.len < prefix.len)
         return false;
+    if (prefix.len == 0 || memcmp(s.ptr, prefix.ptr, prefix.len) == 0)
+        return true; /* most are written alike */
     for (size_t i = 0; i < prefix.len; i++) {
         if (lower(s.ptr[i]) != lower(prefix.ptr[i]))
             return false;
@@ -77,15 +47,6 @@ int pn_slice_compare(struct pn_slice a, struct pn_slice b)
     if (order != 0)
         return order;
     return (a.len > b.len) - (a.len < b.len);
-}
-
-struct pn_slice pn_slice_sub(struct pn_slice s, size_t from, size_t len)
-{
-    if (from > s.len)
-        from = s.len;
-    if (len > s.len - from)
-        len = s.len - from;
-    return (struct pn_slice){s.ptr ? s.ptr + from : NULL, len};
 }
 
 static bool is_space(char c)

@@ -7,6 +7,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <string.h>
 
 struct pn_slice {
     const char *ptr;
@@ -19,21 +20,59 @@ struct pn_slice {
 /** For printf: printf("%.*s", PN_FMT(slice)). */
 #define PN_FMT(slice) (int)(slice).len, (slice).ptr ? (slice).ptr : ""
 
-struct pn_slice pn_slice(const void *ptr, size_t len);
+/* The small ones are inline: every header of every request is compared with a dozen literals, and
+ * the compiler makes one comparison of lengths out of most of them. */
+
+static inline struct pn_slice pn_slice(const void *ptr, size_t len)
+{
+    return (struct pn_slice){(const char *)ptr, len};
+}
+
 /** `text` may be NULL: the empty slice. */
-struct pn_slice pn_slice_str(const char *text);
-bool pn_slice_eq(struct pn_slice a, struct pn_slice b);
-bool pn_slice_eq_str(struct pn_slice a, const char *text);
-/** ASCII letters compare without case; other bytes as they are. */
-bool pn_slice_case_eq(struct pn_slice a, struct pn_slice b);
-bool pn_slice_case_eq_str(struct pn_slice a, const char *text);
+static inline struct pn_slice pn_slice_str(const char *text)
+{
+    return (struct pn_slice){text, text ? strlen(text) : 0};
+}
+
+static inline bool pn_slice_eq(struct pn_slice a, struct pn_slice b)
+{
+    if (a.len != b.len)
+        return false;
+    return a.len == 0 || (a.ptr && b.ptr && memcmp(a.ptr, b.ptr, a.len) == 0);
+}
+
+static inline bool pn_slice_eq_str(struct pn_slice a, const char *text)
+{
+    return pn_slice_eq(a, pn_slice_str(text));
+}
+
 bool pn_slice_starts_with(struct pn_slice s, struct pn_slice prefix);
 bool pn_slice_case_starts_with(struct pn_slice s, struct pn_slice prefix);
+
+/** ASCII letters compare without case; other bytes as they are. */
+static inline bool pn_slice_case_eq(struct pn_slice a, struct pn_slice b)
+{
+    return a.len == b.len && pn_slice_case_starts_with(a, b);
+}
+
+static inline bool pn_slice_case_eq_str(struct pn_slice a, const char *text)
+{
+    return pn_slice_case_eq(a, pn_slice_str(text));
+}
+
 bool pn_slice_ends_with(struct pn_slice s, struct pn_slice suffix);
 /** Like memcmp, shorter first. */
 int pn_slice_compare(struct pn_slice a, struct pn_slice b);
 /** Bytes [from, from+len), cut to what there is. */
-struct pn_slice pn_slice_sub(struct pn_slice s, size_t from, size_t len);
+static inline struct pn_slice pn_slice_sub(struct pn_slice s, size_t from, size_t len)
+{
+    if (from > s.len)
+        from = s.len;
+    if (len > s.len - from)
+        len = s.len - from;
+    return (struct pn_slice){s.ptr ? s.ptr + from : NULL, len};
+}
+
 /** Without leading and trailing SP, HTAB, CR, LF. */
 struct pn_slice pn_slice_trim(struct pn_slice s);
 /** Index of the first `byte`, or s.len. */
