@@ -6,14 +6,13 @@
 
 #include "http/h1_internal.h"
 
-/* One bit per class. A table, because every byte of every head passes here. */
-#define TCHAR  1u /* RFC 9110 §5.6.2 */
-#define FIELD  2u /* RFC 9110 §5.5: VCHAR, obs-text, SP, HTAB */
-#define TARGET 4u /* VCHAR but '#' */
+#define TCHAR  PN_H1_TCHAR
+#define FIELD  PN_H1_FIELD
+#define TARGET PN_H1_TARGET
 #define TOK    (TCHAR | FIELD | TARGET)
 #define TXT    (FIELD | TARGET)
 
-static const unsigned char classes[256] = {
+const unsigned char pn_h1_classes[256] = {
     ['\t'] = FIELD,        [' '] = FIELD,
     ['!'] = TOK,           ['"'] = TXT,
     ['#'] = TCHAR | FIELD, ['$' ... '\''] = TOK,
@@ -26,21 +25,6 @@ static const unsigned char classes[256] = {
     ['|'] = TOK,           ['}'] = TXT,
     ['~'] = TOK,           [0x80 ... 0xff] = FIELD,
 };
-
-bool pn_h1_is_tchar(unsigned char c)
-{
-    return (classes[c] & TCHAR) != 0;
-}
-
-bool pn_h1_is_field_byte(unsigned char c)
-{
-    return (classes[c] & FIELD) != 0;
-}
-
-bool pn_h1_is_target_byte(unsigned char c)
-{
-    return (classes[c] & TARGET) != 0;
-}
 
 int pn_h1_hex_digit(unsigned char c)
 {
