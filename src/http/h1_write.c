@@ -3,12 +3,11 @@
  * Writing messages (RFC 9112 §2 to §7). Names and values are checked here once more, whoever made
  * them: what reaches this point with a CR or LF in it would be an injected header.
  */
-#include <stdio.h>
 #include <string.h>
 
 #include "http/h1_internal.h"
 
-/* All parts or none. */
+/* All parts or none. Room is looked for once, not for each part. */
 static enum pn_rc append_parts(struct pn_buf *out, const struct pn_slice *parts, size_t count)
 {
     size_t len = 0;
@@ -17,14 +16,34 @@ static enum pn_rc append_parts(struct pn_buf *out, const struct pn_slice *parts,
     for (size_t i = 0; i < count; i++)
         len += parts[i].len;
     rc = pn_buf_reserve(out, len);
-    for (size_t i = 0; i < count && rc == PN_OK; i++)
-        rc = pn_buf_append_slice(out, parts[i]);
-    return rc;
+    if (rc != PN_OK)
+        return rc;
+    for (size_t i = 0; i < count; i++) {
+        if (parts[i].len > 0)
+            memcpy(out->ptr + out->len, parts[i].ptr, parts[i].len);
+        out->len += parts[i].len;
+    }
+    return PN_OK;
 }
 
 #define APPEND(out, ...)                                                                           \
     append_parts(out, (const struct pn_slice[]){__VA_ARGS__},                                      \
                  sizeof((const struct pn_slice[]){__VA_ARGS__}) / sizeof(struct pn_slice))
+
+enum { NUMBER_MAX = 20 }; /* digits of a uint64_t */
+
+/* Without printf, which costs more than the whole field. The text is at the end of `place`. */
+static struct pn_slice number(uint64_t value, unsigned base, char place[NUMBER_MAX])
+{
+    size_t at = NUMBER_MAX;
+
+    do {
+        at--;
+        place[at] = "0123456789abcdef"[value % base];
+        value /= base;
+    } while (value > 0);
+    return pn_slice(place + at, NUMBER_MAX - at);
+}
 
 enum pn_rc pn_h1_write_request_line(struct pn_buf *out, struct pn_slice method,
                                     struct pn_slice target)
@@ -40,14 +59,14 @@ enum pn_rc pn_h1_write_request_line(struct pn_buf *out, struct pn_slice method,
 
 enum pn_rc pn_h1_write_status_line(struct pn_buf *out, int status, struct pn_slice reason)
 {
-    char digits[16];
+    char digits[NUMBER_MAX];
 
     if (status < 100 || status > 599 || !pn_header_value_is_valid(reason))
         return PN_MALFORMED;
     if (reason.len == 0)
         reason = pn_slice_str(pn_h1_reason(status));
-    (void)snprintf(digits, sizeof(digits), "%d ", status);
-    return APPEND(out, PN_LIT("HTTP/1.1 "), pn_slice_str(digits), reason, PN_LIT("\r\n"));
+    return APPEND(out, PN_LIT("HTTP/1.1 "), number((uint64_t)status, 10, digits), PN_LIT(" "),
+                  reason, PN_LIT("\r\n"));
 }
 
 enum pn_rc pn_h1_write_field(struct pn_buf *out, struct pn_slice name, struct pn_slice value)
@@ -68,7 +87,9 @@ enum pn_rc pn_h1_write_fields(struct pn_buf *out, const struct pn_headers *heade
 
 enum pn_rc pn_h1_write_content_length(struct pn_buf *out, uint64_t length)
 {
-    return pn_buf_printf(out, "Content-Length: %llu\r\n", (unsigned long long)length);
+    char digits[NUMBER_MAX];
+
+    return APPEND(out, PN_LIT("Content-Length: "), number(length, 10, digits), PN_LIT("\r\n"));
 }
 
 enum pn_rc pn_h1_write_end(struct pn_buf *out)
@@ -78,7 +99,9 @@ enum pn_rc pn_h1_write_end(struct pn_buf *out)
 
 enum pn_rc pn_h1_write_chunk_head(struct pn_buf *out, size_t len)
 {
-    return pn_buf_printf(out, "%zx\r\n", len);
+    char digits[NUMBER_MAX];
+
+    return APPEND(out, number(len, 16, digits), PN_LIT("\r\n"));
 }
 
 enum pn_rc pn_h1_write_last_chunk(struct pn_buf *out, const struct pn_headers *trailers)
