@@ -62,12 +62,23 @@ static bool connection_names(const struct pn_headers *headers, size_t from, size
     return false;
 }
 
-void pn_h1_strip_hop_by_hop(struct pn_headers *headers)
+/* Whether a Connection field names more than what is removed anyway. */
+static bool has_connection_names(const struct pn_headers *headers)
+{
+    for (size_t i = 0; i < headers->count; i++) {
+        if (pn_slice_case_eq_str(headers->items[i].name, "Connection") &&
+            !pn_slice_case_eq_str(headers->items[i].value, "keep-alive"))
+            return true;
+    }
+    return false;
+}
+
+/* Those that Connection names; the Connection fields themselves stay until the fixed ones go. While
+ * the list is closed up, they are to be found in front of `kept` or from `i` on. */
+static void strip_named(struct pn_headers *headers)
 {
     size_t kept = 0;
 
-    /* First those that Connection names; the Connection fields themselves stay until the second
-     * walk. While the list is closed up, they are to be found in front of `kept` or from `i` on. */
     for (size_t i = 0; i < headers->count; i++) {
         struct pn_slice name = headers->items[i].name;
         bool is_fixed = pn_slice_case_eq_str(name, "Connection") ||
@@ -81,11 +92,19 @@ void pn_h1_strip_hop_by_hop(struct pn_headers *headers)
         kept++;
     }
     headers->count = kept;
-    kept = 0;
+}
+
+void pn_h1_strip_hop_by_hop(struct pn_headers *headers)
+{
+    size_t kept = 0;
+
+    if (has_connection_names(headers))
+        strip_named(headers);
     for (size_t i = 0; i < headers->count; i++) {
         if (pn_h1_is_hop_by_hop(headers->items[i].name))
             continue;
-        headers->items[kept] = headers->items[i];
+        if (kept != i)
+            headers->items[kept] = headers->items[i];
         kept++;
     }
     headers->count = kept;

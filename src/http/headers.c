@@ -89,7 +89,8 @@ size_t pn_headers_remove(struct pn_headers *headers, struct pn_slice name)
     for (size_t i = 0; i < headers->count; i++) {
         if (pn_slice_case_eq(headers->items[i].name, name))
             continue;
-        headers->items[kept] = headers->items[i];
+        if (kept != i)
+            headers->items[kept] = headers->items[i];
         kept++;
     }
     removed = headers->count - kept;
