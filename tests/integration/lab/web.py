@@ -65,7 +65,8 @@ class Session:
             self.connection = self._open()
         try:
             return self._exchange(method, path, body, headers, chunked)
-        except (http.client.RemoteDisconnected, ConnectionResetError, BrokenPipeError):
+        except (http.client.RemoteDisconnected, ConnectionResetError, BrokenPipeError,
+                ssl.SSLEOFError):
             self.close()
             if fresh:
                 raise
