@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * Counters and gauges: a fixed table, one cell per metric, relaxed atomics. Every process has its
- * own; the gateway sends its numbers to control, which shows all at /metrics.
+ * Counters and gauges: a fixed table, relaxed atomics; each thread adds to cells of its own. Every
+ * process has its own; the gateway sends its numbers to control, which shows all at /metrics.
  */
 #pragma once
 
