@@ -14,6 +14,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 #include "arm/arm.h"
@@ -388,6 +389,27 @@ static void serve_connection(struct pn_feed *feed)
         pn_log(PN_LOG_WARN, "feed_disconnected", "cause", PN_S(pn_rc_name(rc)), NULL);
 }
 
+/* pn_feed_stop() ends the connection from another thread: both hold the lock while the descriptor
+ * changes. False: it was stopped meanwhile. */
+static bool begin_connection(struct pn_feed *feed, int fd)
+{
+    bool goes_on;
+
+    pthread_mutex_lock(&feed->lock);
+    pn_channel_init(&feed->channel, fd);
+    goes_on = !feed->is_stopping;
+    pthread_mutex_unlock(&feed->lock);
+    return goes_on;
+}
+
+static void end_connection(struct pn_feed *feed)
+{
+    pthread_mutex_lock(&feed->lock);
+    pn_channel_fini(&feed->channel);
+    feed->channel.fd = -1;
+    pthread_mutex_unlock(&feed->lock);
+}
+
 static void *run(void *arg)
 {
     struct pn_feed *feed = arg;
@@ -397,13 +419,12 @@ static void *run(void *arg)
         int fd = -1;
 
         if (pn_broker_connect(feed->broker, PN_SERVICE_FEED, &fd, &err) == PN_OK) {
-            pn_channel_init(&feed->channel, fd);
-            serve_connection(feed);
-            pn_channel_fini(&feed->channel);
+            if (begin_connection(feed, fd))
+                serve_connection(feed);
+            end_connection(feed);
         } else {
             pn_log_error(PN_LOG_WARN, "feed_not_connected", &err);
         }
-        feed->channel.fd = -1;
         if (!is_stopping(feed))
             (void)wait_for_work(feed, RECONNECT_MS);
     }
@@ -499,6 +520,8 @@ void pn_feed_stop(struct pn_feed *feed)
         return;
     pthread_mutex_lock(&feed->lock);
     feed->is_stopping = true;
+    if (feed->channel.fd >= 0) /* a gateway that is about to end may never say HELLO */
+        (void)shutdown(feed->channel.fd, SHUT_RDWR);
     pthread_cond_broadcast(&feed->changed);
     pthread_mutex_unlock(&feed->lock);
     wake(feed);
