@@ -25,7 +25,7 @@
 #include "signer/signer.h"
 #include "tls/server.h"
 
-#define DRAIN_LIMIT_MS  10000
+#define DRAIN_LIMIT_MS  8000 /* of each listener; the supervisor waits 20 s */
 #define READY_BYTES_MAX 8192
 
 enum { CONTROL, VAULT, LISTENERS };
@@ -39,7 +39,6 @@ struct control {
     struct pn_loop *loop;
     struct pn_watch broker_watch;
     struct pn_server *servers[LISTENERS];
-    unsigned draining; /* servers that have not drained yet */
     bool is_stopping;
 };
 
@@ -50,7 +49,7 @@ static enum pn_rc make_tls(struct control *control, const char *name, struct pn_
     struct pn_slice chain[2];
     struct pn_tls_certificate *certificate = NULL;
     struct pn_tls_certificate_spec spec = {
-        .name = name, .generation = 1, .use = PN_USE_SERVER, .chain = chain, .chain_count = 2};
+        .name = name, .generation = 1, .use = PN_USE_MANAGEMENT, .chain = chain, .chain_count = 2};
     struct pn_tls_server_spec server = {.certificates = &certificate,
                                         .certificate_count = 1,
                                         .alpn = PN_ALPN_HTTP11,
@@ -102,13 +101,20 @@ static enum pn_rc make_server(struct control *control, int which, struct pn_erro
     return rc;
 }
 
-static void on_drained(void *ctx)
+static void on_vault_drained(void *ctx)
 {
     struct control *control = ctx;
 
-    control->draining--;
-    if (control->draining == 0)
-        pn_loop_stop(control->loop);
+    pn_loop_stop(control->loop);
+}
+
+/* The vault's listener goes last: what control still answers may be a fetch from it. */
+static void on_control_drained(void *ctx)
+{
+    struct control *control = ctx;
+
+    pn_keyvault_stop(control->plane.keyvault);
+    pn_server_drain(control->servers[VAULT], DRAIN_LIMIT_MS, on_vault_drained, control);
 }
 
 static void stop(struct control *control, const char *cause)
@@ -117,9 +123,7 @@ static void stop(struct control *control, const char *cause)
         return;
     control->is_stopping = true;
     pn_log(PN_LOG_INFO, "draining", "cause", PN_S(cause), NULL);
-    control->draining = LISTENERS;
-    for (int i = 0; i < LISTENERS; i++)
-        pn_server_drain(control->servers[i], DRAIN_LIMIT_MS, on_drained, control);
+    pn_server_drain(control->servers[CONTROL], DRAIN_LIMIT_MS, on_control_drained, control);
 }
 
 static void on_signal(void *ctx, int signal_number)

@@ -98,6 +98,7 @@ static enum pn_rc prepare_ca(struct pn_keyholder *keyholder, json_t *body, int64
 
 struct listener_names {
     const char *name;
+    enum pn_key_use use;
     const char *const *dns_names;
 };
 
@@ -135,7 +136,7 @@ static enum pn_rc prepare_listener(struct pn_keyholder *keyholder, json_t *body,
     }
     spec.issuer_key = &ca_key;
     spec.issuer_certificate = pn_buf_slice(&ca);
-    rc = pn_keyholder_issue(keyholder, PN_USE_SERVER, &spec, &made, err);
+    rc = pn_keyholder_issue(keyholder, names->use, &spec, &made, err);
     if (rc == PN_OK)
         rc = put_entry(listeners, names->name, &made, spec.not_after, err);
     if (rc == PN_OK)
@@ -201,7 +202,9 @@ enum pn_rc pn_listeners_prepare(struct pn_store *store, struct pn_keyholder *key
     const char *const own[] = {"localhost", host, NULL};
     const char *const of_vault[] = {"localhost", "vault.localhost", "*.vault.localhost", host,
                                     NULL};
-    const struct listener_names all[] = {{"control", own}, {"vault", of_vault}, {"gateway", own}};
+    const struct listener_names all[] = {{"control", PN_USE_MANAGEMENT, own},
+                                         {"vault", PN_USE_MANAGEMENT, of_vault},
+                                         {"gateway", PN_USE_SERVER, own}};
     int64_t now_s = pn_clock_unix_s();
     json_t *before = json_deep_copy(settings->body);
     enum pn_rc rc = before ? PN_OK : PN_NOMEM;

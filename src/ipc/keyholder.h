@@ -11,6 +11,7 @@
  *            begins with a ClientHello, RFC 5246 §7.4.8)
  *   server   signs only a server's TLS handshake (TLS 1.3 context string; TLS 1.2: client_random +
  *            server_random + ServerECDHParams, RFC 8422 §5.4)
+ *   management  the same, for control's own listeners: the gateway may not sign with it
  *   token    signs only a JWS signing input (RFC 7515 §5.1): base64url header with "alg" + '.' +
  * base64url ca       signs only certificates that the keyholder itself makes (pn_keyholder_issue)
  *
@@ -24,7 +25,7 @@
 #include "base/secret.h"
 #include "ipc/broker.h"
 
-enum pn_key_use { PN_USE_CLIENT = 1, PN_USE_SERVER, PN_USE_TOKEN, PN_USE_CA };
+enum pn_key_use { PN_USE_CLIENT = 1, PN_USE_SERVER, PN_USE_MANAGEMENT, PN_USE_TOKEN, PN_USE_CA };
 
 struct pn_key_id {
     uint8_t sha256[32]; /* of the DER SubjectPublicKeyInfo */

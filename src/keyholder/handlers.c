@@ -51,10 +51,13 @@ static bool read_key(struct pn_slice *fields, enum pn_key_use *use, struct pn_ke
     return true;
 }
 
-/* Whether a session without admin rights may use keys of that use. */
+/* A gateway that is captured must not be able to pose as control: only control signs with the keys
+ * of its own listeners. */
 static bool may_use(const struct pn_session *session, enum pn_key_use use)
 {
-    return session->is_admin || use == PN_USE_CLIENT || use == PN_USE_SERVER;
+    if (session->is_admin || use == PN_USE_CLIENT || use == PN_USE_SERVER)
+        return true;
+    return use == PN_USE_MANAGEMENT && session->asker == PN_ROLE_CONTROL;
 }
 
 static enum pn_rc on_sign(struct pn_session *session, struct pn_slice fields, struct pn_buf *answer,

@@ -44,6 +44,8 @@ const char *pn_key_use_name(enum pn_key_use use)
         return "client";
     case PN_USE_SERVER:
         return "server";
+    case PN_USE_MANAGEMENT:
+        return "management";
     case PN_USE_TOKEN:
         return "token";
     case PN_USE_CA:

@@ -22,6 +22,7 @@ static enum pn_rc denied(struct pn_error *err, enum pn_key_use use, const char *
     static const char *const what[] = {
         [PN_USE_CLIENT] = "a client's TLS handshake",
         [PN_USE_SERVER] = "a server's TLS handshake",
+        [PN_USE_MANAGEMENT] = "a server's TLS handshake",
         [PN_USE_TOKEN] = "a token",
         [PN_USE_CA] = "certificates that the keyholder makes",
     };
@@ -262,6 +263,7 @@ enum pn_rc pn_rules_check(enum pn_key_use use, enum pn_sign_algorithm algorithm,
     case PN_USE_CLIENT:
         return check_client(message, algorithm, err);
     case PN_USE_SERVER:
+    case PN_USE_MANAGEMENT:
         return check_server(message, algorithm, err);
     case PN_USE_TOKEN:
         return check_token(message, algorithm, err);

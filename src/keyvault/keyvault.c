@@ -164,6 +164,12 @@ enum pn_rc pn_keyvault_create(const struct pn_keyvault_options *options,
     return PN_OK;
 }
 
+void pn_keyvault_stop(struct pn_keyvault *keyvault)
+{
+    if (keyvault)
+        atomic_store_explicit(&keyvault->is_stopping, true, memory_order_relaxed);
+}
+
 void pn_keyvault_destroy(struct pn_keyvault *keyvault)
 {
     if (!keyvault)

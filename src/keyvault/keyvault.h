@@ -23,6 +23,9 @@
 #define PN_KEYVAULT_PAGES_MAX          4
 #define PN_KEYVAULT_RETRY_AFTER_MAX_S  3600
 
+/* err->code of a fetch that pn_keyvault_stop() ended: says nothing about the vault. */
+#define PN_KEYVAULT_STOPPING "vault_stopping"
+
 #define PN_KEYVAULT_HOST_TEXT    256
 #define PN_KEYVAULT_NAME_TEXT    128
 #define PN_KEYVAULT_VERSION_TEXT 64
@@ -52,6 +55,9 @@ struct pn_keyvault_options {
 enum pn_rc pn_keyvault_create(const struct pn_keyvault_options *options,
                               struct pn_keyvault **keyvault, struct pn_error *err) PN_MUST_USE;
 void pn_keyvault_destroy(struct pn_keyvault *keyvault);
+/** The process is about to end: fetches under way and later ones fail within about a second
+ *  (PN_UNAVAILABLE) instead of waiting for their timeout. Any thread. */
+void pn_keyvault_stop(struct pn_keyvault *keyvault);
 
 struct pn_keyvault_secret {
     struct pn_buf value; /* secret */

@@ -163,11 +163,27 @@ static enum pn_rc tell_failure(CURLcode code, const char *detail, const char *ur
     } else if (code == CURLE_WRITE_ERROR) {
         return pn_error_set(err, PN_LIMIT, "vault_content", "%.*s answered more than is allowed",
                             (int)host_len, url + 8);
+    } else if (code == CURLE_ABORTED_BY_CALLBACK) {
+        return pn_error_set(err, PN_UNAVAILABLE, PN_KEYVAULT_STOPPING,
+                            "Postern is stopping: the fetch was given up");
     } else if (code == CURLE_OUT_OF_MEMORY) {
         return PN_NOMEM;
     }
     return pn_error_set(err, rc, name, "%.*s: %s", (int)host_len, url + 8,
                         detail[0] ? detail : curl_easy_strerror(code));
+}
+
+/* Asked about once a second while nothing moves; not 0 ends the transfer. */
+static int on_progress(void *ctx, curl_off_t down_total, curl_off_t down, curl_off_t up_total,
+                       curl_off_t up)
+{
+    struct pn_keyvault *keyvault = ctx;
+
+    (void)down_total;
+    (void)down;
+    (void)up_total;
+    (void)up;
+    return atomic_load_explicit(&keyvault->is_stopping, memory_order_relaxed) ? 1 : 0;
 }
 
 /* CURLcode of one option; the macro of curl_easy_setopt checks types. */
@@ -177,7 +193,7 @@ static enum pn_rc tell_failure(CURLcode code, const char *detail, const char *ur
             code = curl_easy_setopt(curl, option, value);                                          \
     } while (0)
 
-static CURLcode configure(CURL *curl, const struct pn_keyvault *keyvault, const char *url,
+static CURLcode configure(CURL *curl, struct pn_keyvault *keyvault, const char *url,
                           struct exchange *exchange)
 {
     CURLcode code = CURLE_OK;
@@ -193,6 +209,9 @@ static CURLcode configure(CURL *curl, const struct pn_keyvault *keyvault, const 
     SET(curl, CURLOPT_SSL_CTX_FUNCTION, on_ssl_ctx);
     SET(curl, CURLOPT_CONNECTTIMEOUT_MS, (long)keyvault->connect_timeout_ms);
     SET(curl, CURLOPT_TIMEOUT_MS, (long)keyvault->timeout_ms);
+    SET(curl, CURLOPT_NOPROGRESS, 0L);
+    SET(curl, CURLOPT_XFERINFOFUNCTION, on_progress);
+    SET(curl, CURLOPT_XFERINFODATA, keyvault);
     SET(curl, CURLOPT_USERAGENT, "postern/" PN_VERSION);
     SET(curl, CURLOPT_WRITEFUNCTION, on_body);
     SET(curl, CURLOPT_WRITEDATA, exchange);

@@ -6,6 +6,7 @@
 #pragma once
 
 #include <pthread.h>
+#include <stdatomic.h>
 
 #include "base/secret.h"
 #include "keyvault/keyvault.h"
@@ -41,7 +42,8 @@ struct pn_keyvault {
     unsigned connect_timeout_ms, timeout_ms;
     size_t response_bytes_max;
     transport_fn transport;
-    void *transport_ctx;  /* tests */
+    void *transport_ctx; /* tests */
+    atomic_bool is_stopping;
     pthread_mutex_t lock; /* guards challenges */
     struct challenge challenges[CHALLENGES_KEPT];
     size_t next_challenge;

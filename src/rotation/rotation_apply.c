@@ -163,8 +163,12 @@ enum pn_rc rotation_apply(struct pn_rotation *rotation, const char *certificate_
     struct pn_store_txn *txn = NULL;
     struct change change = {0};
     uint64_t revision = 0;
-    enum pn_rc rc = pn_store_begin(rotation->config.store, &txn, err);
+    enum pn_rc rc;
 
+    /* Our own stop says nothing about the vault: lastStatus stays. */
+    if (failure && strcmp(failure->code, PN_KEYVAULT_STOPPING) == 0)
+        return PN_OK;
+    rc = pn_store_begin(rotation->config.store, &txn, err);
     if (rc != PN_OK)
         return rc;
     rc = write_outcome(rotation, txn, certificate_id, secret_identifier, fetched, failure, force,

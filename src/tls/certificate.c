@@ -110,7 +110,8 @@ enum pn_rc pn_tls_certificate_create(struct pn_signer *signer,
     enum pn_rc rc;
     struct pn_tls_certificate *certificate;
 
-    if (!spec->chain_count || (spec->use != PN_USE_CLIENT && spec->use != PN_USE_SERVER))
+    if (!spec->chain_count || (spec->use != PN_USE_CLIENT && spec->use != PN_USE_SERVER &&
+                               spec->use != PN_USE_MANAGEMENT))
         return pn_error_set(err, PN_INVALID, "certificate_invalid",
                             "A certificate needs a chain, and the use client or server.");
     if (strlen(spec->name) >= PN_CERTIFICATE_NAME_MAX)

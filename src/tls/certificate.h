@@ -19,7 +19,7 @@ struct pn_tls_certificate;
 struct pn_tls_certificate_spec {
     const char *name; /* what the user calls it: "c1"; shorter than PN_CERTIFICATE_NAME_MAX */
     uint64_t generation;
-    enum pn_key_use use;          /* PN_USE_CLIENT or PN_USE_SERVER */
+    enum pn_key_use use;          /* PN_USE_CLIENT, _SERVER or _MANAGEMENT */
     struct pn_key_id key;         /* must be the leaf's public key */
     const struct pn_slice *chain; /* DER, leaf first; sent whole and in this order */
     size_t chain_count;           /* 1..PN_CHAIN_MAX */

@@ -117,7 +117,7 @@ enum pn_rc pn_tls_server_create(struct pn_signer *signer, const struct pn_tls_se
     for (size_t i = 0; i < spec->certificate_count && rc == PN_OK; i++) {
         struct pn_tls_certificate *certificate = spec->certificates[i];
 
-        if (pn_tls_certificate_use(certificate) != PN_USE_SERVER) {
+        if (pn_tls_certificate_use(certificate) == PN_USE_CLIENT) {
             rc = pn_error_set(err, PN_INVALID, "certificate_use",
                               "Certificate '%s' is not for the use server.",
                               pn_tls_certificate_name(certificate));

@@ -44,17 +44,27 @@ static void close_pair(struct pair *pair)
     rig_remove(&pair->rig);
 }
 
-static struct pn_buf client_message(void)
+static struct pn_buf handshake_message(const char *context)
 {
     struct pn_buf message;
 
     pn_buf_init(&message, 1024);
     for (int i = 0; i < 64; i++)
         assert_int_equal(pn_buf_append_byte(&message, ' '), PN_OK);
-    assert_int_equal(pn_buf_append(&message, "TLS 1.3, client CertificateVerify", 34), PN_OK);
+    assert_int_equal(pn_buf_append(&message, context, strlen(context) + 1), PN_OK);
     for (int i = 0; i < 32; i++)
         assert_int_equal(pn_buf_append_byte(&message, 'h'), PN_OK);
     return message;
+}
+
+static struct pn_buf client_message(void)
+{
+    return handshake_message("TLS 1.3, client CertificateVerify");
+}
+
+static struct pn_buf server_message(void)
+{
+    return handshake_message("TLS 1.3, server CertificateVerify");
 }
 
 static X509 *read_certificate(const struct pn_buf *der)
@@ -145,6 +155,46 @@ static void refused_imports_say_why_and_keep_nothing(void **state)
                      PN_INVALID);
     assert_string_equal(err.code, "key_mismatch");
     assert_int_equal(pn_keys_count(pair.rig.keys), 0);
+    close_pair(&pair);
+}
+
+static void gateway_never_signs_as_one_of_controls_listeners(void **state)
+{
+    struct pair pair;
+    struct pn_keyholder *control;
+    pthread_t control_thread;
+    struct pn_imported issued;
+    struct pn_buf message = server_message();
+    struct pn_buf signature;
+    struct pn_error err = {0};
+    const struct pn_issue_spec spec = {.key_type = "EC",
+                                       .key_bits = 256,
+                                       .subject = "CN=localhost",
+                                       .not_before = 1,
+                                       .not_after = INT64_C(4000000000)};
+
+    (void)state;
+    open_pair(&pair);
+    control = rig_connect(&pair.rig, PN_SERVICE_SIGN, PN_ROLE_CONTROL, &control_thread);
+    pn_buf_init(&signature, 1024);
+    assert_int_equal(pn_keyholder_issue(pair.admin, PN_USE_MANAGEMENT, &spec, &issued, &err),
+                     PN_OK);
+    assert_int_equal(pn_keyholder_sign(pair.gateway, PN_USE_MANAGEMENT, &issued.key,
+                                       PN_SIGN_ECDSA_SHA256, pn_buf_slice(&message), &signature,
+                                       &err),
+                     PN_DENIED);
+    assert_int_equal(pn_keyholder_sign(pair.gateway, PN_USE_SERVER, &issued.key,
+                                       PN_SIGN_ECDSA_SHA256, pn_buf_slice(&message), &signature,
+                                       &err),
+                     PN_NOT_FOUND);
+    assert_int_equal(pn_keyholder_sign(control, PN_USE_MANAGEMENT, &issued.key,
+                                       PN_SIGN_ECDSA_SHA256, pn_buf_slice(&message), &signature,
+                                       &err),
+                     PN_OK);
+    pn_imported_fini(&issued);
+    pn_buf_fini(&message);
+    pn_buf_fini(&signature);
+    rig_disconnect(control, control_thread);
     close_pair(&pair);
 }
 
@@ -465,6 +515,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(imported_key_signs_for_the_gateway),
         cmocka_unit_test(refused_imports_say_why_and_keep_nothing),
+        cmocka_unit_test(gateway_never_signs_as_one_of_controls_listeners),
         cmocka_unit_test(gateway_may_only_sign_and_seal_its_feed),
         cmocka_unit_test(the_keyholders_own_domains_cannot_be_asked_for),
         cmocka_unit_test(a_role_that_the_table_does_not_name_gets_no_answer),
