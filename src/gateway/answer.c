@@ -98,8 +98,8 @@ static void settle_keep_alive(struct pn_call *call)
 {
     bool is_uploading = call->sends_exchange_body && !call->exchange.request_sent;
 
-    if (!call->body.has_ended && !is_uploading)
-        call->keep_alive = false;
+    if (!call->body.has_ended && !is_uploading && call->keep_alive)
+        call->keep_alive = pn_body_in_skip(&call->body);
     if (call->worker->is_draining)
         call->keep_alive = false;
 }

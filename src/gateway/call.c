@@ -127,6 +127,7 @@ void pn_call_begin(struct pn_call *call, struct pn_slice head)
     enum pn_rc rc = PN_NOMEM;
 
     pn_inlet_consume(&client->inlet, head.len);
+    pn_inlet_rest(&client->inlet); /* the next connection reads into what is in the cache */
     pn_metric_add(PN_METRIC_REQUESTS, 1);
     fault.status = 500;
     fault.cause = "out of memory";

@@ -17,6 +17,7 @@
 #define PN_IO_BUFFER_BYTES  (64u * 1024)  /* one inlet's buffer; holds any head within its limit */
 #define PN_IO_SPARE_MAX     256           /* unused buffers a thread keeps */
 #define PN_TRANSFER_COPY    4096          /* pieces up to this are copied together */
+#define PN_TRANSFER_SKIP    4             /* reads to get rid of an unwanted body */
 #define PN_TRANSFER_OUT_MAX (256u * 1024) /* a head and what was copied behind it */
 
 /* --- buffers of a thread --- */
@@ -63,6 +64,9 @@ struct pn_body_in {
 void pn_body_in_init(struct pn_body_in *body, struct pn_inlet *inlet, struct pn_stream *stream,
                      enum pn_h1_side side, enum pn_h1_framing framing, uint64_t content_length,
                      const struct pn_h1_limits *limits, struct pn_headers *trailers);
+
+/** Drops what has come of a body that nobody wants, without waiting. True: that was all of it. */
+bool pn_body_in_skip(struct pn_body_in *body);
 
 /* --- writing --- */
 
