@@ -69,7 +69,7 @@ def head_of(sock, more=b""):
 
 
 def request_of(sock):
-    """A head and its Content-Length body."""
+    """A head and its Content-Length body; of an answer too."""
     head, body = head_of(sock)
     length = re.search(rb"(?i)content-length: (\d+)", head)
     while length and len(body) < int(length[1]):
@@ -164,8 +164,8 @@ def test_connection_close_of_the_backend_is_obeyed_and_not_passed_on(postern):
         postern.make_api(name, backend.url)
         for _ in range(3):
             sock.sendall(request("GET", f"/{name}/x"))
-            received = sock.recv(65536)
-            assert received.endswith(b"ok") and b"close" not in received
+            head, body = request_of(sock)
+            assert body == b"ok" and b"close" not in head
         assert backend.connections == 3
 
 
@@ -178,6 +178,18 @@ def test_connection_close_of_the_client_is_obeyed_and_not_passed_on(postern, ech
     assert b"Connection: close" in received.split(b"\r\n\r\n")[0]
     fields = dict(json.loads(received.split(b"\r\n\r\n", 1)[1])["headers"])
     assert fields.get("connection", "keep-alive") != "close"
+
+
+def test_an_answer_of_our_own_to_a_small_body_keeps_the_connection(postern, echo):
+    name = service.unique("keeps")
+    postern.make_api(name, echo.url)
+    with connect(postern) as sock:
+        for path in ("/nowhere", f"/{name}/x") * 3:
+            sock.sendall(request("POST", path, "Content-Length: 5", body=b"hello"))
+            head, _ = request_of(sock)
+            assert head.startswith(b"HTTP/1.1 " + (b"404" if path == "/nowhere" else b"200"))
+        sock.sendall(request("POST", "/nowhere", "Content-Length: 9999999", body=b"hello"))
+        assert b"Connection: close" in sock.recv(65536), "it waits for no large body"
 
 
 # --- refusals of our certificate
