@@ -57,9 +57,12 @@ pid {folder}/nginx.pid;
 error_log {folder}/error.log;
 worker_processes 1;
 {user}
-events {{ worker_connections 4096; }}
+events {{ worker_connections 4096; multi_accept on; }}
 http {{
     access_log off;
+    server_tokens off;
+    tcp_nodelay on;
+    keepalive_timeout 900s;
     client_body_temp_path {folder}/body;
     proxy_temp_path {folder}/proxy;
     fastcgi_temp_path {folder}/fastcgi;
@@ -70,6 +73,7 @@ http {{
         server {backend};
         keepalive 128;
         keepalive_requests 1000000000;
+        keepalive_timeout 900s;
     }}
     server {{
         listen 127.0.0.1:{port};

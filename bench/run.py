@@ -23,6 +23,7 @@ import peers  # noqa: E402
 from lab import backends, pki, service, web  # noqa: E402
 
 BODY = "x" * 100
+WRK_GRACE_S = 15  # wrk hangs on when answers stay away
 
 
 class Job:
@@ -72,7 +73,7 @@ def measure(job, peer, connections, seconds):
     """One run: requests, requests per second, microseconds of CPU per request, latency lines."""
     before = cpu_ns(peer.pids())
     done = subprocess.run(wrk_command(job, peer.url, connections, seconds), capture_output=True,
-                          text=True, check=True)
+                          text=True, check=True, timeout=seconds + WRK_GRACE_S)
     used = cpu_ns(peer.pids()) - before
     requests = int(re.search(r"(\d+) requests in", done.stdout).group(1))
     bad = re.search(r"Non-2xx or 3xx responses: (\d+)", done.stdout)
@@ -81,8 +82,8 @@ def measure(job, peer, connections, seconds):
         sys.exit(f"{peer.name}: the load did not go well:\n{done.stdout}")
     return {"peer": peer.name, "requests": requests, "cpu_us": used / requests / 1000,
             "rate": float(re.search(r"Requests/sec:\s+([\d.]+)", done.stdout).group(1)),
-            "p50": re.search(r"50%\s+(\S+)", done.stdout).group(1),
-            "p99": re.search(r"99%\s+(\S+)", done.stdout).group(1)}
+            "p50": re.search(r"\n\s+50%\s+(\S+)", done.stdout).group(1),
+            "p99": re.search(r"\n\s+99%\s+(\S+)", done.stdout).group(1)}
 
 
 def machine():
@@ -91,12 +92,17 @@ def machine():
         found = re.search(r"model name\s*:\s*(.*)", pathlib.Path("/proc/cpuinfo").read_text())
         model = found.group(1) if found else platform.machine()
     openssl = subprocess.run(["openssl", "version"], capture_output=True, text=True).stdout.strip()
-    return f"{model}, {os.cpu_count()} cores, Linux {platform.release()}, {openssl}"
+    return (f"{model}, {os.cpu_count()} cores, Linux {platform.release()}, {openssl}, "
+            f"load average {os.getloadavg()[0]:.1f} at the start")
+
+
+def command_line(pid):
+    return pathlib.Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode().strip()
 
 
 def main():
     options = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    options.add_argument("-r", "--repetitions", type=int, default=5)
+    options.add_argument("-r", "--repetitions", type=int, default=7)
     options.add_argument("-d", "--seconds", type=int, default=3, help="of one run")
     options.add_argument("-c", "--connections", type=int, default=64)
     options.add_argument("-p", "--peers", help="names, comma-separated; default: all")
@@ -124,7 +130,7 @@ def main():
         print("machine:", machine())
         for peer in running:
             service.wait_for(peer.name, lambda: answers(peer.url))
-            print(f"peer: {peer.name}: {peer.version()}")
+            print(f"peer: {peer.name}: {peer.version()}: {command_line(peer.pids()[0])}")
         print("load:", " ".join(wrk_command(job, "URL", chosen.connections, chosen.seconds)))
         print(f"core {job.core}: the proxy; core {job.load_core}: wrk and the backend (nginx, "
               f"mutual TLS 1.3, P-256, {len(BODY)} bytes)\n", flush=True)
