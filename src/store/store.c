@@ -60,6 +60,8 @@ static enum pn_rc init_locks(struct pn_store *store, struct pn_error *err)
         failed = pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
         if (failed == 0)
             failed = pthread_cond_init(&store->pool_changed, &attributes);
+        if (failed == 0)
+            failed = pthread_cond_init(&store->write_ended, &attributes);
         pthread_condattr_destroy(&attributes);
     }
     if (failed != 0)
@@ -119,6 +121,7 @@ void pn_store_close(struct pn_store *store)
         free(store->idle[i]);
     }
     store_connection_close(&store->writer);
+    pthread_cond_destroy(&store->write_ended);
     pthread_mutex_destroy(&store->write_mutex);
     pthread_mutex_destroy(&store->pool_mutex);
     pthread_cond_destroy(&store->pool_changed);

@@ -46,7 +46,9 @@ struct pn_store {
     char epoch[PN_STORE_EPOCH_TEXT];
     _Atomic uint64_t revision; /* of the last commit */
 
-    pthread_mutex_t write_mutex; /* held from begin to commit or rollback */
+    pthread_mutex_t write_mutex; /* guards is_writing */
+    pthread_cond_t write_ended;
+    bool is_writing; /* from begin to commit or rollback; then the writer is that thread's */
     struct store_connection writer;
 
     pthread_mutex_t pool_mutex;

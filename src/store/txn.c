@@ -17,10 +17,19 @@
 static enum pn_rc lock_writer(struct pn_store *store, struct pn_error *err)
 {
     struct timespec deadline;
+    bool is_free;
+    int waited = 0;
 
     clock_gettime(CLOCK_MONOTONIC, &deadline);
     deadline.tv_sec += PN_STORE_WAIT_MS / 1000;
-    if (pthread_mutex_clocklock(&store->write_mutex, CLOCK_MONOTONIC, &deadline) != 0)
+    pthread_mutex_lock(&store->write_mutex);
+    while (store->is_writing && waited == 0)
+        waited = pthread_cond_timedwait(&store->write_ended, &store->write_mutex, &deadline);
+    is_free = !store->is_writing;
+    if (is_free)
+        store->is_writing = true;
+    pthread_mutex_unlock(&store->write_mutex);
+    if (!is_free)
         return pn_error_set(err, PN_TIMEOUT, "store_busy",
                             "store: another change was not finished within %d ms",
                             PN_STORE_WAIT_MS);
@@ -35,6 +44,9 @@ static void end(struct pn_store_txn *txn)
     if (!sqlite3_get_autocommit(store->writer.db))
         sqlite3_exec(store->writer.db, "ROLLBACK", NULL, NULL, NULL);
     free(txn);
+    pthread_mutex_lock(&store->write_mutex);
+    store->is_writing = false;
+    pthread_cond_signal(&store->write_ended);
     pthread_mutex_unlock(&store->write_mutex);
 }
 
