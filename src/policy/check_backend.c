@@ -243,6 +243,7 @@ enum pn_rc pn_policy_check_forward(struct pn_policy_check *check, struct pn_poli
     struct pn_slice version = pn_policy_attribute(node, "http-version");
     bool follows_redirects = false;
     bool buffers_response = true;
+    bool buffers_request = false;
     enum pn_rc rc = pn_policy_check_attributes(check, node, known, unsupported, true);
 
     statement->forward.timeout_ms = PN_POLICY_TIMEOUT_DEFAULT;
@@ -257,8 +258,7 @@ enum pn_rc pn_policy_check_forward(struct pn_policy_check *check, struct pn_poli
     if (rc == PN_OK) /* the gateway streams both ways; either value is honoured by that */
         rc = pn_policy_check_bool(check, node, "buffer-response", &buffers_response);
     if (rc == PN_OK)
-        rc = pn_policy_check_bool(check, node, "buffer-request-body",
-                                  &statement->forward.buffer_request_body);
+        rc = pn_policy_check_bool(check, node, "buffer-request-body", &buffers_request);
     if (rc == PN_OK)
         rc = pn_policy_check_bool(check, node, "fail-on-error-status-code",
                                   &statement->forward.fail_on_error_status_code);
@@ -267,6 +267,10 @@ enum pn_rc pn_policy_check_forward(struct pn_policy_check *check, struct pn_poli
     if (follows_redirects)
         return pn_policy_node_error(check->err, node,
                                     "follow-redirects=\"true\" is not supported by this release");
+    if (buffers_request)
+        return pn_policy_node_error(check->err, node,
+                                    "buffer-request-body=\"true\" is not supported by this "
+                                    "release: bodies are streamed");
     if (version.ptr && pn_slice_eq_str(version, "2"))
         return pn_policy_node_error(check->err, node,
                                     "http-version=\"2\" is not supported by this release; use "

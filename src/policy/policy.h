@@ -132,7 +132,6 @@ enum pn_policy_event {
 struct pn_policy_forward {
     uint64_t timeout_ms; /* 300 s by default */
     bool fail_on_error_status_code;
-    bool buffer_request_body;
 };
 /** One section of one request; lives in the caller's request. */
 struct pn_policy_run {

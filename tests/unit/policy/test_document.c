@@ -101,7 +101,7 @@ static void every_statement_is_taken_where_it_belongs(void **state)
     check_valid("inbound", "<set-backend-service base-url=\"https://h.example:8443/a/b\" />");
     check_valid("backend", "<set-backend-service backend-id=\"b1\" /><forward-request />");
     check_valid("backend", "<forward-request timeout=\"60\" follow-redirects=\"false\" "
-                           "buffer-request-body=\"true\" buffer-response=\"false\" "
+                           "buffer-request-body=\"false\" buffer-response=\"false\" "
                            "fail-on-error-status-code=\"True\" http-version=\"2or1\" />");
     check_valid("backend", "<forward-request timeout-ms=\"1\" />");
     check_valid("inbound", "<set-query-parameter name=\"q\" exists-action=\"append\"><value>1"
@@ -177,6 +177,7 @@ static void bad_values_are_refused(void **state)
     check_invalid("backend", "<forward-request timeout=\"-1\" />", "from 1 to");
     check_invalid("backend", "<forward-request timeout=\"1\" timeout-ms=\"1\" />", "only one");
     check_invalid("backend", "<forward-request follow-redirects=\"true\" />", "not supported");
+    check_invalid("backend", "<forward-request buffer-request-body=\"true\" />", "streamed");
     check_invalid("backend", "<forward-request follow-redirects=\"yes\" />", "\"true\" or");
     check_invalid("backend", "<forward-request http-version=\"2\" />", "not supported");
     check_invalid("backend", "<forward-request http-version=\"3\" />", "must be \"1\"");
