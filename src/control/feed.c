@@ -386,7 +386,7 @@ static void serve_connection(struct pn_feed *feed)
     }
     set_connected(feed, false, 0);
     if (!is_stopping(feed))
-        pn_log(PN_LOG_WARN, "feed_disconnected", "cause", PN_S(pn_rc_name(rc)), NULL);
+        pn_log(PN_LOG_INFO, "feed_disconnected", "cause", PN_S(pn_rc_name(rc)), NULL);
 }
 
 /* pn_feed_stop() ends the connection from another thread: both hold the lock while the descriptor
