@@ -46,12 +46,13 @@ enum pn_sign_algorithm {
     PN_SIGN_ED25519,
 };
 
-#define PN_SIGN_TIMEOUT_MS   200 /* a loop waits no longer for a signature */
-#define PN_IMPORT_TIMEOUT_MS 15000
-#define PN_CHAIN_MAX         16 /* certificates in one file */
-#define PN_IMPORT_BYTES_MAX  (256u * 1024)
-#define PN_RSA_BITS_MIN      1024u /* of keys that are imported */
-#define PN_RSA_BITS_MAX      8192u
+#define PN_SIGN_TIMEOUT_MS     200 /* a loop waits no longer for a signature */
+#define PN_IMPORT_TIMEOUT_MS   15000
+#define PN_CHAIN_MAX           16 /* certificates in one file */
+#define PN_IMPORT_BYTES_MAX    (256u * 1024)
+#define PN_SIGNATURE_BYTES_MAX 1024  /* RSA up to 8192 bits */
+#define PN_RSA_BITS_MIN        1024u /* of keys that are imported */
+#define PN_RSA_BITS_MAX        8192u
 
 struct pn_keyholder;
 

@@ -60,7 +60,6 @@ enum pn_import_frame {
 
 /* A TLS 1.2 transcript with long chains is larger than one record. */
 #define PN_SIGN_MESSAGE_BYTES_MAX (256u * 1024)
-#define PN_SIGNATURE_BYTES_MAX    2048u
 #define PN_CONTEXT_BYTES_MAX      2048u
 #define PN_PASSWORD_BYTES_MAX     4096u
 #define PN_SPEC_NAMES_MAX         64u /* in one list of an issue specification */

@@ -26,7 +26,6 @@ typedef enum pn_rc (*pn_sign_fn)(void *ctx, enum pn_key_use use, const struct pn
                                  enum pn_sign_algorithm algorithm, struct pn_slice message,
                                  struct pn_buf *signature, struct pn_error *err);
 
-#define PN_SIGNATURE_BYTES_MAX  1024          /* RSA up to 8192 bits */
 #define PN_SIGNER_MESSAGE_MAX   (256u * 1024) /* a TLS 1.2 transcript with long chains */
 #define PN_SIGNER_PROPERTIES    "?provider=default"
 #define PN_SIGNER_PROVIDER_NAME "postern"
