@@ -51,6 +51,7 @@ bench: build  ## CPU time per request, ours and nginx's, in one run
 	@/usr/bin/python3 bench/run.py
 
 install: ## PREFIX=/usr/local, DESTDIR for packagers
+	@tools/setup build
 	@cmake --preset release -DCMAKE_INSTALL_PREFIX=$(PREFIX) >/dev/null && cmake --build build
 	@DESTDIR="$(DESTDIR)" cmake --install build --prefix $(PREFIX)
 

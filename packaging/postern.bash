@@ -8,10 +8,13 @@ _postern()
             --help --version" ;;
         2) case ${COMP_WORDS[1]} in
             certificate) words="add list show refresh delete usage check" ;;
-            api) words="add list show import delete" ;;
-            backend) words="add update list show delete probe" ;;
-            policy) words="show set check" ;;
-            serve) words="--data --config --gateway --gateway-tls --control --vault --threads" ;;
+            api) words="add list show delete" ;;
+            backend) words="add update list show delete" ;;
+            policy) words="show set delete check" ;;
+            vault) words="secret certificate" ;;
+            identity) words="show add-certificate" ;;
+            serve) words="--data --config --gateway --gateway-tls --control --vault --threads
+                --control-workers --rotation-interval --user --log-level" ;;
             esac ;;
     esac
     case $current in
