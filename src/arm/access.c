@@ -298,34 +298,7 @@ void arm_access_put(struct arm_call *call)
 
 void arm_access_patch(struct arm_call *call)
 {
-    struct pn_store_txn *txn = NULL;
-    struct pn_store_item former;
-    struct pn_problems problems = {0};
-    json_t *merged = NULL;
-    json_t *properties = NULL;
-    enum pn_rc rc = PN_OK;
-
-    if (!arm_begin(call, &txn, &former))
-        return;
-    if (!former.id) {
-        arm_answer_not_found(call);
-        goto out;
-    }
-    merged = pn_schema_merge(json_object_get(former.body, "properties"),
-                             json_object_get(call->body, "properties"));
-    rc = merged ? pn_schema_apply(pn_access_fields, merged, &properties, &problems) : PN_NOMEM;
-    if (rc == PN_INVALID)
-        arm_answer_problems(call, &problems);
-    else if (rc != PN_OK)
-        arm_answer_error(call, 500, "InternalServerError", "out of memory");
-    if (rc == PN_OK) {
-        store(call, txn, &former, properties);
-        txn = NULL;
-    }
-out:
-    pn_store_rollback(txn);
-    json_decref(merged);
-    pn_store_item_fini(&former);
+    arm_patch(call, pn_access_fields, store);
 }
 
 void arm_access_delete(struct arm_call *call)

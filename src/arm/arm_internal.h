@@ -107,6 +107,12 @@ bool arm_properties(struct arm_call *call, const struct pn_field *fields, json_t
 /** Begins a transaction and reads the addressed item (item->id NULL when it is missing) with its
  *  preconditions; looks again whether the parent is there. False: answered, nothing is open. */
 bool arm_begin(struct arm_call *call, struct pn_store_txn **txn, struct pn_store_item *item);
+/** Stores `properties` (takes the reference) over `former`, ends `txn` and answers. */
+typedef void (*arm_store_fn)(struct arm_call *call, struct pn_store_txn *txn,
+                             const struct pn_store_item *former, json_t *properties);
+/** PATCH: merges body.properties into the stored ones, checks the result, and hands it to `store`.
+ */
+void arm_patch(struct arm_call *call, const struct pn_field *fields, arm_store_fn store);
 /** Commits, then waits for the gateway. False: answered. */
 bool arm_commit(struct arm_call *call, struct pn_store_txn *txn, uint64_t *revision);
 /** Waits until the gateway uses `revision`. False: answered. */

@@ -283,3 +283,35 @@ bool arm_parent(struct arm_call *call, size_t names_up)
         arm_answer_error(call, 500, "InternalServerError", "out of memory");
     return call->id != NULL;
 }
+
+void arm_patch(struct arm_call *call, const struct pn_field *fields, arm_store_fn store)
+{
+    struct pn_store_item former = {0};
+    struct pn_store_txn *txn = NULL;
+    struct pn_problems problems = {0};
+    json_t *merged = NULL;
+    json_t *properties = NULL;
+    enum pn_rc rc = PN_OK;
+
+    if (!arm_begin(call, &txn, &former))
+        return;
+    if (!former.id) {
+        arm_answer_not_found(call);
+        goto out;
+    }
+    merged = pn_schema_merge(json_object_get(former.body, "properties"),
+                             json_object_get(call->body, "properties"));
+    rc = merged ? pn_schema_apply(fields, merged, &properties, &problems) : PN_NOMEM;
+    if (rc == PN_INVALID)
+        arm_answer_problems(call, &problems);
+    else if (rc != PN_OK)
+        arm_answer_error(call, 500, "InternalServerError", "out of memory");
+    if (rc == PN_OK) {
+        store(call, txn, &former, properties);
+        txn = NULL;
+    }
+out:
+    pn_store_rollback(txn);
+    json_decref(merged);
+    pn_store_item_fini(&former);
+}

@@ -63,7 +63,7 @@ static bool refuse(struct pn_child *asker, uint32_t id, const struct pn_error *e
 static enum pn_rc start_import(struct pn_house *house, uint64_t now_ms, int *fd,
                                struct pn_error *err)
 {
-    for (size_t i = 0; i < PN_IMPORTS_MAX; i++) {
+    for (size_t i = 0; i < PN_IMPORT_PROCESSES_MAX; i++) {
         struct pn_import *free_one = &house->imports[i];
 
         if (free_one->pid != 0)
@@ -72,7 +72,8 @@ static enum pn_rc start_import(struct pn_house *house, uint64_t now_ms, int *fd,
         return pn_child_start_import(house->import_path, house->log_level, &free_one->pid, fd, err);
     }
     return pn_error_set(err, PN_LIMIT, "too_many_imports",
-                        "%d imports are under way already: try again in a moment", PN_IMPORTS_MAX);
+                        "%d imports are under way already: try again in a moment",
+                        PN_IMPORT_PROCESSES_MAX);
 }
 
 static enum pn_rc connect_to(struct pn_child *server, const char *service, enum pn_role asker,
@@ -167,7 +168,7 @@ bool pn_house_answer(struct pn_house *house, struct pn_child *asker, uint64_t no
 
 void pn_house_check_imports(struct pn_house *house, uint64_t now_ms)
 {
-    for (size_t i = 0; i < PN_IMPORTS_MAX; i++) {
+    for (size_t i = 0; i < PN_IMPORT_PROCESSES_MAX; i++) {
         struct pn_import *import = &house->imports[i];
 
         if (import->pid == 0 || now_ms - import->started_ms < PN_IMPORT_LIFETIME_MS)
@@ -181,7 +182,7 @@ void pn_house_check_imports(struct pn_house *house, uint64_t now_ms)
 
 bool pn_house_reap_import(struct pn_house *house, pid_t pid)
 {
-    for (size_t i = 0; i < PN_IMPORTS_MAX; i++) {
+    for (size_t i = 0; i < PN_IMPORT_PROCESSES_MAX; i++) {
         if (house->imports[i].pid == pid) {
             house->imports[i].pid = 0;
             return true;

@@ -11,8 +11,8 @@
 
 enum pn_member { PN_MEMBER_KEYHOLDER, PN_MEMBER_GATEWAY, PN_MEMBER_CONTROL, PN_MEMBER_COUNT };
 
-#define PN_IMPORTS_MAX        8 /* postern-imports at a time; above: PN_LIMIT to the keyholder */
-#define PN_IMPORT_LIFETIME_MS 30000 /* then it is killed */
+#define PN_IMPORT_PROCESSES_MAX 8     /* at a time; above: PN_LIMIT to the keyholder */
+#define PN_IMPORT_LIFETIME_MS   30000 /* then it is killed */
 
 struct pn_import {
     pid_t pid; /* 0: free */
@@ -21,7 +21,7 @@ struct pn_import {
 
 struct pn_house {
     struct pn_child members[PN_MEMBER_COUNT]; /* in the order of their start */
-    struct pn_import imports[PN_IMPORTS_MAX];
+    struct pn_import imports[PN_IMPORT_PROCESSES_MAX];
     const char *import_path;
     const char *log_level;
     json_t *facts; /* what the members told with READY, merged */
