@@ -204,7 +204,7 @@ static enum pn_rc listen_on(struct pn_server *server, const struct pn_server_spe
 enum pn_rc pn_server_create(struct pn_loop *loop, const struct pn_server_spec *spec,
                             struct pn_server **server, struct pn_error *err)
 {
-    const struct pn_h1_limits h1_limits = PN_H1_LIMITS_DEFAULT;
+    const struct pn_http_limits h1_limits = PN_HTTP_LIMITS_DEFAULT;
     size_t workers = spec->worker_count > 0 ? spec->worker_count : PN_SERVER_WORKERS;
     struct pn_server *made = NULL;
     enum pn_rc rc = PN_NOMEM;

@@ -107,7 +107,7 @@ enum pn_rc pn_server_write_response(struct pn_server_conn *conn)
     for (size_t i = 0; i < headers->count && rc == PN_OK; i++) {
         const struct pn_header *field = &headers->items[i];
 
-        if (pn_h1_is_hop_by_hop(field->name) ||
+        if (pn_http_is_hop_by_hop(field->name) ||
             pn_slice_case_eq_str(field->name, "Content-Length") ||
             pn_slice_case_eq_str(field->name, "Date"))
             continue; /* the server's business */

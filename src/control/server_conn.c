@@ -40,7 +40,7 @@ static void end_request(struct pn_server_conn *conn)
     if (conn->arena)
         pn_arena_reset(conn->arena);
     conn->request = (struct pn_request){0};
-    conn->head = (struct pn_h1_request){0};
+    conn->head = (struct pn_request_head){0};
     conn->scan = (struct pn_h1_scan){0};
     conn->is_head = false;
 }
@@ -196,7 +196,7 @@ static void fail_request(struct pn_server_conn *conn, int status, const char *me
     write_on(conn);
 }
 
-static void fail_with(struct pn_server_conn *conn, const struct pn_h1_fault *fault)
+static void fail_with(struct pn_server_conn *conn, const struct pn_http_fault *fault)
 {
     if (fault->status == 431)
         pn_metric_add(PN_METRIC_LIMIT_HEADER_BYTES, 1);
@@ -213,7 +213,7 @@ static void fail_body_limit(struct pn_server_conn *conn)
 
 static enum pn_rc prepare_request(struct pn_server_conn *conn)
 {
-    struct pn_h1_request *head = &conn->head;
+    struct pn_request_head *head = &conn->head;
     const char *origin = pn_arena_printf(conn->arena, "https://%.*s", PN_FMT(head->host));
 
     if (!origin)
@@ -280,7 +280,7 @@ void pn_server_conn_on_finished(struct pn_message *message)
 static void on_head(struct pn_server_conn *conn, size_t head_bytes)
 {
     struct pn_server *server = conn->server;
-    struct pn_h1_fault fault = {500, "The server is out of memory"};
+    struct pn_http_fault fault = {500, "The server is out of memory"};
     struct pn_slice head = pn_arena_dup(conn->arena, pn_slice(conn->in.ptr, head_bytes));
 
     pn_buf_consume(&conn->in, head_bytes);
@@ -291,7 +291,7 @@ static void on_head(struct pn_server_conn *conn, size_t head_bytes)
     }
     conn->keep_alive = conn->head.keep_alive;
     conn->is_head = pn_slice_eq_str(conn->head.method, "HEAD");
-    if (conn->head.form == PN_H1_AUTHORITY_FORM || conn->head.form == PN_H1_ASTERISK_FORM) {
+    if (conn->head.form == PN_AUTHORITY_FORM || conn->head.form == PN_ASTERISK_FORM) {
         fail_request(conn, 400, "The request target must be a path", false);
         return;
     }
@@ -321,7 +321,7 @@ static void on_head(struct pn_server_conn *conn, size_t head_bytes)
 static enum pn_rc step_head(struct pn_server_conn *conn)
 {
     struct pn_server *server = conn->server;
-    struct pn_h1_fault fault = {0, NULL};
+    struct pn_http_fault fault = {0, NULL};
     size_t head_bytes = 0;
     enum pn_rc rc = PN_OK;
 
@@ -345,7 +345,7 @@ static enum pn_rc step_head(struct pn_server_conn *conn)
 
 static enum pn_rc step_body(struct pn_server_conn *conn)
 {
-    struct pn_h1_fault fault = {0, NULL};
+    struct pn_http_fault fault = {0, NULL};
     struct pn_slice data = {NULL, 0};
     size_t used = 0;
     enum pn_rc rc =

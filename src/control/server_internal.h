@@ -43,7 +43,7 @@ struct pn_server_conn {
     struct pn_buf in; /* arrived, not used yet */
     struct pn_h1_scan scan;
     struct pn_arena *arena; /* of the request in work, wiped */
-    struct pn_h1_request head;
+    struct pn_request_head head;
     struct pn_h1_body body_reader;
     struct pn_buf body;
     struct pn_request request;
@@ -79,7 +79,7 @@ struct pn_server {
     const char *name;
     struct pn_tls_server *tls;
     struct pn_server_limits limits;
-    struct pn_h1_limits h1_limits;
+    struct pn_http_limits h1_limits;
     struct pn_watch listeners[PN_SERVER_LISTENERS_MAX];
     size_t listener_count;
     bool is_accepting;

@@ -19,7 +19,7 @@ static bool is_ours(struct pn_slice name)
 }
 
 struct framing {
-    enum pn_h1_framing framing;
+    enum pn_framing framing;
     bool has_length;
     uint64_t length;
 };
@@ -37,29 +37,29 @@ static bool has_no_body(const struct pn_call *call, int status)
 /** How the answer's body is delimited for this client. */
 static struct framing choose_framing(struct pn_call *call)
 {
-    const struct pn_h1_response *response = &call->exchange.response;
-    struct framing chosen = {.framing = PN_H1_BODY_NONE};
+    const struct pn_response_head *response = &call->exchange.response;
+    struct framing chosen = {.framing = PN_BODY_NONE};
     struct pn_slice length;
 
     if (!call->sends_exchange_body) {
-        chosen.framing = PN_H1_BODY_LENGTH;
+        chosen.framing = PN_BODY_LENGTH;
         chosen.has_length = call->context.status != 204 && call->context.status != 304;
         chosen.length = call->context.response_body.len;
         return chosen;
     }
-    if (response->framing == PN_H1_BODY_LENGTH) {
-        chosen.framing = PN_H1_BODY_LENGTH;
+    if (response->framing == PN_BODY_LENGTH) {
+        chosen.framing = PN_BODY_LENGTH;
         chosen.has_length = true;
         chosen.length = response->content_length;
-    } else if (response->framing == PN_H1_BODY_NONE) {
+    } else if (response->framing == PN_BODY_NONE) {
         /* HEAD and 304: the length that a GET would have had (RFC 9110 §8.6). */
         length = pn_headers_get(&response->headers, "Content-Length");
         chosen.has_length = call->context.status != 204 && length.ptr &&
                             pn_slice_to_u64(length, UINT64_MAX, &chosen.length);
     } else if (call->has_request && call->request.minor_version >= 1) {
-        chosen.framing = PN_H1_BODY_CHUNKED;
+        chosen.framing = PN_BODY_STREAMED;
     } else {
-        chosen.framing = PN_H1_BODY_UNTIL_CLOSE;
+        chosen.framing = PN_BODY_UNTIL_CLOSE;
         call->keep_alive = false;
     }
     return chosen;
@@ -83,7 +83,7 @@ static enum pn_rc write_fields(struct pn_call *call, const struct framing *frami
         rc = pn_h1_write_field(out, PN_LIT("Date"), pn_worker_date(call->worker));
     if (rc == PN_OK && framing->has_length)
         rc = pn_h1_write_content_length(out, framing->length);
-    if (rc == PN_OK && framing->framing == PN_H1_BODY_CHUNKED &&
+    if (rc == PN_OK && framing->framing == PN_BODY_STREAMED &&
         !has_no_body(call, call->context.status))
         rc = pn_h1_write_field(out, PN_LIT("Transfer-Encoding"), PN_LIT("chunked"));
     if (rc == PN_OK && !call->keep_alive)
@@ -98,8 +98,8 @@ static void settle_keep_alive(struct pn_call *call)
 {
     bool is_uploading = call->sends_exchange_body && !call->exchange.request_sent;
 
-    if (!call->body.has_ended && !is_uploading && call->keep_alive)
-        call->keep_alive = pn_body_in_skip(&call->body);
+    if (!call->body->has_ended && !is_uploading && call->keep_alive)
+        call->keep_alive = pn_source_skip(call->body);
     if (call->worker->is_draining)
         call->keep_alive = false;
 }
@@ -159,7 +159,7 @@ void pn_call_answer_text(struct pn_call *call, int status, const char *content_t
 static void end(struct pn_call *call)
 {
     struct pn_client *client = call->client;
-    bool keep = call->keep_alive && call->body.has_ended && call->body.held.len == 0;
+    bool keep = call->keep_alive && pn_source_is_done(call->body);
 
     if (call->sends_exchange_body)
         pn_exchange_finish(&call->exchange);
@@ -172,9 +172,9 @@ static void end(struct pn_call *call)
 static void broken_off(struct pn_call *call)
 {
     pn_log(PN_LOG_WARN, "answer_broken_off", "code",
-           PN_S(call->exchange.body.failure == PN_TIMEOUT ? "timeout"
-                : call->exchange.body.fault.cause         ? "malformed_response"
-                                                          : "connection_closed"),
+           PN_S(call->exchange.answer->failure == PN_TIMEOUT ? "timeout"
+                : call->exchange.answer->fault.cause         ? "malformed_response"
+                                                             : "connection_closed"),
            "api", PN_S(call->api ? call->api->id : ""), NULL);
     pn_client_close(call->client, true);
 }
@@ -192,11 +192,11 @@ void pn_call_move_answer(struct pn_call *call)
             pn_client_close(call->client, true);
         return;
     }
-    if (call->exchange.body.failure != PN_OK) {
+    if (call->exchange.answer->failure != PN_OK) {
         broken_off(call);
         return;
     }
-    switch (pn_transfer(&call->exchange.body, &call->out, &call->exchange.trailers)) {
+    switch (pn_transfer(call->exchange.answer, &call->out)) {
     case PN_TRANSFER_DONE:
         end(call);
         return;

@@ -71,8 +71,9 @@ struct pn_call *pn_call_create(struct pn_client *client)
     pn_headers_init(&call->context.request_headers, call->arena);
     pn_headers_init(&call->context.response_headers, call->arena);
     pn_headers_init(&call->request_trailers, call->arena);
-    pn_body_in_init(&call->body, &client->inlet, client->stream, PN_H1_REQUEST, PN_H1_BODY_NONE, 0,
-                    &client->worker->h1_limits, NULL);
+    pn_body_in_init(&call->h1_body, &client->inlet, client->stream, PN_H1_REQUEST, PN_BODY_NONE, 0,
+                    &client->worker->http_limits, NULL);
+    call->body = &call->h1_body.source;
     return call;
 }
 
@@ -121,7 +122,7 @@ void pn_call_cancel(struct pn_call *call)
 
 void pn_call_begin(struct pn_call *call, struct pn_slice head)
 {
-    struct pn_h1_fault fault = {0};
+    struct pn_http_fault fault = {0};
     struct pn_client *client = call->client;
     struct pn_slice copy = pn_arena_dup(call->arena, head);
     enum pn_rc rc = PN_NOMEM;
@@ -133,17 +134,17 @@ void pn_call_begin(struct pn_call *call, struct pn_slice head)
     fault.cause = "out of memory";
     pn_headers_init(&call->request.headers, call->arena);
     if (copy.ptr)
-        rc = pn_h1_request_parse(copy, &call->worker->h1_limits, &call->request, &fault);
+        rc = pn_h1_request_parse(copy, &call->worker->http_limits, &call->request, &fault);
     if (rc != PN_OK) {
         pn_call_refuse(call, fault.status, fault.cause);
         return;
     }
     call->has_request = true;
     call->keep_alive = call->request.keep_alive && !call->worker->is_draining;
-    pn_body_in_init(&call->body, &client->inlet, client->stream, PN_H1_REQUEST,
-                    call->request.framing, call->request.content_length, &call->worker->h1_limits,
+    pn_body_in_init(&call->h1_body, &client->inlet, client->stream, PN_H1_REQUEST,
+                    call->request.framing, call->request.content_length, &call->worker->http_limits,
                     &call->request_trailers);
-    if (call->request.form == PN_H1_AUTHORITY_FORM) {
+    if (call->request.form == PN_AUTHORITY_FORM) {
         pn_call_refuse(call, 400, "CONNECT is not served here");
         return;
     }
@@ -168,7 +169,7 @@ static void look_for_end(struct pn_call *call)
     struct pn_client *client = call->client;
     enum pn_rc rc;
 
-    if (!call->body.has_ended)
+    if (!call->body->has_ended)
         return;
     do
         rc = pn_inlet_read(&client->inlet, client->stream);
@@ -179,16 +180,16 @@ static void look_for_end(struct pn_call *call)
 
 void pn_call_on_readable(struct pn_call *call)
 {
-    if (call->state == PN_CALL_FORWARDING && !call->body.has_ended) {
+    if (call->state == PN_CALL_FORWARDING && !call->body->has_ended) {
         pn_client_arm(call->client, PN_CLIENT_BODY_TIMEOUT_MS);
         pn_exchange_send(&call->exchange);
         return;
     }
-    if (call->state == PN_CALL_ANSWERING && call->sends_exchange_body && !call->body.has_ended) {
+    if (call->state == PN_CALL_ANSWERING && call->sends_exchange_body && !call->body->has_ended) {
         pn_exchange_send(&call->exchange);
         return;
     }
-    if (call->body.has_ended)
+    if (call->body->has_ended)
         look_for_end(call);
 }
 
@@ -202,8 +203,8 @@ void pn_call_on_writable(struct pn_call *call)
  *  to watch. */
 static bool waits_for_body(const struct pn_call *call)
 {
-    return !call->body.has_ended && call->exchange.state == PN_EXCHANGE_SENDING &&
-           call->body.held.len == 0 && pn_body_out_is_empty(&call->exchange.out);
+    return !call->body->has_ended && call->exchange.state == PN_EXCHANGE_SENDING &&
+           call->body->held.len == 0 && pn_body_out_is_empty(&call->exchange.out);
 }
 
 void pn_call_on_timeout(struct pn_call *call)
@@ -212,7 +213,7 @@ void pn_call_on_timeout(struct pn_call *call)
         pn_metric_add(PN_METRIC_TIMEOUTS, 1);
         pn_exchange_cancel(&call->exchange);
         pn_call_refuse(call, 408, "the request's body took too long");
-    } else if (call->state == PN_CALL_FORWARDING && !call->body.has_ended) {
+    } else if (call->state == PN_CALL_FORWARDING && !call->body->has_ended) {
         pn_client_arm(call->client, PN_CLIENT_BODY_TIMEOUT_MS);
     } else if (call->state == PN_CALL_ANSWERING) {
         pn_metric_add(PN_METRIC_TIMEOUTS, 1);

@@ -21,11 +21,12 @@ struct pn_call {
     struct pn_worker *worker;
     enum pn_call_state state;
     struct pn_arena *arena;
-    struct pn_h1_request request;
+    struct pn_request_head request;
     bool has_request; /* the head was readable */
     struct pn_headers request_trailers;
-    struct pn_body_in body; /* the request's */
-    struct pn_body_out out; /* to the client */
+    struct pn_source *body;    /* the request's */
+    struct pn_body_in h1_body; /* the same of an HTTP/1.1 request */
+    struct pn_body_out out;    /* to the client */
     bool keep_alive;
     bool sends_exchange_body; /* the answer's body comes from the backend */
     bool interim_cut;         /* the client took a part of a 1xx answer only */

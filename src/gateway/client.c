@@ -70,7 +70,7 @@ static void begin_call(struct pn_client *client, size_t head_bytes)
 }
 
 /** The head cannot be read: answer, then close. */
-static void refuse_head(struct pn_client *client, enum pn_rc rc, const struct pn_h1_fault *fault)
+static void refuse_head(struct pn_client *client, enum pn_rc rc, const struct pn_http_fault *fault)
 {
     if (rc == PN_LIMIT)
         pn_metric_add(PN_METRIC_LIMIT_HEADER_BYTES, 1);
@@ -95,13 +95,13 @@ static void on_no_head(struct pn_client *client)
 static void read_requests(struct pn_client *client)
 {
     while (client->state == PN_CLIENT_IDLE || client->state == PN_CLIENT_HEAD) {
-        struct pn_h1_fault fault = {0};
+        struct pn_http_fault fault = {0};
         size_t head_bytes = 0;
         enum pn_rc rc = PN_AGAIN;
 
         if (pn_inlet_bytes(&client->inlet).len > 0)
             rc = pn_h1_scan(&client->scan, PN_H1_REQUEST, pn_inlet_bytes(&client->inlet),
-                            &client->worker->h1_limits, &head_bytes, &fault);
+                            &client->worker->http_limits, &head_bytes, &fault);
         if (rc == PN_OK) {
             begin_call(client, head_bytes);
             return;
@@ -242,7 +242,7 @@ static void on_soon(struct pn_task *task)
 static void on_timer(struct pn_timer *timer)
 {
     struct pn_client *client = timer->ctx;
-    struct pn_h1_fault fault = {.status = 408, .cause = "the request's head took too long"};
+    struct pn_http_fault fault = {.status = 408, .cause = "the request's head took too long"};
 
     switch (client->state) {
     case PN_CLIENT_HEAD:

@@ -214,7 +214,7 @@ static bool try_newer_identity(struct pn_call *call)
     const struct pn_pin *former = call->identity_pin ? call->identity_pin : call->pin;
     struct pn_exchange_spec spec = call->exchange.spec;
 
-    if (call->worker->pin == former || call->body.taken_bytes > 0)
+    if (call->worker->pin == former || call->body->taken_bytes > 0)
         return false;
     if (call->identity_pin)
         pn_worker_unpin(call->worker, call->identity_pin);
@@ -253,10 +253,9 @@ static void forward(struct pn_call *call)
                                     .headers = &call->context.request_headers,
                                     .framing = call->request.framing,
                                     .content_length = call->request.content_length,
-                                    .request_body = &call->body,
-                                    .request_trailers = &call->request_trailers,
+                                    .request_body = call->body,
                                     .timeout_ms = call->run.forward.timeout_ms,
-                                    .limits = &call->worker->h1_limits,
+                                    .limits = &call->worker->http_limits,
                                     .arena = call->arena};
 
     if (!target || !fix_identity(call, target, &spec.demand))
@@ -268,7 +267,7 @@ static void forward(struct pn_call *call)
         return;
     }
     call->state = PN_CALL_FORWARDING;
-    if (!call->body.has_ended)
+    if (!call->body->has_ended)
         pn_client_arm(call->client, PN_CLIENT_BODY_TIMEOUT_MS);
     if (pn_exchange_start(&call->exchange, &spec) != PN_OK)
         on_exchange_failed(call);
@@ -338,7 +337,7 @@ void pn_call_run_backend(struct pn_call *call)
 static void on_head(void *ctx)
 {
     struct pn_call *call = ctx;
-    const struct pn_h1_response *response = &call->exchange.response;
+    const struct pn_response_head *response = &call->exchange.response;
     struct pn_call_error error = {.source = "forward-request",
                                   .reason = "BackendErrorStatusCode",
                                   .code = "backend_error_status",
@@ -348,7 +347,7 @@ static void on_head(void *ctx)
     call->context.status = response->status;
     call->context.reason = response->reason;
     call->context.response_headers = response->headers;
-    pn_h1_strip_hop_by_hop(&call->context.response_headers);
+    pn_http_strip_hop_by_hop(&call->context.response_headers);
     if (call->run.forward.fail_on_error_status_code && response->status >= 400) {
         error.status = response->status;
         pn_call_fail(call, &error);
@@ -382,7 +381,7 @@ static void on_sending(void *ctx)
     struct pn_call *call = ctx;
 
     if (call->request.expects_continue && call->request.minor_version >= 1 &&
-        !call->body.has_ended && call->body.taken_bytes == 0 &&
+        !call->body->has_ended && call->body->taken_bytes == 0 &&
         pn_inlet_bytes(&call->client->inlet).len == 0)
         write_interim(call, PN_H1_CONTINUE);
 }
@@ -390,14 +389,14 @@ static void on_sending(void *ctx)
 static void on_informational(void *ctx)
 {
     struct pn_call *call = ctx;
-    struct pn_h1_response *response = &call->exchange.response;
+    struct pn_response_head *response = &call->exchange.response;
     struct pn_buf *out = &call->out.out;
     enum pn_rc rc;
 
     if (call->request.minor_version == 0)
         return;
-    pn_h1_strip_hop_by_hop(&response->headers);
-    pn_body_out_start(&call->out, call->client->stream, PN_H1_BODY_NONE);
+    pn_http_strip_hop_by_hop(&response->headers);
+    pn_body_out_start(&call->out, call->client->stream, PN_BODY_NONE);
     rc = pn_h1_write_status_line(out, response->status, response->reason);
     if (rc == PN_OK)
         rc = pn_h1_write_fields(out, &response->headers);
@@ -411,15 +410,15 @@ static void on_informational(void *ctx)
 static void on_request_failed(void *ctx)
 {
     struct pn_call *call = ctx;
-    enum pn_rc rc = call->body.failure;
+    enum pn_rc rc = call->body->failure;
 
     if (rc == PN_IO || rc == PN_EOF || call->state == PN_CALL_ANSWERING ||
-        !call->body.fault.cause) {
+        !call->body->fault.cause) {
         pn_client_close(call->client, true);
         return;
     }
     pn_exchange_cancel(&call->exchange);
-    pn_call_refuse(call, call->body.fault.status, call->body.fault.cause);
+    pn_call_refuse(call, call->body->fault.status, call->body->fault.cause);
 }
 
 const struct pn_exchange_events pn_call_exchange_events = {

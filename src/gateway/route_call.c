@@ -133,7 +133,7 @@ static enum pn_rc fill_context(struct pn_call *call, struct pn_slice rest)
     context->path = rest.len > 0 ? rest : PN_LIT("/");
     context->query = call->request.query;
     context->request_headers = call->request.headers; /* from now on the policies' */
-    pn_h1_strip_hop_by_hop(&context->request_headers);
+    pn_http_strip_hop_by_hop(&context->request_headers);
     context->template_parameters = call->match.parameters;
     context->template_parameter_count = call->match.parameter_count;
     context->template_query_names = call->match.query_names;

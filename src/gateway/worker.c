@@ -305,14 +305,14 @@ enum pn_rc pn_worker_create(const struct pn_worker_spec *spec, struct pn_worker 
                             struct pn_error *err)
 {
     static const struct pn_pool_limits pool_limits = PN_POOL_LIMITS_DEFAULT;
-    static const struct pn_h1_limits h1_limits = PN_H1_LIMITS_DEFAULT;
+    static const struct pn_http_limits http_limits = PN_HTTP_LIMITS_DEFAULT;
     struct pn_worker *worker = calloc(1, sizeof(*worker));
     enum pn_rc rc;
 
     if (!worker)
         return pn_error_set(err, PN_NOMEM, "out_of_memory", "no memory for a worker");
     worker->spec = *spec;
-    worker->h1_limits = h1_limits;
+    worker->http_limits = http_limits;
     pn_list_init(&worker->clients);
     pn_io_buffers_init(&worker->buffers);
     rc = pn_loop_create(&worker->loop, err);

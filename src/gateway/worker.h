@@ -65,7 +65,7 @@ struct pn_worker {
     struct pn_tls_clients *tls_clients;
     struct pn_map *tls_map; /* (certificate, trust variant) -> struct pn_tls_client */
     struct pn_pin *pin;     /* the newest snapshot */
-    struct pn_h1_limits h1_limits;
+    struct pn_http_limits http_limits;
     struct pn_listener listeners[PN_WORKER_LISTENERS_MAX];
     size_t listener_count;
     struct pn_list clients;

@@ -17,41 +17,7 @@
 #pragma once
 
 #include "base/buf.h"
-#include "http/headers.h"
-
-/* Defaults of struct pn_h1_limits. */
-#define PN_HEADER_BYTES_MAX          (64u * 1024) /* a head: start line, fields, empty line */
-#define PN_HEADER_COUNT_MAX          128u         /* fields of a head */
-#define PN_TARGET_BYTES_MAX          (16u * 1024) /* the request target */
-#define PN_TRAILER_BYTES_MAX         (8u * 1024)  /* all trailer fields of a body */
-#define PN_TRAILER_COUNT_MAX         32u
-#define PN_CHUNK_EXTENSION_BYTES_MAX (4u * 1024) /* all chunk extensions of a body together */
-/* Fixed. */
-#define PN_METHOD_BYTES_MAX 32u
-#define PN_CONNECTION_BYTES_MAX                                                                    \
-    1024u /* all Connection fields: their names are looked up one by one */
-
-struct pn_h1_limits {
-    size_t header_bytes_max;
-    size_t header_count_max;
-    size_t target_bytes_max;
-    size_t trailer_bytes_max;
-    size_t trailer_count_max;
-    size_t chunk_extension_bytes_max;
-};
-#define PN_H1_LIMITS_DEFAULT                                                                       \
-    {                                                                                              \
-        PN_HEADER_BYTES_MAX, PN_HEADER_COUNT_MAX, PN_TARGET_BYTES_MAX, PN_TRAILER_BYTES_MAX,       \
-            PN_TRAILER_COUNT_MAX, PN_CHUNK_EXTENSION_BYTES_MAX                                     \
-    }
-
-/** Why a message was refused. `status`: what to answer a client (400, 413, 414, 417, 431, 501,
- * 505); for a bad message of a backend it is 502. `cause`: a static sentence without the peer's
- * bytes. */
-struct pn_h1_fault {
-    int status;
-    const char *cause;
-};
+#include "http/head.h"
 
 /* ---- heads ---- */
 
@@ -70,70 +36,28 @@ struct pn_h1_scan {
  *  line. PN_AGAIN: not whole yet. PN_MALFORMED, PN_LIMIT: `fault` tells. A client that cannot be
  *  speaking HTTP is refused as soon as that can be seen. */
 enum pn_rc pn_h1_scan(struct pn_h1_scan *scan, enum pn_h1_side side, struct pn_slice in,
-                      const struct pn_h1_limits *limits, size_t *head_bytes,
-                      struct pn_h1_fault *fault) PN_MUST_USE;
-
-enum pn_h1_framing {
-    PN_H1_BODY_NONE,
-    PN_H1_BODY_LENGTH,      /* Content-Length; may be 0 */
-    PN_H1_BODY_CHUNKED,     /* Transfer-Encoding: chunked */
-    PN_H1_BODY_UNTIL_CLOSE, /* responses only; also a tunnel (2xx to CONNECT) */
-};
-
-enum pn_h1_target_form {
-    PN_H1_ORIGIN_FORM,    /* "/path?query" */
-    PN_H1_ABSOLUTE_FORM,  /* "http://host/path?query" */
-    PN_H1_ASTERISK_FORM,  /* "*", with OPTIONS */
-    PN_H1_AUTHORITY_FORM, /* "host:port", with CONNECT: refuse it */
-};
-
-struct pn_h1_request {
-    struct pn_slice method; /* a token, case matters */
-    struct pn_slice target; /* as it was sent */
-    enum pn_h1_target_form form;
-    struct pn_slice
-        path; /* raw, starts with '/' ("/" for "*" and for an absolute target without one) */
-    struct pn_slice query; /* raw, without '?'; may be empty */
-    bool has_query;        /* a '?' was there */
-    struct pn_slice
-        host; /* "name:port" of the absolute target, else of Host; empty: HTTP/1.0 without */
-    int minor_version;         /* 0 or 1 */
-    struct pn_headers headers; /* all fields as sent; names keep their case */
-    enum pn_h1_framing framing;
-    uint64_t content_length; /* with PN_H1_BODY_LENGTH */
-    bool keep_alive;         /* the client lets the connection be used again (RFC 9112 §9.3) */
-    bool expects_continue;   /* Expect: 100-continue (RFC 9110 §10.1.1), and a body is announced */
-};
+                      const struct pn_http_limits *limits, size_t *head_bytes,
+                      struct pn_http_fault *fault) PN_MUST_USE;
 
 /** Reads one whole head that pn_h1_scan found (`head` = exactly those bytes). The caller has called
  *  pn_headers_init(&request->headers, arena); all else is filled here. PN_MALFORMED, PN_LIMIT,
  *  PN_UNSUPPORTED (505, 501, 417): `fault` tells. PN_NOMEM: fault says 500. */
-enum pn_rc pn_h1_request_parse(struct pn_slice head, const struct pn_h1_limits *limits,
-                               struct pn_h1_request *request,
-                               struct pn_h1_fault *fault) PN_MUST_USE;
-
-struct pn_h1_response {
-    int minor_version;
-    int status; /* 100 to 599 */
-    struct pn_slice reason;
-    struct pn_headers headers;
-    enum pn_h1_framing framing;
-    uint64_t content_length; /* with PN_H1_BODY_LENGTH */
-    bool keep_alive;         /* the connection can take another request when the body has ended */
-};
+enum pn_rc pn_h1_request_parse(struct pn_slice head, const struct pn_http_limits *limits,
+                               struct pn_request_head *request,
+                               struct pn_http_fault *fault) PN_MUST_USE;
 
 /** As above, for an answer to a request of method `method` (RFC 9112 §6.3: an answer to HEAD, and
  * 1xx, 204 and 304, have no body whatever their fields say). A 1xx is an answer of its own: read on
  * for the final one; refuse 101 unless you asked for it. */
-enum pn_rc pn_h1_response_parse(struct pn_slice head, const struct pn_h1_limits *limits,
-                                struct pn_slice method, struct pn_h1_response *response,
-                                struct pn_h1_fault *fault) PN_MUST_USE;
+enum pn_rc pn_h1_response_parse(struct pn_slice head, const struct pn_http_limits *limits,
+                                struct pn_slice method, struct pn_response_head *response,
+                                struct pn_http_fault *fault) PN_MUST_USE;
 
 /* ---- bodies ---- */
 
 /** Cuts one body out of a stream of bytes. Fields are private. */
 struct pn_h1_body {
-    enum pn_h1_framing framing;
+    enum pn_framing framing;
     enum pn_h1_side side;
     int state;
     uint64_t remaining; /* of the length or of the chunk in work */
@@ -142,14 +66,14 @@ struct pn_h1_body {
     size_t trailer_bytes;
     size_t trailer_count;
     struct pn_headers *trailers;
-    struct pn_h1_limits limits;
+    struct pn_http_limits limits;
 };
 
 /** `trailers`: where trailer fields are copied to, or NULL: they are checked and dropped. Fields
  * that may not be trailers (RFC 9110 §6.5.1: framing, routing, authentication) are always dropped.
  */
-void pn_h1_body_init(struct pn_h1_body *body, enum pn_h1_side side, enum pn_h1_framing framing,
-                     uint64_t content_length, const struct pn_h1_limits *limits,
+void pn_h1_body_init(struct pn_h1_body *body, enum pn_h1_side side, enum pn_framing framing,
+                     uint64_t content_length, const struct pn_http_limits *limits,
                      struct pn_headers *trailers);
 /** Takes what it can from the front of `in`; *used bytes of it are done with in every case.
  *    PN_OK     *data is a part of the body (never empty), a slice of `in`: call again after it
@@ -158,9 +82,9 @@ void pn_h1_body_init(struct pn_h1_body *body, enum pn_h1_side side, enum pn_h1_f
  *    PN_EOF    the body has ended; the bytes behind *used belong to the next message
  *    PN_MALFORMED, PN_LIMIT, PN_NOMEM: `fault` tells; the connection cannot be used again. */
 enum pn_rc pn_h1_body_next(struct pn_h1_body *body, struct pn_slice in, struct pn_slice *data,
-                           size_t *used, struct pn_h1_fault *fault) PN_MUST_USE;
+                           size_t *used, struct pn_http_fault *fault) PN_MUST_USE;
 /** The peer has closed: PN_EOF when the body may end so, PN_MALFORMED when it is cut short. */
-enum pn_rc pn_h1_body_close(const struct pn_h1_body *body, struct pn_h1_fault *fault) PN_MUST_USE;
+enum pn_rc pn_h1_body_close(const struct pn_h1_body *body, struct pn_http_fault *fault) PN_MUST_USE;
 
 /* ---- writing: append to a buffer; PN_LIMIT, PN_NOMEM ---- */
 
@@ -185,20 +109,3 @@ enum pn_rc pn_h1_write_chunk_head(struct pn_buf *out, size_t len) PN_MUST_USE;
 enum pn_rc pn_h1_write_last_chunk(struct pn_buf *out,
                                   const struct pn_headers *trailers) PN_MUST_USE;
 #define PN_H1_CONTINUE PN_LIT("HTTP/1.1 100 Continue\r\n\r\n")
-/** "Not Found"; "" for a number that has no name. */
-const char *pn_h1_reason(int status);
-
-/* ---- rules both sides share ---- */
-
-/** Whether the comma-separated list in the fields `name` has `token` (without case; all such
- * fields). */
-bool pn_h1_list_has(const struct pn_headers *headers, const char *name, const char *token);
-/** Connection, Keep-Alive, Proxy-Connection, Proxy-Authenticate, Proxy-Authorization, TE, Trailer,
- *  Transfer-Encoding, Upgrade. */
-bool pn_h1_is_hop_by_hop(struct pn_slice name);
-/** Removes those, and every field that Connection names (RFC 9110 §7.6.1), except Host and
- *  Content-Length, which a peer cannot talk us out of. */
-void pn_h1_strip_hop_by_hop(struct pn_headers *headers);
-/** RFC 9110 §9.2: GET HEAD OPTIONS TRACE; and those with PUT DELETE. */
-bool pn_h1_method_is_safe(struct pn_slice method);
-bool pn_h1_method_is_idempotent(struct pn_slice method);

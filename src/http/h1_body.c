@@ -19,24 +19,24 @@ enum state { DATA, SIZE, BLANK, EXTENSION, SIZE_LF, DATA_CR, DATA_LF, TRAILERS, 
 /* 16 hex digits fill 64 bits; a chunk larger than INT64_MAX is refused as well. */
 enum { SIZE_DIGITS_MAX = 16 };
 
-void pn_h1_body_init(struct pn_h1_body *body, enum pn_h1_side side, enum pn_h1_framing framing,
-                     uint64_t content_length, const struct pn_h1_limits *limits,
+void pn_h1_body_init(struct pn_h1_body *body, enum pn_h1_side side, enum pn_framing framing,
+                     uint64_t content_length, const struct pn_http_limits *limits,
                      struct pn_headers *trailers)
 {
     *body = (struct pn_h1_body){
         .framing = framing, .side = side, .limits = *limits, .trailers = trailers};
     switch (framing) {
-    case PN_H1_BODY_NONE:
+    case PN_BODY_NONE:
         body->state = END;
         break;
-    case PN_H1_BODY_LENGTH:
+    case PN_BODY_LENGTH:
         body->remaining = content_length;
         body->state = content_length > 0 ? DATA : END;
         break;
-    case PN_H1_BODY_CHUNKED:
+    case PN_BODY_STREAMED:
         body->state = SIZE;
         break;
-    case PN_H1_BODY_UNTIL_CLOSE:
+    case PN_BODY_UNTIL_CLOSE:
         body->remaining = UINT64_MAX;
         body->state = DATA;
         break;
@@ -48,13 +48,13 @@ static int bad_status(const struct pn_h1_body *body)
     return body->side == PN_H1_REQUEST ? 400 : 502;
 }
 
-static enum pn_rc malformed(const struct pn_h1_body *body, struct pn_h1_fault *fault,
+static enum pn_rc malformed(const struct pn_h1_body *body, struct pn_http_fault *fault,
                             const char *cause)
 {
     return pn_h1_refuse(fault, PN_MALFORMED, bad_status(body), cause);
 }
 
-static enum pn_rc on_size_digit(struct pn_h1_body *body, int digit, struct pn_h1_fault *fault)
+static enum pn_rc on_size_digit(struct pn_h1_body *body, int digit, struct pn_http_fault *fault)
 {
     if (body->digits >= SIZE_DIGITS_MAX || body->remaining > (uint64_t)INT64_MAX >> 4)
         return malformed(body, fault, "a chunk size is too large");
@@ -64,7 +64,8 @@ static enum pn_rc on_size_digit(struct pn_h1_body *body, int digit, struct pn_h1
 }
 
 /* chunk-size [ chunk-ext ] CR (§7.1, §7.1.1). BWS is accepted in front of ';' only. */
-static enum pn_rc on_size_byte(struct pn_h1_body *body, unsigned char c, struct pn_h1_fault *fault)
+static enum pn_rc on_size_byte(struct pn_h1_body *body, unsigned char c,
+                               struct pn_http_fault *fault)
 {
     int digit = pn_h1_hex_digit(c);
 
@@ -91,7 +92,7 @@ static enum pn_rc on_size_byte(struct pn_h1_body *body, unsigned char c, struct 
 
 /* One byte of the framing between data. */
 static enum pn_rc on_framing_byte(struct pn_h1_body *body, unsigned char c,
-                                  struct pn_h1_fault *fault)
+                                  struct pn_http_fault *fault)
 {
     switch ((enum state)body->state) {
     case SIZE:
@@ -156,7 +157,7 @@ static bool is_trailer_allowed(struct pn_slice name)
         "If-Unmodified-Since",
     };
 
-    if (pn_h1_is_hop_by_hop(name))
+    if (pn_http_is_hop_by_hop(name))
         return false;
     for (size_t i = 0; i < sizeof(denied) / sizeof(denied[0]); i++) {
         if (pn_slice_case_eq_str(name, denied[i]))
@@ -166,7 +167,7 @@ static bool is_trailer_allowed(struct pn_slice name)
 }
 
 static enum pn_rc on_trailer(struct pn_h1_body *body, struct pn_slice line,
-                             struct pn_h1_fault *fault)
+                             struct pn_http_fault *fault)
 {
     struct pn_slice name;
     struct pn_slice value;
@@ -188,7 +189,7 @@ static enum pn_rc on_trailer(struct pn_h1_body *body, struct pn_slice line,
 
 /* Whole trailer lines; what is not whole stays with the caller. */
 static enum pn_rc take_trailers(struct pn_h1_body *body, struct pn_slice in, size_t *used,
-                                struct pn_h1_fault *fault)
+                                struct pn_http_fault *fault)
 {
     for (;;) {
         struct pn_slice rest = pn_slice_sub(in, *used, in.len);
@@ -224,15 +225,15 @@ static void take_data(struct pn_h1_body *body, struct pn_slice in, struct pn_sli
         rest.len = (size_t)body->remaining;
     *data = rest;
     *used += rest.len;
-    if (body->framing == PN_H1_BODY_UNTIL_CLOSE)
+    if (body->framing == PN_BODY_UNTIL_CLOSE)
         return;
     body->remaining -= rest.len;
     if (body->remaining == 0)
-        body->state = body->framing == PN_H1_BODY_CHUNKED ? DATA_CR : END;
+        body->state = body->framing == PN_BODY_STREAMED ? DATA_CR : END;
 }
 
 enum pn_rc pn_h1_body_next(struct pn_h1_body *body, struct pn_slice in, struct pn_slice *data,
-                           size_t *used, struct pn_h1_fault *fault)
+                           size_t *used, struct pn_http_fault *fault)
 {
     *used = 0;
     *data = (struct pn_slice){NULL, 0};
@@ -256,9 +257,9 @@ enum pn_rc pn_h1_body_next(struct pn_h1_body *body, struct pn_slice in, struct p
     }
 }
 
-enum pn_rc pn_h1_body_close(const struct pn_h1_body *body, struct pn_h1_fault *fault)
+enum pn_rc pn_h1_body_close(const struct pn_h1_body *body, struct pn_http_fault *fault)
 {
-    if (body->state == END || body->framing == PN_H1_BODY_UNTIL_CLOSE)
+    if (body->state == END || body->framing == PN_BODY_UNTIL_CLOSE)
         return PN_EOF;
     return malformed(body, fault, "the connection was closed before the body had ended");
 }

@@ -53,7 +53,7 @@ bool pn_h1_cut_line(struct pn_slice *rest, struct pn_slice *line)
 }
 
 enum pn_rc pn_h1_read_field(struct pn_slice line, int bad_status, struct pn_slice *name,
-                            struct pn_slice *value, struct pn_h1_fault *fault)
+                            struct pn_slice *value, struct pn_http_fault *fault)
 {
     size_t i = 0;
     size_t end = line.len;
@@ -84,8 +84,8 @@ enum pn_rc pn_h1_read_field(struct pn_slice line, int bad_status, struct pn_slic
 }
 
 enum pn_rc pn_h1_read_fields(struct pn_slice *rest, enum pn_h1_side side,
-                             const struct pn_h1_limits *limits, struct pn_headers *headers,
-                             struct pn_h1_fault *fault)
+                             const struct pn_http_limits *limits, struct pn_headers *headers,
+                             struct pn_http_fault *fault)
 {
     bool is_request = side == PN_H1_REQUEST;
     struct pn_slice line;
@@ -125,7 +125,7 @@ enum pn_rc pn_h1_read_version(struct pn_slice text, int *minor_version)
 
 static enum pn_rc read_transfer_encoding(struct pn_slice value, int status,
                                          struct pn_h1_framing_fields *framing,
-                                         struct pn_h1_fault *fault)
+                                         struct pn_http_fault *fault)
 {
     if (framing->is_chunked)
         return pn_h1_refuse(fault, PN_MALFORMED, status, "Transfer-Encoding is repeated");
@@ -151,7 +151,7 @@ static enum pn_rc read_transfer_encoding(struct pn_slice value, int status,
 
 static enum pn_rc read_content_length(struct pn_slice value, int status,
                                       struct pn_h1_framing_fields *framing,
-                                      struct pn_h1_fault *fault)
+                                      struct pn_http_fault *fault)
 {
     /* RFC 9112 §6.3 lets equal ones be merged; we do not: "5, 5" and two fields are refused. */
     if (framing->has_length)
@@ -164,7 +164,7 @@ static enum pn_rc read_content_length(struct pn_slice value, int status,
 }
 
 static enum pn_rc read_connection(struct pn_slice value, int status,
-                                  struct pn_h1_framing_fields *framing, struct pn_h1_fault *fault)
+                                  struct pn_h1_framing_fields *framing, struct pn_http_fault *fault)
 {
     struct pn_slice part;
 
@@ -183,7 +183,7 @@ static enum pn_rc read_connection(struct pn_slice value, int status,
 
 enum pn_rc pn_h1_read_framing(const struct pn_headers *headers, int minor_version,
                               enum pn_h1_side side, struct pn_h1_framing_fields *framing,
-                              struct pn_h1_fault *fault)
+                              struct pn_http_fault *fault)
 {
     int status = side == PN_H1_REQUEST ? 400 : 502;
 

@@ -33,7 +33,7 @@ static inline bool pn_h1_is_target_byte(unsigned char c)
 /* The digit's value, or -1. */
 int pn_h1_hex_digit(unsigned char c);
 
-static inline enum pn_rc pn_h1_refuse(struct pn_h1_fault *fault, enum pn_rc rc, int status,
+static inline enum pn_rc pn_h1_refuse(struct pn_http_fault *fault, enum pn_rc rc, int status,
                                       const char *cause)
 {
     fault->status = status;
@@ -45,11 +45,11 @@ static inline enum pn_rc pn_h1_refuse(struct pn_h1_fault *fault, enum pn_rc rc, 
 bool pn_h1_cut_line(struct pn_slice *rest, struct pn_slice *line);
 /** "name: value" into its parts, OWS trimmed. `bad_status`: the status of a fault. PN_MALFORMED. */
 enum pn_rc pn_h1_read_field(struct pn_slice line, int bad_status, struct pn_slice *name,
-                            struct pn_slice *value, struct pn_h1_fault *fault) PN_MUST_USE;
+                            struct pn_slice *value, struct pn_http_fault *fault) PN_MUST_USE;
 /** All lines up to the empty one. PN_MALFORMED, PN_LIMIT, PN_NOMEM. */
 enum pn_rc pn_h1_read_fields(struct pn_slice *rest, enum pn_h1_side side,
-                             const struct pn_h1_limits *limits, struct pn_headers *headers,
-                             struct pn_h1_fault *fault) PN_MUST_USE;
+                             const struct pn_http_limits *limits, struct pn_headers *headers,
+                             struct pn_http_fault *fault) PN_MUST_USE;
 
 /** What the fields say about the end of the body and of the connection. */
 struct pn_h1_framing_fields {
@@ -64,6 +64,6 @@ struct pn_h1_framing_fields {
  *  PN_LIMIT. */
 enum pn_rc pn_h1_read_framing(const struct pn_headers *headers, int minor_version,
                               enum pn_h1_side side, struct pn_h1_framing_fields *framing,
-                              struct pn_h1_fault *fault) PN_MUST_USE;
+                              struct pn_http_fault *fault) PN_MUST_USE;
 /** "HTTP/1.0" or "HTTP/1.1" -> 0 or 1. PN_MALFORMED; PN_UNSUPPORTED: another version. */
 enum pn_rc pn_h1_read_version(struct pn_slice text, int *minor_version) PN_MUST_USE;

@@ -8,7 +8,7 @@
 #include "http/uri.h"
 
 /* "/path?query" into its parts. */
-static void split_path(struct pn_h1_request *request, struct pn_slice text)
+static void split_path(struct pn_request_head *request, struct pn_slice text)
 {
     size_t question = pn_slice_find(text, '?');
 
@@ -18,7 +18,7 @@ static void split_path(struct pn_h1_request *request, struct pn_slice text)
                                         : pn_slice(text.ptr + text.len, 0);
 }
 
-static enum pn_rc read_absolute(struct pn_h1_request *request, struct pn_h1_fault *fault)
+static enum pn_rc read_absolute(struct pn_request_head *request, struct pn_http_fault *fault)
 {
     struct pn_uri uri;
     enum pn_rc rc = pn_uri_parse(request->target, &uri, NULL);
@@ -29,7 +29,7 @@ static enum pn_rc read_absolute(struct pn_h1_request *request, struct pn_h1_faul
     if (!pn_slice_case_eq_str(uri.scheme, "http") && !pn_slice_case_eq_str(uri.scheme, "https"))
         return pn_h1_refuse(fault, PN_MALFORMED, 400,
                             "the scheme of the request target is neither http nor https");
-    request->form = PN_H1_ABSOLUTE_FORM;
+    request->form = PN_ABSOLUTE_FORM;
     request->host = uri.authority;
     request->path = uri.path.len > 0 ? uri.path : PN_LIT("/");
     request->has_query = uri.has_query;
@@ -38,7 +38,7 @@ static enum pn_rc read_absolute(struct pn_h1_request *request, struct pn_h1_faul
 }
 
 /* RFC 9112 §3.2: four forms. */
-static enum pn_rc read_target(struct pn_h1_request *request, struct pn_h1_fault *fault)
+static enum pn_rc read_target(struct pn_request_head *request, struct pn_http_fault *fault)
 {
     struct pn_slice target = request->target;
     struct pn_slice host;
@@ -52,13 +52,13 @@ static enum pn_rc read_target(struct pn_h1_request *request, struct pn_h1_fault 
     if (pn_slice_eq_str(request->method, "CONNECT")) {
         if (pn_uri_parse_host(target, &host, &port, NULL) != PN_OK || port == 0)
             return pn_h1_refuse(fault, PN_MALFORMED, 400, "the target of CONNECT is not host:port");
-        request->form = PN_H1_AUTHORITY_FORM;
+        request->form = PN_AUTHORITY_FORM;
         request->host = target;
         request->path = PN_LIT("/");
         return PN_OK;
     }
     if (target.ptr[0] == '/') {
-        request->form = PN_H1_ORIGIN_FORM;
+        request->form = PN_ORIGIN_FORM;
         split_path(request, target);
         return PN_OK;
     }
@@ -66,15 +66,15 @@ static enum pn_rc read_target(struct pn_h1_request *request, struct pn_h1_fault 
         if (!pn_slice_eq_str(request->method, "OPTIONS"))
             return pn_h1_refuse(fault, PN_MALFORMED, 400,
                                 "the request target * goes with OPTIONS only");
-        request->form = PN_H1_ASTERISK_FORM;
+        request->form = PN_ASTERISK_FORM;
         request->path = PN_LIT("/");
         return PN_OK;
     }
     return read_absolute(request, fault);
 }
 
-static enum pn_rc read_request_line(struct pn_slice line, const struct pn_h1_limits *limits,
-                                    struct pn_h1_request *request, struct pn_h1_fault *fault)
+static enum pn_rc read_request_line(struct pn_slice line, const struct pn_http_limits *limits,
+                                    struct pn_request_head *request, struct pn_http_fault *fault)
 {
     size_t space = pn_slice_find(line, ' ');
     struct pn_slice version;
@@ -106,7 +106,7 @@ static enum pn_rc read_request_line(struct pn_slice line, const struct pn_h1_lim
 }
 
 /* RFC 9112 §3.2: exactly one Host in HTTP/1.1; an absolute target overrides it (§3.2.2). */
-static enum pn_rc read_host(struct pn_h1_request *request, struct pn_h1_fault *fault)
+static enum pn_rc read_host(struct pn_request_head *request, struct pn_http_fault *fault)
 {
     size_t count = pn_headers_count(&request->headers, "Host");
     struct pn_slice value = pn_headers_get(&request->headers, "Host");
@@ -127,7 +127,7 @@ static enum pn_rc read_host(struct pn_h1_request *request, struct pn_h1_fault *f
     return PN_OK;
 }
 
-static enum pn_rc read_expect(struct pn_h1_request *request, struct pn_h1_fault *fault)
+static enum pn_rc read_expect(struct pn_request_head *request, struct pn_http_fault *fault)
 {
     for (size_t i = 0; i < request->headers.count; i++) {
         const struct pn_header *field = &request->headers.items[i];
@@ -140,14 +140,14 @@ static enum pn_rc read_expect(struct pn_h1_request *request, struct pn_h1_fault 
         /* RFC 9110 §10.1.1: ignored from HTTP/1.0, and where there is no body. */
         request->expects_continue =
             request->minor_version == 1 &&
-            (request->framing == PN_H1_BODY_CHUNKED ||
-             (request->framing == PN_H1_BODY_LENGTH && request->content_length > 0));
+            (request->framing == PN_BODY_STREAMED ||
+             (request->framing == PN_BODY_LENGTH && request->content_length > 0));
     }
     return PN_OK;
 }
 
-enum pn_rc pn_h1_request_parse(struct pn_slice head, const struct pn_h1_limits *limits,
-                               struct pn_h1_request *request, struct pn_h1_fault *fault)
+enum pn_rc pn_h1_request_parse(struct pn_slice head, const struct pn_http_limits *limits,
+                               struct pn_request_head *request, struct pn_http_fault *fault)
 {
     struct pn_h1_framing_fields framing;
     struct pn_headers headers = request->headers;
@@ -156,7 +156,7 @@ enum pn_rc pn_h1_request_parse(struct pn_slice head, const struct pn_h1_limits *
     enum pn_rc rc = PN_OK;
 
     headers.count = 0;
-    *request = (struct pn_h1_request){.headers = headers};
+    *request = (struct pn_request_head){.headers = headers};
     if (!pn_h1_cut_line(&rest, &line) || (line.len == 0 && !pn_h1_cut_line(&rest, &line)))
         return pn_h1_refuse(fault, PN_MALFORMED, 400, "there is no whole request line");
     rc = read_request_line(line, limits, request, fault);
@@ -173,11 +173,11 @@ enum pn_rc pn_h1_request_parse(struct pn_slice head, const struct pn_h1_limits *
     if (rc != PN_OK)
         return rc;
     if (framing.is_chunked)
-        request->framing = PN_H1_BODY_CHUNKED;
+        request->framing = PN_BODY_STREAMED;
     else if (framing.has_length)
-        request->framing = PN_H1_BODY_LENGTH;
+        request->framing = PN_BODY_LENGTH;
     else
-        request->framing = PN_H1_BODY_NONE; /* RFC 9112 §6.3: a request without both has none */
+        request->framing = PN_BODY_NONE; /* RFC 9112 §6.3: a request without both has none */
     request->content_length = framing.length;
     request->keep_alive =
         !framing.says_close && (request->minor_version == 1 || framing.says_keep_alive);

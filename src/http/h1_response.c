@@ -4,8 +4,8 @@
  */
 #include "http/h1_internal.h"
 
-static enum pn_rc read_status_line(struct pn_slice line, struct pn_h1_response *response,
-                                   struct pn_h1_fault *fault)
+static enum pn_rc read_status_line(struct pn_slice line, struct pn_response_head *response,
+                                   struct pn_http_fault *fault)
 {
     struct pn_slice digits = pn_slice_sub(line, 9, 3);
     uint64_t status = 0;
@@ -34,7 +34,7 @@ static enum pn_rc read_status_line(struct pn_slice line, struct pn_h1_response *
 }
 
 /* RFC 9112 §6.3, in its order. */
-static void decide_framing(struct pn_h1_response *response, struct pn_slice method,
+static void decide_framing(struct pn_response_head *response, struct pn_slice method,
                            const struct pn_h1_framing_fields *fields)
 {
     int status = response->status;
@@ -42,29 +42,29 @@ static void decide_framing(struct pn_h1_response *response, struct pn_slice meth
 
     response->content_length = fields->length;
     if (pn_slice_eq_str(method, "HEAD") || status == 304) {
-        response->framing = PN_H1_BODY_NONE;
+        response->framing = PN_BODY_NONE;
     } else if (status < 200 || status == 204) {
-        response->framing = PN_H1_BODY_NONE;
+        response->framing = PN_BODY_NONE;
         /* A body announced where none can be: if it is sent, it must not be read as the next
          * answer. */
         if (fields->is_chunked || fields->length > 0)
             response->keep_alive = false;
     } else if (is_tunnel) {
-        response->framing = PN_H1_BODY_UNTIL_CLOSE;
+        response->framing = PN_BODY_UNTIL_CLOSE;
         response->keep_alive = false;
     } else if (fields->is_chunked) {
-        response->framing = PN_H1_BODY_CHUNKED;
+        response->framing = PN_BODY_STREAMED;
     } else if (fields->has_length) {
-        response->framing = PN_H1_BODY_LENGTH;
+        response->framing = PN_BODY_LENGTH;
     } else {
-        response->framing = PN_H1_BODY_UNTIL_CLOSE;
+        response->framing = PN_BODY_UNTIL_CLOSE;
         response->keep_alive = false;
     }
 }
 
-enum pn_rc pn_h1_response_parse(struct pn_slice head, const struct pn_h1_limits *limits,
-                                struct pn_slice method, struct pn_h1_response *response,
-                                struct pn_h1_fault *fault)
+enum pn_rc pn_h1_response_parse(struct pn_slice head, const struct pn_http_limits *limits,
+                                struct pn_slice method, struct pn_response_head *response,
+                                struct pn_http_fault *fault)
 {
     struct pn_h1_framing_fields framing;
     struct pn_headers headers = response->headers;
@@ -73,7 +73,7 @@ enum pn_rc pn_h1_response_parse(struct pn_slice head, const struct pn_h1_limits 
     enum pn_rc rc = PN_OK;
 
     headers.count = 0;
-    *response = (struct pn_h1_response){.headers = headers};
+    *response = (struct pn_response_head){.headers = headers};
     if (!pn_h1_cut_line(&rest, &line))
         return pn_h1_refuse(fault, PN_MALFORMED, 502, "there is no whole status line");
     rc = read_status_line(line, response, fault);

@@ -15,7 +15,7 @@ static bool list_has(struct pn_slice list, struct pn_slice token)
     return false;
 }
 
-bool pn_h1_list_has(const struct pn_headers *headers, const char *name, const char *token)
+bool pn_http_list_has(const struct pn_headers *headers, const char *name, const char *token)
 {
     struct pn_slice wanted = pn_slice_str(name);
     struct pn_slice wanted_token = pn_slice_str(token);
@@ -28,7 +28,7 @@ bool pn_h1_list_has(const struct pn_headers *headers, const char *name, const ch
     return false;
 }
 
-bool pn_h1_is_hop_by_hop(struct pn_slice name)
+bool pn_http_is_hop_by_hop(struct pn_slice name)
 {
     switch (name.len) {
     case 2:
@@ -94,14 +94,14 @@ static void strip_named(struct pn_headers *headers)
     headers->count = kept;
 }
 
-void pn_h1_strip_hop_by_hop(struct pn_headers *headers)
+void pn_http_strip_hop_by_hop(struct pn_headers *headers)
 {
     size_t kept = 0;
 
     if (has_connection_names(headers))
         strip_named(headers);
     for (size_t i = 0; i < headers->count; i++) {
-        if (pn_h1_is_hop_by_hop(headers->items[i].name))
+        if (pn_http_is_hop_by_hop(headers->items[i].name))
             continue;
         if (kept != i)
             headers->items[kept] = headers->items[i];
@@ -110,14 +110,14 @@ void pn_h1_strip_hop_by_hop(struct pn_headers *headers)
     headers->count = kept;
 }
 
-bool pn_h1_method_is_safe(struct pn_slice method)
+bool pn_http_method_is_safe(struct pn_slice method)
 {
     return pn_slice_eq_str(method, "GET") || pn_slice_eq_str(method, "HEAD") ||
            pn_slice_eq_str(method, "OPTIONS") || pn_slice_eq_str(method, "TRACE");
 }
 
-bool pn_h1_method_is_idempotent(struct pn_slice method)
+bool pn_http_method_is_idempotent(struct pn_slice method)
 {
-    return pn_h1_method_is_safe(method) || pn_slice_eq_str(method, "PUT") ||
+    return pn_http_method_is_safe(method) || pn_slice_eq_str(method, "PUT") ||
            pn_slice_eq_str(method, "DELETE");
 }

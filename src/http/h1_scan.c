@@ -12,7 +12,7 @@
 #include "http/h1_internal.h"
 
 static enum pn_rc check_start(const struct pn_h1_scan *scan, enum pn_h1_side side,
-                              struct pn_slice in, struct pn_h1_fault *fault)
+                              struct pn_slice in, struct pn_http_fault *fault)
 {
     struct pn_slice line = pn_slice_sub(in, scan->line, in.len);
 
@@ -38,7 +38,7 @@ static enum pn_rc check_start(const struct pn_h1_scan *scan, enum pn_h1_side sid
 
 /* The line [scan->line, lf) has ended. *is_end: it was the empty line behind the fields. */
 static enum pn_rc end_line(struct pn_h1_scan *scan, enum pn_h1_side side, struct pn_slice in,
-                           size_t lf, bool *is_end, struct pn_h1_fault *fault)
+                           size_t lf, bool *is_end, struct pn_http_fault *fault)
 {
     int status = side == PN_H1_REQUEST ? 400 : 502;
 
@@ -61,7 +61,7 @@ static enum pn_rc end_line(struct pn_h1_scan *scan, enum pn_h1_side side, struct
 
 /* A start line is method SP target SP version CR: what is longer has too long a target. */
 static bool is_start_line_too_long(const struct pn_h1_scan *scan, enum pn_h1_side side,
-                                   size_t line_bytes, const struct pn_h1_limits *limits)
+                                   size_t line_bytes, const struct pn_http_limits *limits)
 {
     return side == PN_H1_REQUEST && scan->lines == 0 &&
            line_bytes > limits->target_bytes_max + PN_METHOD_BYTES_MAX + sizeof("  HTTP/1.1");
@@ -69,8 +69,8 @@ static bool is_start_line_too_long(const struct pn_h1_scan *scan, enum pn_h1_sid
 
 /* What has arrived is no whole head: may there be more of it? */
 static enum pn_rc check_unfinished(const struct pn_h1_scan *scan, enum pn_h1_side side,
-                                   struct pn_slice in, const struct pn_h1_limits *limits,
-                                   struct pn_h1_fault *fault)
+                                   struct pn_slice in, const struct pn_http_limits *limits,
+                                   struct pn_http_fault *fault)
 {
     bool is_request = side == PN_H1_REQUEST;
 
@@ -84,8 +84,8 @@ static enum pn_rc check_unfinished(const struct pn_h1_scan *scan, enum pn_h1_sid
 }
 
 enum pn_rc pn_h1_scan(struct pn_h1_scan *scan, enum pn_h1_side side, struct pn_slice in,
-                      const struct pn_h1_limits *limits, size_t *head_bytes,
-                      struct pn_h1_fault *fault)
+                      const struct pn_http_limits *limits, size_t *head_bytes,
+                      struct pn_http_fault *fault)
 {
     bool is_end = false;
 

@@ -64,7 +64,7 @@ enum pn_rc pn_h1_write_status_line(struct pn_buf *out, int status, struct pn_sli
     if (status < 100 || status > 599 || !pn_header_value_is_valid(reason))
         return PN_MALFORMED;
     if (reason.len == 0)
-        reason = pn_slice_str(pn_h1_reason(status));
+        reason = pn_slice_str(pn_http_reason(status));
     return APPEND(out, PN_LIT("HTTP/1.1 "), number((uint64_t)status, 10, digits), PN_LIT(" "),
                   reason, PN_LIT("\r\n"));
 }
@@ -115,7 +115,7 @@ enum pn_rc pn_h1_write_last_chunk(struct pn_buf *out, const struct pn_headers *t
     return rc;
 }
 
-const char *pn_h1_reason(int status)
+const char *pn_http_reason(int status)
 {
     static const struct {
         int status;

@@ -61,7 +61,7 @@ static bool may_retry(const struct pn_exchange *exchange)
     return exchange->is_reused && !exchange->was_retried && exchange->scan.checked == 0 &&
            pn_inlet_bytes(&exchange->conn->inlet).len == 0 && exchange->informational == 0 &&
            exchange->spec.request_body->taken_bytes == 0 &&
-           (exchange->out.sent_bytes == 0 || pn_h1_method_is_idempotent(exchange->spec.method));
+           (exchange->out.sent_bytes == 0 || pn_http_method_is_idempotent(exchange->spec.method));
 }
 
 static void retry(struct pn_exchange *exchange)
@@ -107,7 +107,7 @@ static void on_timeout(struct pn_timer *timer)
     if (exchange->state == PN_EXCHANGE_ACQUIRING)
         pn_acquire_cancel(&exchange->acquire);
     if (exchange->state == PN_EXCHANGE_ANSWERING) {
-        exchange->body.failure = PN_TIMEOUT;
+        exchange->answer->failure = PN_TIMEOUT;
         exchange->events->on_body(exchange->ctx);
         return;
     }
@@ -133,7 +133,7 @@ static enum pn_rc malformed(struct pn_exchange *exchange, enum pn_rc rc, const c
 static enum pn_rc parse_head(struct pn_exchange *exchange)
 {
     struct pn_inlet *inlet = &exchange->conn->inlet;
-    struct pn_h1_fault fault = {0};
+    struct pn_http_fault fault = {0};
     struct pn_slice head;
     size_t len = 0;
     enum pn_rc rc = pn_h1_scan(&exchange->scan, PN_H1_RESPONSE, pn_inlet_bytes(inlet),
@@ -200,6 +200,7 @@ static bool read_head(struct pn_exchange *exchange)
     pn_body_in_init(&exchange->body, &exchange->conn->inlet, exchange->conn->stream, PN_H1_RESPONSE,
                     exchange->response.framing, exchange->response.content_length,
                     exchange->spec.limits, &exchange->trailers);
+    exchange->answer = &exchange->body.source;
     pn_exchange_wait(exchange);
     exchange->events->on_head(exchange->ctx);
     return false;
@@ -228,9 +229,9 @@ static enum pn_rc write_head(struct pn_exchange *exchange)
         if (!is_ours(header->name))
             rc = pn_h1_write_field(out, header->name, header->value);
     }
-    if (rc == PN_OK && spec->framing == PN_H1_BODY_CHUNKED)
+    if (rc == PN_OK && spec->framing == PN_BODY_STREAMED)
         rc = pn_h1_write_field(out, PN_LIT("Transfer-Encoding"), PN_LIT("chunked"));
-    if (rc == PN_OK && spec->framing == PN_H1_BODY_LENGTH)
+    if (rc == PN_OK && spec->framing == PN_BODY_LENGTH)
         rc = pn_h1_write_content_length(out, spec->content_length);
     if (rc == PN_OK)
         rc = pn_h1_write_end(out);
@@ -244,8 +245,7 @@ void pn_exchange_send(struct pn_exchange *exchange)
 
     if (!exchange->conn || exchange->request_sent)
         return;
-    moved =
-        pn_transfer(exchange->spec.request_body, &exchange->out, exchange->spec.request_trailers);
+    moved = pn_transfer(exchange->spec.request_body, &exchange->out);
     if (exchange->state == PN_EXCHANGE_SENDING && exchange->out.sent_bytes != sent)
         arm(exchange, exchange->spec.timeout_ms);
     switch (moved) {
@@ -317,7 +317,7 @@ static bool is_stale(struct pn_exchange *exchange)
     enum pn_rc rc;
 
     if (!exchange->is_reused || (exchange->spec.request_body->has_ended &&
-                                 pn_h1_method_is_idempotent(exchange->spec.method)))
+                                 pn_http_method_is_idempotent(exchange->spec.method)))
         return false;
     exchange->conn->inlet.is_drained = false;
     rc = pn_inlet_read(&exchange->conn->inlet, exchange->conn->stream);
@@ -403,8 +403,7 @@ void pn_exchange_wait(struct pn_exchange *exchange)
 void pn_exchange_finish(struct pn_exchange *exchange)
 {
     release(exchange, exchange->request_sent && !exchange->is_cut &&
-                          exchange->response.keep_alive && exchange->body.has_ended &&
-                          exchange->body.held.len == 0);
+                          exchange->response.keep_alive && pn_source_is_done(exchange->answer));
 }
 
 void pn_exchange_cancel(struct pn_exchange *exchange)

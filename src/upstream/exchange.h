@@ -5,12 +5,11 @@
  *   IDLE -> ACQUIRING -> SENDING -> (head read) ANSWERING -> IDLE
  *                \___________\__________\______ failed: on_failed once, then IDLE
  *
- * The request's body comes from a pn_body_in of the caller (the client's) and is sent while the
- * answer may already come. The answer's body is exchange->body: the caller moves it by
- * pn_transfer(). A request is tried a second time only when it was sent on a reused connection that
- * turned out to be closed, nothing of an answer came, no byte of its body was taken, and it is
- * idempotent or nothing of it was written (RFC 9110 §9.2.2). Thread: the loop's. Memory: the
- * request's arena.
+ * The request's body comes from a source of the caller (the client's) and is sent while the answer
+ * may already come. The answer's body is the source exchange->answer: the caller moves it. A
+ * request is tried a second time only when it was sent on a reused connection that turned out to be
+ * closed, nothing of an answer came, no byte of its body was taken, and it is idempotent or nothing
+ * of it was written (RFC 9110 §9.2.2). Thread: the loop's. Memory: the request's arena.
  */
 #pragma once
 
@@ -25,7 +24,7 @@ struct pn_exchange_events {
     void (*on_informational)(void *ctx);
     /** A connection is there and the request is about to be sent (100-continue). */
     void (*on_sending)(void *ctx);
-    /** The final answer's head: exchange->response; exchange->body is ready. */
+    /** The final answer's head: exchange->response; exchange->answer is ready. */
     void (*on_head)(void *ctx);
     /** There may be more of the answer's body. */
     void (*on_body)(void *ctx);
@@ -41,12 +40,11 @@ struct pn_exchange_spec {
     struct pn_slice request_target; /* "/path?query" */
     const struct pn_headers
         *headers; /* end to end; Host, framing and Connection are written here */
-    enum pn_h1_framing framing;
+    enum pn_framing framing;
     uint64_t content_length;
-    struct pn_body_in *request_body;
-    const struct pn_headers *request_trailers; /* may be NULL */
+    struct pn_source *request_body;
     uint64_t timeout_ms; /* until the answer's head, after the last byte that was sent */
-    const struct pn_h1_limits *limits;
+    const struct pn_http_limits *limits;
     struct pn_arena *arena;
 };
 
@@ -70,9 +68,10 @@ struct pn_exchange {
     unsigned informational;
     struct pn_body_out out; /* to the backend; keeps its memory */
     struct pn_h1_scan scan;
-    struct pn_h1_response response;
+    struct pn_response_head response;
     struct pn_headers trailers; /* of the answer */
-    struct pn_body_in body;     /* of the answer */
+    struct pn_source *answer;   /* the answer's body */
+    struct pn_body_in body;     /* the same of an HTTP/1.1 answer */
     struct pn_timer timer;
     struct pn_task again;
     struct pn_failure failure;

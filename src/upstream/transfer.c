@@ -125,64 +125,46 @@ enum pn_rc pn_inlet_read(struct pn_inlet *inlet, struct pn_stream *stream)
 
 /* --- bodies --- */
 
-void pn_body_in_init(struct pn_body_in *body, struct pn_inlet *inlet, struct pn_stream *stream,
-                     enum pn_h1_side side, enum pn_h1_framing framing, uint64_t content_length,
-                     const struct pn_h1_limits *limits, struct pn_headers *trailers)
+static struct pn_body_in *body_of(struct pn_source *source)
 {
-    memset(body, 0, sizeof(*body));
+    return PN_CONTAINER(source, struct pn_body_in, source);
+}
+
+static enum pn_rc body_next(struct pn_source *source)
+{
+    struct pn_body_in *body = body_of(source);
+    struct pn_slice data;
+    size_t used = 0;
+    enum pn_rc rc =
+        pn_h1_body_next(&body->framing, pn_inlet_bytes(body->inlet), &data, &used, &source->fault);
+
+    pn_inlet_consume(body->inlet, used);
+    if (rc == PN_OK)
+        source->held = data;
+    return rc;
+}
+
+static enum pn_rc body_read(struct pn_source *source)
+{
+    struct pn_body_in *body = body_of(source);
+    enum pn_rc rc = pn_inlet_read(body->inlet, body->stream);
+
+    return rc == PN_EOF ? pn_h1_body_close(&body->framing, &source->fault) : rc;
+}
+
+static const struct pn_source_ops body_ops = {.next = body_next, .read = body_read};
+
+void pn_body_in_init(struct pn_body_in *body, struct pn_inlet *inlet, struct pn_stream *stream,
+                     enum pn_h1_side side, enum pn_framing framing, uint64_t content_length,
+                     const struct pn_http_limits *limits, struct pn_headers *trailers)
+{
+    bool has_ended = framing == PN_BODY_NONE || (framing == PN_BODY_LENGTH && content_length == 0);
+
+    pn_source_init(&body->source, &body_ops, has_ended);
+    body->source.trailers = trailers;
     body->inlet = inlet;
     body->stream = stream;
     pn_h1_body_init(&body->framing, side, framing, content_length, limits, trailers);
-    body->has_ended =
-        framing == PN_H1_BODY_NONE || (framing == PN_H1_BODY_LENGTH && content_length == 0);
-}
-
-/** PN_OK: `held` has bytes; PN_AGAIN: the inlet has no more of the body; PN_EOF: ended. */
-static enum pn_rc body_peek(struct pn_body_in *in)
-{
-    struct pn_slice data;
-    size_t used = 0;
-    enum pn_rc rc;
-
-    if (in->held.len > 0)
-        return PN_OK;
-    if (in->has_ended)
-        return PN_EOF;
-    rc = pn_h1_body_next(&in->framing, pn_inlet_bytes(in->inlet), &data, &used, &in->fault);
-    pn_inlet_consume(in->inlet, used);
-    if (rc == PN_OK) {
-        in->held = data;
-        in->taken_bytes += data.len;
-    } else if (rc == PN_EOF) {
-        in->has_ended = true;
-    }
-    return rc;
-}
-
-static enum pn_rc body_read(struct pn_body_in *in)
-{
-    enum pn_rc rc = pn_inlet_read(in->inlet, in->stream);
-
-    if (rc != PN_EOF)
-        return rc;
-    rc = pn_h1_body_close(&in->framing, &in->fault);
-    if (rc == PN_EOF)
-        in->has_ended = true;
-    return rc;
-}
-
-bool pn_body_in_skip(struct pn_body_in *in)
-{
-    for (int round = 0; round < PN_TRANSFER_SKIP; round++) {
-        in->held = pn_slice("", 0);
-        while (body_peek(in) == PN_OK)
-            in->held = pn_slice("", 0);
-        if (in->has_ended)
-            return true;
-        if (in->fault.cause || body_read(in) != PN_OK)
-            return false;
-    }
-    return false;
 }
 
 void pn_body_out_init(struct pn_body_out *body)
@@ -196,8 +178,7 @@ void pn_body_out_fini(struct pn_body_out *body)
     pn_buf_fini(&body->out);
 }
 
-void pn_body_out_start(struct pn_body_out *body, struct pn_stream *stream,
-                       enum pn_h1_framing framing)
+void pn_body_out_start(struct pn_body_out *body, struct pn_stream *stream, enum pn_framing framing)
 {
     pn_buf_clear(&body->out);
     body->stream = stream;
@@ -224,7 +205,7 @@ static size_t drop_front(struct pn_slice *slice, size_t len)
 }
 
 /** `len` bytes of out, piece and tail, in this order, are gone. */
-static void account(struct pn_body_out *body, struct pn_body_in *in, size_t len)
+static void account(struct pn_body_out *body, struct pn_source *in, size_t len)
 {
     size_t first = body->out.len - body->out_sent;
     size_t n = len < first ? len : first;
@@ -237,7 +218,7 @@ static void account(struct pn_body_out *body, struct pn_body_in *in, size_t len)
         body->out_sent = 0;
     }
     if (in && body->piece.len > 0)
-        drop_front(&in->held, len < body->piece.len ? len : body->piece.len);
+        pn_source_use(in, len < body->piece.len ? len : body->piece.len);
     len = drop_front(&body->piece, len);
     drop_front(&body->tail, len);
 }
@@ -251,7 +232,7 @@ static int add_iov(struct iovec *iov, int count, const char *ptr, size_t len)
     return count + 1;
 }
 
-enum pn_rc pn_body_out_flush(struct pn_body_out *body, struct pn_body_in *in)
+enum pn_rc pn_body_out_flush(struct pn_body_out *body, struct pn_source *in)
 {
     while (!pn_body_out_is_empty(body)) {
         struct iovec iov[3];
@@ -279,18 +260,18 @@ static enum pn_rc put_copied(struct pn_body_out *out, struct pn_slice data)
 {
     enum pn_rc rc = PN_OK;
 
-    if (out->framing == PN_H1_BODY_CHUNKED)
+    if (out->framing == PN_BODY_STREAMED)
         rc = pn_h1_write_chunk_head(&out->out, data.len);
     if (rc == PN_OK)
         rc = pn_buf_append_slice(&out->out, data);
-    if (rc == PN_OK && out->framing == PN_H1_BODY_CHUNKED)
+    if (rc == PN_OK && out->framing == PN_BODY_STREAMED)
         rc = pn_buf_append_slice(&out->out, PN_H1_CHUNK_END);
     return rc;
 }
 
 static enum pn_rc put_piece(struct pn_body_out *out, struct pn_slice data)
 {
-    if (out->framing == PN_H1_BODY_CHUNKED) {
+    if (out->framing == PN_BODY_STREAMED) {
         enum pn_rc rc = pn_h1_write_chunk_head(&out->out, data.len);
 
         if (rc != PN_OK)
@@ -303,22 +284,21 @@ static enum pn_rc put_piece(struct pn_body_out *out, struct pn_slice data)
 
 /** Takes from the source's buffer until something large waits or it is used up. PN_EOF: the end has
  *  been put; PN_AGAIN: the source must be read; PN_OK: flush first; else the source is broken. */
-static enum pn_rc fill(struct pn_body_in *in, struct pn_body_out *out,
-                       const struct pn_headers *trailers)
+static enum pn_rc fill(struct pn_source *in, struct pn_body_out *out)
 {
     while (out->piece.len == 0 && out->tail.len == 0) {
-        enum pn_rc rc = body_peek(in);
+        enum pn_rc rc = pn_source_peek(in);
 
         if (rc == PN_EOF && !out->has_ended) {
             out->has_ended = true;
-            if (out->framing == PN_H1_BODY_CHUNKED && !out->discards &&
-                pn_h1_write_last_chunk(&out->out, trailers) != PN_OK)
+            if (out->framing == PN_BODY_STREAMED && !out->discards &&
+                pn_h1_write_last_chunk(&out->out, in->trailers) != PN_OK)
                 return PN_NOMEM;
         }
         if (rc != PN_OK)
             return rc;
         if (out->discards) {
-            in->held = pn_slice("", 0);
+            pn_source_use(in, in->held.len);
             continue;
         }
         if (in->held.len > PN_TRANSFER_COPY)
@@ -328,22 +308,21 @@ static enum pn_rc fill(struct pn_body_in *in, struct pn_body_out *out,
         rc = put_copied(out, in->held);
         if (rc != PN_OK)
             return rc;
-        in->held = pn_slice("", 0);
+        pn_source_use(in, in->held.len);
     }
     return PN_OK;
 }
 
-static enum pn_transfer source_failed(struct pn_body_in *in, enum pn_rc rc)
+static enum pn_transfer source_failed(struct pn_source *in, enum pn_rc rc)
 {
     in->failure = rc;
     return PN_TRANSFER_SOURCE_FAILED;
 }
 
-enum pn_transfer pn_transfer(struct pn_body_in *in, struct pn_body_out *out,
-                             const struct pn_headers *trailers)
+enum pn_transfer pn_transfer(struct pn_source *in, struct pn_body_out *out)
 {
     for (int round = 0; round < TRANSFER_ROUNDS_MAX;) {
-        enum pn_rc filled = fill(in, out, trailers);
+        enum pn_rc filled = fill(in, out);
         enum pn_rc rc;
 
         if (filled != PN_OK && filled != PN_EOF && filled != PN_AGAIN)
@@ -358,7 +337,7 @@ enum pn_transfer pn_transfer(struct pn_body_in *in, struct pn_body_out *out,
         if (filled == PN_OK)
             continue; /* what waited is gone: take the next from the buffer */
         round++;
-        rc = body_read(in);
+        rc = pn_source_read(in);
         if (rc == PN_AGAIN)
             return PN_TRANSFER_WAIT_READ;
         if (rc != PN_OK && rc != PN_EOF)

@@ -22,7 +22,7 @@ struct result {
     struct pn_headers trailers;
 };
 
-static const struct pn_h1_limits limits = {2048, 16, 256, 256, 4, 64};
+static const struct pn_http_limits limits = {2048, 16, 256, 256, 4, 64};
 
 static void must(bool holds)
 {
@@ -32,12 +32,12 @@ static void must(bool holds)
 
 static enum pn_rc read_head(struct pn_slice in, size_t step, enum pn_h1_side side, bool is_head,
                             struct pn_arena *arena, struct result *result,
-                            enum pn_h1_framing *framing, uint64_t *length)
+                            enum pn_framing *framing, uint64_t *length)
 {
     struct pn_h1_scan scan = {0};
-    struct pn_h1_fault fault = {0, NULL};
-    struct pn_h1_request request;
-    struct pn_h1_response response;
+    struct pn_http_fault fault = {0, NULL};
+    struct pn_request_head request;
+    struct pn_response_head response;
     enum pn_rc rc = PN_AGAIN;
     size_t arrived = 0;
 
@@ -57,7 +57,7 @@ static enum pn_rc read_head(struct pn_slice in, size_t step, enum pn_h1_side sid
         *framing = request.framing;
         *length = request.content_length;
         must(rc != PN_OK || (request.method.len > 0 && request.path.ptr[0] == '/' &&
-                             request.framing != PN_H1_BODY_UNTIL_CLOSE));
+                             request.framing != PN_BODY_UNTIL_CLOSE));
     } else {
         pn_headers_init(&response.headers, arena);
         rc = pn_h1_response_parse(in, &limits, is_head ? PN_LIT("HEAD") : PN_LIT("GET"), &response,
@@ -71,9 +71,9 @@ static enum pn_rc read_head(struct pn_slice in, size_t step, enum pn_h1_side sid
 }
 
 static enum pn_rc read_body(struct pn_slice in, size_t step, enum pn_h1_side side,
-                            enum pn_h1_framing framing, uint64_t length, struct result *result)
+                            enum pn_framing framing, uint64_t length, struct result *result)
 {
-    struct pn_h1_fault fault = {0, NULL};
+    struct pn_http_fault fault = {0, NULL};
     struct pn_h1_body body;
     size_t done = 0;
     size_t arrived = 0;
@@ -104,7 +104,7 @@ static enum pn_rc read_body(struct pn_slice in, size_t step, enum pn_h1_side sid
 static void read_all(struct pn_slice in, size_t step, enum pn_h1_side side, bool is_head,
                      struct pn_arena *arena, struct result *result)
 {
-    enum pn_h1_framing framing = PN_H1_BODY_NONE;
+    enum pn_framing framing = PN_BODY_NONE;
     uint64_t length = 0;
 
     pn_buf_init(&result->body, 1u << 20);
@@ -150,7 +150,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         must_be_same(&whole.trailers, &pieces.trailers);
         pn_buf_init(&out, 1u << 20);
         must(pn_h1_write_fields(&out, &whole.headers) == PN_OK);
-        pn_h1_strip_hop_by_hop(&whole.headers);
+        pn_http_strip_hop_by_hop(&whole.headers);
         must(!pn_headers_has(&whole.headers, "Connection"));
         must(!pn_headers_has(&whole.headers, "Transfer-Encoding"));
         pn_buf_fini(&out);

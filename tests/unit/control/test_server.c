@@ -225,7 +225,7 @@ struct client {
 };
 
 struct answer {
-    struct pn_h1_response head;
+    struct pn_response_head head;
     struct pn_buf body;
 };
 
@@ -283,9 +283,9 @@ static bool client_fill(struct client *client)
 
 static void client_read(struct client *client, const char *method, struct answer *answer)
 {
-    const struct pn_h1_limits limits = PN_H1_LIMITS_DEFAULT;
+    const struct pn_http_limits limits = PN_HTTP_LIMITS_DEFAULT;
     struct pn_h1_scan scan = {0};
-    struct pn_h1_fault fault = {0, "none"};
+    struct pn_http_fault fault = {0, "none"};
     struct pn_h1_body body;
     struct pn_slice head;
     size_t used = 0;

@@ -6,7 +6,7 @@
 
 #include <stdlib.h>
 
-const struct pn_h1_limits test_limits = PN_H1_LIMITS_DEFAULT;
+const struct pn_http_limits test_limits = PN_HTTP_LIMITS_DEFAULT;
 
 int make_arena(void **state)
 {
@@ -31,8 +31,8 @@ static char *copy_of(struct pn_slice text, size_t len)
 }
 
 static enum pn_rc scan_in_pieces(struct pn_slice text, size_t step, enum pn_h1_side side,
-                                 const struct pn_h1_limits *limits, size_t *head_bytes,
-                                 struct pn_h1_fault *fault)
+                                 const struct pn_http_limits *limits, size_t *head_bytes,
+                                 struct pn_http_fault *fault)
 {
     struct pn_h1_scan scan = {0};
     enum pn_rc rc = PN_AGAIN;
@@ -52,8 +52,8 @@ static enum pn_rc scan_in_pieces(struct pn_slice text, size_t step, enum pn_h1_s
 }
 
 enum pn_rc read_request(struct pn_arena *arena, struct pn_slice text, size_t step,
-                        const struct pn_h1_limits *limits, struct pn_h1_request *request,
-                        size_t *head_bytes, struct pn_h1_fault *fault)
+                        const struct pn_http_limits *limits, struct pn_request_head *request,
+                        size_t *head_bytes, struct pn_http_fault *fault)
 {
     enum pn_rc rc = scan_in_pieces(text, step, PN_H1_REQUEST, limits, head_bytes, fault);
 
@@ -64,8 +64,8 @@ enum pn_rc read_request(struct pn_arena *arena, struct pn_slice text, size_t ste
 }
 
 enum pn_rc read_response(struct pn_arena *arena, struct pn_slice text, size_t step,
-                         const char *method, struct pn_h1_response *response,
-                         struct pn_h1_fault *fault)
+                         const char *method, struct pn_response_head *response,
+                         struct pn_http_fault *fault)
 {
     size_t head_bytes = 0;
     enum pn_rc rc = scan_in_pieces(text, step, PN_H1_RESPONSE, &test_limits, &head_bytes, fault);
@@ -78,7 +78,7 @@ enum pn_rc read_response(struct pn_arena *arena, struct pn_slice text, size_t st
 }
 
 enum pn_rc read_body(struct pn_h1_body *body, struct pn_slice in, size_t step, struct pn_buf *data,
-                     size_t *rest, struct pn_h1_fault *fault)
+                     size_t *rest, struct pn_http_fault *fault)
 {
     size_t done = 0;
     size_t arrived = 0;

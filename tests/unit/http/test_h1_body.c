@@ -10,7 +10,7 @@ enum { STEPS = 6 };
 static void expect_chunked(void **state, struct pn_slice in, const char *data, size_t rest)
 {
     for (size_t step = 0; step < STEPS; step++) {
-        struct pn_h1_fault fault = {0, NULL};
+        struct pn_http_fault fault = {0, NULL};
         struct pn_h1_body body;
         struct pn_buf out;
         size_t left = 0;
@@ -18,7 +18,7 @@ static void expect_chunked(void **state, struct pn_slice in, const char *data, s
 
         (void)state;
         pn_buf_init(&out, 1u << 20);
-        pn_h1_body_init(&body, PN_H1_REQUEST, PN_H1_BODY_CHUNKED, 0, &test_limits, NULL);
+        pn_h1_body_init(&body, PN_H1_REQUEST, PN_BODY_STREAMED, 0, &test_limits, NULL);
         rc = read_body(&body, in, step, &out, &left, &fault);
         if (rc != PN_EOF)
             fail_msg("rc %d, %d %s: %.*s", (int)rc, fault.status, fault.cause, PN_FMT(in));
@@ -28,18 +28,18 @@ static void expect_chunked(void **state, struct pn_slice in, const char *data, s
     }
 }
 
-static void refuse_chunked(struct pn_slice in, const struct pn_h1_limits *limits, enum pn_rc wanted,
+static void refuse_chunked(struct pn_slice in, const struct pn_http_limits *limits, enum pn_rc wanted,
                            int status)
 {
     for (size_t step = 0; step < STEPS; step++) {
-        struct pn_h1_fault fault = {0, NULL};
+        struct pn_http_fault fault = {0, NULL};
         struct pn_h1_body body;
         struct pn_buf out;
         size_t left = 0;
         enum pn_rc rc = PN_OK;
 
         pn_buf_init(&out, 1u << 20);
-        pn_h1_body_init(&body, PN_H1_REQUEST, PN_H1_BODY_CHUNKED, 0, limits, NULL);
+        pn_h1_body_init(&body, PN_H1_REQUEST, PN_BODY_STREAMED, 0, limits, NULL);
         rc = read_body(&body, in, step, &out, &left, &fault);
         if (rc != wanted || fault.status != status)
             fail_msg("rc %d, %d %s: %.*s", (int)rc, fault.status, fault.cause ? fault.cause : "",
@@ -100,7 +100,7 @@ static void broken_chunks_are_refused(void **state)
 
 static void limits_of_chunked_bodies_hold_on_both_sides(void **state)
 {
-    const struct pn_h1_limits limits = {1000, 10, 100, 18, 2, 6};
+    const struct pn_http_limits limits = {1000, 10, 100, 18, 2, 6};
 
     refuse_chunked(PN_LIT("1;abcde\r\nA\r\n0\r\n\r\n"), &limits, PN_EOF, 0);
     refuse_chunked(PN_LIT("1;abcdef\r\nA\r\n0\r\n\r\n"), &limits, PN_LIMIT, 413);
@@ -119,7 +119,7 @@ static void trailers_are_available_but_not_the_dangerous_ones(void **state)
         struct pn_slice in = PN_LIT("1\r\nA\r\n0\r\nDigest: x\r\nContent-Length: 5\r\n"
                                     "transfer-encoding: chunked\r\nHost: b\r\nAuthorization: c\r\n"
                                     "X-Sum: 2\r\n\r\n");
-        struct pn_h1_fault fault;
+        struct pn_http_fault fault;
         struct pn_headers trailers;
         struct pn_h1_body body;
         struct pn_buf out;
@@ -127,7 +127,7 @@ static void trailers_are_available_but_not_the_dangerous_ones(void **state)
 
         pn_buf_init(&out, 100);
         pn_headers_init(&trailers, *state);
-        pn_h1_body_init(&body, PN_H1_RESPONSE, PN_H1_BODY_CHUNKED, 0, &test_limits, &trailers);
+        pn_h1_body_init(&body, PN_H1_RESPONSE, PN_BODY_STREAMED, 0, &test_limits, &trailers);
         assert_int_equal(read_body(&body, in, step, &out, &left, &fault), PN_EOF);
         assert_int_equal(trailers.count, 2);
         expect_slice(pn_headers_get(&trailers, "digest"), "x");
@@ -154,13 +154,13 @@ static void lengths_are_counted(void **state)
     (void)state;
     for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
         for (size_t step = 0; step < STEPS; step++) {
-            struct pn_h1_fault fault = {0, NULL};
+            struct pn_http_fault fault = {0, NULL};
             struct pn_h1_body body;
             struct pn_buf out;
             size_t left = 0;
 
             pn_buf_init(&out, 100);
-            pn_h1_body_init(&body, PN_H1_RESPONSE, PN_H1_BODY_LENGTH, cases[i].length, &test_limits,
+            pn_h1_body_init(&body, PN_H1_RESPONSE, PN_BODY_LENGTH, cases[i].length, &test_limits,
                             NULL);
             assert_int_equal(read_body(&body, pn_slice_str(cases[i].in), step, &out, &left, &fault),
                              cases[i].rc);
@@ -175,14 +175,14 @@ static void lengths_are_counted(void **state)
 static void bodies_until_close_end_when_the_peer_closes(void **state)
 {
     for (size_t step = 0; step < STEPS; step++) {
-        struct pn_h1_fault fault;
+        struct pn_http_fault fault;
         struct pn_h1_body body;
         struct pn_buf out;
         size_t left = 0;
 
         (void)state;
         pn_buf_init(&out, 100);
-        pn_h1_body_init(&body, PN_H1_RESPONSE, PN_H1_BODY_UNTIL_CLOSE, 0, &test_limits, NULL);
+        pn_h1_body_init(&body, PN_H1_RESPONSE, PN_BODY_UNTIL_CLOSE, 0, &test_limits, NULL);
         assert_int_equal(read_body(&body, PN_LIT("all of it"), step, &out, &left, &fault), PN_EOF);
         expect_slice(pn_buf_slice(&out), "all of it");
         pn_buf_fini(&out);
@@ -191,13 +191,13 @@ static void bodies_until_close_end_when_the_peer_closes(void **state)
 
 static void no_body_ends_at_once(void **state)
 {
-    struct pn_h1_fault fault;
+    struct pn_http_fault fault;
     struct pn_h1_body body;
     struct pn_slice data;
     size_t used = 9;
 
     (void)state;
-    pn_h1_body_init(&body, PN_H1_REQUEST, PN_H1_BODY_NONE, 0, &test_limits, NULL);
+    pn_h1_body_init(&body, PN_H1_REQUEST, PN_BODY_NONE, 0, &test_limits, NULL);
     assert_int_equal(pn_h1_body_next(&body, PN_LIT("GET"), &data, &used, &fault), PN_EOF);
     assert_int_equal(used, 0);
     assert_int_equal(pn_h1_body_close(&body, &fault), PN_EOF);

@@ -9,9 +9,9 @@
 
 #define HOST "Host: a\r\n"
 
-static void good_request(void **state, const char *text, struct pn_h1_request *request)
+static void good_request(void **state, const char *text, struct pn_request_head *request)
 {
-    struct pn_h1_fault fault = {0, NULL};
+    struct pn_http_fault fault = {0, NULL};
 
     for (size_t step = 0; step < 2; step++) {
         size_t head_bytes = 0;
@@ -28,8 +28,8 @@ static void good_request(void **state, const char *text, struct pn_h1_request *r
 static void bad_request(void **state, struct pn_slice text, int status)
 {
     for (size_t step = 0; step < 2; step++) {
-        struct pn_h1_fault fault = {0, NULL};
-        struct pn_h1_request request;
+        struct pn_http_fault fault = {0, NULL};
+        struct pn_request_head request;
         size_t head_bytes = 0;
         enum pn_rc rc =
             read_request(*state, text, step, &test_limits, &request, &head_bytes, &fault);
@@ -44,7 +44,7 @@ static void bad_request(void **state, struct pn_slice text, int status)
 
 static void parts_of_a_request_are_found(void **state)
 {
-    struct pn_h1_request r;
+    struct pn_request_head r;
 
     good_request(state,
                  "POST /a%20b/c?x=1&y HTTP/1.1\r\nHost: api.example:8080\r\nContent-Length: 12\r\n"
@@ -56,9 +56,9 @@ static void parts_of_a_request_are_found(void **state)
     expect_slice(r.query, "x=1&y");
     expect_slice(r.host, "api.example:8080");
     assert_true(r.has_query);
-    assert_int_equal(r.form, PN_H1_ORIGIN_FORM);
+    assert_int_equal(r.form, PN_ORIGIN_FORM);
     assert_int_equal(r.minor_version, 1);
-    assert_int_equal(r.framing, PN_H1_BODY_LENGTH);
+    assert_int_equal(r.framing, PN_BODY_LENGTH);
     assert_int_equal(r.content_length, 12);
     assert_true(r.keep_alive);
     assert_false(r.expects_continue);
@@ -69,10 +69,10 @@ static void parts_of_a_request_are_found(void **state)
 
 static void four_forms_of_targets(void **state)
 {
-    struct pn_h1_request r;
+    struct pn_request_head r;
 
     good_request(state, "GET http://b.example:81/p?q HTTP/1.1\r\n" HOST "\r\n", &r);
-    assert_int_equal(r.form, PN_H1_ABSOLUTE_FORM);
+    assert_int_equal(r.form, PN_ABSOLUTE_FORM);
     expect_slice(r.host, "b.example:81"); /* RFC 9112 §3.2.2: Host is overridden */
     expect_slice(r.path, "/p");
     expect_slice(r.query, "q");
@@ -81,9 +81,9 @@ static void four_forms_of_targets(void **state)
     expect_slice(r.path, "/");
     expect_slice(r.query, "q");
     good_request(state, "OPTIONS * HTTP/1.1\r\n" HOST "\r\n", &r);
-    assert_int_equal(r.form, PN_H1_ASTERISK_FORM);
+    assert_int_equal(r.form, PN_ASTERISK_FORM);
     good_request(state, "CONNECT a:443 HTTP/1.1\r\n" HOST "\r\n", &r);
-    assert_int_equal(r.form, PN_H1_AUTHORITY_FORM);
+    assert_int_equal(r.form, PN_AUTHORITY_FORM);
     good_request(state, "GET /? HTTP/1.1\r\n" HOST "\r\n", &r);
     assert_true(r.has_query);
     assert_int_equal(r.query.len, 0);
@@ -93,7 +93,7 @@ static void four_forms_of_targets(void **state)
 
 static void one_empty_line_may_come_first(void **state)
 {
-    struct pn_h1_request r;
+    struct pn_request_head r;
 
     good_request(state, "\r\nGET / HTTP/1.1\r\n" HOST "\r\n", &r);
     bad_request(state, PN_LIT("\r\n\r\nGET / HTTP/1.1\r\n" HOST "\r\n"), 400);
@@ -116,7 +116,7 @@ static void connection_is_kept_or_closed(void **state)
     };
 
     for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
-        struct pn_h1_request r;
+        struct pn_request_head r;
 
         good_request(state, cases[i].text, &r);
         assert_int_equal(r.keep_alive, cases[i].keep);
@@ -125,7 +125,7 @@ static void connection_is_kept_or_closed(void **state)
 
 static void continue_is_expected_only_with_a_body(void **state)
 {
-    struct pn_h1_request r;
+    struct pn_request_head r;
 
     good_request(state,
                  "PUT / HTTP/1.1\r\n" HOST "Expect: 100-Continue\r\nContent-Length: 1\r\n\r\n", &r);
@@ -134,7 +134,7 @@ static void continue_is_expected_only_with_a_body(void **state)
         state,
         "PUT / HTTP/1.1\r\n" HOST "Expect: 100-continue\r\nTransfer-Encoding: Chunked\r\n\r\n", &r);
     assert_true(r.expects_continue);
-    assert_int_equal(r.framing, PN_H1_BODY_CHUNKED);
+    assert_int_equal(r.framing, PN_BODY_STREAMED);
     good_request(state,
                  "PUT / HTTP/1.1\r\n" HOST "Expect: 100-continue\r\nContent-Length: 0\r\n\r\n", &r);
     assert_false(r.expects_continue);
@@ -274,9 +274,9 @@ static struct pn_slice sized_request(size_t target, size_t fields, size_t bytes)
 
 static int status_of(struct pn_arena *arena, struct pn_slice text, size_t step)
 {
-    struct pn_h1_limits limits = {2000, 8, 500, 100, 2, 10};
-    struct pn_h1_fault fault = {200, NULL};
-    struct pn_h1_request request;
+    struct pn_http_limits limits = {2000, 8, 500, 100, 2, 10};
+    struct pn_http_fault fault = {200, NULL};
+    struct pn_request_head request;
     size_t head_bytes = 0;
     enum pn_rc rc = read_request(arena, text, step, &limits, &request, &head_bytes, &fault);
 
@@ -308,7 +308,7 @@ static void long_methods_and_connection_lists_are_refused(void **state)
 {
     char text[4096];
     char filler[PN_CONNECTION_BYTES_MAX + 2];
-    struct pn_h1_request r;
+    struct pn_request_head r;
 
     memset(filler, 'M', sizeof(filler));
     for (int more = 0; more < 2; more++) {
@@ -329,8 +329,8 @@ static void long_methods_and_connection_lists_are_refused(void **state)
 
 static void a_used_request_can_be_parsed_into_again(void **state)
 {
-    struct pn_h1_fault fault;
-    struct pn_h1_request r;
+    struct pn_http_fault fault;
+    struct pn_request_head r;
     size_t head_bytes = 0;
 
     good_request(state, "GET http://x/y?z HTTP/1.0\r\nA: b\r\nC: d\r\n\r\n", &r);
@@ -345,8 +345,8 @@ static void a_used_request_can_be_parsed_into_again(void **state)
 static void a_full_arena_is_told(void **state)
 {
     struct pn_arena *small = pn_arena_create(64, 64);
-    struct pn_h1_fault fault = {0, NULL};
-    struct pn_h1_request r;
+    struct pn_http_fault fault = {0, NULL};
+    struct pn_request_head r;
     size_t head_bytes = 0;
 
     (void)state;

@@ -5,9 +5,9 @@
 #include "http/support.h"
 
 static void good_response(void **state, const char *method, const char *text,
-                          struct pn_h1_response *response)
+                          struct pn_response_head *response)
 {
-    struct pn_h1_fault fault = {0, NULL};
+    struct pn_http_fault fault = {0, NULL};
 
     for (size_t step = 0; step < 2; step++) {
         enum pn_rc rc = read_response(*state, pn_slice_str(text), step, method, response, &fault);
@@ -19,7 +19,7 @@ static void good_response(void **state, const char *method, const char *text,
 
 static void parts_of_a_response_are_found(void **state)
 {
-    struct pn_h1_response r;
+    struct pn_response_head r;
 
     good_response(state, "GET", "HTTP/1.1 404 Not Found\r\nContent-Length: 3\r\nA: b\r\n\r\n", &r);
     assert_int_equal(r.status, 404);
@@ -36,35 +36,35 @@ static void the_end_of_a_body_follows_the_rfc(void **state)
 {
     static const struct {
         const char *method, *text;
-        enum pn_h1_framing framing;
+        enum pn_framing framing;
         bool keep;
     } cases[] = {
-        {"GET", "HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\n", PN_H1_BODY_LENGTH, true},
-        {"GET", "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n", PN_H1_BODY_LENGTH, true},
-        {"GET", "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n", PN_H1_BODY_CHUNKED, true},
+        {"GET", "HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\n", PN_BODY_LENGTH, true},
+        {"GET", "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n", PN_BODY_LENGTH, true},
+        {"GET", "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n", PN_BODY_STREAMED, true},
         {"GET", "HTTP/1.1 200 OK\r\nConnection: close\r\nTransfer-Encoding: chunked\r\n\r\n",
-         PN_H1_BODY_CHUNKED, false},
-        {"GET", "HTTP/1.1 200 OK\r\n\r\n", PN_H1_BODY_UNTIL_CLOSE, false},
-        {"HEAD", "HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\n", PN_H1_BODY_NONE, true},
-        {"HEAD", "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n", PN_H1_BODY_NONE, true},
-        {"HEAD", "HTTP/1.1 200 OK\r\n\r\n", PN_H1_BODY_NONE, true},
-        {"GET", "HTTP/1.1 304 Not Modified\r\nContent-Length: 5\r\n\r\n", PN_H1_BODY_NONE, true},
-        {"GET", "HTTP/1.1 204 No Content\r\n\r\n", PN_H1_BODY_NONE, true},
-        {"GET", "HTTP/1.1 204 No Content\r\nContent-Length: 0\r\n\r\n", PN_H1_BODY_NONE, true},
-        {"GET", "HTTP/1.1 204 No Content\r\nContent-Length: 5\r\n\r\n", PN_H1_BODY_NONE, false},
-        {"GET", "HTTP/1.1 204 No Content\r\nTransfer-Encoding: chunked\r\n\r\n", PN_H1_BODY_NONE,
+         PN_BODY_STREAMED, false},
+        {"GET", "HTTP/1.1 200 OK\r\n\r\n", PN_BODY_UNTIL_CLOSE, false},
+        {"HEAD", "HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\n", PN_BODY_NONE, true},
+        {"HEAD", "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n", PN_BODY_NONE, true},
+        {"HEAD", "HTTP/1.1 200 OK\r\n\r\n", PN_BODY_NONE, true},
+        {"GET", "HTTP/1.1 304 Not Modified\r\nContent-Length: 5\r\n\r\n", PN_BODY_NONE, true},
+        {"GET", "HTTP/1.1 204 No Content\r\n\r\n", PN_BODY_NONE, true},
+        {"GET", "HTTP/1.1 204 No Content\r\nContent-Length: 0\r\n\r\n", PN_BODY_NONE, true},
+        {"GET", "HTTP/1.1 204 No Content\r\nContent-Length: 5\r\n\r\n", PN_BODY_NONE, false},
+        {"GET", "HTTP/1.1 204 No Content\r\nTransfer-Encoding: chunked\r\n\r\n", PN_BODY_NONE,
          false},
-        {"GET", "HTTP/1.1 100 Continue\r\n\r\n", PN_H1_BODY_NONE, true},
-        {"GET", "HTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\n", PN_H1_BODY_NONE, true},
-        {"CONNECT", "HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\n", PN_H1_BODY_UNTIL_CLOSE, false},
-        {"CONNECT", "HTTP/1.1 407 No\r\nContent-Length: 5\r\n\r\n", PN_H1_BODY_LENGTH, true},
-        {"GET", "HTTP/1.0 200 OK\r\nContent-Length: 5\r\n\r\n", PN_H1_BODY_LENGTH, false},
+        {"GET", "HTTP/1.1 100 Continue\r\n\r\n", PN_BODY_NONE, true},
+        {"GET", "HTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\n", PN_BODY_NONE, true},
+        {"CONNECT", "HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\n", PN_BODY_UNTIL_CLOSE, false},
+        {"CONNECT", "HTTP/1.1 407 No\r\nContent-Length: 5\r\n\r\n", PN_BODY_LENGTH, true},
+        {"GET", "HTTP/1.0 200 OK\r\nContent-Length: 5\r\n\r\n", PN_BODY_LENGTH, false},
         {"GET", "HTTP/1.0 200 OK\r\nConnection: keep-alive\r\nContent-Length: 5\r\n\r\n",
-         PN_H1_BODY_LENGTH, true},
+         PN_BODY_LENGTH, true},
     };
 
     for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
-        struct pn_h1_response r;
+        struct pn_response_head r;
 
         good_response(state, cases[i].method, cases[i].text, &r);
         if (r.framing != cases[i].framing || r.keep_alive != cases[i].keep)
@@ -103,8 +103,8 @@ static void bad_responses_are_bad_gateway(void **state)
 
     for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
         for (size_t step = 0; step < 2; step++) {
-            struct pn_h1_fault fault = {0, NULL};
-            struct pn_h1_response r;
+            struct pn_http_fault fault = {0, NULL};
+            struct pn_response_head r;
             enum pn_rc rc = read_response(*state, cases[i], step, "GET", &r, &fault);
 
             if (rc == PN_OK || fault.status != 502)

@@ -96,7 +96,7 @@ static void hop_by_hop_fields_are_stripped(void **state)
         assert_int_equal(
             pn_headers_add_copy(&headers, pn_slice_str(fields[i][0]), pn_slice_str(fields[i][1])),
             PN_OK);
-    pn_h1_strip_hop_by_hop(&headers);
+    pn_http_strip_hop_by_hop(&headers);
     assert_int_equal(headers.count, 3);
     expect_slice(headers.items[0].name, "Host");
     expect_slice(headers.items[1].name, "Content-Length");
@@ -110,10 +110,10 @@ static void lists_are_searched_in_all_fields(void **state)
     pn_headers_init(&headers, *state);
     assert_int_equal(pn_headers_add(&headers, PN_LIT("Vary"), PN_LIT("a, B ,c")), PN_OK);
     assert_int_equal(pn_headers_add(&headers, PN_LIT("vary"), PN_LIT("d")), PN_OK);
-    assert_true(pn_h1_list_has(&headers, "VARY", "b"));
-    assert_true(pn_h1_list_has(&headers, "VARY", "D"));
-    assert_false(pn_h1_list_has(&headers, "VARY", "a, b"));
-    assert_false(pn_h1_list_has(&headers, "VARY", "bb"));
+    assert_true(pn_http_list_has(&headers, "VARY", "b"));
+    assert_true(pn_http_list_has(&headers, "VARY", "D"));
+    assert_false(pn_http_list_has(&headers, "VARY", "a, b"));
+    assert_false(pn_http_list_has(&headers, "VARY", "bb"));
     assert_int_equal(pn_headers_count(&headers, "vary"), 2);
     assert_int_equal(pn_headers_remove(&headers, PN_LIT("VARY")), 2);
     assert_false(pn_headers_has(&headers, "vary"));
@@ -148,11 +148,11 @@ static void names_and_values_are_judged(void **state)
 static void methods_are_classed(void **state)
 {
     (void)state;
-    assert_true(pn_h1_method_is_safe(PN_LIT("GET")));
-    assert_false(pn_h1_method_is_safe(PN_LIT("get")));
-    assert_false(pn_h1_method_is_safe(PN_LIT("PUT")));
-    assert_true(pn_h1_method_is_idempotent(PN_LIT("PUT")));
-    assert_false(pn_h1_method_is_idempotent(PN_LIT("POST")));
+    assert_true(pn_http_method_is_safe(PN_LIT("GET")));
+    assert_false(pn_http_method_is_safe(PN_LIT("get")));
+    assert_false(pn_http_method_is_safe(PN_LIT("PUT")));
+    assert_true(pn_http_method_is_idempotent(PN_LIT("PUT")));
+    assert_false(pn_http_method_is_idempotent(PN_LIT("POST")));
 }
 
 int main(void)

@@ -30,8 +30,8 @@ static void grow_until_ok(enum pn_rc (*attempt)(struct pn_arena *arena))
 
 static enum pn_rc read_a_request(struct pn_arena *arena)
 {
-    struct pn_h1_fault fault = {0, NULL};
-    struct pn_h1_request request;
+    struct pn_http_fault fault = {0, NULL};
+    struct pn_request_head request;
     size_t head_bytes = 0;
 
     return read_request(arena, PN_LIT("GET / HTTP/1.1\r\nHost: a\r\nA: b\r\n\r\n"), 0, &test_limits,
@@ -40,7 +40,7 @@ static enum pn_rc read_a_request(struct pn_arena *arena)
 
 static enum pn_rc read_trailers(struct pn_arena *arena)
 {
-    struct pn_h1_fault fault = {0, NULL};
+    struct pn_http_fault fault = {0, NULL};
     struct pn_headers trailers;
     struct pn_h1_body body;
     struct pn_slice data;
@@ -48,7 +48,7 @@ static enum pn_rc read_trailers(struct pn_arena *arena)
     enum pn_rc rc = PN_OK;
 
     pn_headers_init(&trailers, arena);
-    pn_h1_body_init(&body, PN_H1_REQUEST, PN_H1_BODY_CHUNKED, 0, &test_limits, &trailers);
+    pn_h1_body_init(&body, PN_H1_REQUEST, PN_BODY_STREAMED, 0, &test_limits, &trailers);
     rc = pn_h1_body_next(&body, PN_LIT("0\r\nA: b\r\n\r\n"), &data, &used, &fault);
     return rc == PN_EOF ? PN_OK : rc;
 }
