@@ -203,8 +203,7 @@ void pn_call_on_writable(struct pn_call *call)
  *  to watch. */
 static bool waits_for_body(const struct pn_call *call)
 {
-    return !call->body->has_ended && call->exchange.state == PN_EXCHANGE_SENDING &&
-           call->body->held.len == 0 && pn_body_out_is_empty(&call->exchange.out);
+    return !call->body->has_ended && pn_exchange_wants_body(&call->exchange);
 }
 
 void pn_call_on_timeout(struct pn_call *call)

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * One request to a backend and its answer, over a pooled connection (RFC 9110, RFC 9112).
+ * One request to a backend and its answer, over a pooled connection, whichever version of HTTP
+ * carries it (RFC 9110). exchange.c is what the versions share; exchange_h1.c is HTTP/1.1.
  *
  *   IDLE -> ACQUIRING -> SENDING -> (head read) ANSWERING -> IDLE
  *                \___________\__________\______ failed: on_failed once, then IDLE
@@ -55,6 +56,15 @@ enum pn_exchange_state {
     PN_EXCHANGE_ANSWERING,
 };
 
+/** HTTP/1.1's part of an exchange (exchange_h1.c). */
+struct pn_exchange_h1 {
+    struct pn_body_out out; /* to the backend; keeps its memory */
+    bool is_cut; /* the backend took only a part of the request: no other may follow it */
+    struct pn_h1_scan scan;
+    struct pn_body_in body; /* the answer's */
+    struct pn_task again;
+};
+
 struct pn_exchange {
     enum pn_exchange_state state;
     struct pn_pool *pool;
@@ -64,17 +74,13 @@ struct pn_exchange {
     struct pn_acquire acquire;
     struct pn_conn *conn;
     bool is_reused, was_retried, request_sent;
-    bool is_cut; /* the backend took only a part of the request: no other may follow it */
     unsigned informational;
-    struct pn_body_out out; /* to the backend; keeps its memory */
-    struct pn_h1_scan scan;
     struct pn_response_head response;
     struct pn_headers trailers; /* of the answer */
     struct pn_source *answer;   /* the answer's body */
-    struct pn_body_in body;     /* the same of an HTTP/1.1 answer */
     struct pn_timer timer;
-    struct pn_task again;
     struct pn_failure failure;
+    struct pn_exchange_h1 h1;
 };
 
 /** Once for many exchanges of one client connection. */
@@ -87,6 +93,8 @@ enum pn_rc pn_exchange_start(struct pn_exchange *exchange,
                              const struct pn_exchange_spec *spec) PN_MUST_USE;
 /** The request's body may go on: its source has more. */
 void pn_exchange_send(struct pn_exchange *exchange);
+/** Everything that came of the request's body is on its way: the client is who keeps us waiting. */
+bool pn_exchange_wants_body(const struct pn_exchange *exchange);
 /** The answer's body waits for its reader: its idle timeout rests until more of it comes, or until
  *  pn_exchange_wait(). */
 void pn_exchange_hold(struct pn_exchange *exchange);
