@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * Writing answers: the backend's, a policy's, our own; and errors.
+ * What is answered: the backend's answer, a policy's, our own; and errors. How it leaves is the
+ * front's business.
  */
 #include <stdio.h>
 #include <string.h>
@@ -11,129 +12,54 @@
 
 /* --- heads --- */
 
-static bool is_ours(struct pn_slice name)
-{
-    return pn_slice_case_eq_str(name, "Content-Length") ||
-           pn_slice_case_eq_str(name, "Transfer-Encoding") ||
-           pn_slice_case_eq_str(name, "Connection");
-}
-
-struct framing {
-    enum pn_framing framing;
-    bool has_length;
-    uint64_t length;
-};
-
-static bool is_head_request(const struct pn_call *call)
-{
-    return call->has_request && pn_slice_eq_str(call->request.method, "HEAD");
-}
-
 static bool has_no_body(const struct pn_call *call, int status)
 {
-    return is_head_request(call) || status == 204 || status == 304 || status < 200;
+    return (call->has_request && pn_slice_eq_str(call->request.method, "HEAD")) || status == 204 ||
+           status == 304 || status < 200;
 }
 
-/** How the answer's body is delimited for this client. */
-static struct framing choose_framing(struct pn_call *call)
+/** How long the body is, as far as that is known. */
+static void set_length(const struct pn_call *call, struct pn_answer *answer)
 {
     const struct pn_response_head *response = &call->exchange.response;
-    struct framing chosen = {.framing = PN_BODY_NONE};
     struct pn_slice length;
 
-    if (!call->sends_exchange_body) {
-        chosen.framing = PN_BODY_LENGTH;
-        chosen.has_length = call->context.status != 204 && call->context.status != 304;
-        chosen.length = call->context.response_body.len;
-        return chosen;
-    }
-    if (response->framing == PN_BODY_LENGTH) {
-        chosen.framing = PN_BODY_LENGTH;
-        chosen.has_length = true;
-        chosen.length = response->content_length;
+    if (answer->is_own) {
+        answer->has_length = answer->status != 204 && answer->status != 304;
+        answer->length = call->context.response_body.len;
+    } else if (response->framing == PN_BODY_LENGTH) {
+        answer->has_length = true;
+        answer->length = response->content_length;
     } else if (response->framing == PN_BODY_NONE) {
         /* HEAD and 304: the length that a GET would have had (RFC 9110 §8.6). */
         length = pn_headers_get(&response->headers, "Content-Length");
-        chosen.has_length = call->context.status != 204 && length.ptr &&
-                            pn_slice_to_u64(length, UINT64_MAX, &chosen.length);
-    } else if (call->has_request && call->request.minor_version >= 1) {
-        chosen.framing = PN_BODY_STREAMED;
-    } else {
-        chosen.framing = PN_BODY_UNTIL_CLOSE;
-        call->keep_alive = false;
+        answer->has_length = answer->status != 204 && length.ptr &&
+                             pn_slice_to_u64(length, UINT64_MAX, &answer->length);
     }
-    return chosen;
-}
-
-static enum pn_rc write_fields(struct pn_call *call, const struct framing *framing)
-{
-    struct pn_buf *out = &call->out.out;
-    bool has_date = false;
-    enum pn_rc rc = PN_OK;
-
-    for (size_t i = 0; rc == PN_OK && i < call->context.response_headers.count; i++) {
-        const struct pn_header *header = &call->context.response_headers.items[i];
-
-        if (is_ours(header->name))
-            continue;
-        has_date = has_date || pn_slice_case_eq_str(header->name, "Date");
-        rc = pn_h1_write_field(out, header->name, header->value);
-    }
-    if (rc == PN_OK && !has_date)
-        rc = pn_h1_write_field(out, PN_LIT("Date"), pn_worker_date(call->worker));
-    if (rc == PN_OK && framing->has_length)
-        rc = pn_h1_write_content_length(out, framing->length);
-    if (rc == PN_OK && framing->framing == PN_BODY_STREAMED &&
-        !has_no_body(call, call->context.status))
-        rc = pn_h1_write_field(out, PN_LIT("Transfer-Encoding"), PN_LIT("chunked"));
-    if (rc == PN_OK && !call->keep_alive)
-        rc = pn_h1_write_field(out, PN_LIT("Connection"), PN_LIT("close"));
-    else if (rc == PN_OK && call->request.minor_version == 0)
-        rc = pn_h1_write_field(out, PN_LIT("Connection"), PN_LIT("keep-alive"));
-    return rc == PN_OK ? pn_h1_write_end(out) : rc;
-}
-
-/** The part of the request's body that nobody read would be taken for the next request. */
-static void settle_keep_alive(struct pn_call *call)
-{
-    bool is_uploading = call->sends_exchange_body && !call->exchange.request_sent;
-
-    if (!call->body->has_ended && !is_uploading && call->keep_alive)
-        call->keep_alive = pn_source_skip(call->body);
-    if (call->worker->is_draining)
-        call->keep_alive = false;
 }
 
 void pn_call_answer(struct pn_call *call)
 {
-    struct framing framing;
-    enum pn_rc rc;
+    struct pn_answer answer = {.status = call->context.status,
+                               .reason = call->context.reason,
+                               .headers = &call->context.response_headers};
 
     if (call->context.has_response_body)
         call->sends_exchange_body = false;
-    if (!call->sends_exchange_body)
+    answer.is_own = !call->sends_exchange_body;
+    answer.is_bodiless = has_no_body(call, answer.status);
+    set_length(call, &answer);
+    if (answer.is_own) {
         pn_exchange_cancel(&call->exchange);
-    if (call->interim_cut) {
-        pn_client_close(call->client, true);
-        return;
+        pn_source_init_memory(&call->own_body,
+                              answer.is_bodiless ? pn_slice("", 0) : call->context.response_body);
+        answer.body = &call->own_body;
+    } else {
+        answer.body = call->exchange.answer;
+        answer.is_uploading = !call->exchange.request_sent;
     }
-    settle_keep_alive(call);
-    framing = choose_framing(call);
     call->state = PN_CALL_ANSWERING;
-    pn_body_out_start(&call->out, call->client->stream, framing.framing);
-    call->out.discards = has_no_body(call, call->context.status);
-    rc = pn_h1_write_status_line(&call->out.out, call->context.status, call->context.reason);
-    if (rc == PN_OK)
-        rc = write_fields(call, &framing);
-    if (rc != PN_OK) { /* a header that cannot be written: nothing has left yet, but nothing can */
-        pn_log(PN_LOG_ERROR, "answer_not_writable", "rc", PN_S(pn_rc_name(rc)), NULL);
-        pn_client_close(call->client, true);
-        return;
-    }
-    if (!call->sends_exchange_body && !call->out.discards)
-        call->out.piece = call->context.response_body;
-    pn_client_arm(call->client, PN_CLIENT_WRITE_TIMEOUT_MS);
-    pn_call_move_answer(call);
+    call->front->ops->answer(call->front, &answer);
 }
 
 void pn_call_answer_text(struct pn_call *call, int status, const char *content_type,
@@ -144,7 +70,7 @@ void pn_call_answer_text(struct pn_call *call, int status, const char *content_t
     (void)pn_headers_remove(headers, PN_LIT("Content-Type"));
     if (content_type &&
         pn_headers_add(headers, PN_LIT("Content-Type"), pn_slice_str(content_type)) != PN_OK) {
-        pn_client_close(call->client, true);
+        pn_call_abort(call);
         return;
     }
     call->context.status = status;
@@ -152,73 +78,6 @@ void pn_call_answer_text(struct pn_call *call, int status, const char *content_t
     call->context.has_response_body = true;
     call->context.response_body = body;
     pn_call_answer(call);
-}
-
-/* --- bodies --- */
-
-static void end(struct pn_call *call)
-{
-    struct pn_client *client = call->client;
-    bool keep = call->keep_alive && pn_source_is_done(call->body);
-
-    if (call->sends_exchange_body)
-        pn_exchange_finish(&call->exchange);
-    client->call = NULL;
-    pn_call_cancel(call);
-    pn_client_call_ended(client, keep);
-}
-
-/** The answer has begun: all we can do is to make its cut visible. */
-static void broken_off(struct pn_call *call)
-{
-    pn_log(PN_LOG_WARN, "answer_broken_off", "code",
-           PN_S(call->exchange.answer->failure == PN_TIMEOUT ? "timeout"
-                : call->exchange.answer->fault.cause         ? "malformed_response"
-                                                             : "connection_closed"),
-           "api", PN_S(call->api ? call->api->id : ""), NULL);
-    pn_client_close(call->client, true);
-}
-
-void pn_call_move_answer(struct pn_call *call)
-{
-    uint64_t sent = call->out.sent_bytes;
-    enum pn_rc rc;
-
-    if (!call->sends_exchange_body) {
-        rc = pn_body_out_flush(&call->out, NULL);
-        if (rc == PN_OK)
-            end(call);
-        else if (rc != PN_AGAIN)
-            pn_client_close(call->client, true);
-        return;
-    }
-    if (call->exchange.answer->failure != PN_OK) {
-        broken_off(call);
-        return;
-    }
-    switch (pn_transfer(call->exchange.answer, &call->out)) {
-    case PN_TRANSFER_DONE:
-        end(call);
-        return;
-    case PN_TRANSFER_WAIT_READ: /* the exchange has its own timer */
-        pn_loop_disarm(call->worker->loop, &call->client->timer);
-        pn_exchange_wait(&call->exchange);
-        return;
-    case PN_TRANSFER_WAIT_WRITE:
-        if (call->out.sent_bytes != sent || !pn_timer_is_armed(&call->client->timer))
-            pn_client_arm(call->client, PN_CLIENT_WRITE_TIMEOUT_MS);
-        pn_exchange_hold(&call->exchange);
-        return;
-    case PN_TRANSFER_YIELD:
-        pn_loop_soon(call->worker->loop, &call->again);
-        return;
-    case PN_TRANSFER_SOURCE_FAILED:
-        broken_off(call);
-        return;
-    case PN_TRANSFER_SINK_FAILED:
-        pn_client_close(call->client, true);
-        return;
-    }
 }
 
 /* --- errors --- */

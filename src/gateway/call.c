@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * Life of a call, and the events of its client's connection.
+ * Life of a call, and what its front tells it.
  */
 #include "gateway/call.h"
 
@@ -9,11 +9,6 @@
 
 #include "base/log.h"
 #include "base/metrics.h"
-
-static void on_again(struct pn_task *task)
-{
-    pn_call_move_answer(task->ctx);
-}
 
 static struct pn_call *call_make(struct pn_worker *worker)
 {
@@ -33,8 +28,6 @@ static struct pn_call *call_make(struct pn_worker *worker)
         return NULL;
     }
     call->worker = worker;
-    pn_body_out_init(&call->out);
-    pn_task_init(&call->again, on_again, call);
     pn_exchange_init(&call->exchange, worker->pool, &pn_call_exchange_events, call);
     return call;
 }
@@ -42,23 +35,21 @@ static struct pn_call *call_make(struct pn_worker *worker)
 static void call_free(struct pn_call *call)
 {
     pn_exchange_fini(&call->exchange);
-    pn_body_out_fini(&call->out);
     pn_arena_destroy(call->arena);
     free(call);
 }
 
-struct pn_call *pn_call_create(struct pn_client *client)
+struct pn_call *pn_call_create(struct pn_worker *worker, struct pn_front *front)
 {
-    struct pn_call *call = call_make(client->worker);
+    struct pn_call *call = call_make(worker);
 
     if (!call)
         return NULL;
-    call->client = client;
+    call->front = front;
+    call->body = front->body;
     call->state = PN_CALL_ROUTING;
     call->has_request = false;
-    call->keep_alive = false;
     call->sends_exchange_body = false;
-    call->interim_cut = false;
     call->pin = NULL;
     call->identity_pin = NULL;
     call->api = NULL;
@@ -68,21 +59,27 @@ struct pn_call *pn_call_create(struct pn_client *client)
     call->request_id[0] = '\0';
     memset(&call->context, 0, sizeof(call->context));
     call->context.arena = call->arena;
+    pn_headers_init(&call->request.headers, call->arena);
     pn_headers_init(&call->context.request_headers, call->arena);
     pn_headers_init(&call->context.response_headers, call->arena);
-    pn_headers_init(&call->request_trailers, call->arena);
-    pn_body_in_init(&call->h1_body, &client->inlet, client->stream, PN_H1_REQUEST, PN_BODY_NONE, 0,
-                    &client->worker->http_limits, NULL);
-    call->body = &call->h1_body.source;
     return call;
 }
 
-/** Gives it back to the worker; its client has forgotten it already or does so next. */
+void pn_call_arm(struct pn_call *call, uint64_t delay_ms)
+{
+    pn_loop_arm(call->worker->loop, call->front->timer, delay_ms);
+}
+
+void pn_call_abort(struct pn_call *call)
+{
+    call->front->ops->abort(call->front);
+}
+
+/** Gives it back to the worker; its front has forgotten it already or does so next. */
 static void call_release(struct pn_call *call)
 {
     struct pn_worker *worker = call->worker;
 
-    pn_loop_soon_cancel(&call->again);
     pn_exchange_cancel(&call->exchange);
     if (call->pin)
         pn_worker_unpin(worker, call->pin);
@@ -90,7 +87,7 @@ static void call_release(struct pn_call *call)
     if (call->identity_pin)
         pn_worker_unpin(worker, call->identity_pin);
     call->identity_pin = NULL;
-    call->client = NULL;
+    call->front = NULL;
     pn_arena_reset(call->arena);
     if (worker->spare_call_count >= PN_CALLS_SPARE_MAX) {
         call_free(call);
@@ -120,30 +117,16 @@ void pn_call_cancel(struct pn_call *call)
     call_release(call);
 }
 
-void pn_call_begin(struct pn_call *call, struct pn_slice head)
+void pn_call_answered(struct pn_call *call)
 {
-    struct pn_http_fault fault = {0};
-    struct pn_client *client = call->client;
-    struct pn_slice copy = pn_arena_dup(call->arena, head);
-    enum pn_rc rc = PN_NOMEM;
+    if (call->sends_exchange_body)
+        pn_exchange_finish(&call->exchange);
+    call_release(call);
+}
 
-    pn_inlet_consume(&client->inlet, head.len);
-    pn_inlet_rest(&client->inlet); /* the next connection reads into what is in the cache */
-    pn_metric_add(PN_METRIC_REQUESTS, 1);
-    fault.status = 500;
-    fault.cause = "out of memory";
-    pn_headers_init(&call->request.headers, call->arena);
-    if (copy.ptr)
-        rc = pn_h1_request_parse(copy, &call->worker->http_limits, &call->request, &fault);
-    if (rc != PN_OK) {
-        pn_call_refuse(call, fault.status, fault.cause);
-        return;
-    }
+void pn_call_begin(struct pn_call *call)
+{
     call->has_request = true;
-    call->keep_alive = call->request.keep_alive && !call->worker->is_draining;
-    pn_body_in_init(&call->h1_body, &client->inlet, client->stream, PN_H1_REQUEST,
-                    call->request.framing, call->request.content_length, &call->worker->http_limits,
-                    &call->request_trailers);
     if (call->request.form == PN_AUTHORITY_FORM) {
         pn_call_refuse(call, 400, "CONNECT is not served here");
         return;
@@ -158,64 +141,61 @@ void pn_call_refuse(struct pn_call *call, int status, const char *cause)
 
     pn_log(PN_LOG_INFO, "request_refused", "status", PN_I(status), "cause",
            PN_S(cause ? cause : ""), NULL);
-    call->keep_alive = false;
+    call->front->closes = true;
     pn_call_answer_text(call, status, "application/json", pn_slice_str(text));
 }
 
-/** Has the client gone? A pipelined request stays in the inlet. While the answer is under way, a
- *  client that has only said its last word still reads. */
-static void look_for_end(struct pn_call *call)
+void pn_call_on_body(struct pn_call *call)
 {
-    struct pn_client *client = call->client;
-    enum pn_rc rc;
-
-    if (!call->body->has_ended)
+    if (call->body->has_ended && call->body->held.len == 0 && call->exchange.request_sent)
         return;
-    do
-        rc = pn_inlet_read(&client->inlet, client->stream);
-    while (rc == PN_OK);
-    if (rc == PN_IO || (rc == PN_EOF && call->state == PN_CALL_FORWARDING))
-        pn_client_close(client, rc == PN_IO);
-}
-
-void pn_call_on_readable(struct pn_call *call)
-{
-    if (call->state == PN_CALL_FORWARDING && !call->body->has_ended) {
-        pn_client_arm(call->client, PN_CLIENT_BODY_TIMEOUT_MS);
+    if (call->state == PN_CALL_FORWARDING) {
+        pn_call_arm(call, PN_CLIENT_BODY_TIMEOUT_MS);
         pn_exchange_send(&call->exchange);
-        return;
-    }
-    if (call->state == PN_CALL_ANSWERING && call->sends_exchange_body && !call->body->has_ended) {
+    } else if (call->state == PN_CALL_ANSWERING && call->sends_exchange_body) {
         pn_exchange_send(&call->exchange);
-        return;
     }
-    if (call->body->has_ended)
-        look_for_end(call);
-}
-
-void pn_call_on_writable(struct pn_call *call)
-{
-    if (call->state == PN_CALL_ANSWERING)
-        pn_call_move_answer(call);
-}
-
-/** No byte of the body came; but perhaps nobody asked for one: the backend's time is the exchange's
- *  to watch. */
-static bool waits_for_body(const struct pn_call *call)
-{
-    return !call->body->has_ended && pn_exchange_wants_body(&call->exchange);
 }
 
 void pn_call_on_timeout(struct pn_call *call)
 {
-    if (call->state == PN_CALL_FORWARDING && waits_for_body(call)) {
+    if (call->state != PN_CALL_FORWARDING)
+        return;
+    /* No byte of the body came; but perhaps nobody asked for one: the backend's time is the
+     * exchange's to watch. */
+    if (!call->body->has_ended && pn_exchange_wants_body(&call->exchange)) {
         pn_metric_add(PN_METRIC_TIMEOUTS, 1);
         pn_exchange_cancel(&call->exchange);
         pn_call_refuse(call, 408, "the request's body took too long");
-    } else if (call->state == PN_CALL_FORWARDING && !call->body->has_ended) {
-        pn_client_arm(call->client, PN_CLIENT_BODY_TIMEOUT_MS);
-    } else if (call->state == PN_CALL_ANSWERING) {
-        pn_metric_add(PN_METRIC_TIMEOUTS, 1);
-        pn_client_close(call->client, true);
+    } else if (!call->body->has_ended) {
+        pn_call_arm(call, PN_CLIENT_BODY_TIMEOUT_MS);
     }
+}
+
+bool pn_call_awaits_answer(const struct pn_call *call)
+{
+    return call->state == PN_CALL_FORWARDING;
+}
+
+void pn_call_awaits_source(struct pn_call *call)
+{
+    if (call->sends_exchange_body)
+        pn_exchange_wait(&call->exchange);
+}
+
+void pn_call_awaits_client(struct pn_call *call)
+{
+    if (call->sends_exchange_body)
+        pn_exchange_hold(&call->exchange);
+}
+
+void pn_call_broke_off(struct pn_call *call)
+{
+    const struct pn_source *answer = call->exchange.answer;
+
+    pn_log(PN_LOG_WARN, "answer_broken_off", "code",
+           PN_S(answer->failure == PN_TIMEOUT ? "timeout"
+                : answer->fault.cause         ? "malformed_response"
+                                              : "connection_closed"),
+           "api", PN_S(call->api ? call->api->id : ""), NULL);
 }

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * One request from its head to the last byte of its answer.
+ * One request from its head to the last byte of its answer, whichever version of HTTP its client
+ * speaks (gateway/front.h).
  *
  *   ROUTING -> FORWARDING -> ANSWERING -> ended
  *        \____________\______> ANSWERING (an answer of our own)
@@ -11,26 +12,22 @@
  */
 #pragma once
 
-#include "gateway/client.h"
+#include "gateway/front.h"
+#include "gateway/worker.h"
 
 enum pn_call_state { PN_CALL_ROUTING, PN_CALL_FORWARDING, PN_CALL_ANSWERING };
 
 struct pn_call {
     struct pn_call *next_spare;
-    struct pn_client *client;
+    struct pn_front *front;
     struct pn_worker *worker;
     enum pn_call_state state;
     struct pn_arena *arena;
     struct pn_request_head request;
-    bool has_request; /* the head was readable */
-    struct pn_headers request_trailers;
-    struct pn_source *body;    /* the request's */
-    struct pn_body_in h1_body; /* the same of an HTTP/1.1 request */
-    struct pn_body_out out;    /* to the client */
-    bool keep_alive;
-    bool sends_exchange_body; /* the answer's body comes from the backend */
-    bool interim_cut;         /* the client took a part of a 1xx answer only */
-    struct pn_task again;
+    bool has_request;          /* the head was readable */
+    struct pn_source *body;    /* the request's: the front's */
+    struct pn_source own_body; /* an answer of our own */
+    bool sends_exchange_body;  /* the answer's body comes from the backend */
 
     struct pn_pin *pin;
     struct pn_pin *identity_pin; /* a newer one, for the certificate only; mostly NULL */
@@ -47,21 +44,37 @@ struct pn_call {
     struct pn_exchange exchange;
 };
 
-/** NULL: no memory. */
-struct pn_call *pn_call_create(struct pn_client *client);
-/** `head`: in the client's inlet; consumed here. The call may be over when this returns. */
-void pn_call_begin(struct pn_call *call, struct pn_slice head);
+/* --- for fronts --- */
+
+/** Fill call->request (its headers are a list in call->arena), set the front's body, then begin or
+ *  refuse it. NULL: no memory. */
+struct pn_call *pn_call_create(struct pn_worker *worker, struct pn_front *front);
+/** The head is in call->request. The call may be over when this returns. */
+void pn_call_begin(struct pn_call *call);
 /** The head was refused: answers `status` and closes. */
 void pn_call_refuse(struct pn_call *call, int status, const char *cause);
-void pn_call_on_readable(struct pn_call *call);
-void pn_call_on_writable(struct pn_call *call);
+/** There may be more of the request's body, or its end, or its failure. */
+void pn_call_on_body(struct pn_call *call);
 void pn_call_on_timeout(struct pn_call *call);
+/** Nothing of the answer is there yet, and somebody works on it. */
+bool pn_call_awaits_answer(const struct pn_call *call);
+/** The answer's source has nothing now: its backend's idle timeout runs. */
+void pn_call_awaits_source(struct pn_call *call);
+/** The client takes nothing now: the backend's idle timeout rests. */
+void pn_call_awaits_client(struct pn_call *call);
+/** The answer has left whole: gives the call back. */
+void pn_call_answered(struct pn_call *call);
+/** The answer's source failed after the head has left: logs it. The front shows its client. */
+void pn_call_broke_off(struct pn_call *call);
 /** The client has gone: ends the exchange and gives the call back. */
 void pn_call_cancel(struct pn_call *call);
 void pn_calls_free_spare(struct pn_worker *worker);
 
 /* --- between call.c, route_call.c, forward.c and answer.c --- */
 
+void pn_call_arm(struct pn_call *call, uint64_t delay_ms);
+/** Ends it so that the client takes nothing for whole; the call is over. */
+void pn_call_abort(struct pn_call *call);
 /** Route, key, inbound (route_call.c). */
 void pn_call_route(struct pn_call *call);
 /** The backend section (forward.c). */
@@ -84,5 +97,3 @@ struct pn_call_error {
 };
 /** Runs on-error and answers with what it left, or with the stock body. Logs one line. */
 void pn_call_fail(struct pn_call *call, const struct pn_call_error *error);
-/** Moves the answer on (answer.c). */
-void pn_call_move_answer(struct pn_call *call);

@@ -1,17 +1,16 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * A client's connection: HTTP/1.1 requests one after the other.
+ * A client's connection, from accept to close.
  *
  *   OPENING -> IDLE -> HEAD -> CALL -> IDLE …        (HEAD: a request's head is arriving)
  *                        \______\____> LINGER        (answered; what still comes is dropped)
  *
- * What one request needs is in its pn_call, which exists in state CALL only, so that an idle
- * connection costs little.
+ * These states are those of HTTP/1.1, one request after the other (client_h1.c). What one request
+ * needs is in its turn, which exists in state CALL only, so that an idle connection costs little.
  */
 #pragma once
 
-#include <netinet/in.h>
-
+#include "gateway/front.h"
 #include "gateway/worker.h"
 
 enum pn_client_state {
@@ -23,17 +22,17 @@ enum pn_client_state {
     PN_CLIENT_CLOSED,
 };
 
+struct pn_h1_turn;
+
 struct pn_client {
     struct pn_list entry; /* in worker->clients */
     struct pn_worker *worker;
     struct pn_stream *stream;
     enum pn_client_state state;
-    bool is_tls;
-    struct pn_peer_address peer;
-    char ip[INET6_ADDRSTRLEN]; /* of `peer`, as text; empty until the first request */
+    struct pn_origin origin;
     struct pn_inlet inlet;
     struct pn_h1_scan scan;
-    struct pn_call *call;
+    struct pn_h1_turn *turn; /* the request under way */
     struct pn_timer timer;
     struct pn_task next; /* look for the next request */
     struct pn_deferred deferred;
@@ -43,8 +42,6 @@ struct pn_client {
 /** Takes `fd`. On failure it is closed. */
 void pn_client_accept(struct pn_worker *worker, int fd, bool is_tls,
                       const struct pn_peer_address *peer);
-/** The call is over and has been given back. `keep`: the connection may carry another request. */
-void pn_client_call_ended(struct pn_client *client, bool keep);
 /** Ends it now. `abort`: with a reset, so that a cut answer is not taken for a whole one. */
 void pn_client_close(struct pn_client *client, bool abort);
 void pn_client_arm(struct pn_client *client, uint64_t delay_ms);

@@ -268,7 +268,7 @@ static void forward(struct pn_call *call)
     }
     call->state = PN_CALL_FORWARDING;
     if (!call->body->has_ended)
-        pn_client_arm(call->client, PN_CLIENT_BODY_TIMEOUT_MS);
+        pn_call_arm(call, PN_CLIENT_BODY_TIMEOUT_MS);
     if (pn_exchange_start(&call->exchange, &spec) != PN_OK)
         on_exchange_failed(call);
 }
@@ -359,52 +359,26 @@ static void on_head(void *ctx)
 
 static void on_body(void *ctx)
 {
-    pn_call_move_answer(ctx);
-}
+    struct pn_call *call = ctx;
 
-/** Writes bytes before the answer. They fit into an idle socket's buffer; a client that does not
- * read what it asked for is ended when the answer is there, for it could not tell where that
- * begins. */
-static void write_interim(struct pn_call *call, struct pn_slice bytes)
-{
-    size_t written = 0;
-
-    if (call->interim_cut)
-        return;
-    call->interim_cut =
-        pn_stream_write(call->client->stream, bytes.ptr, bytes.len, &written) != PN_OK ||
-        written != bytes.len;
+    call->front->ops->resume(call->front);
 }
 
 static void on_sending(void *ctx)
 {
     struct pn_call *call = ctx;
 
-    if (call->request.expects_continue && call->request.minor_version >= 1 &&
-        !call->body->has_ended && call->body->taken_bytes == 0 &&
-        pn_inlet_bytes(&call->client->inlet).len == 0)
-        write_interim(call, PN_H1_CONTINUE);
+    if (call->request.expects_continue && !call->body->has_ended && call->body->taken_bytes == 0)
+        call->front->ops->inform(call->front, 100, pn_slice("", 0), NULL);
 }
 
 static void on_informational(void *ctx)
 {
     struct pn_call *call = ctx;
     struct pn_response_head *response = &call->exchange.response;
-    struct pn_buf *out = &call->out.out;
-    enum pn_rc rc;
 
-    if (call->request.minor_version == 0)
-        return;
     pn_http_strip_hop_by_hop(&response->headers);
-    pn_body_out_start(&call->out, call->client->stream, PN_BODY_NONE);
-    rc = pn_h1_write_status_line(out, response->status, response->reason);
-    if (rc == PN_OK)
-        rc = pn_h1_write_fields(out, &response->headers);
-    if (rc == PN_OK)
-        rc = pn_h1_write_end(out);
-    if (rc == PN_OK)
-        write_interim(call, pn_buf_slice(out));
-    pn_buf_clear(out);
+    call->front->ops->inform(call->front, response->status, response->reason, &response->headers);
 }
 
 static void on_request_failed(void *ctx)
@@ -414,7 +388,7 @@ static void on_request_failed(void *ctx)
 
     if (rc == PN_IO || rc == PN_EOF || call->state == PN_CALL_ANSWERING ||
         !call->body->fault.cause) {
-        pn_client_close(call->client, true);
+        pn_call_abort(call);
         return;
     }
     pn_exchange_cancel(&call->exchange);

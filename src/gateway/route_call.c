@@ -3,7 +3,6 @@
  * The part of a request that takes no time: which API and operation, may the caller use it, and the
  * inbound policies.
  */
-#include <arpa/inet.h>
 #include <string.h>
 
 #include "base/log.h"
@@ -84,7 +83,7 @@ static bool check_key(struct pn_call *call)
     error.message = key.len > 0 ? KEY_INVALID : KEY_MISSING;
     error.www_authenticate = pn_arena_printf(
         call->arena, "AzureApiManagementKey realm=\"%s://%.*s/%s\",name=\"%s\",type=\"header\"",
-        call->client->is_tls ? "https" : "http", PN_FMT(call->request.host), call->api->path,
+        call->front->origin->is_tls ? "https" : "http", PN_FMT(call->request.host), call->api->path,
         call->api->key_header);
     pn_call_fail(call, &error);
     return false;
@@ -92,24 +91,16 @@ static bool check_key(struct pn_call *call)
 
 /* --- what policies see --- */
 
-/** The client's address as text; made once for each connection. */
-static struct pn_slice client_ip(struct pn_client *client)
-{
-    if (!client->ip[0])
-        (void)inet_ntop(client->peer.family, client->peer.ip, client->ip, sizeof(client->ip));
-    return pn_slice_str(client->ip);
-}
-
 static enum pn_rc add_forwarded(struct pn_call *call)
 {
     struct pn_headers *headers = &call->context.request_headers;
     struct pn_slice former = pn_headers_get(headers, "X-Forwarded-For");
-    struct pn_slice value = client_ip(call->client);
+    struct pn_slice value = pn_origin_ip(call->front->origin);
     enum pn_rc rc;
 
     if (former.len > 0) {
         value = pn_slice_str(
-            pn_arena_printf(call->arena, "%.*s, %s", PN_FMT(former), call->client->ip));
+            pn_arena_printf(call->arena, "%.*s, %s", PN_FMT(former), call->front->origin->ip));
         if (!value.ptr)
             return PN_NOMEM;
     }
@@ -119,7 +110,7 @@ static enum pn_rc add_forwarded(struct pn_call *call)
     rc = pn_headers_add(headers, PN_LIT("X-Forwarded-For"), value);
     if (rc == PN_OK)
         rc = pn_headers_add(headers, PN_LIT("X-Forwarded-Proto"),
-                            call->client->is_tls ? PN_LIT("https") : PN_LIT("http"));
+                            call->front->origin->is_tls ? PN_LIT("https") : PN_LIT("http"));
     if (rc == PN_OK && call->request.host.len > 0)
         rc = pn_headers_add(headers, PN_LIT("X-Forwarded-Host"), call->request.host);
     return rc;
@@ -166,7 +157,7 @@ static void run_inbound(struct pn_call *call)
 
 static bool allows_scheme(const struct pn_call *call)
 {
-    return call->client->is_tls ? call->api->allows_https : call->api->allows_http;
+    return call->front->origin->is_tls ? call->api->allows_https : call->api->allows_http;
 }
 
 void pn_call_route(struct pn_call *call)

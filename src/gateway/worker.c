@@ -11,7 +11,7 @@
 #include "base/map.h"
 #include "base/metrics.h"
 #include "gateway/call.h"
-#include "gateway/client.h"
+#include "gateway/client_h1.h"
 #include "gateway/listener.h"
 #include "signer/signer.h"
 
@@ -370,6 +370,7 @@ void pn_worker_destroy(struct pn_worker *worker)
         return;
     pn_worker_stop(worker);
     pn_listeners_close(worker);
+    pn_h1_turns_free_spare(worker);
     pn_calls_free_spare(worker);
     pn_pool_destroy(worker->pool);
     pn_map_destroy(worker->tls_map, tls_client_unref);

@@ -19,6 +19,7 @@
 
 struct pn_worker;
 struct pn_call;
+struct pn_h1_turn;
 
 /** A snapshot in use by a worker: its own count of the requests that read it. */
 struct pn_pin {
@@ -72,6 +73,8 @@ struct pn_worker {
     size_t client_count;
     struct pn_call *spare_calls;
     size_t spare_call_count;
+    struct pn_h1_turn *spare_h1_turns;
+    size_t spare_h1_turn_count;
     bool is_draining, has_drained;
     int64_t date_s;
     char date[PN_TIME_TEXT];

@@ -16,6 +16,15 @@ void pn_source_init(struct pn_source *source, const struct pn_source_ops *ops, b
     source->has_ended = has_ended;
 }
 
+void pn_source_init_memory(struct pn_source *source, struct pn_slice bytes)
+{
+    static const struct pn_source_ops memory_ops = {0}; /* all of it is held: nothing is asked */
+
+    pn_source_init(source, &memory_ops, true);
+    source->held = bytes;
+    source->taken_bytes = bytes.len;
+}
+
 enum pn_rc pn_source_peek(struct pn_source *source)
 {
     enum pn_rc rc;

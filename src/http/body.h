@@ -40,6 +40,8 @@ struct pn_source {
 
 /** `has_ended`: there is no body. */
 void pn_source_init(struct pn_source *source, const struct pn_source_ops *ops, bool has_ended);
+/** A body that is there already. `bytes` is borrowed until all of it is used. */
+void pn_source_init_memory(struct pn_source *source, struct pn_slice bytes);
 /** PN_OK: source->held is not empty. PN_AGAIN, PN_EOF, or what ops->next() said. */
 enum pn_rc pn_source_peek(struct pn_source *source) PN_MUST_USE;
 /** len <= held.len. */

@@ -1,0 +1,278 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * HTTP/1.1 requests of a connection: their heads, keep-alive, and the front of the one under way
+ * (RFC 9112 §9.3). Answers: client_h1_answer.c.
+ */
+#include "gateway/client_h1.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/metrics.h"
+#include "gateway/client_h1_internal.h"
+
+/* --- turns --- */
+
+static struct pn_h1_turn *turn_take(struct pn_client *client)
+{
+    struct pn_worker *worker = client->worker;
+    struct pn_h1_turn *turn = worker->spare_h1_turns;
+
+    if (turn) {
+        worker->spare_h1_turns = turn->next_spare;
+        worker->spare_h1_turn_count--;
+    } else {
+        turn = calloc(1, sizeof(*turn));
+        if (!turn)
+            return NULL;
+        turn->front.ops = &pn_h1_front_ops;
+        pn_body_out_init(&turn->out);
+        pn_task_init(&turn->again, pn_h1_on_again, turn);
+    }
+    turn->client = client;
+    turn->front.origin = &client->origin;
+    turn->front.timer = &client->timer;
+    turn->front.body = &turn->in.source;
+    turn->front.closes = false;
+    turn->answer = NULL;
+    turn->interim_cut = false;
+    turn->is_keepable = false;
+    return turn;
+}
+
+static void turn_free(struct pn_h1_turn *turn)
+{
+    pn_body_out_fini(&turn->out);
+    free(turn);
+}
+
+static void turn_give_back(struct pn_h1_turn *turn)
+{
+    struct pn_worker *worker = turn->client->worker;
+
+    pn_loop_soon_cancel(&turn->again);
+    turn->client->turn = NULL;
+    turn->client = NULL;
+    turn->front.call = NULL;
+    if (worker->spare_h1_turn_count >= PN_CALLS_SPARE_MAX) {
+        turn_free(turn);
+        return;
+    }
+    turn->next_spare = worker->spare_h1_turns;
+    worker->spare_h1_turns = turn;
+    worker->spare_h1_turn_count++;
+}
+
+void pn_h1_turns_free_spare(struct pn_worker *worker)
+{
+    while (worker->spare_h1_turns) {
+        struct pn_h1_turn *next = worker->spare_h1_turns->next_spare;
+
+        turn_free(worker->spare_h1_turns);
+        worker->spare_h1_turns = next;
+    }
+    worker->spare_h1_turn_count = 0;
+}
+
+/** NULL: no memory; the connection is closed. */
+static struct pn_h1_turn *turn_begin(struct pn_client *client)
+{
+    struct pn_h1_turn *turn = turn_take(client);
+
+    client->state = PN_CLIENT_CALL;
+    client->turn = turn;
+    if (turn) {
+        turn->front.call = pn_call_create(client->worker, &turn->front);
+        if (!turn->front.call)
+            turn_give_back(turn);
+    }
+    if (!client->turn) {
+        pn_client_close(client, true);
+        return NULL;
+    }
+    pn_headers_init(&turn->trailers, turn->front.call->arena);
+    pn_body_in_init(&turn->in, &client->inlet, client->stream, PN_H1_REQUEST, PN_BODY_NONE, 0,
+                    &client->worker->http_limits, NULL);
+    return turn;
+}
+
+void pn_h1_cancel(struct pn_client *client)
+{
+    struct pn_h1_turn *turn = client->turn;
+
+    if (turn->front.call)
+        pn_call_cancel(turn->front.call);
+    turn_give_back(turn);
+}
+
+/* --- heads --- */
+
+/** A whole head is there: the call takes it from here. */
+static void begin_call(struct pn_client *client, size_t head_bytes)
+{
+    struct pn_slice head = pn_slice_sub(pn_inlet_bytes(&client->inlet), 0, head_bytes);
+    struct pn_http_fault fault = {.status = 500, .cause = "out of memory"};
+    const struct pn_http_limits *limits = &client->worker->http_limits;
+    enum pn_rc rc = PN_NOMEM;
+    struct pn_h1_turn *turn;
+    struct pn_request_head *request;
+
+    memset(&client->scan, 0, sizeof(client->scan));
+    client->requests++;
+    pn_loop_disarm(client->worker->loop, &client->timer);
+    turn = turn_begin(client);
+    if (!turn)
+        return;
+    request = &turn->front.call->request;
+    head = pn_arena_dup(turn->front.call->arena, head);
+    pn_inlet_consume(&client->inlet, head_bytes);
+    pn_inlet_rest(&client->inlet); /* the next connection reads into what is in the cache */
+    pn_metric_add(PN_METRIC_REQUESTS, 1);
+    if (head.ptr)
+        rc = pn_h1_request_parse(head, limits, request, &fault);
+    if (rc != PN_OK) {
+        pn_call_refuse(turn->front.call, fault.status, fault.cause);
+        return;
+    }
+    turn->is_keepable = request->keep_alive && !client->worker->is_draining;
+    pn_body_in_init(&turn->in, &client->inlet, client->stream, PN_H1_REQUEST, request->framing,
+                    request->content_length, limits, &turn->trailers);
+    pn_call_begin(turn->front.call);
+}
+
+/** The head cannot be read: answer, then close. */
+static void refuse_head(struct pn_client *client, enum pn_rc rc, const struct pn_http_fault *fault)
+{
+    struct pn_h1_turn *turn;
+
+    if (rc == PN_LIMIT)
+        pn_metric_add(PN_METRIC_LIMIT_HEADER_BYTES, 1);
+    turn = turn_begin(client);
+    if (turn)
+        pn_call_refuse(turn->front.call, fault->status, fault->cause);
+}
+
+void pn_h1_head_timeout(struct pn_client *client)
+{
+    struct pn_http_fault fault = {.status = 408, .cause = "the request's head took too long"};
+
+    refuse_head(client, PN_TIMEOUT, &fault);
+}
+
+static void on_no_head(struct pn_client *client)
+{
+    if (pn_inlet_bytes(&client->inlet).len > 0 && client->state == PN_CLIENT_IDLE) {
+        client->state = PN_CLIENT_HEAD;
+        pn_client_arm(client, PN_CLIENT_HEADER_TIMEOUT_MS);
+    }
+    pn_inlet_rest(&client->inlet);
+}
+
+void pn_h1_read_requests(struct pn_client *client)
+{
+    while (client->state == PN_CLIENT_IDLE || client->state == PN_CLIENT_HEAD) {
+        struct pn_http_fault fault = {0};
+        size_t head_bytes = 0;
+        enum pn_rc rc = PN_AGAIN;
+
+        if (pn_inlet_bytes(&client->inlet).len > 0)
+            rc = pn_h1_scan(&client->scan, PN_H1_REQUEST, pn_inlet_bytes(&client->inlet),
+                            &client->worker->http_limits, &head_bytes, &fault);
+        if (rc == PN_OK) {
+            begin_call(client, head_bytes);
+            return;
+        }
+        if (rc != PN_AGAIN) {
+            refuse_head(client, rc, &fault);
+            return;
+        }
+        rc = pn_inlet_read(&client->inlet, client->stream);
+        if (rc == PN_AGAIN) {
+            on_no_head(client);
+            return;
+        }
+        if (rc == PN_LIMIT) {
+            fault.status = 431;
+            fault.cause = "the head is too large";
+            refuse_head(client, rc, &fault);
+            return;
+        }
+        if (rc != PN_OK) {
+            pn_client_close(client, false);
+            return;
+        }
+    }
+}
+
+/* --- the request under way --- */
+
+/** Has the client gone? A pipelined request stays in the inlet. While the answer is under way, a
+ *  client that has only said its last word still reads. */
+static void look_for_end(struct pn_h1_turn *turn)
+{
+    struct pn_client *client = turn->client;
+    enum pn_rc rc;
+
+    do
+        rc = pn_inlet_read(&client->inlet, client->stream);
+    while (rc == PN_OK);
+    if (rc == PN_IO || (rc == PN_EOF && pn_call_awaits_answer(turn->front.call)))
+        pn_client_close(client, rc == PN_IO);
+}
+
+void pn_h1_on_readable(struct pn_client *client)
+{
+    if (client->turn->in.source.has_ended)
+        look_for_end(client->turn);
+    else
+        pn_call_on_body(client->turn->front.call);
+}
+
+void pn_h1_on_timeout(struct pn_client *client)
+{
+    if (client->turn->answer) {
+        pn_metric_add(PN_METRIC_TIMEOUTS, 1);
+        pn_client_close(client, true);
+        return;
+    }
+    pn_call_on_timeout(client->turn->front.call);
+}
+
+void pn_h1_turn_end(struct pn_h1_turn *turn)
+{
+    struct pn_client *client = turn->client;
+    bool keep = turn->is_keepable && pn_source_is_done(&turn->in.source);
+
+    pn_call_answered(turn->front.call);
+    turn_give_back(turn);
+    if (keep && !client->worker->is_draining) {
+        client->state = PN_CLIENT_IDLE;
+        memset(&client->scan, 0, sizeof(client->scan));
+        pn_client_arm(client, PN_CLIENT_IDLE_TIMEOUT_MS);
+        if (pn_inlet_bytes(&client->inlet).len > 0 || !client->inlet.is_drained)
+            pn_loop_soon(client->worker->loop, &client->next);
+        else
+            pn_inlet_rest(&client->inlet);
+        return;
+    }
+    /* Half-close and read on for a moment: a reset could destroy the answer on its way. */
+    client->state = PN_CLIENT_LINGER;
+    pn_stream_shutdown(client->stream);
+    pn_client_arm(client, PN_CLIENT_LINGER_MS);
+    client->inlet.is_drained = false;
+    pn_loop_soon(client->worker->loop, &client->next);
+}
+
+void pn_h1_linger(struct pn_client *client)
+{
+    enum pn_rc rc = PN_OK;
+
+    for (int i = 0; rc == PN_OK && i < 64; i++) {
+        pn_inlet_consume(&client->inlet, pn_inlet_bytes(&client->inlet).len);
+        rc = pn_inlet_read(&client->inlet, client->stream);
+    }
+    if (rc == PN_OK)
+        pn_loop_soon(client->worker->loop, &client->next);
+    else if (rc != PN_AGAIN)
+        pn_client_close(client, false);
+}

@@ -1,0 +1,27 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * Between client_h1.c and client_h1_answer.c: one request of an HTTP/1.1 connection.
+ */
+#pragma once
+
+#include "gateway/call.h"
+#include "gateway/client_h1.h"
+
+struct pn_h1_turn {
+    struct pn_front front; /* first */
+    struct pn_h1_turn *next_spare;
+    struct pn_client *client;
+    struct pn_body_in in;       /* the request's body */
+    struct pn_headers trailers; /* the request's */
+    struct pn_body_out out;     /* to the client; keeps its memory */
+    struct pn_source *answer;   /* NULL until the head has been written */
+    struct pn_task again;
+    bool is_own;      /* the answer is memory */
+    bool is_keepable; /* as far as the request and the answer say */
+    bool interim_cut; /* the client took a part of a 1xx answer only */
+};
+
+extern const struct pn_front_ops pn_h1_front_ops;
+void pn_h1_on_again(struct pn_task *task);
+/** The answer has left. */
+void pn_h1_turn_end(struct pn_h1_turn *turn);

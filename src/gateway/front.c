@@ -1,0 +1,14 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * What all fronts share.
+ */
+#include "gateway/front.h"
+
+#include <arpa/inet.h>
+
+struct pn_slice pn_origin_ip(struct pn_origin *origin)
+{
+    if (!origin->ip[0])
+        (void)inet_ntop(origin->peer.family, origin->peer.ip, origin->ip, sizeof(origin->ip));
+    return pn_slice_str(origin->ip);
+}
