@@ -202,57 +202,90 @@ enum pn_rc pn_policy_check_backend(struct pn_policy_check *check, struct pn_poli
     return PN_OK;
 }
 
-static enum pn_rc check_timeout(struct pn_policy_check *check, const struct pn_policy_node *node,
-                                uint64_t *timeout_ms)
+/** An attribute of seconds or milliseconds. */
+static enum pn_rc check_number(struct pn_policy_check *check, const struct pn_policy_node *node,
+                               const char *name, uint64_t unit_ms, uint64_t *time_ms)
 {
-    struct pn_slice seconds = pn_policy_attribute(node, "timeout");
-    struct pn_slice millis = pn_policy_attribute(node, "timeout-ms");
+    struct pn_slice text = pn_policy_attribute(node, name);
+    uint64_t max = PN_POLICY_TIMEOUT_S_MAX * UINT64_C(1000) / unit_ms;
     uint64_t value;
 
-    if (seconds.ptr && millis.ptr)
+    if (!text.ptr)
+        return PN_OK;
+    if (!pn_slice_to_u64(pn_slice_trim(text), max, &value) || value == 0)
+        return pn_policy_node_error(
+            check->err, node, "the attribute '%s' must be a number of %s from 1 to %llu", name,
+            unit_ms == 1 ? "milliseconds" : "seconds", (unsigned long long)max);
+    *time_ms = value * unit_ms;
+    return PN_OK;
+}
+
+static enum pn_rc check_times(struct pn_policy_check *check, const struct pn_policy_node *node,
+                              struct pn_policy_forward *forward)
+{
+    enum pn_rc rc;
+
+    if (pn_policy_attribute(node, "timeout").ptr && pn_policy_attribute(node, "timeout-ms").ptr)
         return pn_policy_node_error(
             check->err, node, "only one of the attributes 'timeout' and 'timeout-ms' may be given");
-    if (seconds.ptr) {
-        if (!pn_slice_to_u64(pn_slice_trim(seconds), PN_POLICY_TIMEOUT_S_MAX, &value) || value == 0)
-            return pn_policy_node_error(check->err, node,
-                                        "the attribute 'timeout' must be a number of seconds from "
-                                        "1 to %u",
-                                        PN_POLICY_TIMEOUT_S_MAX);
-        *timeout_ms = value * 1000;
+    forward->timeout_ms = PN_POLICY_TIMEOUT_DEFAULT;
+    rc = check_number(check, node, "timeout", 1000, &forward->timeout_ms);
+    if (rc == PN_OK)
+        rc = check_number(check, node, "timeout-ms", 1, &forward->timeout_ms);
+    if (rc == PN_OK)
+        rc = check_number(check, node, "continue-timeout", 1000, &forward->continue_timeout_ms);
+    return rc;
+}
+
+static enum pn_rc check_version(struct pn_policy_check *check, const struct pn_policy_node *node,
+                                enum pn_policy_http_version *result)
+{
+    static const struct {
+        const char *text;
+        enum pn_policy_http_version version;
+    } versions[] = {
+        {"1", PN_POLICY_HTTP_1}, {"2or1", PN_POLICY_HTTP_2_OR_1}, {"2", PN_POLICY_HTTP_2}};
+    struct pn_slice text = pn_policy_attribute(node, "http-version");
+
+    *result = PN_POLICY_HTTP_DEFAULT;
+    if (!text.ptr)
+        return PN_OK;
+    for (size_t i = 0; i < sizeof(versions) / sizeof(versions[0]); i++) {
+        if (pn_slice_eq_str(text, versions[i].text)) {
+            *result = versions[i].version;
+            return PN_OK;
+        }
     }
-    if (millis.ptr) {
-        if (!pn_slice_to_u64(pn_slice_trim(millis), PN_POLICY_TIMEOUT_S_MAX * UINT64_C(1000),
-                             &value) ||
-            value == 0)
-            return pn_policy_node_error(check->err, node,
-                                        "the attribute 'timeout-ms' must be a number of "
-                                        "milliseconds from 1 to %u000",
-                                        PN_POLICY_TIMEOUT_S_MAX);
-        *timeout_ms = value;
-    }
-    return PN_OK;
+    return pn_policy_node_error(check->err, node,
+                                "the attribute 'http-version' must be \"1\", \"2or1\" or \"2\"");
 }
 
 enum pn_rc pn_policy_check_forward(struct pn_policy_check *check, struct pn_policy_node *node,
                                    struct pn_policy_statement *statement)
 {
-    static const char *const known[] = {
-        "timeout",         "timeout-ms",   "follow-redirects",          "buffer-request-body",
-        "buffer-response", "http-version", "fail-on-error-status-code", NULL};
-    static const char *const unsupported[] = {"continue-timeout", NULL};
-    struct pn_slice version = pn_policy_attribute(node, "http-version");
+    static const char *const known[] = {"timeout",
+                                        "timeout-ms",
+                                        "continue-timeout",
+                                        "follow-redirects",
+                                        "buffer-request-body",
+                                        "buffer-response",
+                                        "http-version",
+                                        "fail-on-error-status-code",
+                                        NULL};
+    struct pn_policy_forward *forward = &statement->forward;
     bool follows_redirects = false;
     bool buffers_response = true;
     bool buffers_request = false;
-    enum pn_rc rc = pn_policy_check_attributes(check, node, known, unsupported, true);
+    enum pn_rc rc = pn_policy_check_attributes(check, node, known, NULL, true);
 
-    statement->forward.timeout_ms = PN_POLICY_TIMEOUT_DEFAULT;
     if (rc == PN_OK)
         rc = pn_policy_check_no_text(check, node);
     if (rc == PN_OK)
         rc = pn_policy_check_no_children(check, node);
     if (rc == PN_OK)
-        rc = check_timeout(check, node, &statement->forward.timeout_ms);
+        rc = check_times(check, node, forward);
+    if (rc == PN_OK)
+        rc = check_version(check, node, &forward->http_version);
     if (rc == PN_OK)
         rc = pn_policy_check_bool(check, node, "follow-redirects", &follows_redirects);
     if (rc == PN_OK) /* the gateway streams both ways; either value is honoured by that */
@@ -261,7 +294,7 @@ enum pn_rc pn_policy_check_forward(struct pn_policy_check *check, struct pn_poli
         rc = pn_policy_check_bool(check, node, "buffer-request-body", &buffers_request);
     if (rc == PN_OK)
         rc = pn_policy_check_bool(check, node, "fail-on-error-status-code",
-                                  &statement->forward.fail_on_error_status_code);
+                                  &forward->fail_on_error_status_code);
     if (rc != PN_OK)
         return rc;
     if (follows_redirects)
@@ -271,12 +304,5 @@ enum pn_rc pn_policy_check_forward(struct pn_policy_check *check, struct pn_poli
         return pn_policy_node_error(check->err, node,
                                     "buffer-request-body=\"true\" is not supported by this "
                                     "release: bodies are streamed");
-    if (version.ptr && pn_slice_eq_str(version, "2"))
-        return pn_policy_node_error(check->err, node,
-                                    "http-version=\"2\" is not supported by this release; use "
-                                    "\"1\" or \"2or1\"");
-    if (version.ptr && !pn_slice_eq_str(version, "1") && !pn_slice_eq_str(version, "2or1"))
-        return pn_policy_node_error(check->err, node,
-                                    "the attribute 'http-version' must be \"1\" or \"2or1\"");
     return PN_OK;
 }

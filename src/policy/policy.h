@@ -129,8 +129,17 @@ enum pn_policy_event {
     PN_POLICY_FORWARD, /* forward-request: send it, then resume */
     PN_POLICY_FAIL,    /* a statement failed: context->last_error is set; run on-error */
 };
+/** forward-request http-version. */
+enum pn_policy_http_version {
+    PN_POLICY_HTTP_DEFAULT, /* not said: "1", for a gRPC API "2" */
+    PN_POLICY_HTTP_1,
+    PN_POLICY_HTTP_2_OR_1, /* what TLS negotiates; without TLS HTTP/1.1 */
+    PN_POLICY_HTTP_2,      /* without TLS by prior knowledge */
+};
 struct pn_policy_forward {
-    uint64_t timeout_ms; /* 300 s by default */
+    uint64_t timeout_ms;          /* 300 s by default */
+    uint64_t continue_timeout_ms; /* 0: not said */
+    enum pn_policy_http_version http_version;
     bool fail_on_error_status_code;
 };
 /** One section of one request; lives in the caller's request. */
