@@ -49,6 +49,7 @@ struct pn_call *pn_call_create(struct pn_worker *worker, struct pn_front *front)
     call->body = front->body;
     call->state = PN_CALL_ROUTING;
     call->has_request = false;
+    call->accepts_trailers = false;
     call->sends_exchange_body = false;
     call->pin = NULL;
     call->identity_pin = NULL;

@@ -26,6 +26,7 @@ struct pn_call {
     struct pn_request_head request;
     bool has_request;          /* the head was readable */
     struct pn_source *body;    /* the request's: the front's */
+    bool accepts_trailers;     /* the client said TE: trailers */
     struct pn_source own_body; /* an answer of our own */
     bool sends_exchange_body;  /* the answer's body comes from the backend */
 

@@ -254,7 +254,12 @@ static void forward(struct pn_call *call)
                                     .framing = call->request.framing,
                                     .content_length = call->request.content_length,
                                     .request_body = call->body,
+                                    .expects_continue = call->request.expects_continue &&
+                                                        call->request.minor_version >= 1 &&
+                                                        !call->body->has_ended,
+                                    .accepts_trailers = call->accepts_trailers,
                                     .timeout_ms = call->run.forward.timeout_ms,
+                                    .continue_timeout_ms = call->run.forward.continue_timeout_ms,
                                     .limits = &call->worker->http_limits,
                                     .arena = call->arena};
 
@@ -364,11 +369,11 @@ static void on_body(void *ctx)
     call->front->ops->resume(call->front);
 }
 
-static void on_sending(void *ctx)
+static void on_continue(void *ctx)
 {
     struct pn_call *call = ctx;
 
-    if (call->request.expects_continue && !call->body->has_ended && call->body->taken_bytes == 0)
+    if (call->body->taken_bytes == 0)
         call->front->ops->inform(call->front, 100, pn_slice("", 0), NULL);
 }
 
@@ -397,7 +402,7 @@ static void on_request_failed(void *ctx)
 
 const struct pn_exchange_events pn_call_exchange_events = {
     .on_informational = on_informational,
-    .on_sending = on_sending,
+    .on_continue = on_continue,
     .on_head = on_head,
     .on_body = on_body,
     .on_request_failed = on_request_failed,

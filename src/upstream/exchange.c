@@ -5,6 +5,7 @@
  */
 #include "upstream/exchange.h"
 
+#include <assert.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -21,6 +22,7 @@ static void release(struct pn_exchange *exchange, bool keep)
     struct pn_conn *conn = exchange->conn;
 
     exchange->conn = NULL;
+    exchange->awaits_continue = false;
     exchange->state = PN_EXCHANGE_IDLE;
     pn_loop_disarm(pn_pool_loop(exchange->pool), &exchange->timer);
     pn_loop_soon_cancel(&exchange->h1.again);
@@ -71,10 +73,22 @@ void pn_exchange_connection_failed(struct pn_exchange *exchange)
     pn_exchange_fail(exchange);
 }
 
+/** The client may send the body that it holds back. */
+static void go_on(struct pn_exchange *exchange)
+{
+    exchange->awaits_continue = false;
+    pn_exchange_arm(exchange, exchange->spec.timeout_ms);
+    exchange->events->on_continue(exchange->ctx);
+}
+
 static void on_timeout(struct pn_timer *timer)
 {
     struct pn_exchange *exchange = timer->ctx;
 
+    if (exchange->awaits_continue && exchange->spec.continue_timeout_ms == 0) {
+        go_on(exchange);
+        return;
+    }
     pn_metric_add(PN_METRIC_TIMEOUTS, 1);
     if (exchange->state == PN_EXCHANGE_ACQUIRING)
         pn_acquire_cancel(&exchange->acquire);
@@ -83,8 +97,13 @@ static void on_timeout(struct pn_timer *timer)
         exchange->events->on_body(exchange->ctx);
         return;
     }
-    pn_failure_set(&exchange->failure, "timeout", "the backend did not answer within %llu ms",
-                   (unsigned long long)exchange->spec.timeout_ms);
+    if (exchange->awaits_continue)
+        pn_failure_set(&exchange->failure, "continue_timeout",
+                       "the backend did not ask for the body with 100 Continue within %llu ms",
+                       (unsigned long long)exchange->spec.continue_timeout_ms);
+    else
+        pn_failure_set(&exchange->failure, "timeout", "the backend did not answer within %llu ms",
+                       (unsigned long long)exchange->spec.timeout_ms);
     exchange->failure.is_timeout = true;
     pn_exchange_fail(exchange);
 }
@@ -106,7 +125,8 @@ bool pn_exchange_owns_field(struct pn_slice name)
 {
     return pn_slice_case_eq_str(name, "Host") || pn_slice_case_eq_str(name, "Content-Length") ||
            pn_slice_case_eq_str(name, "Transfer-Encoding") ||
-           pn_slice_case_eq_str(name, "Connection") || pn_slice_case_eq_str(name, "Expect");
+           pn_slice_case_eq_str(name, "Connection") || pn_slice_case_eq_str(name, "Expect") ||
+           pn_slice_case_eq_str(name, "TE") || pn_slice_case_eq_str(name, "Upgrade");
 }
 
 enum pn_rc pn_exchange_malformed(struct pn_exchange *exchange, enum pn_rc rc, const char *cause)
@@ -119,6 +139,18 @@ enum pn_rc pn_exchange_malformed(struct pn_exchange *exchange, enum pn_rc rc, co
     return rc;
 }
 
+static enum pn_rc check_switch(struct pn_exchange *exchange)
+{
+    struct pn_slice asked = exchange->spec.upgrade;
+
+    if (!asked.ptr)
+        return pn_exchange_malformed(exchange, PN_MALFORMED, "101 to a request without Upgrade");
+    if (!pn_slice_case_eq(pn_headers_get(&exchange->response.headers, "Upgrade"), asked))
+        return pn_exchange_malformed(exchange, PN_MALFORMED,
+                                     "101 with another Upgrade than was asked for");
+    return PN_OK;
+}
+
 enum pn_rc pn_exchange_take_head(struct pn_exchange *exchange)
 {
     int status = exchange->response.status;
@@ -126,25 +158,50 @@ enum pn_rc pn_exchange_take_head(struct pn_exchange *exchange)
     if (status >= 200)
         return PN_OK;
     if (status == 101)
-        return pn_exchange_malformed(exchange, PN_MALFORMED, "101 to a request without Upgrade");
+        return check_switch(exchange);
     if (++exchange->informational > PN_INFORMATIONAL_MAX)
         return pn_exchange_malformed(exchange, PN_MALFORMED, "too many 1xx answers");
     if (status != 100)
         exchange->events->on_informational(exchange->ctx);
+    else if (exchange->awaits_continue)
+        go_on(exchange);
     return PN_AGAIN;
 }
 
 void pn_exchange_sending(struct pn_exchange *exchange)
 {
+    uint64_t wait_ms = exchange->spec.continue_timeout_ms;
+
     exchange->conn->requests++;
-    pn_exchange_arm(exchange, exchange->spec.timeout_ms);
-    exchange->events->on_sending(exchange->ctx);
+    exchange->awaits_continue = exchange->spec.expects_continue;
+    if (!exchange->awaits_continue)
+        wait_ms = exchange->spec.timeout_ms;
+    else if (wait_ms == 0)
+        wait_ms = PN_CONTINUE_TIMEOUT_MS;
+    pn_exchange_arm(exchange, wait_ms);
+}
+
+void pn_exchange_sent_some(struct pn_exchange *exchange)
+{
+    /* A client that does not wait for the 100 has answered for the backend. */
+    if (exchange->awaits_continue && exchange->spec.request_body->taken_bytes == 0)
+        return;
+    exchange->awaits_continue = false;
+    if (exchange->state == PN_EXCHANGE_SENDING)
+        pn_exchange_arm(exchange, exchange->spec.timeout_ms);
 }
 
 void pn_exchange_answering(struct pn_exchange *exchange)
 {
-    exchange->state = PN_EXCHANGE_ANSWERING;
-    pn_exchange_wait(exchange);
+    exchange->awaits_continue = false;
+    if (exchange->response.status == 101) {
+        exchange->state = PN_EXCHANGE_TUNNEL;
+        exchange->request_sent = true; /* until there is somebody who sends */
+        pn_exchange_hold(exchange);
+    } else {
+        exchange->state = PN_EXCHANGE_ANSWERING;
+        pn_exchange_wait(exchange);
+    }
     exchange->events->on_head(exchange->ctx);
 }
 
@@ -205,10 +262,18 @@ void pn_exchange_send(struct pn_exchange *exchange)
         pn_exchange_h1_send(exchange);
 }
 
+void pn_exchange_tunnel(struct pn_exchange *exchange, struct pn_source *client)
+{
+    assert(exchange->state == PN_EXCHANGE_TUNNEL);
+    exchange->spec.request_body = client;
+    exchange->request_sent = false;
+    pn_exchange_h1_tunnel(exchange);
+}
+
 bool pn_exchange_wants_body(const struct pn_exchange *exchange)
 {
-    return exchange->state == PN_EXCHANGE_SENDING && exchange->spec.request_body->held.len == 0 &&
-           pn_exchange_h1_wants_body(exchange);
+    return exchange->state == PN_EXCHANGE_SENDING && !exchange->awaits_continue &&
+           exchange->spec.request_body->held.len == 0 && pn_exchange_h1_wants_body(exchange);
 }
 
 void pn_exchange_hold(struct pn_exchange *exchange)
@@ -218,12 +283,14 @@ void pn_exchange_hold(struct pn_exchange *exchange)
 
 void pn_exchange_wait(struct pn_exchange *exchange)
 {
-    pn_exchange_arm(exchange, PN_BODY_IDLE_TIMEOUT_MS);
+    if (exchange->state != PN_EXCHANGE_TUNNEL)
+        pn_exchange_arm(exchange, PN_BODY_IDLE_TIMEOUT_MS);
 }
 
 void pn_exchange_finish(struct pn_exchange *exchange)
 {
-    release(exchange, pn_exchange_h1_is_clean(exchange));
+    release(exchange,
+            exchange->state == PN_EXCHANGE_ANSWERING && pn_exchange_h1_is_clean(exchange));
 }
 
 void pn_exchange_cancel(struct pn_exchange *exchange)

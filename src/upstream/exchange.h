@@ -4,7 +4,8 @@
  * carries it (RFC 9110). exchange.c is what the versions share; exchange_h1.c is HTTP/1.1.
  *
  *   IDLE -> ACQUIRING -> SENDING -> (head read) ANSWERING -> IDLE
- *                \___________\__________\______ failed: on_failed once, then IDLE
+ *                \           \     \-> (101) TUNNEL -> IDLE
+ *                 \___________\___ failed: on_failed once, then IDLE
  *
  * The request's body comes from a source of the caller (the client's) and is sent while the answer
  * may already come. The answer's body is the source exchange->answer: the caller moves it. A
@@ -18,19 +19,23 @@
 
 #define PN_RESPONSE_TIMEOUT_MS  300000 /* forward-request's default: until the answer's head */
 #define PN_BODY_IDLE_TIMEOUT_MS 300000 /* no byte of the answer's body for so long */
+#define PN_CONTINUE_TIMEOUT_MS  1000   /* then the body goes without the backend's 100 */
 #define PN_INFORMATIONAL_MAX    16     /* 1xx answers to one request */
 
 struct pn_exchange_events {
     /** A 1xx other than 100 and 101: exchange->response. */
     void (*on_informational)(void *ctx);
-    /** A connection is there and the request is about to be sent (100-continue). */
-    void (*on_sending)(void *ctx);
+    /** To a request with expects_continue: the backend wants its body, or does not say (RFC 9110
+     *  §10.1.1): tell the client. Not when a final answer comes first. */
+    void (*on_continue)(void *ctx);
     /** The final answer's head: exchange->response; exchange->answer is ready. */
     void (*on_head)(void *ctx);
     /** There may be more of the answer's body. */
     void (*on_body)(void *ctx);
     /** The request's body broke off or is malformed: exchange->request_body->failure. */
     void (*on_request_failed)(void *ctx);
+    /** TUNNEL: the client's last byte is written, and the backend told so. May be NULL. */
+    void (*on_request_sent)(void *ctx);
     /** exchange->failure. Before the head only; later the transfer tells. */
     void (*on_failed)(void *ctx);
 };
@@ -44,7 +49,12 @@ struct pn_exchange_spec {
     enum pn_framing framing;
     uint64_t content_length;
     struct pn_source *request_body;
-    uint64_t timeout_ms; /* until the answer's head, after the last byte that was sent */
+    bool expects_continue;   /* the client waits for a 100: Expect goes along, on_continue comes */
+    bool accepts_trailers;   /* the client said TE: trailers; it goes along */
+    struct pn_slice upgrade; /* "websocket": asks to become that (RFC 9110 §7.8); ptr NULL: no */
+    uint64_t timeout_ms;     /* until the answer's head, after the last byte that was sent */
+    uint64_t continue_timeout_ms; /* no 100 for so long fails; 0: PN_CONTINUE_TIMEOUT_MS, then the
+                                     body goes */
     const struct pn_http_limits *limits;
     struct pn_arena *arena;
 };
@@ -54,6 +64,7 @@ enum pn_exchange_state {
     PN_EXCHANGE_ACQUIRING,
     PN_EXCHANGE_SENDING,
     PN_EXCHANGE_ANSWERING,
+    PN_EXCHANGE_TUNNEL, /* no timer of ours: the caller watches both directions */
 };
 
 /** HTTP/1.1's part of an exchange (exchange_h1.c). */
@@ -74,6 +85,7 @@ struct pn_exchange {
     struct pn_acquire acquire;
     struct pn_conn *conn;
     bool is_reused, was_retried, request_sent;
+    bool awaits_continue;
     unsigned informational;
     struct pn_response_head response;
     struct pn_headers trailers; /* of the answer */
@@ -93,6 +105,9 @@ enum pn_rc pn_exchange_start(struct pn_exchange *exchange,
                              const struct pn_exchange_spec *spec) PN_MUST_USE;
 /** The request's body may go on: its source has more. */
 void pn_exchange_send(struct pn_exchange *exchange);
+/** After on_head with status 101: exchange->answer gives the backend's raw bytes up to its end, and
+ *  `client` those for it; its end half-closes the connection, which is never used again. */
+void pn_exchange_tunnel(struct pn_exchange *exchange, struct pn_source *client);
 /** Everything that came of the request's body is on its way: the client is who keeps us waiting. */
 bool pn_exchange_wants_body(const struct pn_exchange *exchange);
 /** The answer's body waits for its reader: its idle timeout rests until more of it comes, or until

@@ -86,15 +86,36 @@ static bool read_head(struct pn_exchange *exchange)
             return false;
         }
     }
-    pn_body_in_init(&exchange->h1.body, &exchange->conn->inlet, exchange->conn->stream,
-                    PN_H1_RESPONSE, exchange->response.framing, exchange->response.content_length,
-                    exchange->spec.limits, &exchange->trailers);
+    pn_body_in_init(
+        &exchange->h1.body, &exchange->conn->inlet, exchange->conn->stream, PN_H1_RESPONSE,
+        exchange->response.status == 101 ? PN_BODY_UNTIL_CLOSE : exchange->response.framing,
+        exchange->response.content_length, exchange->spec.limits, &exchange->trailers);
     exchange->answer = &exchange->h1.body.source;
     pn_exchange_answering(exchange);
     return false;
 }
 
 /* --- the request --- */
+
+/** Connection and the fields it speaks of, and Expect. */
+static enum pn_rc write_hop_fields(const struct pn_exchange_spec *spec, struct pn_buf *out)
+{
+    bool upgrades = spec->upgrade.ptr != NULL;
+    enum pn_rc rc = PN_OK;
+
+    if (upgrades)
+        rc = pn_h1_write_field(out, PN_LIT("Upgrade"), spec->upgrade);
+    if (rc == PN_OK && spec->accepts_trailers)
+        rc = pn_h1_write_field(out, PN_LIT("TE"), PN_LIT("trailers"));
+    if (rc == PN_OK && (upgrades || spec->accepts_trailers))
+        rc = pn_h1_write_field(out, PN_LIT("Connection"),
+                               !upgrades                ? PN_LIT("TE")
+                               : spec->accepts_trailers ? PN_LIT("Upgrade, TE")
+                                                        : PN_LIT("Upgrade"));
+    if (rc == PN_OK && spec->expects_continue)
+        rc = pn_h1_write_field(out, PN_LIT("Expect"), PN_LIT("100-continue"));
+    return rc;
+}
 
 static enum pn_rc write_head(struct pn_exchange *exchange)
 {
@@ -115,21 +136,48 @@ static enum pn_rc write_head(struct pn_exchange *exchange)
     if (rc == PN_OK && spec->framing == PN_BODY_LENGTH)
         rc = pn_h1_write_content_length(out, spec->content_length);
     if (rc == PN_OK)
+        rc = write_hop_fields(spec, out);
+    if (rc == PN_OK)
         rc = pn_h1_write_end(out);
     return rc;
+}
+
+/** The last byte is written. */
+static void sent(struct pn_exchange *exchange)
+{
+    exchange->request_sent = true;
+    if (exchange->state != PN_EXCHANGE_TUNNEL)
+        return;
+    pn_stream_shutdown(exchange->conn->stream);
+    if (exchange->events->on_request_sent)
+        exchange->events->on_request_sent(exchange->ctx);
+}
+
+/** The backend takes no more: perhaps it has answered, or sent an alert, before it closed. */
+static void sink_failed(struct pn_exchange *exchange)
+{
+    exchange->request_sent = true;
+    exchange->h1.is_cut = true;
+    exchange->conn->inlet.is_drained = false;
+    if (exchange->state == PN_EXCHANGE_SENDING) {
+        if (read_head(exchange))
+            connection_failed(exchange);
+    } else if (exchange->state == PN_EXCHANGE_TUNNEL) {
+        exchange->events->on_body(exchange->ctx);
+    }
 }
 
 void pn_exchange_h1_send(struct pn_exchange *exchange)
 {
     struct pn_body_out *out = &exchange->h1.out;
-    uint64_t sent = out->sent_bytes;
+    uint64_t former = out->sent_bytes;
     enum pn_transfer moved = pn_transfer(exchange->spec.request_body, out);
 
-    if (exchange->state == PN_EXCHANGE_SENDING && out->sent_bytes != sent)
-        pn_exchange_arm(exchange, exchange->spec.timeout_ms);
+    if (out->sent_bytes != former)
+        pn_exchange_sent_some(exchange);
     switch (moved) {
     case PN_TRANSFER_DONE:
-        exchange->request_sent = true;
+        sent(exchange);
         return;
     case PN_TRANSFER_WAIT_READ:
     case PN_TRANSFER_WAIT_WRITE:
@@ -141,16 +189,15 @@ void pn_exchange_h1_send(struct pn_exchange *exchange)
         exchange->events->on_request_failed(exchange->ctx);
         return;
     case PN_TRANSFER_SINK_FAILED:
-        break;
+        sink_failed(exchange);
+        return;
     }
-    /* The backend takes no more: perhaps it has answered, or sent an alert, before it closed. */
-    exchange->request_sent = true;
-    exchange->h1.is_cut = true;
-    if (exchange->state == PN_EXCHANGE_SENDING) {
-        exchange->conn->inlet.is_drained = false;
-        if (read_head(exchange))
-            connection_failed(exchange);
-    }
+}
+
+void pn_exchange_h1_tunnel(struct pn_exchange *exchange)
+{
+    pn_body_out_start(&exchange->h1.out, exchange->conn->stream, PN_BODY_UNTIL_CLOSE);
+    pn_exchange_h1_send(exchange);
 }
 
 static void on_again(struct pn_task *task)

@@ -19,13 +19,15 @@ void pn_exchange_connection_failed(struct pn_exchange *exchange);
 bool pn_exchange_check_identity(struct pn_exchange *exchange);
 /** The request is about to be written. */
 void pn_exchange_sending(struct pn_exchange *exchange);
+/** The backend took a part of it: its time begins anew. */
+void pn_exchange_sent_some(struct pn_exchange *exchange);
 /** The answer's head cannot be used. Returns `rc`; pn_exchange_fail() is the caller's. */
 enum pn_rc pn_exchange_malformed(struct pn_exchange *exchange, enum pn_rc rc, const char *cause);
 /** exchange->response is there. PN_OK: it is the final one; PN_AGAIN: another follows. */
 enum pn_rc pn_exchange_take_head(struct pn_exchange *exchange) PN_MUST_USE;
 /** The final head is there and exchange->answer is ready. */
 void pn_exchange_answering(struct pn_exchange *exchange);
-/** Host, Content-Length, Transfer-Encoding, Connection, Expect: written by us. */
+/** Host, Content-Length, Transfer-Encoding, Connection, Expect, TE, Upgrade: written by us. */
 bool pn_exchange_owns_field(struct pn_slice name);
 
 /* --- HTTP/1.1 (exchange_h1.c) --- */
@@ -35,6 +37,8 @@ void pn_exchange_h1_fini(struct pn_exchange *exchange);
 /** exchange->conn is there: writes the request. */
 void pn_exchange_h1_begin(struct pn_exchange *exchange);
 void pn_exchange_h1_send(struct pn_exchange *exchange);
+/** spec.request_body is what the client says from now on. */
+void pn_exchange_h1_tunnel(struct pn_exchange *exchange);
 bool pn_exchange_h1_wants_body(const struct pn_exchange *exchange);
 /** The answer was read whole: may another request follow on the connection? */
 bool pn_exchange_h1_is_clean(const struct pn_exchange *exchange);
