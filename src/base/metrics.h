@@ -27,6 +27,14 @@
       "Requests sent on a pooled backend connection.")                                             \
     X(BACKEND_RESUMED, "postern_backend_tls_resumed_total", "counter",                             \
       "Backend TLS handshakes that resumed a session.")                                            \
+    X(BACKEND_HANDSHAKES, "postern_backend_tls_full_total", "counter",                             \
+      "Full backend TLS handshakes.")                                                              \
+    X(BACKEND_SESSIONS_EVICTED, "postern_backend_tls_sessions_evicted_total", "counter",           \
+      "Backend TLS sessions dropped for newer ones before they were resumed.")                     \
+    X(CLIENT_RESUMED, "postern_client_tls_resumed_total", "counter",                               \
+      "Client TLS handshakes that resumed a session.")                                             \
+    X(CLIENT_HANDSHAKES, "postern_client_tls_full_total", "counter",                               \
+      "Full client TLS handshakes.")                                                               \
     X(IDENTITY_MISMATCH, "postern_identity_mismatch_total", "counter",                             \
       "Connections whose identity was not that of the request: stays 0.")                          \
     X(SIGNATURES, "postern_signatures_total", "counter", "Signatures asked of the keyholder.")     \

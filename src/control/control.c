@@ -50,10 +50,9 @@ static enum pn_rc make_tls(struct control *control, const char *name, struct pn_
     struct pn_tls_certificate *certificate = NULL;
     struct pn_tls_certificate_spec spec = {
         .name = name, .generation = 1, .use = PN_USE_MANAGEMENT, .chain = chain, .chain_count = 2};
-    struct pn_tls_server_spec server = {.certificates = &certificate,
-                                        .certificate_count = 1,
-                                        .alpn = PN_ALPN_HTTP11,
-                                        .cleanse_plaintext = true};
+    struct pn_tls_host host = {0};
+    struct pn_tls_server_spec server = {
+        .hosts = &host, .host_count = 1, .alpn = PN_ALPN_HTTP11, .cleanse_plaintext = true};
     enum pn_rc rc = pn_listener_read(&control->plane.settings, name, &listener, err);
 
     if (rc != PN_OK)
@@ -62,6 +61,7 @@ static enum pn_rc make_tls(struct control *control, const char *name, struct pn_
     chain[1] = pn_buf_slice(&listener.chain[1]);
     spec.key = listener.key;
     rc = pn_tls_certificate_create(control->signer, &spec, &certificate, err);
+    host.certificate = certificate;
     if (rc == PN_OK)
         rc = pn_tls_server_create(control->signer, &server, tls, err);
     pn_tls_certificate_unref(certificate);

@@ -240,6 +240,7 @@ static enum pn_rc read_policy(struct pn_item *item, struct pn_error *err)
 static enum pn_rc read_service(struct pn_item *item, struct pn_error *err)
 {
     const json_t *chain = json_object_get(item->internal, "listenerChain");
+    struct pn_tls_host host = {0};
     struct pn_tls_server_spec spec = {0};
     enum pn_rc rc;
 
@@ -249,8 +250,9 @@ static enum pn_rc read_service(struct pn_item *item, struct pn_error *err)
                           err);
     if (rc != PN_OK)
         return rc;
-    spec.certificates = &item->as.certificate.tls;
-    spec.certificate_count = 1;
+    host.certificate = item->as.certificate.tls;
+    spec.hosts = &host;
+    spec.host_count = 1;
     spec.alpn = PN_ALPN_HTTP11;
     return pn_tls_server_create(item->signer, &spec, &item->as.certificate.server, err);
 }

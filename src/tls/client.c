@@ -15,6 +15,7 @@
 #include "base/clock.h"
 #include "base/list.h"
 #include "base/map.h"
+#include "base/metrics.h"
 #include "signer/signer.h"
 #include "tls/tls_internal.h"
 
@@ -93,8 +94,12 @@ static struct kept *kept_make(struct pn_tls_client *client, const struct pn_tls_
     struct session_key key;
     struct kept *kept;
 
-    if (pn_map_count(client->kept) >= PN_TLS_SESSIONS_MAX)
-        kept_drop(client, PN_CONTAINER(client->ages.next, struct kept, entry));
+    if (pn_map_count(client->kept) >= PN_TLS_SESSIONS_MAX) {
+        struct kept *oldest = PN_CONTAINER(client->ages.next, struct kept, entry);
+
+        pn_metric_add(PN_METRIC_BACKEND_SESSIONS_EVICTED, (int64_t)oldest->count);
+        kept_drop(client, oldest);
+    }
     kept = calloc(1, sizeof(*kept));
     if (!kept)
         return NULL;
@@ -122,6 +127,7 @@ static int on_new_session(SSL *ssl, SSL_SESSION *session)
         kept = kept_make(client, link->identity);
     if (kept) {
         if (kept->count == PN_TLS_SESSIONS_PER_IDENTITY_MAX) {
+            pn_metric_add(PN_METRIC_BACKEND_SESSIONS_EVICTED, 1);
             SSL_SESSION_free(kept->sessions[0]);
             memmove(kept->sessions, kept->sessions + 1,
                     (--kept->count) * sizeof(kept->sessions[0]));
@@ -178,9 +184,9 @@ static int on_certificate_wanted(SSL *ssl, void *arg)
     const struct pn_tls_certificate *certificate;
 
     (void)arg;
-    link->report.certificate_requested = true;
+    link->report->certificate_requested = true;
     if (link->is_handshake_over && ++link->late_requests > PN_TLS_LATE_REQUESTS_MAX) {
-        (void)snprintf(link->report.detail, sizeof(link->report.detail),
+        (void)snprintf(link->report->detail, sizeof(link->report->detail),
                        "the peer asked for the certificate more than %d times",
                        PN_TLS_LATE_REQUESTS_MAX);
         return 0;
@@ -193,7 +199,7 @@ static int on_certificate_wanted(SSL *ssl, void *arg)
         link->is_expired = true;
         return 0;
     }
-    link->report.certificate_sent = true;
+    link->report->certificate_sent = true;
     return 1;
 }
 
@@ -207,7 +213,7 @@ static int on_certificate_unusable(SSL *ssl, X509 **x509, EVP_PKEY **pkey)
     (void)x509;
     (void)pkey;
     link->is_unusable = true;
-    link->report.certificate_sent = false;
+    link->report->certificate_sent = false;
     return -1;
 }
 

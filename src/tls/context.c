@@ -12,7 +12,7 @@ static void on_info(const SSL *ssl, int where, int value)
     struct pn_tls_link *link = SSL_get_app_data(ssl);
 
     if (link && (where & SSL_CB_READ_ALERT) == SSL_CB_READ_ALERT && (value >> 8) == SSL3_AL_FATAL)
-        link->report.alert = value & 0xff;
+        pn_tls_link_report(link)->alert = value & 0xff;
     if (link && link->is_handshake_over && (where & SSL_CB_HANDSHAKE_START) &&
         ++link->renegotiations >= PN_TLS_LATE_REQUESTS_MAX)
         (void)SSL_set_options((SSL *)(uintptr_t)ssl, SSL_OP_NO_RENEGOTIATION);

@@ -93,7 +93,7 @@ static void set(struct pn_tls_report *report, enum pn_tls_stage stage, enum pn_t
 static void classify_transport(struct pn_tls_link *link, int ssl_error, unsigned long code,
                                int system_error)
 {
-    struct pn_tls_report *report = &link->report;
+    struct pn_tls_report *report = pn_tls_link_report(link);
     bool is_end = ssl_error == SSL_ERROR_SYSCALL ||
                   (ERR_GET_LIB(code) == ERR_LIB_SSL &&
                    ERR_GET_REASON(code) == SSL_R_UNEXPECTED_EOF_WHILE_READING);
@@ -117,7 +117,7 @@ static void classify_transport(struct pn_tls_link *link, int ssl_error, unsigned
 
 void pn_tls_report_failure(struct pn_tls_link *link, SSL *ssl, int ssl_error, int system_error)
 {
-    struct pn_tls_report *report = &link->report;
+    struct pn_tls_report *report = pn_tls_link_report(link);
     const struct pn_error *signer = pn_signer_last_error();
     unsigned long code = ERR_peek_error();
     long verify = SSL_get_verify_result(ssl);
@@ -154,7 +154,7 @@ void pn_tls_report_failure(struct pn_tls_link *link, SSL *ssl, int ssl_error, in
 
 void pn_tls_report_open(struct pn_tls_link *link, SSL *ssl)
 {
-    struct pn_tls_report *report = &link->report;
+    struct pn_tls_report *report = pn_tls_link_report(link);
     const unsigned char *alpn = NULL;
     unsigned alpn_len = 0;
 
@@ -165,4 +165,7 @@ void pn_tls_report_open(struct pn_tls_link *link, SSL *ssl)
     SSL_get0_alpn_selected(ssl, &alpn, &alpn_len);
     if (alpn_len < sizeof(report->alpn) && alpn_len)
         memcpy(report->alpn, alpn, alpn_len);
+    link->alpn = strcmp(report->alpn, "h2") == 0         ? PN_ALPN_H2
+                 : strcmp(report->alpn, "http/1.1") == 0 ? PN_ALPN_HTTP11
+                                                         : PN_ALPN_NONE;
 }

@@ -24,6 +24,7 @@ static void stream_free(void *object)
 
     SSL_free(stream->ssl);
     pn_tls_client_unref(stream->client);
+    pn_tls_link_fini(&stream->link);
     pn_tls_server_unref(stream->server);
     free(stream);
 }
@@ -31,10 +32,12 @@ static void stream_free(void *object)
 static void on_stream_event(struct pn_watch *watch, unsigned events);
 static void on_stream_timeout(struct pn_timer *timer);
 
+/* `identity` NULL: an accepted one. */
 static struct pn_stream *stream_new(struct pn_loop *loop, int fd,
+                                    const struct pn_tls_identity *identity,
                                     const struct pn_stream_events *events, void *ctx)
 {
-    struct pn_stream *stream = calloc(1, sizeof(*stream));
+    struct pn_stream *stream = calloc(1, sizeof(*stream) + (identity ? sizeof(*identity) : 0));
 
     if (!stream)
         return NULL;
@@ -42,7 +45,11 @@ static struct pn_stream *stream_new(struct pn_loop *loop, int fd,
     stream->events = events;
     stream->ctx = ctx;
     stream->link.fd = fd;
-    stream->link.report.alert = -1;
+    if (identity) {
+        stream->is_client = true;
+        stream->identity[0] = *identity;
+        stream->link.identity = stream->identity;
+    }
     pn_timer_init(&stream->timer, on_stream_timeout, stream);
     return stream;
 }
@@ -104,7 +111,7 @@ static enum pn_rc connect_check(const struct pn_stream_connect_spec *spec, struc
 
 static void connect_describe(struct pn_stream *stream, const struct pn_tls_identity *identity)
 {
-    struct pn_tls_report *report = &stream->link.report;
+    struct pn_tls_report *report = pn_tls_link_report(&stream->link);
     const struct pn_tls_certificate *certificate =
         stream->client ? pn_tls_client_certificate(stream->client) : NULL;
 
@@ -144,14 +151,11 @@ enum pn_rc pn_stream_connect(struct pn_loop *loop, const struct pn_stream_connec
 
     if (rc != PN_OK)
         goto fail;
-    stream = stream_new(loop, spec->fd, events, ctx);
+    stream = stream_new(loop, spec->fd, spec->identity, events, ctx);
     if (!stream) {
         rc = pn_error_set(err, PN_NOMEM, "no_memory", "No memory for a connection.");
         goto fail;
     }
-    stream->is_client = true;
-    stream->identity = *spec->identity;
-    stream->link.identity = &stream->identity;
     stream->link.now_unix_s = spec->now_unix_s;
     if (spec->tls) {
         stream->client = pn_tls_client_ref(spec->tls);
@@ -187,7 +191,7 @@ enum pn_rc pn_stream_accept(struct pn_loop *loop, int fd, struct pn_tls_server *
                             struct pn_stream **out)
 {
     enum pn_rc rc = PN_NOMEM;
-    struct pn_stream *stream = stream_new(loop, fd, events, ctx);
+    struct pn_stream *stream = stream_new(loop, fd, NULL, events, ctx);
 
     if (!stream) {
         close(fd);
@@ -217,12 +221,12 @@ static void fail_open(struct pn_stream *stream)
     stream->state = PN_STREAM_FAILED;
     pn_loop_disarm(stream->loop, &stream->timer);
     pn_loop_unwatch(&stream->watch);
-    stream->events->on_failed(stream->ctx, stream, &stream->link.report);
+    stream->events->on_failed(stream->ctx, stream, pn_tls_link_report(&stream->link));
 }
 
 static void fail_connect(struct pn_stream *stream, int error)
 {
-    struct pn_tls_report *report = &stream->link.report;
+    struct pn_tls_report *report = pn_tls_link_report(&stream->link);
 
     report->stage = PN_STAGE_CONNECT;
     report->system_error = error;
@@ -240,30 +244,48 @@ static void fail_connect(struct pn_stream *stream, int error)
 static void on_stream_timeout(struct pn_timer *timer)
 {
     struct pn_stream *stream = timer->ctx;
+    struct pn_tls_report *report = pn_tls_link_report(&stream->link);
     bool is_connecting = stream->state == PN_STREAM_CONNECTING;
 
     pn_metric_add(PN_METRIC_TIMEOUTS, 1);
-    stream->link.report.stage = is_connecting ? PN_STAGE_CONNECT : PN_STAGE_HANDSHAKE;
-    stream->link.report.cause =
-        is_connecting ? PN_CAUSE_CONNECT_TIMEOUT : PN_CAUSE_HANDSHAKE_TIMEOUT;
+    report->stage = is_connecting ? PN_STAGE_CONNECT : PN_STAGE_HANDSHAKE;
+    report->cause = is_connecting ? PN_CAUSE_CONNECT_TIMEOUT : PN_CAUSE_HANDSHAKE_TIMEOUT;
     fail_open(stream);
+}
+
+static void count_handshake(const struct pn_stream *stream)
+{
+    bool is_resumed = stream->link.report && stream->link.report->is_resumed;
+
+    if (stream->is_client)
+        pn_metric_add(is_resumed ? PN_METRIC_BACKEND_RESUMED : PN_METRIC_BACKEND_HANDSHAKES, 1);
+    else
+        pn_metric_add(is_resumed ? PN_METRIC_CLIENT_RESUMED : PN_METRIC_CLIENT_HANDSHAKES, 1);
 }
 
 static void stream_open(struct pn_stream *stream)
 {
     stream->state = PN_STREAM_OPEN;
     stream->link.is_handshake_over = true;
-    stream->link.report.stage = PN_STAGE_OPEN;
+    if (stream->is_client)
+        stream->link.report->stage = PN_STAGE_OPEN;
     stream->opened_ms = pn_loop_now_ms(stream->loop);
     pn_loop_disarm(stream->loop, &stream->timer);
     if (stream->ssl) {
         pn_tls_report_open(&stream->link, stream->ssl);
-        if (stream->is_client && stream->link.report.is_resumed)
-            pn_metric_add(PN_METRIC_BACKEND_RESUMED, 1);
+        count_handshake(stream);
+        if (stream->server)
+            stream->link.peer = pn_tls_peer_of(stream->ssl);
         /* The socket's edge may have been used up by the handshake, with more bytes behind it. */
         stream->has_input = true;
     }
     stream->events->on_open(stream->ctx, stream);
+    /* Whoever wants to know has looked: thousands of idle clients shall cost little. */
+    if (!stream->is_client && stream->state == PN_STREAM_OPEN && !stream->is_broken &&
+        !stream->is_write_broken) {
+        free(stream->link.report);
+        stream->link.report = NULL;
+    }
 }
 
 static void handshake_step(struct pn_stream *stream)
@@ -306,7 +328,7 @@ static void connecting_event(struct pn_stream *stream)
     }
     if (stream->ssl) {
         stream->state = PN_STREAM_HANDSHAKE;
-        stream->link.report.stage = PN_STAGE_HANDSHAKE;
+        pn_tls_link_report(&stream->link)->stage = PN_STAGE_HANDSHAKE;
         handshake_step(stream);
     } else {
         stream_open(stream);
@@ -422,24 +444,29 @@ uint64_t pn_stream_opened_ms(const struct pn_stream *stream)
 
 const struct pn_tls_identity *pn_stream_identity(const struct pn_stream *stream)
 {
-    return stream->is_client ? &stream->identity : NULL;
+    return stream->is_client ? stream->identity : NULL;
 }
 
 const struct pn_tls_report *pn_stream_report(const struct pn_stream *stream)
 {
-    return &stream->link.report;
+    static const struct pn_tls_report nothing_wrong = {.stage = PN_STAGE_OPEN, .alert = -1};
+
+    return stream->link.report ? stream->link.report : &nothing_wrong;
 }
 
 enum pn_alpn pn_stream_alpn(const struct pn_stream *stream)
 {
-    if (strcmp(stream->link.report.alpn, "h2") == 0)
-        return PN_ALPN_H2;
-    return strcmp(stream->link.report.alpn, "http/1.1") == 0 ? PN_ALPN_HTTP11 : PN_ALPN_NONE;
+    return stream->link.alpn;
 }
 
 const char *pn_stream_server_name(const struct pn_stream *stream)
 {
-    return stream->link.server_name;
+    return stream->link.peer_name ? stream->link.peer_name : "";
+}
+
+const struct pn_tls_peer *pn_stream_peer(const struct pn_stream *stream)
+{
+    return stream->link.peer;
 }
 
 int pn_stream_fd(const struct pn_stream *stream)

@@ -17,6 +17,7 @@
 
 #include "loop/loop.h"
 #include "tls/client.h"
+#include "tls/peer.h"
 #include "tls/report.h"
 #include "tls/server.h"
 
@@ -98,12 +99,16 @@ uint64_t pn_stream_opened_ms(const struct pn_stream *stream);
 /** What a client stream was opened with: before each request the pool compares it with what the
  * request demands. NULL for accepted streams. */
 const struct pn_tls_identity *pn_stream_identity(const struct pn_stream *stream);
-/** Facts so far, or the cause of the failure. Borrowed. */
+/** Facts so far, or the cause of the failure. Borrowed. An accepted stream has the facts of its
+ * handshake until on_open returns; later only what went wrong. */
 const struct pn_tls_report *pn_stream_report(const struct pn_stream *stream);
 /** The negotiated protocol: PN_ALPN_HTTP11, PN_ALPN_H2, or PN_ALPN_NONE. */
 enum pn_alpn pn_stream_alpn(const struct pn_stream *stream);
 /** The SNI that the client sent, lower case, or "". Server streams. */
 const char *pn_stream_server_name(const struct pn_stream *stream);
+/** The certificate that the client of an accepted stream has shown, or NULL. Borrowed, until the
+ * stream is destroyed. Not verified: see tls/peer.h. */
+const struct pn_tls_peer *pn_stream_peer(const struct pn_stream *stream);
 /** For getpeername() and the like; do not read, write or close it. */
 int pn_stream_fd(const struct pn_stream *stream);
 struct pn_loop *pn_stream_loop(const struct pn_stream *stream);

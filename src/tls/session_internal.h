@@ -40,5 +40,5 @@ struct pn_stream {
     bool read_wants_write; /* TLS needs to send before it can read on */
     bool write_wants_read; /* TLS needs to read before it can write on */
 
-    struct pn_tls_identity identity; /* of a client stream */
+    struct pn_tls_identity identity[]; /* one, of a client stream; an accepted one has none */
 };

@@ -28,10 +28,12 @@ static void set_broken(struct pn_stream *stream, bool is_read)
 
 static enum pn_rc stream_break(struct pn_stream *stream, int system_error, bool is_read)
 {
+    struct pn_tls_report *report = pn_tls_link_report(&stream->link);
+
     set_broken(stream, is_read);
-    stream->link.report.stage = PN_STAGE_OPEN;
-    stream->link.report.cause = PN_CAUSE_RESET;
-    stream->link.report.system_error = system_error;
+    report->stage = PN_STAGE_OPEN;
+    report->cause = PN_CAUSE_RESET;
+    report->system_error = system_error;
     return PN_IO;
 }
 

@@ -7,6 +7,7 @@
 #include <openssl/ssl.h>
 
 #include "tls/client.h"
+#include "tls/peer.h"
 #include "tls/report.h"
 #include "tls/server.h"
 
@@ -20,12 +21,25 @@ struct pn_tls_link {
     bool is_expired;        /* our certificate expired before it was asked for */
     unsigned late_requests; /* for the certificate, after the handshake */
     unsigned renegotiations;
-    int64_t now_unix_s;           /* 0: take the clock */
-    struct pn_tls_client *client; /* NULL: server */
+    bool is_host_known;             /* server: one of its hosts has the name that was sent */
+    bool is_name_own;               /* peer_name is freed with the link */
+    enum pn_alpn alpn;              /* what was agreed on */
+    int64_t now_unix_s;             /* 0: take the clock */
+    struct pn_tls_client *client;   /* NULL: server */
+    struct pn_tls_tickets *tickets; /* of a server; may be NULL */
     const struct pn_tls_identity *identity;
-    struct pn_tls_report report;
-    char server_name[PN_SERVER_NAME_MAX]; /* of a server stream: the SNI */
+    struct pn_tls_report *report; /* of a client always; of a server while its handshake goes on */
+    const char *peer_name;        /* of a server: the name that the client sent, or NULL */
+    struct pn_tls_peer *peer;     /* of a server: the client's certificate, or NULL */
 };
+
+/** The report, made when there is none yet. Out of memory: one that nobody reads. */
+struct pn_tls_report *pn_tls_link_report(struct pn_tls_link *link);
+/** A copy of `name` for link->peer_name, freed with the link; NULL: no memory. */
+const char *pn_tls_link_keep(struct pn_tls_link *link, const char *name);
+void pn_tls_link_fini(struct pn_tls_link *link);
+/** What the client has shown, or NULL: nothing, or no memory. The caller frees it. */
+struct pn_tls_peer *pn_tls_peer_of(SSL *ssl);
 
 /** Whether anybody but the caller holds it. The registry's question: it alone can give out the
  * first further reference, so "no" stays true. */
@@ -35,6 +49,10 @@ SSL *pn_tls_client_ssl(struct pn_tls_client *client, struct pn_tls_link *link);
 SSL *pn_tls_server_ssl(struct pn_tls_server *server, struct pn_tls_link *link);
 /** A BIO over link->fd that never raises SIGPIPE and does not ask an empty socket twice. */
 BIO *pn_tls_bio_new(struct pn_tls_link *link);
+/** What OpenSSL asks when a ticket is made or opened: SSL_CTX_set_tlsext_ticket_key_evp_cb(3). */
+int pn_tls_tickets_callback(struct pn_tls_tickets *tickets, SSL *ssl, unsigned char *name,
+                            unsigned char *iv, EVP_CIPHER_CTX *cipher, EVP_MAC_CTX *mac,
+                            bool is_making);
 /** Things that both kinds of context want. */
 void pn_tls_context_setup(SSL_CTX *ctx);
 enum pn_rc pn_tls_context_use(SSL_CTX *ctx, const struct pn_tls_certificate *certificate,

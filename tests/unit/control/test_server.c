@@ -124,7 +124,9 @@ static void make_tls(struct fixture *f)
 {
     struct pn_error err = {0};
     struct pn_tls_certificate_spec spec = {.name = "listener", .generation = 1};
-    struct pn_tls_server_spec server_spec = {.certificate_count = 1, .cleanse_plaintext = true};
+    struct pn_tls_host host = {0};
+    struct pn_tls_server_spec server_spec = {
+        .hosts = &host, .host_count = 1, .cleanse_plaintext = true};
     unsigned char *der = NULL;
     unsigned char *spki = NULL;
     struct pn_slice chain;
@@ -145,7 +147,7 @@ static void make_tls(struct fixture *f)
     spec.chain_count = 1;
     assert_int_equal(pn_signer_create(&f->signer, &err), PN_OK);
     assert_int_equal(pn_tls_certificate_create(f->signer, &spec, &f->certificate, &err), PN_OK);
-    server_spec.certificates = &f->certificate;
+    host.certificate = f->certificate;
     server_spec.alpn = PN_ALPN_HTTP11;
     assert_int_equal(pn_tls_server_create(f->signer, &server_spec, &f->tls, &err), PN_OK);
     OPENSSL_free(der);

@@ -43,13 +43,14 @@ static int setup(void **state)
     first = test_certificate(signer, "first", 1, PN_USE_SERVER, &first_pair, NULL);
     second = test_certificate(signer, "second", 1, PN_USE_SERVER, &second_pair, NULL);
     assert_int_equal(
-        pn_tls_server_create(signer,
-                             &(struct pn_tls_server_spec){
-                                 .certificates = (struct pn_tls_certificate *[]){first, second},
-                                 .certificate_count = 2,
-                                 .alpn = PN_ALPN_HTTP11,
-                                 .cleanse_plaintext = true},
-                             &server_context, NULL),
+        pn_tls_server_create(
+            signer,
+            &(struct pn_tls_server_spec){
+                .hosts = (struct pn_tls_host[]){{.certificate = first}, {.certificate = second}},
+                .host_count = 2,
+                .alpn = PN_ALPN_HTTP11,
+                .cleanse_plaintext = true},
+            &server_context, NULL),
         PN_OK);
     assert_int_equal(
         pn_tls_client_create(signer, trust, NULL, PN_ALPN_H2_HTTP11, &client_context, NULL), PN_OK);
@@ -328,7 +329,8 @@ static void certificate_of_another_use_is_refused(void **state)
 {
     struct pn_tls_certificate *client =
         test_certificate(signer, "c", 1, PN_USE_CLIENT, &first_pair, NULL);
-    struct pn_tls_server_spec spec = {.certificates = &client, .certificate_count = 1};
+    struct pn_tls_host host = {.certificate = client};
+    struct pn_tls_server_spec spec = {.hosts = &host, .host_count = 1};
     struct pn_tls_server *server = NULL;
     struct pn_tls_client *tls = NULL;
     struct pn_error err;
@@ -337,9 +339,9 @@ static void certificate_of_another_use_is_refused(void **state)
     assert_int_equal(pn_tls_server_create(signer, &spec, &server, &err), PN_INVALID);
     assert_int_equal(pn_tls_client_create(signer, trust, first, PN_ALPN_NONE, &tls, &err),
                      PN_INVALID);
-    spec.certificate_count = 0;
+    spec.host_count = 0;
     assert_int_equal(pn_tls_server_create(signer, &spec, &server, &err), PN_INVALID);
-    spec.certificate_count = PN_TLS_SERVER_CERTIFICATES_MAX + 1;
+    spec.host_count = PN_TLS_SERVER_HOSTS_MAX + 1;
     assert_int_equal(pn_tls_server_create(signer, &spec, &server, &err), PN_LIMIT);
     pn_tls_certificate_unref(client);
 }

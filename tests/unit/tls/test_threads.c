@@ -120,6 +120,7 @@ static void threads_share_contexts_and_sessions(void **state)
     struct worker workers[THREADS];
     struct test_pair ca, pair;
     struct pn_tls_certificate *client_certificate, *server_certificate;
+    struct pn_tls_tickets *tickets = NULL;
     struct pn_trust *trust;
 
     (void)state;
@@ -134,11 +135,15 @@ static void threads_share_contexts_and_sessions(void **state)
     assert_int_equal(pn_tls_client_create(signer, trust, client_certificate, PN_ALPN_HTTP11,
                                           &shared.client, NULL),
                      PN_OK);
+    assert_int_equal(pn_tls_tickets_create(&(struct pn_tls_tickets_spec){0}, &tickets, NULL),
+                     PN_OK);
     assert_int_equal(
         pn_tls_server_create(signer,
-                             &(struct pn_tls_server_spec){.certificates = &server_certificate,
-                                                          .certificate_count = 1,
-                                                          .alpn = PN_ALPN_HTTP11},
+                             &(struct pn_tls_server_spec){
+                                 .hosts = &(struct pn_tls_host){.certificate = server_certificate},
+                                 .tickets = tickets,
+                                 .host_count = 1,
+                                 .alpn = PN_ALPN_HTTP11},
                              &shared.server, NULL),
         PN_OK);
     for (int i = 0; i < THREADS; i++) {
@@ -152,6 +157,7 @@ static void threads_share_contexts_and_sessions(void **state)
     }
     pn_tls_client_unref(shared.client);
     pn_tls_server_unref(shared.server);
+    pn_tls_tickets_unref(tickets);
     pn_tls_certificate_unref(client_certificate);
     pn_tls_certificate_unref(server_certificate);
     pn_trust_unref(trust);
