@@ -10,6 +10,7 @@ ENGINE  ?= h1
 SECONDS ?= 60
 WERROR  ?= OFF
 TESTS   ?=
+SCENARIOS ?=
 
 build:   ## release build; the executables are in build/bin/
 	@tools/setup build
@@ -46,9 +47,9 @@ fuzz:    ## one fuzzer: make fuzz ENGINE=h1 SECONDS=60
 	@tools/build fuzz
 	@tools/fuzz $(ENGINE) $(SECONDS)
 
-bench: build  ## CPU time per request, ours and nginx's, in one run
+bench: build  ## CPU time per request beside nginx and haproxy (SCENARIOS="S1 S7" chooses)
 	@tools/setup bench
-	@/usr/bin/python3 bench/run.py
+	@SCENARIOS="$(SCENARIOS)" /usr/bin/python3 bench/run.py
 
 install: ## PREFIX=/usr/local, DESTDIR for packagers
 	@tools/setup build

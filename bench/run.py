@@ -1,10 +1,10 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: Apache-2.0
-"""CPU time per request of each peer (peers.py), and its ratio to nginx, measured in one run.
+"""What a request costs in each proxy, and how that compares, measured in one run on one machine.
 
 The proxy alone has one core; the load generator and the backend share another. The peers take turns,
-in another order each repetition, and a ratio is always that of two neighbours in time: a shared
-machine drifts by tens of percent in minutes, so bare numbers of different runs say nothing.
+in another order each repetition, and a ratio is always that of neighbours in time: a shared machine
+drifts by tens of percent in minutes, so bare numbers of different runs say nothing.
 """
 import argparse
 import contextlib
@@ -19,78 +19,44 @@ import sys
 import tempfile
 
 sys.dont_write_bytecode = True
+import stage as stages  # noqa: E402 (first: it finds the test lab)
+import measure  # noqa: E402
 import peers  # noqa: E402
-from lab import backends, pki, service, web  # noqa: E402
+import scale  # noqa: E402
+import scenarios  # noqa: E402
+from lab import service  # noqa: E402
 
-BODY = "x" * 100
-WRK_GRACE_S = 15  # wrk hangs on when answers stay away
-
-
-class Job:
-    def __init__(self, folder):
-        cores = sorted(os.sched_getaffinity(0))
-        self.all_cores = set(cores)
-        self.core, self.load_core = cores[0], cores[-1]
-        self.folder = folder
-        self.ca = pki.Authority()
-        self.ca_file = folder / "ca.crt"
-        self.ca_file.write_bytes(self.ca.certificate_pem)
-        self.client = self.ca.client("bench client")
-        self.nginx = backends.Nginx(folder / "backend")
-        self.nginx.add("bench", self.ca.server(), self.ca,
-                       extra=f"location = /x {{ return 200 '{BODY}'; }}")
-        self.backend = f"localhost:{self.nginx.ports['bench']}"
-
-    def on_core(self, command):
-        return ["taskset", "-c", str(self.core), *command]
-
-    def start_backend(self):
-        os.sched_setaffinity(0, {self.load_core})
-        try:
-            self.nginx.start()
-        finally:
-            os.sched_setaffinity(0, self.all_cores)
+DEFAULT = "S1 S2 S3 S4 S5 P99"
+NAMES = [*scenarios.SCENARIOS, "S7"]
+TRIES = 2  # of one run: a tool that stumbles once is no reason to throw the others away
 
 
-def cpu_ns(pids):
-    """What the scheduler gave to all threads of these processes so far."""
-    total = 0
-    for pid in pids:
-        with contextlib.suppress(OSError):
-            for task in os.listdir(f"/proc/{pid}/task"):
-                with contextlib.suppress(OSError):
-                    text = pathlib.Path(f"/proc/{pid}/task/{task}/schedstat").read_text()
-                    total += int(text.split()[0])
-    return total
-
-
-def wrk_command(job, url, connections, seconds):
-    return ["taskset", "-c", str(job.load_core), peers.WRK, "-t1", f"-c{connections}",
-            f"-d{seconds}s", "--latency", url]
-
-
-def measure(job, peer, connections, seconds):
-    """One run: requests, requests per second, microseconds of CPU per request, latency lines."""
-    before = cpu_ns(peer.pids())
-    done = subprocess.run(wrk_command(job, peer.url, connections, seconds), capture_output=True,
-                          text=True, check=True, timeout=seconds + WRK_GRACE_S)
-    used = cpu_ns(peer.pids()) - before
-    requests = int(re.search(r"(\d+) requests in", done.stdout).group(1))
-    bad = re.search(r"Non-2xx or 3xx responses: (\d+)", done.stdout)
-    errors = re.search(r"Socket errors: (.*)", done.stdout)
-    if bad or errors or requests == 0:
-        sys.exit(f"{peer.name}: the load did not go well:\n{done.stdout}")
-    return {"peer": peer.name, "requests": requests, "cpu_us": used / requests / 1000,
-            "rate": float(re.search(r"Requests/sec:\s+([\d.]+)", done.stdout).group(1)),
-            "p50": re.search(r"\n\s+50%\s+(\S+)", done.stdout).group(1),
-            "p99": re.search(r"\n\s+99%\s+(\S+)", done.stdout).group(1)}
+def parse_options():
+    options = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    options.add_argument("-s", "--scenarios", default=os.environ.get("SCENARIOS") or DEFAULT,
+                         help=f"of: {' '.join(NAMES)}; default: {DEFAULT}")
+    options.add_argument("-r", "--repetitions", type=int, default=5)
+    options.add_argument("-d", "--seconds", type=int, default=2, help="of one run")
+    options.add_argument("-p", "--peers", help="names, comma-separated; default: all")
+    options.add_argument("--routes", type=int, default=10000, help="of S7")
+    options.add_argument("-o", "--output", help="file for the single results, JSON lines")
+    chosen = options.parse_args()
+    chosen.scenarios = chosen.scenarios.replace(",", " ").split()
+    every = {p.name: p for p in peers.PEERS}
+    names = chosen.peers.split(",") if chosen.peers else list(every)
+    for what, given, known in (("scenario", chosen.scenarios, NAMES), ("peer", names, every)):
+        for name in given:
+            if name not in known:
+                sys.exit(f"no {what} {name}; there are: {', '.join(known)}")
+    chosen.peers = [every[n] for n in names]
+    return chosen
 
 
 def machine():
-    model = ""
+    model = platform.machine()
     with contextlib.suppress(OSError):
         found = re.search(r"model name\s*:\s*(.*)", pathlib.Path("/proc/cpuinfo").read_text())
-        model = found.group(1) if found else platform.machine()
+        model = found.group(1) if found else model
     openssl = subprocess.run(["openssl", "version"], capture_output=True, text=True).stdout.strip()
     return (f"{model}, {os.cpu_count()} cores, Linux {platform.release()}, {openssl}, "
             f"load average {os.getloadavg()[0]:.1f} at the start")
@@ -100,77 +66,129 @@ def command_line(pid):
     return pathlib.Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode().strip()
 
 
+def take(figure, bench, peer):
+    for attempt in range(TRIES):
+        try:
+            return figure.take(bench, peer)
+        except measure.Failed as failure:
+            reason = failure
+    sys.exit(f"{figure.name}: {peer.name}: the load did not go well:\n{reason}")
+
+
+def run_scenario(name, bench, repetitions, output):
+    """All samples: {(figure, peer): [one per repetition]}."""
+    samples = {}
+    for repetition in range(repetitions):
+        turn = repetition % len(bench.peers)
+        for figure in scenarios.SCENARIOS[name]:
+            for peer in bench.peers[turn:] + bench.peers[:turn]:
+                sample = take(figure, bench, peer)
+                if sample is None:
+                    continue
+                samples.setdefault((figure.name, peer.name), []).append(sample)
+                if output:
+                    print(json.dumps(dict(sample, figure=figure.name, peer=peer.name,
+                                          repetition=repetition)), file=output, flush=True)
+    return samples
+
+
+def least(figure, samples, repetition):
+    """What a sample of `figure` is compared with in this repetition; None: nothing to compare with."""
+    name, names = figure.name, figure.against
+    if isinstance(names[-1], tuple):
+        name, names = names
+    values = [samples[name, peer][repetition]["value"] for peer in names
+              if (name, peer) in samples and repetition < len(samples[name, peer])]
+    return min(values) if values else None
+
+
+def report(name, bench, samples, repetitions):
+    """Prints a table for each figure; returns rows for the summary."""
+    rows = []
+    for figure in scenarios.SCENARIOS[name]:
+        print(f"{figure.name}: {figure.what}")
+        for peer in bench.peers:
+            taken = samples.get((figure.name, peer.name))
+            if not taken:
+                print(f"    {peer.name:<8} does not do this")
+                continue
+            value = statistics.median(s["value"] for s in taken)
+            line = f"    {peer.name:<8} {value:>9.1f} {figure.unit}"
+            if "rate" in taken[0]:
+                line += (f"  {statistics.median(s['rate'] for s in taken):>7.0f}/s  p50 "
+                         f"{statistics.median(s['p50_us'] for s in taken) / 1000:.2f} ms  p99 "
+                         f"{statistics.median(s['p99_us'] for s in taken) / 1000:.2f} ms  core "
+                         f"{statistics.median(s['busy'] for s in taken):.0%}  others "
+                         f"{statistics.median(s['others'] for s in taken):.0%}")
+            if "resumed" in taken[0]:
+                line += f"  resumed {statistics.median(s['resumed'] for s in taken):.0%}"
+            if not figure.is_absolute:
+                bases = [least(figure, samples, i) for i in range(len(taken))]
+                ratios = [s["value"] / b for s, b in zip(taken, bases) if b]
+                if ratios:
+                    value = statistics.median(ratios)
+                    line += f"  ratio {value:.2f} ({' '.join(f'{r:.2f}' for r in ratios)})"
+            print(line)
+            if peer.name == "postern":
+                rows.append((figure.name, figure.what, value, figure.target))
+        print(flush=True)
+    return rows
+
+
+@contextlib.contextmanager
+def standing(stage, chosen):
+    """The bench with its peers: running, warm, and taking turns; or not running, for OWN_PEERS."""
+    bench = scenarios.Bench(stage, chosen.seconds)
+    bench.peers = [kind() for kind in chosen.peers]
+    with contextlib.ExitStack() as stack:
+        if any(s in scenarios.SCENARIOS and s not in scenarios.OWN_PEERS for s in chosen.scenarios):
+            for peer in bench.peers:
+                peer.start(stage)
+                stack.callback(peer.stop)
+                service.wait_for(peer.name, lambda: peers.answers(peer.plain + "/keep/x",
+                                                                  stages.BODY))
+                print(f"peer: {peer.name}: {peer.version()}: {command_line(peer.pids()[0])}")
+                bench.load(peer, measure.Wrk(), peer.plain, "/keep/x", 1)  # pools are filled
+        yield bench
+
+
+def describe(stage, chosen):
+    print(f"machine: {machine()}")
+    print(f"core {stage.core}: the proxy; core {stage.load_core}: the load and the backend (nginx, one "
+          "worker, mutual TLS 1.3, P-256)")
+    print("load: HTTP/1.1:", " ".join(measure.Wrk().command("URL", chosen.seconds)))
+    print("load: HTTP/2:", " ".join(measure.H2load(stage.folder).command("URL", chosen.seconds)))
+
+
 def main():
-    options = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    options.add_argument("-r", "--repetitions", type=int, default=7)
-    options.add_argument("-d", "--seconds", type=int, default=3, help="of one run")
-    options.add_argument("-c", "--connections", type=int, default=64)
-    options.add_argument("-p", "--peers", help="names, comma-separated; default: all")
-    options.add_argument("-o", "--output", help="file for the single results, JSON lines")
-    chosen = options.parse_args()
+    chosen = parse_options()
     if len(os.sched_getaffinity(0)) < 2:
         sys.exit("the benchmark needs two cores")
-    every = {p.name: p for p in peers.PEERS}
-    names = chosen.peers.split(",") if chosen.peers else list(every)
-    unknown = [n for n in names if n not in every]
-    if unknown:
-        sys.exit(f"no peer {unknown[0]}; there are: {', '.join(every)}")
-
+    rows = []
     with tempfile.TemporaryDirectory(prefix="postern-bench-") as scratch, \
             contextlib.ExitStack() as stack:
-        job = Job(pathlib.Path(scratch))
-        job.start_backend()
-        stack.callback(job.nginx.stop)
-        running = []
-        for name in names:
-            peer = every[name]()
-            peer.start(job)
-            stack.callback(peer.stop)
-            running.append(peer)
-        print("machine:", machine())
-        for peer in running:
-            service.wait_for(peer.name, lambda: answers(peer.url))
-            print(f"peer: {peer.name}: {peer.version()}: {command_line(peer.pids()[0])}")
-        print("load:", " ".join(wrk_command(job, "URL", chosen.connections, chosen.seconds)))
-        print(f"core {job.core}: the proxy; core {job.load_core}: wrk and the backend (nginx, "
-              f"mutual TLS 1.3, P-256, {len(BODY)} bytes)\n", flush=True)
-        for peer in running:
-            measure(job, peer, chosen.connections, 1)  # warm: pools are filled
-        results = []
-        for repetition in range(chosen.repetitions):
-            turn = repetition % len(running)
-            for peer in running[turn:] + running[:turn]:
-                results.append(dict(measure(job, peer, chosen.connections, chosen.seconds),
-                                    repetition=repetition))
-    if chosen.output:
-        with open(chosen.output, "a") as file:
-            file.writelines(json.dumps(r) + "\n" for r in results)
-    summarise(names, results, chosen.repetitions)
-
-
-def answers(url):
-    origin, _, path = url.partition("/bench")
-    with contextlib.suppress(OSError):
-        answer = web.Session(origin).get("/bench" + path)
-        return answer.status == 200 and answer.text == BODY
-    return False
-
-
-def summarise(names, results, repetitions):
-    def of(name, member):
-        return [r[member] for r in results if r["peer"] == name]
-
-    base = "nginx" if "nginx" in names else names[0]
-    print(f"{'peer':<10} {'CPU/request':>12} {'requests/s':>11} {'p50':>8} {'p99':>8}   "
-          f"CPU ratio to {base} (median; each)")
-    for name in names:
-        ratios = [mine / theirs for mine, theirs in zip(of(name, "cpu_us"), of(base, "cpu_us"))]
-        print(f"{name:<10} {statistics.median(of(name, 'cpu_us')):>9.1f} us "
-              f"{statistics.median(of(name, 'rate')):>11.0f} {of(name, 'p50')[-1]:>8} "
-              f"{of(name, 'p99')[-1]:>8}   {statistics.median(ratios):.2f}  ("
-              + " ".join(f"{r:.2f}" for r in ratios) + ")")
-    print(f"\nmedians of {repetitions} repetitions, peers taking turns; a ratio is that of one "
-          "repetition. Below 1.00 is less CPU than " + base + ".")
+        stage = stages.Stage(scratch)
+        stage.start_backend()
+        stack.callback(stage.stop_backend)
+        output = stack.enter_context(open(chosen.output, "a")) if chosen.output else None
+        describe(stage, chosen)
+        with standing(stage, chosen) as bench:
+            print(f"{chosen.repetitions} repetitions of {chosen.seconds} s, peers in turn; values are "
+                  "medians (CPU time per request unless another unit stands there), ratios are to the "
+                  "least of the others in the same repetition\n", flush=True)
+            for name in chosen.scenarios:
+                if name in scenarios.SCENARIOS:
+                    # Memory does not drift: one run tells.
+                    times = 1 if name in scenarios.OWN_PEERS else chosen.repetitions
+                    samples = run_scenario(name, bench, times, output)
+                    rows += report(name, bench, samples, times)
+        if "S7" in chosen.scenarios:
+            rows += scale.run(stage, chosen.peers, chosen.routes, chosen.repetitions, chosen.seconds)
+    print("postern: reached, target")
+    for name, what, value, target in rows:
+        if value is not None:
+            print(f"    {'yes' if value <= target else 'no ':<4} {value:>9.2f} <= {target:<7g} "
+                  f"{name}: {what}")
 
 
 if __name__ == "__main__":
