@@ -8,6 +8,7 @@
 #include <stdint.h>
 
 #include "base/buf.h"
+#include "base/limits.h"
 
 /* X(symbol, name, kind, help) */
 #define PN_METRICS(X)                                                                              \
@@ -40,14 +41,6 @@
     X(SIGNATURES, "postern_signatures_total", "counter", "Signatures asked of the keyholder.")     \
     X(SIGNATURES_FAILED, "postern_signatures_failed_total", "counter",                             \
       "Signatures that the keyholder refused or did not give in time.")                            \
-    X(LIMIT_HEADER_BYTES, "postern_limit_header_bytes_total", "counter",                           \
-      "Messages refused for PN_HEADER_BYTES_MAX.")                                                 \
-    X(LIMIT_BODY_BYTES, "postern_limit_body_bytes_total", "counter",                               \
-      "Messages refused for a body limit.")                                                        \
-    X(LIMIT_CONNECTIONS, "postern_limit_connections_total", "counter",                             \
-      "Connections refused for a connection limit.")                                               \
-    X(LIMIT_BACKEND_QUEUE, "postern_limit_backend_queue_total", "counter",                         \
-      "Requests refused because a backend's queue was full.")                                      \
     X(TIMEOUTS, "postern_timeouts_total", "counter", "Connections ended by a timeout.")            \
     X(SNAPSHOTS, "postern_snapshots_total", "counter", "Configuration snapshots taken into use.")  \
     X(SNAPSHOTS_REFUSED, "postern_snapshots_refused_total", "counter",                             \
@@ -60,8 +53,13 @@ enum pn_metric {
         PN_METRIC_COUNT
 };
 
+/* After the metrics come the hits of the limits: values are passed between processes as one row. */
+#define PN_COUNTER_COUNT ((size_t)PN_METRIC_COUNT + (size_t)PN_LIMIT_COUNT)
+
 /** Any thread. */
 void pn_metric_add(enum pn_metric metric, int64_t amount);
 int64_t pn_metric_get(enum pn_metric metric);
-/** Prometheus text format 0.0.4 of `values` (PN_METRIC_COUNT numbers). PN_LIMIT, PN_NOMEM. */
+/** Metric or, from PN_METRIC_COUNT on, hits of a limit; `i` below PN_COUNTER_COUNT. Any thread. */
+int64_t pn_counter_get(size_t i);
+/** Prometheus text format 0.0.4 of `values` (PN_COUNTER_COUNT numbers). PN_LIMIT, PN_NOMEM. */
 enum pn_rc pn_metrics_print(const int64_t *values, struct pn_buf *out) PN_MUST_USE;

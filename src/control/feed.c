@@ -48,7 +48,7 @@ struct pn_feed {
     char refusal[PN_ERROR_MESSAGE_MAX]; /* for this reason */
     unsigned stats_wanted;              /* number of the newest question */
     unsigned stats_given;               /* number of the question that `stats` answers */
-    int64_t stats[PN_METRIC_COUNT];
+    int64_t stats[PN_COUNTER_COUNT];
 };
 
 static void wake(struct pn_feed *feed)
@@ -256,7 +256,7 @@ static enum pn_rc on_stats(struct pn_feed *feed, const struct pn_frame *frame)
         uint64_t value;
 
         rc = pn_frame_read_u64(&fields, &value);
-        if (rc == PN_OK && i < PN_METRIC_COUNT)
+        if (rc == PN_OK && i < PN_COUNTER_COUNT)
             feed->stats[i] = (int64_t)value;
     }
     feed->stats_given = frame->id;
@@ -546,7 +546,7 @@ struct pn_publisher pn_feed_publisher(struct pn_feed *feed)
     return (struct pn_publisher){publish, feed};
 }
 
-enum pn_rc pn_feed_stats(struct pn_feed *feed, int64_t values[PN_METRIC_COUNT])
+enum pn_rc pn_feed_stats(struct pn_feed *feed, int64_t values[PN_COUNTER_COUNT])
 {
     struct timespec deadline = deadline_after(STATS_WAIT_MS);
     enum pn_rc rc = PN_OK;

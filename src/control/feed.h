@@ -39,6 +39,6 @@ void pn_feed_destroy(struct pn_feed *feed);
 /** For the rooms that write: see store/publish.h. Valid until destroy. */
 struct pn_publisher pn_feed_publisher(struct pn_feed *feed);
 /** The gateway's counters. PN_UNAVAILABLE or PN_TIMEOUT (2 s). Any thread. */
-enum pn_rc pn_feed_stats(struct pn_feed *feed, int64_t values[PN_METRIC_COUNT]) PN_MUST_USE;
+enum pn_rc pn_feed_stats(struct pn_feed *feed, int64_t values[PN_COUNTER_COUNT]) PN_MUST_USE;
 /** Whether the gateway has acknowledged the store's newest revision; for /readyz. Any thread. */
 bool pn_feed_is_current(struct pn_feed *feed);

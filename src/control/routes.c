@@ -23,13 +23,13 @@ static void answer_text(struct pn_response *response, int status, const char *te
 /* Counters of this process and of the gateway, added up: each counts what the other cannot. */
 static void answer_metrics(const struct pn_routes *routes, struct pn_response *response)
 {
-    int64_t values[PN_METRIC_COUNT] = {0};
+    int64_t values[PN_COUNTER_COUNT] = {0};
     bool has_gateway = pn_feed_stats(routes->feed, values) == PN_OK;
     struct pn_buf text;
     enum pn_rc rc;
 
-    for (size_t i = 0; i < PN_METRIC_COUNT; i++)
-        values[i] += pn_metric_get((enum pn_metric)i);
+    for (size_t i = 0; i < PN_COUNTER_COUNT; i++)
+        values[i] += pn_counter_get(i);
     pn_buf_init(&text, METRICS_BYTES_MAX);
     rc = pn_buf_printf(&text,
                        "# HELP postern_gateway_up Whether the gateway answered control.\n"

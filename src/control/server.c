@@ -78,7 +78,7 @@ static void on_acceptable(struct pn_watch *watch, unsigned events)
             return;
         }
         if (!make_room(server)) {
-            pn_metric_add(PN_METRIC_LIMIT_CONNECTIONS, 1);
+            pn_limit_hit(PN_LIMIT_CONTROL_CONNECTIONS);
             (void)close(fd);
             continue;
         }
@@ -159,24 +159,24 @@ void pn_server_drain(struct pn_server *server, uint32_t limit_ms, void (*on_drai
 
 /* ---- life ---- */
 
-#define DEFAULT(member, value)                                                                     \
+#define DEFAULT(member, limit)                                                                     \
     do {                                                                                           \
         if (limits->member == 0)                                                                   \
-            limits->member = (value);                                                              \
+            limits->member = (__typeof__(limits->member))pn_limit_value(limit);                    \
     } while (0)
 
 static void fill_limits(struct pn_server_limits *limits)
 {
-    DEFAULT(connections_max, PN_SERVER_CONNECTIONS_MAX);
-    DEFAULT(queue_max, PN_SERVER_QUEUE_MAX);
-    DEFAULT(body_bytes_max, PN_SERVER_BODY_BYTES_MAX);
-    DEFAULT(response_bytes_max, PN_SERVER_RESPONSE_BYTES_MAX);
-    DEFAULT(arena_bytes_max, PN_SERVER_ARENA_BYTES_MAX);
-    DEFAULT(handshake_timeout_ms, PN_SERVER_HANDSHAKE_TIMEOUT_MS);
-    DEFAULT(idle_timeout_ms, PN_SERVER_IDLE_TIMEOUT_MS);
-    DEFAULT(header_timeout_ms, PN_SERVER_HEADER_TIMEOUT_MS);
-    DEFAULT(body_timeout_ms, PN_SERVER_BODY_TIMEOUT_MS);
-    DEFAULT(write_timeout_ms, PN_SERVER_WRITE_TIMEOUT_MS);
+    DEFAULT(connections_max, PN_LIMIT_CONTROL_CONNECTIONS);
+    DEFAULT(queue_max, PN_LIMIT_CONTROL_QUEUE);
+    DEFAULT(body_bytes_max, PN_LIMIT_CONTROL_BODY_BYTES);
+    DEFAULT(response_bytes_max, PN_LIMIT_CONTROL_RESPONSE_BYTES);
+    DEFAULT(arena_bytes_max, PN_LIMIT_CONTROL_CALL_MEMORY);
+    DEFAULT(handshake_timeout_ms, PN_LIMIT_CONTROL_TLS_TIMEOUT);
+    DEFAULT(idle_timeout_ms, PN_LIMIT_CONTROL_IDLE_TIMEOUT);
+    DEFAULT(header_timeout_ms, PN_LIMIT_CONTROL_HEADER_TIMEOUT);
+    DEFAULT(body_timeout_ms, PN_LIMIT_CONTROL_BODY_TIMEOUT);
+    DEFAULT(write_timeout_ms, PN_LIMIT_CONTROL_WRITE_TIMEOUT);
 }
 
 static enum pn_rc listen_on(struct pn_server *server, const struct pn_server_spec *spec,
@@ -204,7 +204,7 @@ static enum pn_rc listen_on(struct pn_server *server, const struct pn_server_spe
 enum pn_rc pn_server_create(struct pn_loop *loop, const struct pn_server_spec *spec,
                             struct pn_server **server, struct pn_error *err)
 {
-    const struct pn_http_limits h1_limits = PN_HTTP_LIMITS_DEFAULT;
+    const struct pn_http_limits h1_limits = PN_HTTP_LIMITS_IN_FORCE;
     size_t workers = spec->worker_count > 0 ? spec->worker_count : PN_SERVER_WORKERS;
     struct pn_server *made = NULL;
     enum pn_rc rc = PN_NOMEM;

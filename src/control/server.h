@@ -20,24 +20,14 @@ struct pn_loop;
 struct pn_server;
 struct pn_tls_server;
 
-/* Defaults of struct pn_server_limits; each is taken where the member is 0. */
-#define PN_SERVER_CONNECTIONS_MAX      512u
-#define PN_SERVER_QUEUE_MAX            256u /* requests that wait for a worker; above: 503 */
-#define PN_SERVER_WORKERS              8u
-#define PN_SERVER_WORKERS_MAX          256u
-#define PN_SERVER_BODY_BYTES_MAX       (4u * 1024 * 1024)  /* of a request; above: 413 */
-#define PN_SERVER_RESPONSE_BYTES_MAX   (16u * 1024 * 1024) /* body of an answer */
-#define PN_SERVER_ARENA_BYTES_MAX      (64u * 1024 * 1024) /* what a handler may allocate */
-#define PN_SERVER_HANDSHAKE_TIMEOUT_MS 10000u
-#define PN_SERVER_IDLE_TIMEOUT_MS      75000u  /* between two requests */
-#define PN_SERVER_HEADER_TIMEOUT_MS    10000u  /* first byte of a head to its last */
-#define PN_SERVER_BODY_TIMEOUT_MS      120000u /* end of the head to end of the body */
-#define PN_SERVER_WRITE_TIMEOUT_MS     30000u  /* without any progress */
+#define PN_SERVER_WORKERS     8u
+#define PN_SERVER_WORKERS_MAX 256u
 /* Fixed: how long, and for how many bytes, a closing connection is still read, so that a client
  * that is sending gets to read the answer. */
 #define PN_SERVER_LINGER_TIMEOUT_MS 5000u
 #define PN_SERVER_LINGER_BYTES_MAX  (64u * 1024 * 1024)
 
+/** Where a member is 0, the limit of base/limits.h holds (control-…). */
 struct pn_server_limits {
     size_t connections_max;
     size_t queue_max;

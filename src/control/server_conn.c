@@ -199,13 +199,13 @@ static void fail_request(struct pn_server_conn *conn, int status, const char *me
 static void fail_with(struct pn_server_conn *conn, const struct pn_http_fault *fault)
 {
     if (fault->status == 431)
-        pn_metric_add(PN_METRIC_LIMIT_HEADER_BYTES, 1);
+        pn_limit_hit(PN_LIMIT_HEADER_BYTES);
     fail_request(conn, fault->status, fault->cause, false);
 }
 
 static void fail_body_limit(struct pn_server_conn *conn)
 {
-    pn_metric_add(PN_METRIC_LIMIT_BODY_BYTES, 1);
+    pn_limit_hit(PN_LIMIT_CONTROL_BODY_BYTES);
     fail_request(conn, 413, "The request body is larger than this server takes", false);
 }
 

@@ -146,7 +146,7 @@ static void refuse_head(struct pn_client *client, enum pn_rc rc, const struct pn
     struct pn_h1_turn *turn;
 
     if (rc == PN_LIMIT)
-        pn_metric_add(PN_METRIC_LIMIT_HEADER_BYTES, 1);
+        pn_limit_hit(PN_LIMIT_HEADER_BYTES);
     turn = turn_begin(client);
     if (turn)
         pn_call_refuse(turn->front.call, fault->status, fault->cause);

@@ -149,9 +149,9 @@ enum pn_rc pn_feed_write_stats(struct pn_buf *out, uint32_t id)
     enum pn_rc rc = pn_frame_begin(out, PN_FEED_STATS, id, &start);
 
     if (rc == PN_OK)
-        rc = pn_frame_u32(out, PN_METRIC_COUNT);
-    for (int i = 0; rc == PN_OK && i < PN_METRIC_COUNT; i++)
-        rc = pn_frame_u64(out, (uint64_t)pn_metric_get((enum pn_metric)i));
+        rc = pn_frame_u32(out, (uint32_t)PN_COUNTER_COUNT);
+    for (size_t i = 0; rc == PN_OK && i < PN_COUNTER_COUNT; i++)
+        rc = pn_frame_u64(out, (uint64_t)pn_counter_get(i));
     return rc == PN_OK ? pn_frame_end(out, start) : rc;
 }
 

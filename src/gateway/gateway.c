@@ -69,7 +69,7 @@ static void start_drain(struct pn_gateway *gateway)
         return;
     gateway->is_draining = true;
     pn_log(PN_LOG_INFO, "draining", NULL);
-    pn_loop_arm(gateway->loop, &gateway->drain_timer, PN_DRAIN_TIMEOUT_MS);
+    pn_loop_arm(gateway->loop, &gateway->drain_timer, pn_limit_value(PN_LIMIT_DRAIN_TIMEOUT));
     for (unsigned i = 0; i < gateway->worker_count; i++) {
         if (pn_worker_drain(gateway->workers[i]) != PN_OK)
             pn_loop_stop(gateway->loop);
@@ -212,12 +212,20 @@ enum pn_rc pn_gateway_create(struct pn_broker *broker, const struct pn_gateway_o
     return rc;
 }
 
+/** At least one each: a limit below the number of threads counts as that number. */
+static size_t clients_per_worker(unsigned threads)
+{
+    uint64_t share = pn_limit_value(PN_LIMIT_CLIENT_CONNECTIONS) / threads;
+
+    return share > 0 ? (size_t)share : 1;
+}
+
 static enum pn_rc start_workers(struct pn_gateway *gateway, struct pn_error *err)
 {
     struct pn_worker_spec spec = {.main_loop = gateway->loop,
                                   .broker = gateway->broker,
                                   .signer = gateway->signer,
-                                  .clients_max = PN_CLIENT_CONNECTIONS_MAX / gateway->threads,
+                                  .clients_max = clients_per_worker(gateway->threads),
                                   .plain_fds = gateway->plain_fds,
                                   .tls_fds = gateway->tls_fds,
                                   .plain_count = gateway->plain_count,

@@ -43,7 +43,7 @@ static void take_client(struct pn_listener *listener, int fd, const struct socka
 
     if (worker->client_count >= worker->spec.clients_max) {
         pn_metric_add(PN_METRIC_CLIENT_REFUSED, 1);
-        pn_metric_add(PN_METRIC_LIMIT_CONNECTIONS, 1);
+        pn_limit_hit(PN_LIMIT_CLIENT_CONNECTIONS);
         close(fd);
         return;
     }

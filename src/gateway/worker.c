@@ -304,15 +304,14 @@ static void *worker_main(void *ctx)
 enum pn_rc pn_worker_create(const struct pn_worker_spec *spec, struct pn_worker **out,
                             struct pn_error *err)
 {
-    static const struct pn_pool_limits pool_limits = PN_POOL_LIMITS_DEFAULT;
-    static const struct pn_http_limits http_limits = PN_HTTP_LIMITS_DEFAULT;
+    const struct pn_pool_limits pool_limits = PN_POOL_LIMITS_IN_FORCE;
     struct pn_worker *worker = calloc(1, sizeof(*worker));
     enum pn_rc rc;
 
     if (!worker)
         return pn_error_set(err, PN_NOMEM, "out_of_memory", "no memory for a worker");
     worker->spec = *spec;
-    worker->http_limits = http_limits;
+    worker->http_limits = (struct pn_http_limits)PN_HTTP_LIMITS_IN_FORCE;
     pn_list_init(&worker->clients);
     pn_io_buffers_init(&worker->buffers);
     rc = pn_loop_create(&worker->loop, err);

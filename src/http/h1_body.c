@@ -86,7 +86,7 @@ static enum pn_rc on_size_byte(struct pn_h1_body *body, unsigned char c,
     body->extension_bytes++;
     if (body->extension_bytes > body->limits.chunk_extension_bytes_max)
         return pn_h1_refuse(fault, PN_LIMIT, body->side == PN_H1_REQUEST ? 413 : 502,
-                            "chunk extensions are longer than PN_CHUNK_EXTENSION_BYTES_MAX");
+                            "chunk extensions are longer than the limit chunk-extension-bytes");
     return PN_OK;
 }
 
@@ -178,7 +178,7 @@ static enum pn_rc on_trailer(struct pn_h1_body *body, struct pn_slice line,
     body->trailer_count++;
     if (body->trailer_count > body->limits.trailer_count_max)
         return pn_h1_refuse(fault, PN_LIMIT, body->side == PN_H1_REQUEST ? 431 : 502,
-                            "more trailer fields than PN_TRAILER_COUNT_MAX");
+                            "more trailer fields than the limit trailer-count");
     if (!body->trailers || !is_trailer_allowed(name))
         return PN_OK;
     rc = pn_headers_add_copy(body->trailers, name, value);
@@ -199,7 +199,7 @@ static enum pn_rc take_trailers(struct pn_h1_body *body, struct pn_slice in, siz
 
         if (body->trailer_bytes + len > body->limits.trailer_bytes_max)
             return pn_h1_refuse(fault, PN_LIMIT, body->side == PN_H1_REQUEST ? 431 : 502,
-                                "trailer fields are longer than PN_TRAILER_BYTES_MAX");
+                                "trailer fields are longer than the limit trailer-bytes");
         if (!lf)
             return PN_AGAIN;
         if (len < 2 || rest.ptr[len - 2] != '\r')

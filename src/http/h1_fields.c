@@ -99,7 +99,7 @@ enum pn_rc pn_h1_read_fields(struct pn_slice *rest, enum pn_h1_side side,
             return PN_OK;
         if (headers->count >= limits->header_count_max)
             return pn_h1_refuse(fault, PN_LIMIT, is_request ? 431 : 502,
-                                "more header fields than PN_HEADER_COUNT_MAX");
+                                "more header fields than the limit header-count");
         rc = pn_h1_read_field(line, is_request ? 400 : 502, &name, &value, fault);
         if (rc != PN_OK)
             return rc;

@@ -95,7 +95,7 @@ static enum pn_rc read_request_line(struct pn_slice line, const struct pn_http_l
             "the request line is not: method, one space, target, one space, version");
     if (request->target.len > limits->target_bytes_max)
         return pn_h1_refuse(fault, PN_LIMIT, 414,
-                            "the request target is longer than PN_TARGET_BYTES_MAX");
+                            "the request target is longer than the limit target-bytes");
     version = pn_slice_sub(line, space + 1, line.len);
     rc = pn_h1_read_version(version, &request->minor_version);
     if (rc == PN_UNSUPPORTED)

@@ -76,10 +76,10 @@ static enum pn_rc check_unfinished(const struct pn_h1_scan *scan, enum pn_h1_sid
 
     if (is_start_line_too_long(scan, side, in.len - scan->line, limits))
         return pn_h1_refuse(fault, PN_LIMIT, 414,
-                            "the request target is longer than PN_TARGET_BYTES_MAX");
+                            "the request target is longer than the limit target-bytes");
     if (in.len >= limits->header_bytes_max)
         return pn_h1_refuse(fault, PN_LIMIT, is_request ? 431 : 502,
-                            "the head is longer than PN_HEADER_BYTES_MAX");
+                            "the head is longer than the limit header-bytes");
     return PN_AGAIN;
 }
 
@@ -107,14 +107,14 @@ enum pn_rc pn_h1_scan(struct pn_h1_scan *scan, enum pn_h1_side side, struct pn_s
         at = (size_t)(lf - in.ptr);
         if (is_start_line_too_long(scan, side, at - scan->line, limits))
             return pn_h1_refuse(fault, PN_LIMIT, 414,
-                                "the request target is longer than PN_TARGET_BYTES_MAX");
+                                "the request target is longer than the limit target-bytes");
         rc = end_line(scan, side, in, at, &is_end, fault);
         if (rc != PN_OK)
             return rc;
         scan->checked = at + 1;
         if (scan->checked > limits->header_bytes_max)
             return pn_h1_refuse(fault, PN_LIMIT, side == PN_H1_REQUEST ? 431 : 502,
-                                "the head is longer than PN_HEADER_BYTES_MAX");
+                                "the head is longer than the limit header-bytes");
         if (is_end) {
             *head_bytes = scan->checked;
             return PN_OK;

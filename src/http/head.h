@@ -5,15 +5,9 @@
  */
 #pragma once
 
+#include "base/limits.h"
 #include "http/headers.h"
 
-/* Defaults of struct pn_http_limits. */
-#define PN_HEADER_BYTES_MAX          (64u * 1024) /* a head: start line, fields, empty line */
-#define PN_HEADER_COUNT_MAX          128u         /* fields of a head */
-#define PN_TARGET_BYTES_MAX          (16u * 1024) /* the request target */
-#define PN_TRAILER_BYTES_MAX         (8u * 1024)  /* all trailer fields of a body */
-#define PN_TRAILER_COUNT_MAX         32u
-#define PN_CHUNK_EXTENSION_BYTES_MAX (4u * 1024) /* all chunk extensions of a body together */
 /* Fixed. */
 #define PN_METHOD_BYTES_MAX 32u
 #define PN_CONNECTION_BYTES_MAX                                                                    \
@@ -29,8 +23,16 @@ struct pn_http_limits {
 };
 #define PN_HTTP_LIMITS_DEFAULT                                                                     \
     {                                                                                              \
-        PN_HEADER_BYTES_MAX, PN_HEADER_COUNT_MAX, PN_TARGET_BYTES_MAX, PN_TRAILER_BYTES_MAX,       \
-            PN_TRAILER_COUNT_MAX, PN_CHUNK_EXTENSION_BYTES_MAX                                     \
+        PN_LIMIT_HEADER_BYTES_DEFAULT, PN_LIMIT_HEADER_COUNT_DEFAULT,                              \
+            PN_LIMIT_TARGET_BYTES_DEFAULT, PN_LIMIT_TRAILER_BYTES_DEFAULT,                         \
+            PN_LIMIT_TRAILER_COUNT_DEFAULT, PN_LIMIT_CHUNK_EXTENSION_BYTES_DEFAULT                 \
+    }
+/** What base/limits.h says now; not a constant. */
+#define PN_HTTP_LIMITS_IN_FORCE                                                                    \
+    {                                                                                              \
+        pn_limit_value(PN_LIMIT_HEADER_BYTES), pn_limit_value(PN_LIMIT_HEADER_COUNT),              \
+            pn_limit_value(PN_LIMIT_TARGET_BYTES), pn_limit_value(PN_LIMIT_TRAILER_BYTES),         \
+            pn_limit_value(PN_LIMIT_TRAILER_COUNT), pn_limit_value(PN_LIMIT_CHUNK_EXTENSION_BYTES) \
     }
 
 /** Why a message was refused. `status`: what to answer a client (400, 413, 414, 417, 431, 501,

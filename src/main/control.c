@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "base/limits.h"
 #include "base/log.h"
 #include "control/control.h"
 #include "ipc/broker.h"
@@ -63,7 +64,9 @@ int main(int argc, char **argv)
                 "usage: postern-control --data DIR [--workers N] [--rotation-interval SECONDS]\n");
         return 2;
     }
-    rc = pn_sandbox_harden(&err);
+    rc = pn_limits_import(&err);
+    if (rc == PN_OK)
+        rc = pn_sandbox_harden(&err);
     if (rc == PN_OK)
         rc = pn_broker_create(&broker, &err);
     if (rc == PN_OK)

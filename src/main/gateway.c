@@ -7,6 +7,7 @@
 #include <signal.h>
 #include <stdio.h>
 
+#include "base/limits.h"
 #include "base/log.h"
 #include "gateway/gateway.h"
 #include "ipc/broker.h"
@@ -65,7 +66,9 @@ int main(int argc, char **argv)
         fprintf(stderr, "usage: postern-gateway --data DIR [--threads N]\n");
         return 2;
     }
-    rc = pn_sandbox_harden(&err);
+    rc = pn_limits_import(&err);
+    if (rc == PN_OK)
+        rc = pn_sandbox_harden(&err);
     if (rc == PN_OK)
         rc = pn_broker_create(&broker, &err);
     if (rc == PN_OK)

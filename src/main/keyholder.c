@@ -17,6 +17,7 @@
 
 #include <openssl/crypto.h>
 
+#include "base/limits.h"
 #include "base/log.h"
 #include "ipc/broker.h"
 #include "keyholder/server.h"
@@ -137,7 +138,9 @@ int main(int argc, char **argv)
         fputs("usage: postern-keyholder --data DIR   (started by `postern serve`)\n", stderr);
         return 2;
     }
-    rc = pn_sandbox_harden(&err);
+    rc = pn_limits_import(&err);
+    if (rc == PN_OK)
+        rc = pn_sandbox_harden(&err);
     if (rc == PN_OK)
         rc = run(folder, &err);
     if (rc != PN_OK)

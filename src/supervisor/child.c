@@ -19,6 +19,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "base/limits.h"
 #include "ipc/protocol.h"
 
 #define SCRATCH_FD      200 /* children have fewer descriptors than this at birth */
@@ -96,6 +97,11 @@ static enum pn_rc make_pair(int pair[2], struct pn_error *err)
     return PN_OK;
 }
 
+static int set_or_unset(const char *name, const char *value)
+{
+    return value ? setenv(name, value, 1) : unsetenv(name);
+}
+
 /* The environment of the next child: what is not its own is taken out. */
 static enum pn_rc set_environment(const struct pn_child_spec *spec, struct pn_error *err)
 {
@@ -110,8 +116,8 @@ static enum pn_rc set_environment(const struct pn_child_spec *spec, struct pn_er
     text = rc == PN_OK ? pn_buf_str(&listen) : NULL;
     if (!text || setenv(PN_LISTEN_ENV, text, 1) != 0 ||
         setenv(PN_LOG_LEVEL_ENV, spec->log_level, 1) != 0 ||
-        (spec->endpoints ? setenv("PN_ENDPOINTS", spec->endpoints, 1) : unsetenv("PN_ENDPOINTS")) !=
-            0)
+        set_or_unset("PN_ENDPOINTS", spec->endpoints) != 0 ||
+        set_or_unset(PN_LIMITS_ENV, spec->limits) != 0)
         rc = pn_error_set(err, PN_NOMEM, "no_memory", "out of memory");
     pn_buf_fini(&listen);
     return rc;

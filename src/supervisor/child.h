@@ -29,6 +29,7 @@ struct pn_child_spec {
     size_t fd_count;
     const char *log_level;
     const char *endpoints; /* PN_ENDPOINTS, or NULL */
+    const char *limits;    /* pn_limits_export(), or NULL */
 };
 
 struct pn_pending {

@@ -26,6 +26,8 @@ enum setting {
     ROTATION_INTERVAL,
     USER,
     LOG_LEVEL,
+    LIMIT,
+    LIST_LIMITS,
     SETTINGS
 };
 
@@ -55,6 +57,10 @@ static const struct {
     [USER] = {"user", "NAME", "when started as root: become this user once the listeners are open"},
     [LOG_LEVEL] = {"log-level", "LEVEL",
                    "debug, info, warn or error (default: info); SIGHUP applies a change"},
+    [LIMIT] =
+        {"limit", "NAME=VALUE",
+         "set a limit; again for each (in FILE: \"limits:\" with a line NAME: VALUE for each)"},
+    [LIST_LIMITS] = {"list-limits", NULL, "print the limits as they would be, and end"},
 };
 
 static void print_help(void)
@@ -66,7 +72,8 @@ static void print_help(void)
          "serves, the line\n"
          "\"ready\" is printed and DIR/ready.json tells the addresses.\n\noptions:");
     for (int i = 0; i < SETTINGS; i++)
-        printf("  --%s %s\n      %s\n", settings[i].name, settings[i].argument, settings[i].help);
+        printf("  --%s %s\n      %s\n", settings[i].name,
+               settings[i].argument ? settings[i].argument : "", settings[i].help);
     puts("\nexample:\n  postern serve --data ./data --gateway 0.0.0.0:8080 --gateway-tls "
          "0.0.0.0:8443");
 }
@@ -113,8 +120,10 @@ static bool apply(struct pn_options *options, enum setting setting, const char *
         return copy(options->user, sizeof(options->user), value);
     case LOG_LEVEL:
         return pn_log_level_parse(pn_slice_str(value), &options->log_level);
+    case LIMIT:
+    case LIST_LIMITS:
     case SETTINGS:
-        break;
+        break; /* not of this form */
     }
     return false;
 }
@@ -128,15 +137,47 @@ static int find_setting(struct pn_slice name)
     return -1;
 }
 
+/* "limits:", a mapping of names to values. */
+static enum pn_rc apply_limits(struct pn_options *options, yaml_document_t *document,
+                               const yaml_node_t *node, struct pn_error *err)
+{
+    if (node->type != YAML_MAPPING_NODE)
+        return pn_error_set(err, PN_INVALID, "config",
+                            "%s line %zu: 'limits' wants lines of the form 'NAME: VALUE'",
+                            options->config_file, node->start_mark.line + 1);
+    for (const yaml_node_pair_t *pair = node->data.mapping.pairs.start;
+         pair < node->data.mapping.pairs.top; pair++) {
+        const yaml_node_t *key = yaml_document_get_node(document, pair->key);
+        const yaml_node_t *value = yaml_document_get_node(document, pair->value);
+        enum pn_rc rc = PN_INVALID;
+
+        if (key->type == YAML_SCALAR_NODE && value->type == YAML_SCALAR_NODE)
+            rc = pn_limit_set(options->limits,
+                              pn_slice(key->data.scalar.value, key->data.scalar.length),
+                              pn_slice(value->data.scalar.value, value->data.scalar.length), err);
+        else
+            pn_error_set(err, rc, "config", "'limits' wants lines of the form 'NAME: VALUE'");
+        if (rc != PN_OK) {
+            pn_error_prefix(err, "%s line %zu", options->config_file, key->start_mark.line + 1);
+            return rc;
+        }
+    }
+    return PN_OK;
+}
+
 /* One "key: value" of the file. */
-static enum pn_rc apply_pair(struct pn_options *options, bool *seen, const yaml_node_t *key,
-                             const yaml_node_t *value, struct pn_error *err)
+static enum pn_rc apply_pair(struct pn_options *options, yaml_document_t *document, bool *seen,
+                             const yaml_node_t *key, const yaml_node_t *value, struct pn_error *err)
 {
     const char *name = (const char *)key->data.scalar.value;
     size_t line = key->start_mark.line + 1;
     int setting = key->type == YAML_SCALAR_NODE ? find_setting(pn_slice_str(name)) : -1;
 
-    if (setting < 0 || setting == CONFIG)
+    if (key->type == YAML_SCALAR_NODE && strcmp(name, "limits") == 0)
+        setting = LIMIT;
+    else if (setting == CONFIG || setting == LIMIT || setting == LIST_LIMITS)
+        setting = -1;
+    if (setting < 0)
         return pn_error_set(err, PN_INVALID, "config",
                             "%s line %zu: there is no setting '%s' (see postern serve --help)",
                             options->config_file, line, key->type == YAML_SCALAR_NODE ? name : "?");
@@ -144,6 +185,8 @@ static enum pn_rc apply_pair(struct pn_options *options, bool *seen, const yaml_
         return pn_error_set(err, PN_INVALID, "config", "%s line %zu: '%s' is set twice",
                             options->config_file, line, name);
     seen[setting] = true;
+    if (setting == LIMIT)
+        return apply_limits(options, document, value, err);
     if (value->type != YAML_SCALAR_NODE ||
         !apply(options, (enum setting)setting, (const char *)value->data.scalar.value))
         return pn_error_set(err, PN_INVALID, "config", "%s line %zu: '%s' wants %s: %s",
@@ -167,7 +210,7 @@ static enum pn_rc apply_document(struct pn_options *options, yaml_document_t *do
                             options->config_file);
     for (yaml_node_pair_t *pair = root->data.mapping.pairs.start;
          pair < root->data.mapping.pairs.top && rc == PN_OK; pair++)
-        rc = apply_pair(options, seen, yaml_document_get_node(document, pair->key),
+        rc = apply_pair(options, document, seen, yaml_document_get_node(document, pair->key),
                         yaml_document_get_node(document, pair->value), err);
     return rc;
 }
@@ -223,10 +266,23 @@ static enum pn_rc read_flags(int argc, char **argv, struct pn_options *options, 
         if (setting < 0)
             return pn_error_set(err, PN_INVALID, "usage",
                                 "there is no option '%s' (see postern serve --help)", argv[i]);
+        if (setting == LIST_LIMITS && equals == flag.len) {
+            options->lists_limits = true;
+            continue;
+        }
         value = equals < flag.len ? argv[i] + equals + 1 : argv[++i];
         if (!value)
             return pn_error_set(err, PN_INVALID, "usage", "--%s wants %s", settings[setting].name,
                                 settings[setting].argument);
+        if (setting == LIMIT && !only_config) {
+            enum pn_rc rc = pn_limit_set_pair(options->limits, value, err);
+
+            if (rc != PN_OK) {
+                pn_error_prefix(err, "--limit");
+                return rc;
+            }
+            continue;
+        }
         if ((!only_config || setting == CONFIG) && !apply(options, (enum setting)setting, value))
             return pn_error_set(err, PN_INVALID, "usage", "--%s: '%s' does not fit: %s",
                                 settings[setting].name, value, settings[setting].help);
@@ -276,6 +332,7 @@ enum pn_rc pn_options_read(int argc, char **argv, struct pn_options *options, st
     enum pn_rc rc;
 
     *options = (struct pn_options){.log_level = PN_LOG_INFO};
+    pn_limits_reset(options->limits);
     for (int i = 0; i < PN_LISTEN_COUNT; i++)
         snprintf(options->listen[i], PN_ADDRESS_MAX, "%s", defaults[i]);
     rc = read_flags(argc, argv, options, true, err);

@@ -2,12 +2,15 @@
  *
  * What `postern serve` was told: flags first, then the configuration file, then the defaults.
  *
- * The file is a flat YAML mapping whose keys are the flags without dashes:
+ * The file is a YAML mapping whose keys are the flags without dashes; limits are a mapping in it:
  *
  *   data: /var/lib/postern
  *   gateway: 0.0.0.0:8080
  *   gateway-tls: 0.0.0.0:8443
  *   log-level: info
+ *   limits:
+ *     client-connections: 50000
+ *     drain-timeout: 2m
  *
  * An unknown or repeated key, or a value that does not fit, is an error with its line.
  */
@@ -16,6 +19,7 @@
 #include <limits.h>
 
 #include "base/error.h"
+#include "base/limits.h"
 #include "base/log.h"
 
 #define PN_CONFIG_BYTES_MAX 65536
@@ -39,6 +43,8 @@ struct pn_options {
     unsigned rotation_interval_s; /* 0: the default */
     char user[64];                /* "" = stay who we are */
     enum pn_log_level log_level;
+    uint64_t limits[PN_LIMIT_COUNT];
+    bool lists_limits; /* --list-limits: print `limits` and end */
 };
 
 /** Names as in PN_LISTEN_FDS: "gateway", "gateway-tls", "control", "vault". */

@@ -38,6 +38,7 @@
 #define RESTART_MS        100   /* second quick death; doubles */
 #define RESTART_MAX_MS    5000
 #define TICK_MS           1000
+#define LIMITS_BYTES_MAX  65536
 #define LOG_LEVEL_TEXT(l) (level_names[l])
 
 static const char *const level_names[] = {"debug", "info", "warn", "error"};
@@ -56,7 +57,8 @@ struct supervisor {
     struct pn_house house;
     char paths[PN_MEMBER_COUNT + 1][PATH_MAX]; /* of the executables; the last is postern-import */
     char threads[16], workers[16], interval[16];
-    char *endpoints; /* JSON text */
+    char *endpoints;      /* JSON text */
+    struct pn_buf limits; /* those that are not the default, for the children */
     char ready_file[PATH_MAX];
     int signal_fd;
     int lock_fd;
@@ -216,6 +218,7 @@ static void describe_members(struct supervisor *self)
             .path = self->paths[i],
             .args = {programs[i], "--data", options->data_dir},
             .log_level = LOG_LEVEL_TEXT(options->log_level),
+            .limits = pn_buf_str(&self->limits),
         };
     }
     give_listener(self, PN_MEMBER_GATEWAY, PN_LISTEN_GATEWAY);
@@ -533,6 +536,9 @@ static enum pn_rc prepare(struct supervisor *self, struct pn_error *err)
         rc = make_endpoints(self, err);
     if (rc == PN_OK)
         rc = watch_signals(self, err);
+    if (rc == PN_OK && (pn_limits_export(self->options.limits, &self->limits) != PN_OK ||
+                        !pn_buf_str(&self->limits)))
+        rc = pn_error_set(err, PN_NOMEM, "no_memory", "out of memory");
     if (rc != PN_OK)
         return rc;
     snprintf(self->ready_file, sizeof(self->ready_file), "%.4000s/ready.json",
@@ -557,8 +563,22 @@ static void clean_up(struct supervisor *self)
     if (self->lock_fd >= 0)
         close(self->lock_fd);
     json_decref(self->house.facts);
+    pn_buf_fini(&self->limits);
     free(self->endpoints);
     free(self);
+}
+
+static int list_limits(const struct supervisor *self)
+{
+    struct pn_buf text;
+    enum pn_rc rc;
+
+    pn_buf_init(&text, LIMITS_BYTES_MAX);
+    rc = pn_limits_print(self->options.limits, &text);
+    if (rc == PN_OK)
+        fwrite(text.ptr, 1, text.len, stdout);
+    pn_buf_fini(&text);
+    return rc == PN_OK ? 0 : 1;
 }
 
 int pn_supervisor_main(int argc, char **argv)
@@ -573,6 +593,7 @@ int pn_supervisor_main(int argc, char **argv)
     self->argc = argc;
     self->argv = argv;
     self->signal_fd = -1;
+    pn_buf_init(&self->limits, LIMITS_BYTES_MAX);
     self->lock_fd = -1;
     rc = pn_options_read(argc, argv, &self->options, &err);
     if (rc != PN_OK) {
@@ -580,6 +601,11 @@ int pn_supervisor_main(int argc, char **argv)
             fprintf(stderr, "postern serve: %s\n", err.message);
         free(self);
         return rc == PN_EOF ? 0 : 2;
+    }
+    if (self->options.lists_limits) {
+        status = list_limits(self);
+        free(self);
+        return status;
     }
     pn_log_setup("supervisor", self->options.log_level);
     rc = prepare(self, &err);

@@ -135,7 +135,7 @@ enum pn_rc pn_exchange_malformed(struct pn_exchange *exchange, enum pn_rc rc, co
                    rc == PN_LIMIT ? "response_header_too_large" : "malformed_response",
                    "the backend's answer: %s", cause);
     if (rc == PN_LIMIT)
-        pn_metric_add(PN_METRIC_LIMIT_HEADER_BYTES, 1);
+        pn_limit_hit(PN_LIMIT_HEADER_BYTES);
     return rc;
 }
 
@@ -284,7 +284,7 @@ void pn_exchange_hold(struct pn_exchange *exchange)
 void pn_exchange_wait(struct pn_exchange *exchange)
 {
     if (exchange->state != PN_EXCHANGE_TUNNEL)
-        pn_exchange_arm(exchange, PN_BODY_IDLE_TIMEOUT_MS);
+        pn_exchange_arm(exchange, pn_limit_value(PN_LIMIT_BACKEND_BODY_TIMEOUT));
 }
 
 void pn_exchange_finish(struct pn_exchange *exchange)

@@ -17,10 +17,8 @@
 
 #include "upstream/pool.h"
 
-#define PN_RESPONSE_TIMEOUT_MS  300000 /* forward-request's default: until the answer's head */
-#define PN_BODY_IDLE_TIMEOUT_MS 300000 /* no byte of the answer's body for so long */
-#define PN_CONTINUE_TIMEOUT_MS  1000   /* then the body goes without the backend's 100 */
-#define PN_INFORMATIONAL_MAX    16     /* 1xx answers to one request */
+#define PN_CONTINUE_TIMEOUT_MS 1000 /* then the body goes without the backend's 100 */
+#define PN_INFORMATIONAL_MAX   16   /* 1xx answers to one request */
 
 struct pn_exchange_events {
     /** A 1xx other than 100 and 101: exchange->response. */

@@ -329,7 +329,7 @@ enum pn_rc pn_pool_take(struct pn_pool *pool, struct pn_acquire *acquire,
     if (group->open < pool->limits.connections_max) {
         rc = pn_acquire_connect(acquire);
     } else if (group->queued >= pool->limits.queue_max) {
-        pn_metric_add(PN_METRIC_LIMIT_BACKEND_QUEUE, 1);
+        pn_limit_hit(PN_LIMIT_BACKEND_QUEUE);
         pn_failure_set(&acquire->failure, "backend_queue_full",
                        "%zu connections to this backend are busy and %zu requests wait",
                        group->open, group->queued);

@@ -14,27 +14,25 @@
  */
 #pragma once
 
+#include "base/limits.h"
 #include "upstream/failure.h"
 #include "upstream/resolve.h"
 #include "upstream/target.h"
 #include "upstream/transfer.h"
-
-#define PN_BACKEND_CONNECTIONS_MAX    1024   /* open ones per identity and worker */
-#define PN_BACKEND_IDLE_MAX           256    /* idle ones per identity and worker */
-#define PN_BACKEND_QUEUE_MAX          4096   /* requests that wait for a connection, per identity */
-#define PN_BACKEND_IDLE_TIMEOUT_MS    50000  /* below the 60 s after which most servers close */
-#define PN_BACKEND_AGE_MAX_MS         600000 /* then DNS is asked again */
-#define PN_BACKEND_CONNECT_TIMEOUT_MS 10000  /* of one address: TCP and TLS */
 
 struct pn_pool_limits {
     size_t connections_max, idle_max, queue_max;
     uint64_t idle_timeout_ms, age_max_ms;
     uint32_t connect_timeout_ms;
 };
-#define PN_POOL_LIMITS_DEFAULT                                                                     \
+/** What base/limits.h says now; not a constant. */
+#define PN_POOL_LIMITS_IN_FORCE                                                                    \
     {                                                                                              \
-        PN_BACKEND_CONNECTIONS_MAX, PN_BACKEND_IDLE_MAX, PN_BACKEND_QUEUE_MAX,                     \
-            PN_BACKEND_IDLE_TIMEOUT_MS, PN_BACKEND_AGE_MAX_MS, PN_BACKEND_CONNECT_TIMEOUT_MS       \
+        pn_limit_value(PN_LIMIT_BACKEND_CONNECTIONS),                                              \
+            pn_limit_value(PN_LIMIT_BACKEND_IDLE_CONNECTIONS),                                     \
+            pn_limit_value(PN_LIMIT_BACKEND_QUEUE), pn_limit_value(PN_LIMIT_BACKEND_IDLE_TIMEOUT), \
+            pn_limit_value(PN_LIMIT_BACKEND_AGE),                                                  \
+            (uint32_t)pn_limit_value(PN_LIMIT_BACKEND_CONNECT_TIMEOUT)                             \
     }
 
 struct pn_pool;

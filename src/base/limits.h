@@ -1,0 +1,180 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * The named limits of all processes: one table, from which the defaults, the check of what an
+ * operator sets, `postern serve --list-limits`, the counters at /metrics and a test of the manual
+ * come.
+ *
+ * The supervisor reads them (configuration file, --limit NAME=VALUE), checks them, and gives those
+ * that are not the default to its children in the environment. A process sets them once, before it
+ * has a second thread; afterwards a value is a plain load. Where nothing was set, as in unit tests,
+ * the defaults hold.
+ *
+ * A new limit is one row in the section of its part, and one in docs/operating.md. Whoever enforces
+ * it calls pn_limit_hit() each time it refuses, ends or drops something because of it.
+ */
+#pragma once
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/buf.h"
+#include "base/error.h"
+#include "base/slice.h"
+
+/* X(symbol, name, unit (BYTES, COUNT, MS), default, minimum, maximum,
+ *   process (GATEWAY, CONTROL, SUPERVISOR), help). Where 0 is allowed, the help says what it means.
+ */
+
+/* Connections and requests of clients. */
+#define PN_LIMITS_CLIENT(X)                                                                        \
+    X(CLIENT_CONNECTIONS, "client-connections", COUNT, 20000, 1, 10000000, GATEWAY,                \
+      "open client connections of the whole gateway")                                              \
+    X(CLIENT_TLS_TIMEOUT, "client-tls-timeout", MS, 10000, 100, 600000, GATEWAY,                   \
+      "a client's TLS handshake")                                                                  \
+    X(CLIENT_IDLE_TIMEOUT, "client-idle-timeout", MS, 75000, 100, 86400000, GATEWAY,               \
+      "a client connection between two requests")                                                  \
+    X(CLIENT_HEADER_TIMEOUT, "client-header-timeout", MS, 30000, 100, 3600000, GATEWAY,            \
+      "first byte of a request's head to its last")                                                \
+    X(CLIENT_BODY_TIMEOUT, "client-body-timeout", MS, 60000, 100, 3600000, GATEWAY,                \
+      "no byte of the request's body that is waited for")                                          \
+    X(CLIENT_WRITE_TIMEOUT, "client-write-timeout", MS, 60000, 100, 3600000, GATEWAY,              \
+      "the client takes no byte of the answer")                                                    \
+    X(CLIENT_LINGER_TIMEOUT, "client-linger-timeout", MS, 2000, 0, 60000, GATEWAY,                 \
+      "reading and dropping what a refused client still sends")                                    \
+    X(CALL_MEMORY, "call-memory", BYTES, 1048576, 131072, 1073741824, GATEWAY,                     \
+      "memory of one request, without its body")
+
+/* Heads and bodies of HTTP messages, of clients and of backends. */
+#define PN_LIMITS_HTTP(X)                                                                          \
+    X(HEADER_BYTES, "header-bytes", BYTES, 65536, 1024, 65536, GATEWAY,                            \
+      "a message's head: start line, fields, empty line")                                          \
+    X(HEADER_COUNT, "header-count", COUNT, 128, 8, 4096, GATEWAY, "fields of a message's head")    \
+    X(TARGET_BYTES, "target-bytes", BYTES, 16384, 64, 65536, GATEWAY, "the request target")        \
+    X(TRAILER_BYTES, "trailer-bytes", BYTES, 8192, 0, 65536, GATEWAY,                              \
+      "all trailer fields of a body; 0: none are taken")                                           \
+    X(TRAILER_COUNT, "trailer-count", COUNT, 32, 0, 4096, GATEWAY,                                 \
+      "trailer fields of a body; 0: none are taken")                                               \
+    X(CHUNK_EXTENSION_BYTES, "chunk-extension-bytes", BYTES, 4096, 0, 65536, GATEWAY,              \
+      "all chunk extensions of a body together; 0: none are taken")
+
+/* HTTP/2, of clients and of backends. */
+#define PN_LIMITS_HTTP2(X)
+
+/* TLS on both sides. */
+#define PN_LIMITS_TLS(X)
+
+/* Connections and requests to backends. */
+#define PN_LIMITS_BACKEND(X)                                                                       \
+    X(BACKEND_CONNECTIONS, "backend-connections", COUNT, 1024, 1, 1000000, GATEWAY,                \
+      "open connections of one identity, per gateway thread")                                      \
+    X(BACKEND_IDLE_CONNECTIONS, "backend-idle-connections", COUNT, 256, 0, 1000000, GATEWAY,       \
+      "idle connections kept of one identity, per gateway thread; 0: none is kept")                \
+    X(BACKEND_QUEUE, "backend-queue", COUNT, 4096, 0, 1000000, GATEWAY,                            \
+      "requests that wait for a connection of one identity, per gateway thread; 0: none waits")    \
+    X(BACKEND_IDLE_TIMEOUT, "backend-idle-timeout", MS, 50000, 100, 86400000, GATEWAY,             \
+      "an idle backend connection is kept; below the 60 s after which most servers close")         \
+    X(BACKEND_AGE, "backend-age", MS, 600000, 1000, 86400000, GATEWAY,                             \
+      "a backend connection carries new requests; then DNS is asked again")                        \
+    X(BACKEND_CONNECT_TIMEOUT, "backend-connect-timeout", MS, 10000, 10, 600000, GATEWAY,          \
+      "TCP and TLS to one address of a backend")                                                   \
+    X(BACKEND_BODY_TIMEOUT, "backend-body-timeout", MS, 300000, 10, 86400000, GATEWAY,             \
+      "no byte of the answer's body from a backend")
+
+/* The gateway process. */
+#define PN_LIMITS_GATEWAY(X)                                                                       \
+    X(DRAIN_TIMEOUT, "drain-timeout", MS, 30000, 0, 86400000, GATEWAY,                             \
+      "requests under way are finished after SIGTERM; 0: they are ended at once")
+
+/* The HTTPS listeners of control and of the embedded vault, each on its own. */
+#define PN_LIMITS_CONTROL(X)                                                                       \
+    X(CONTROL_CONNECTIONS, "control-connections", COUNT, 512, 1, 65536, CONTROL,                   \
+      "open connections of control, and of the vault")                                             \
+    X(CONTROL_QUEUE, "control-queue", COUNT, 256, 1, 65536, CONTROL,                               \
+      "requests that wait for a thread of control; above: 503")                                    \
+    X(CONTROL_BODY_BYTES, "control-body-bytes", BYTES, 4194304, 65536, 268435456, CONTROL,         \
+      "body of a management request; above: 413")                                                  \
+    X(CONTROL_RESPONSE_BYTES, "control-response-bytes", BYTES, 16777216, 65536, 1073741824,        \
+      CONTROL, "body of an answer of the management plane")                                        \
+    X(CONTROL_CALL_MEMORY, "control-call-memory", BYTES, 67108864, 1048576, 4294967296, CONTROL,   \
+      "what one management request may allocate")                                                  \
+    X(CONTROL_TLS_TIMEOUT, "control-tls-timeout", MS, 10000, 100, 600000, CONTROL,                 \
+      "TLS handshake with control or the vault")                                                   \
+    X(CONTROL_IDLE_TIMEOUT, "control-idle-timeout", MS, 75000, 100, 86400000, CONTROL,             \
+      "a management connection between two requests")                                              \
+    X(CONTROL_HEADER_TIMEOUT, "control-header-timeout", MS, 10000, 100, 3600000, CONTROL,          \
+      "first byte of a management request's head to its last")                                     \
+    X(CONTROL_BODY_TIMEOUT, "control-body-timeout", MS, 120000, 100, 3600000, CONTROL,             \
+      "end of a management request's head to end of its body")                                     \
+    X(CONTROL_WRITE_TIMEOUT, "control-write-timeout", MS, 30000, 100, 3600000, CONTROL,            \
+      "the caller takes no byte of the answer")
+
+#define PN_LIMITS(X)                                                                               \
+    PN_LIMITS_CLIENT(X)                                                                            \
+    PN_LIMITS_HTTP(X)                                                                              \
+    PN_LIMITS_HTTP2(X)                                                                             \
+    PN_LIMITS_TLS(X)                                                                               \
+    PN_LIMITS_BACKEND(X)                                                                           \
+    PN_LIMITS_GATEWAY(X)                                                                           \
+    PN_LIMITS_CONTROL(X)
+
+enum pn_limit {
+#define PN_LIMIT_ENUM(symbol, name, unit, value, min, max, process, help) PN_LIMIT_##symbol,
+    PN_LIMITS(PN_LIMIT_ENUM)
+#undef PN_LIMIT_ENUM
+        PN_LIMIT_COUNT
+};
+
+/* PN_LIMIT_…_DEFAULT, for constants. */
+enum pn_limit_default {
+#define PN_LIMIT_DEFAULT(symbol, name, unit, value, min, max, process, help)                       \
+    PN_LIMIT_##symbol##_DEFAULT = value,
+    PN_LIMITS(PN_LIMIT_DEFAULT)
+#undef PN_LIMIT_DEFAULT
+};
+
+enum pn_limit_unit { PN_UNIT_BYTES, PN_UNIT_COUNT, PN_UNIT_MS };
+
+struct pn_limit_row {
+    const char *name;
+    enum pn_limit_unit unit;
+    uint64_t value, min, max; /* the default, and its borders */
+    const char *process;      /* "gateway", "control", "supervisor" */
+    const char *help;
+};
+
+extern const struct pn_limit_row pn_limit_rows[PN_LIMIT_COUNT];
+extern uint64_t pn_limit_values[PN_LIMIT_COUNT]; /* read by pn_limit_value() */
+
+/** The value in force, in the limit's unit. Any thread. */
+static inline uint64_t pn_limit_value(enum pn_limit limit)
+{
+    return pn_limit_values[limit];
+}
+
+/** Counts that something was refused, ended or dropped because of it. Any thread. */
+void pn_limit_hit(enum pn_limit limit);
+/** How often that was in this process. */
+int64_t pn_limit_hits(enum pn_limit limit);
+
+/* Setting up: before the process has a second thread. `values` is pn_limit_values or a copy. */
+
+/** All defaults. */
+void pn_limits_reset(uint64_t values[PN_LIMIT_COUNT]);
+/** `value`: a number in the limit's unit, or with one of KiB MiB GiB (bytes), ms s m h (times).
+ *  PN_NOT_FOUND: no such name; err proposes the nearest one. PN_INVALID: not such a value, or
+ *  beyond the borders. */
+enum pn_rc pn_limit_set(uint64_t values[PN_LIMIT_COUNT], struct pn_slice name,
+                        struct pn_slice value, struct pn_error *err) PN_MUST_USE;
+/** "NAME=VALUE". The same errors. */
+enum pn_rc pn_limit_set_pair(uint64_t values[PN_LIMIT_COUNT], const char *pair,
+                             struct pn_error *err) PN_MUST_USE;
+/** What a child must know: "name=number,…" of those that are not the default. */
+enum pn_rc pn_limits_export(const uint64_t values[PN_LIMIT_COUNT], struct pn_buf *out) PN_MUST_USE;
+/** Takes over what the supervisor left in the environment. PN_INVALID, PN_NOT_FOUND. */
+enum pn_rc pn_limits_import(struct pn_error *err) PN_MUST_USE;
+#define PN_LIMITS_ENV "PN_LIMITS"
+
+/** The table for a person: name, value, borders, process and help, a line each. */
+enum pn_rc pn_limits_print(const uint64_t values[PN_LIMIT_COUNT], struct pn_buf *out) PN_MUST_USE;
+/** How the value is best read, in a form that pn_limit_set takes: "64KiB", "75s", "128". */
+const char *pn_limit_text(enum pn_limit limit, uint64_t value, char out[32]);
