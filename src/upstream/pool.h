@@ -25,6 +25,12 @@ struct pn_pool_limits {
     uint64_t idle_timeout_ms, age_max_ms;
     uint32_t connect_timeout_ms;
 };
+#define PN_POOL_LIMITS_DEFAULT                                                                     \
+    {                                                                                              \
+        PN_LIMIT_BACKEND_CONNECTIONS_DEFAULT, PN_LIMIT_BACKEND_IDLE_CONNECTIONS_DEFAULT,           \
+            PN_LIMIT_BACKEND_QUEUE_DEFAULT, PN_LIMIT_BACKEND_IDLE_TIMEOUT_DEFAULT,                 \
+            PN_LIMIT_BACKEND_AGE_DEFAULT, PN_LIMIT_BACKEND_CONNECT_TIMEOUT_DEFAULT                 \
+    }
 /** What base/limits.h says now; not a constant. */
 #define PN_POOL_LIMITS_IN_FORCE                                                                    \
     {                                                                                              \
