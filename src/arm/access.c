@@ -298,7 +298,7 @@ void arm_access_put(struct arm_call *call)
 
 void arm_access_patch(struct arm_call *call)
 {
-    arm_patch(call, pn_access_fields, store);
+    arm_patch(call, pn_access_fields, NULL, store);
 }
 
 void arm_access_delete(struct arm_call *call)

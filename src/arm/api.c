@@ -232,7 +232,7 @@ void arm_api_put(struct arm_call *call)
 void arm_api_patch(struct arm_call *call)
 {
     if (arm_drop_revision(call))
-        arm_patch(call, pn_api_fields, store);
+        arm_patch(call, pn_api_fields, NULL, store);
 }
 
 /** Deletes the subscriptions that open nothing but this API: a later API of that name must not be

@@ -110,9 +110,13 @@ bool arm_begin(struct arm_call *call, struct pn_store_txn **txn, struct pn_store
 /** Stores `properties` (takes the reference) over `former`, ends `txn` and answers. */
 typedef void (*arm_store_fn)(struct arm_call *call, struct pn_store_txn *txn,
                              const struct pn_store_item *former, json_t *properties);
+/** The properties of a stored item as a caller may have given them: a new reference. */
+typedef enum pn_rc (*arm_open_fn)(struct pn_arm *arm, const struct pn_store_item *item,
+                                  json_t **properties, struct pn_error *err);
 /** PATCH: merges body.properties into the stored ones, checks the result, and hands it to `store`.
- */
-void arm_patch(struct arm_call *call, const struct pn_field *fields, arm_store_fn store);
+ *  `open` NULL: the stored properties have nothing sealed. */
+void arm_patch(struct arm_call *call, const struct pn_field *fields, arm_open_fn open,
+               arm_store_fn store);
 /** Commits, then waits for the gateway. False: answered. */
 bool arm_commit(struct arm_call *call, struct pn_store_txn *txn, uint64_t *revision);
 /** Waits until the gateway uses `revision`. False: answered. */
@@ -165,12 +169,17 @@ bool arm_filter_matches(const struct arm_filter *filter, const json_t *entity);
 enum pn_rc arm_backend_open(struct pn_arm *arm, const struct pn_store_item *item,
                             json_t **properties, struct pn_error *err) PN_MUST_USE;
 
+/* backend_check.c */
+/** What the schema cannot say. Adds to `problems`. */
+void arm_backend_check(struct pn_problems *problems, const json_t *properties);
+
 /* backend_references.c */
-#define ARM_BACKEND_REFERENCES_MAX (2 * PN_CERTIFICATE_REFS_MAX + 32)
+#define ARM_BACKEND_REFERENCES_MAX (2 * PN_CERTIFICATE_REFS_MAX + PN_POOL_MEMBERS_MAX)
 struct arm_backend_references {
     const char *ids[ARM_BACKEND_REFERENCES_MAX + 1]; /* NULL-ended; in the arena */
     size_t count;
     json_t *certificate_names; /* lower case, for internal; the caller's reference */
+    json_t *member_names;      /* the same of a pool's members, in their order */
 };
 /** In the transaction: checks every reference. False: answered; the caller rolls back. */
 bool arm_backend_refer(struct arm_call *call, struct pn_store_txn *txn, const json_t *properties,
@@ -244,6 +253,7 @@ void arm_backends(struct arm_call *call);
 void arm_backend_get(struct arm_call *call);
 void arm_backend_put(struct arm_call *call);
 void arm_backend_patch(struct arm_call *call);
+void arm_backend_reconnect(struct arm_call *call);
 void arm_apis(struct arm_call *call);
 void arm_api_get(struct arm_call *call);
 void arm_api_put(struct arm_call *call);

@@ -7,7 +7,7 @@
 
 #include <string.h>
 
-#include "http/headers.h"
+#include "base/clock.h"
 #include "model/text.h"
 
 static const char *const secret_members[] = {"header", "query", "authorization", NULL};
@@ -102,87 +102,6 @@ static json_t *view(struct arm_call *call, const struct pn_store_item *item, str
     return entity;
 }
 
-/* ---- checks ---- */
-
-static bool has_named_value(struct pn_slice value)
-{
-    size_t open = pn_slice_find_slice(value, PN_LIT("{{"));
-
-    return open < value.len;
-}
-
-static void check_value(struct pn_problems *problems, const char *target, const char *name,
-                        struct pn_slice value)
-{
-    if (has_named_value(value))
-        pn_problem_add(problems, target,
-                       "The value of '%s' refers to a named value; named values are not offered "
-                       "by this Postern.",
-                       name);
-    else if (!pn_header_value_is_valid(value))
-        pn_problem_add(problems, target,
-                       "The value of '%s' has characters that a header or query "
-                       "value must not have.",
-                       name);
-}
-
-static void check_values(struct pn_problems *problems, const json_t *map, bool are_headers)
-{
-    const char *target = are_headers ? "credentials.header" : "credentials.query";
-    json_t *members = (json_t *)(uintptr_t)map; /* the iterators want it so */
-
-    for (void *at = json_object_iter(members); at; at = json_object_iter_next(members, at)) {
-        const char *name = json_object_iter_key(at);
-        const json_t *values = json_object_iter_value(at);
-
-        if (are_headers && !pn_header_name_is_valid(pn_slice_str(name)))
-            pn_problem_add(problems, target, "'%.100s' is not a valid header name.", name);
-        for (size_t i = 0; i < json_array_size(values); i++) {
-            const json_t *value = json_array_get(values, i);
-
-            check_value(problems, target, name,
-                        pn_slice(json_string_value(value), json_string_length(value)));
-        }
-    }
-}
-
-static bool check(struct arm_call *call, const json_t *properties)
-{
-    struct pn_problems problems = {0};
-    const json_t *credentials = json_object_get(properties, "credentials");
-    const json_t *authorization = json_object_get(credentials, "authorization");
-    const char *type = pn_json_str(properties, "type");
-    bool is_pool = type && strcmp(type, "Pool") == 0;
-    const json_t *rules = json_object_get(json_object_get(properties, "circuitBreaker"), "rules");
-
-    if (!is_pool && !json_object_get(properties, "url"))
-        pn_problem_add(&problems, "url", "'url' is required.");
-    arm_check_backend_url(&problems, "url", pn_json_slice(properties, "url"));
-    if (!is_pool && !json_object_get(properties, "protocol"))
-        pn_problem_add(&problems, "protocol", "'protocol' is required.");
-    if (is_pool && !json_object_get(properties, "pool"))
-        pn_problem_add(&problems, "pool", "'pool' is required for a backend of type Pool.");
-    check_values(&problems, json_object_get(credentials, "header"), true);
-    check_values(&problems, json_object_get(credentials, "query"), false);
-    if (authorization) {
-        check_value(&problems, "credentials.authorization", "scheme",
-                    pn_json_slice(authorization, "scheme"));
-        check_value(&problems, "credentials.authorization", "parameter",
-                    pn_json_slice(authorization, "parameter"));
-    }
-    for (size_t i = 0; i < json_array_size(rules); i++) {
-        const json_t *condition = json_object_get(json_array_get(rules, i), "failureCondition");
-
-        if (json_object_get(condition, "count") && json_object_get(condition, "percentage"))
-            pn_problem_add(&problems, "circuitBreaker.rules",
-                           "'count' and 'percentage' cannot both be given in one rule.");
-    }
-    if (problems.count == 0)
-        return true;
-    arm_answer_problems(call, &problems);
-    return false;
-}
-
 /* ---- writing ---- */
 
 /** Seals, refers, stores, answers. Takes `properties`; ends the transaction. */
@@ -190,17 +109,24 @@ static void store(struct arm_call *call, struct pn_store_txn *txn,
                   const struct pn_store_item *former, json_t *properties)
 {
     struct arm_backend_references references = {0};
+    struct pn_problems problems = {0};
     struct pn_error err = {0};
     json_t *internal = json_object();
     json_t *secrets = NULL;
     json_t *sealed = NULL;
     bool is_ready = false;
 
-    if (!check(call, properties) || !arm_backend_refer(call, txn, properties, &references))
+    arm_backend_check(&problems, properties);
+    if (problems.count > 0) {
+        arm_answer_problems(call, &problems);
+        goto out;
+    }
+    if (!arm_backend_refer(call, txn, properties, &references))
         goto out;
     secrets = split_secrets(properties);
     if (!internal || !secrets ||
-        json_object_set(internal, "certificateIds", references.certificate_names) != 0) {
+        json_object_set(internal, "certificateIds", references.certificate_names) != 0 ||
+        json_object_set(internal, "members", references.member_names) != 0) {
         arm_answer_error(call, 500, "InternalServerError", "out of memory");
         goto out;
     }
@@ -226,6 +152,7 @@ out:
     }
     json_decref(secrets);
     json_decref(references.certificate_names);
+    json_decref(references.member_names);
 }
 
 void arm_backends(struct arm_call *call)
@@ -266,39 +193,73 @@ void arm_backend_put(struct arm_call *call)
 
 void arm_backend_patch(struct arm_call *call)
 {
-    struct pn_store_txn *txn = NULL;
-    struct pn_store_item former;
-    struct pn_error err = {0};
-    struct pn_problems problems = {0};
-    json_t *stored = NULL;
-    json_t *merged = NULL;
+    arm_patch(call, pn_backend_fields, arm_backend_open, store);
+}
+
+/* ---- reconnect ---- */
+
+/** When, in Unix milliseconds: "after" from now. False: answered. */
+static bool reconnect_time(struct arm_call *call, int64_t *at_ms)
+{
     json_t *properties = NULL;
+    struct pn_slice after = {0};
+    uint64_t delay_ms = 0;
+
+    if (!arm_properties(call, pn_reconnect_fields, &properties))
+        return false;
+    after = pn_json_slice(properties, "after");
+    if (after.len > 0 && !pn_text_to_duration_ms(after, &delay_ms))
+        delay_ms = 0; /* checked by the schema */
+    json_decref(properties);
+    if (delay_ms > PN_BREAKER_TIME_MS_MAX) {
+        arm_answer_invalid(call, "after", "'after' must be at most one day (P1D).");
+        return false;
+    }
+    *at_ms = pn_clock_unix_ms() + (int64_t)delay_ms;
+    return true;
+}
+
+/** The stored document with the new time in it; what it refers to stays as it is. */
+static enum pn_rc put_reconnect(struct pn_store_txn *txn, const struct pn_store_item *former,
+                                int64_t at_ms, struct pn_error *err)
+{
+    json_t *body = json_deep_copy(former->body);
+    json_t *internal = json_object_get(body, "internal");
     enum pn_rc rc = PN_OK;
 
-    if (!arm_begin(call, &txn, &former))
+    if (body && !internal) {
+        internal = json_object();
+        if (json_object_set_new(body, "internal", internal) != 0)
+            internal = NULL;
+    }
+    if (!internal || json_object_set_new(internal, "reconnectAtMs", json_integer(at_ms)) != 0)
+        rc = pn_error_set(err, PN_NOMEM, "out_of_memory", "out of memory");
+    if (rc == PN_OK)
+        rc = pn_store_put(txn, former->id, former->type, body, pn_store_keep_references, err);
+    json_decref(body);
+    return rc;
+}
+
+/** The order goes the way of every change: it is stored, and the gateway has it when the answer
+ * leaves. */
+void arm_backend_reconnect(struct arm_call *call)
+{
+    struct pn_store_txn *txn = NULL;
+    struct pn_store_item former = {0};
+    struct pn_error err = {0};
+    uint64_t revision = 0;
+    int64_t at_ms = 0;
+
+    if (!reconnect_time(call, &at_ms) || !arm_begin(call, &txn, &former))
         return;
     if (!former.id) {
+        pn_store_rollback(txn);
         arm_answer_not_found(call);
-        goto out;
-    }
-    rc = arm_backend_open(call->arm, &former, &stored, &err);
-    if (rc != PN_OK) {
+    } else if (put_reconnect(txn, &former, at_ms, &err) != PN_OK) {
+        pn_store_rollback(txn);
         arm_answer_failure(call, &err);
-        goto out;
+    } else if (arm_commit(call, txn, &revision)) {
+        arm_answer_empty(call, 202);
     }
-    merged = pn_schema_merge(stored, json_object_get(call->body, "properties"));
-    rc = merged ? pn_schema_apply(pn_backend_fields, merged, &properties, &problems) : PN_NOMEM;
-    if (rc == PN_INVALID)
-        arm_answer_problems(call, &problems);
-    else if (rc != PN_OK)
-        arm_answer_error(call, 500, "InternalServerError", "out of memory");
-    if (rc == PN_OK) {
-        store(call, txn, &former, properties);
-        txn = NULL;
-    }
-out:
-    pn_store_rollback(txn);
-    json_decref(stored);
-    json_decref(merged);
     pn_store_item_fini(&former);
 }

@@ -6,6 +6,7 @@
 #include "arm/arm_internal.h"
 
 #include <string.h>
+#include <strings.h>
 
 #include "certs/certificate.h"
 
@@ -145,26 +146,82 @@ static bool refer_to_thumbprints(struct arm_call *call, struct pn_store_txn *txn
     return is_fine;
 }
 
+/** false: answered. `id` NULL: its text is of no form that a member can have. */
+static bool check_member(struct arm_call *call, struct pn_store_txn *txn, const char *id,
+                         struct pn_slice name, const struct arm_backend_references *references)
+{
+    struct pn_store_item item = {0};
+    struct pn_error err = {0};
+    const char *type = NULL;
+    bool is_fine = false;
+
+    if (id && strcasecmp(id, call->id) == 0)
+        arm_answer_invalid(call, "pool", "The pool '%.*s' cannot be a member of itself.",
+                           PN_FMT(name));
+    else if (!id || (pn_store_txn_get(txn, id, &item, &err) != PN_OK && err.rc == PN_NOT_FOUND))
+        arm_answer_invalid(call, "pool", "Backend with id '%.*s' not found.", PN_FMT(name));
+    else if (!item.id)
+        arm_answer_failure(call, &err);
+    else
+        is_fine = true;
+    type = pn_json_str(json_object_get(item.body, "properties"), "type");
+    if (is_fine && type && strcmp(type, "Pool") == 0) {
+        arm_answer_invalid(call, "pool", "'%.*s' is itself a pool; a pool has single backends.",
+                           PN_FMT(name));
+        is_fine = false;
+    }
+    for (size_t i = 0; is_fine && i < references->count; i++) {
+        if (strcasecmp(references->ids[i], id) != 0)
+            continue;
+        arm_answer_invalid(call, "pool", "'%.*s' is in the pool twice; give it a weight instead.",
+                           PN_FMT(name));
+        is_fine = false;
+    }
+    pn_store_item_fini(&item);
+    return is_fine;
+}
+
 static bool refer_to_pool(struct arm_call *call, struct pn_store_txn *txn, const json_t *services,
                           struct arm_backend_references *references)
 {
     for (size_t i = 0; i < json_array_size(services); i++) {
         struct pn_slice text = pn_json_slice(json_array_get(services, i), "id");
         struct pn_slice name = {0};
-        struct pn_error err = {0};
         const char *id = child_id(call, "backends", text, &name);
+        const char *lower = arm_lower(call->arena, last_segment(text));
 
-        if (!id || !exists(txn, id, &err)) {
-            if (id && err.rc != PN_NOT_FOUND)
-                arm_answer_failure(call, &err);
-            else
-                arm_answer_invalid(call, "pool", "Backend with id '%.*s' not found.",
-                                   PN_FMT(last_segment(text)));
+        if (!check_member(call, txn, id, last_segment(text), references))
+            return false;
+        references->ids[references->count++] = id;
+        if (json_array_append_new(references->member_names, lower ? json_string(lower) : NULL) !=
+            0) {
+            arm_answer_error(call, 500, "InternalServerError", "out of memory");
             return false;
         }
-        references->ids[references->count++] = id;
     }
     return true;
+}
+
+/** A pool in a pool could also come about from the other side: a member becomes a pool. */
+static bool is_no_member(struct arm_call *call, struct pn_store_txn *txn)
+{
+    struct pn_store_list users = {0};
+    struct pn_error err = {0};
+    const char *user = NULL;
+
+    if (pn_store_users(txn, call->id, &users, &err) != PN_OK) {
+        arm_answer_failure(call, &err);
+        return false;
+    }
+    for (size_t i = 0; i < users.count; i++)
+        if (strcmp(users.items[i].type, pn_type_facts(PN_TYPE_BACKEND)->type) == 0)
+            user = users.items[i].id;
+    if (user)
+        arm_answer_invalid(call, "type",
+                           "It is a member of the pool '%.*s', and a pool has single backends.",
+                           PN_FMT(last_segment(pn_slice_str(user))));
+    pn_store_list_fini(&users);
+    return user == NULL;
 }
 
 bool arm_backend_refer(struct arm_call *call, struct pn_store_txn *txn, const json_t *properties,
@@ -173,8 +230,12 @@ bool arm_backend_refer(struct arm_call *call, struct pn_store_txn *txn, const js
     const json_t *credentials = json_object_get(properties, "credentials");
     const json_t *ids = json_object_get(credentials, "certificateIds");
 
+    const char *type = pn_json_str(properties, "type");
+    bool is_pool = type && strcmp(type, "Pool") == 0;
+
     references->certificate_names = json_array();
-    if (!references->certificate_names) {
+    references->member_names = json_array();
+    if (!references->certificate_names || !references->member_names) {
         arm_answer_error(call, 500, "InternalServerError", "out of memory");
         return false;
     }
@@ -184,6 +245,10 @@ bool arm_backend_refer(struct arm_call *call, struct pn_store_txn *txn, const js
     if (json_array_size(ids) == 0 &&
         !refer_to_thumbprints(call, txn, json_object_get(credentials, "certificate"), references))
         return false;
-    return refer_to_pool(
-        call, txn, json_object_get(json_object_get(properties, "pool"), "services"), references);
+    if (!is_pool)
+        return true;
+    return is_no_member(call, txn) &&
+           refer_to_pool(call, txn,
+                         json_object_get(json_object_get(properties, "pool"), "services"),
+                         references);
 }

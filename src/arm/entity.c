@@ -284,11 +284,14 @@ bool arm_parent(struct arm_call *call, size_t names_up)
     return call->id != NULL;
 }
 
-void arm_patch(struct arm_call *call, const struct pn_field *fields, arm_store_fn store)
+void arm_patch(struct arm_call *call, const struct pn_field *fields, arm_open_fn open,
+               arm_store_fn store)
 {
     struct pn_store_item former = {0};
     struct pn_store_txn *txn = NULL;
     struct pn_problems problems = {0};
+    struct pn_error err = {0};
+    json_t *stored = NULL;
     json_t *merged = NULL;
     json_t *properties = NULL;
     enum pn_rc rc = PN_OK;
@@ -299,8 +302,15 @@ void arm_patch(struct arm_call *call, const struct pn_field *fields, arm_store_f
         arm_answer_not_found(call);
         goto out;
     }
-    merged = pn_schema_merge(json_object_get(former.body, "properties"),
-                             json_object_get(call->body, "properties"));
+    if (open)
+        rc = open(call->arm, &former, &stored, &err);
+    else
+        stored = json_incref(json_object_get(former.body, "properties"));
+    if (rc != PN_OK) {
+        arm_answer_failure(call, &err);
+        goto out;
+    }
+    merged = pn_schema_merge(stored, json_object_get(call->body, "properties"));
     rc = merged ? pn_schema_apply(fields, merged, &properties, &problems) : PN_NOMEM;
     if (rc == PN_INVALID)
         arm_answer_problems(call, &problems);
@@ -312,6 +322,7 @@ void arm_patch(struct arm_call *call, const struct pn_field *fields, arm_store_f
     }
 out:
     pn_store_rollback(txn);
+    json_decref(stored);
     json_decref(merged);
     pn_store_item_fini(&former);
 }

@@ -212,7 +212,7 @@ void arm_operation_put(struct arm_call *call)
 void arm_operation_patch(struct arm_call *call)
 {
     if (arm_parent(call, 1))
-        arm_patch(call, pn_operation_fields, store);
+        arm_patch(call, pn_operation_fields, NULL, store);
 }
 
 void arm_operation_delete(struct arm_call *call)

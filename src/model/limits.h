@@ -14,3 +14,8 @@
 #define PN_SCHEMA_DEPTH_MAX     16   /* nesting of a document */
 #define PN_MAP_MEMBERS_MAX      128  /* members of a free-form object (tags, header map) */
 #define PN_CERTIFICATE_REFS_MAX 32   /* credentials.certificateIds and .certificate of a backend */
+#define PN_POOL_MEMBERS_MAX     30   /* pool.services of a backend */
+#define PN_BREAKER_RULES_MAX    15   /* circuitBreaker.rules of a backend; the first one counts */
+#define PN_BREAKER_MATCHES_MAX  10   /* statusCodeRanges, and errorReasons, of one rule */
+#define PN_BREAKER_TIME_MS_MAX  86400000 /* interval, tripDuration and reconnect's after: one day  \
+                                          */

@@ -9,6 +9,7 @@
 
 extern const struct pn_field pn_certificate_fields[]; /* of a PUT; not what is stored */
 extern const struct pn_field pn_backend_fields[];
+extern const struct pn_field pn_reconnect_fields[]; /* of a POST .../reconnect */
 extern const struct pn_field pn_api_fields[];
 extern const struct pn_field pn_operation_fields[];
 extern const struct pn_field pn_policy_fields[];

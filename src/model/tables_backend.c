@@ -24,6 +24,8 @@ static const struct pn_field thumbprint_text = {
     .name = "*", .kind = PN_FIELD_STRING, .min = 1, .max = 100};
 static const struct pn_field value_text = {
     .name = "*", .kind = PN_FIELD_STRING, .min = 0, .max = 8192};
+static const struct pn_field reason_text = {
+    .name = "*", .kind = PN_FIELD_STRING, .min = 1, .max = 200};
 static const struct pn_field value_list = {
     .name = "*", .kind = PN_FIELD_ARRAY, .max = 32, .element = &value_text};
 
@@ -68,8 +70,14 @@ static const struct pn_field failure_fields[] = {
     {.name = "count", .kind = PN_FIELD_INT, .min = 1, .max = 1000000},
     {.name = "percentage", .kind = PN_FIELD_INT, .min = 1, .max = 100},
     {.name = "interval", .kind = PN_FIELD_DURATION},
-    {.name = "statusCodeRanges", .kind = PN_FIELD_ARRAY, .max = 10, .element = &status_range},
-    {.name = "errorReasons", .kind = PN_FIELD_ARRAY, .max = 10, .element = &value_text},
+    {.name = "statusCodeRanges",
+     .kind = PN_FIELD_ARRAY,
+     .max = PN_BREAKER_MATCHES_MAX,
+     .element = &status_range},
+    {.name = "errorReasons",
+     .kind = PN_FIELD_ARRAY,
+     .max = PN_BREAKER_MATCHES_MAX,
+     .element = &reason_text},
     END,
 };
 static const struct pn_field breaker_rule_fields[] = {
@@ -81,8 +89,11 @@ static const struct pn_field breaker_rule_fields[] = {
 };
 static const struct pn_field breaker_rule = {
     .name = "*", .kind = PN_FIELD_OBJECT, .members = breaker_rule_fields};
-static const struct pn_field breaker_fields[] = {
-    {.name = "rules", .kind = PN_FIELD_ARRAY, .max = 15, .element = &breaker_rule}, END};
+static const struct pn_field breaker_fields[] = {{.name = "rules",
+                                                  .kind = PN_FIELD_ARRAY,
+                                                  .max = PN_BREAKER_RULES_MAX,
+                                                  .element = &breaker_rule},
+                                                 END};
 
 static const struct pn_field pool_service_fields[] = {
     NEEDED("id", 1, PN_ID_BYTES_MAX),
@@ -97,7 +108,7 @@ static const struct pn_field pool_fields[] = {
      .kind = PN_FIELD_ARRAY,
      .flags = PN_FIELD_REQUIRED,
      .min = 1,
-     .max = 30,
+     .max = PN_POOL_MEMBERS_MAX,
      .element = &pool_service},
     END,
 };
@@ -128,6 +139,8 @@ static const struct pn_field inner_fields[] = {
 
 static const char *const protocols[] = {"http", "soap", NULL};
 static const char *const backend_types[] = {"Single", "Pool", NULL};
+
+const struct pn_field pn_reconnect_fields[] = {{.name = "after", .kind = PN_FIELD_DURATION}, END};
 
 const struct pn_field pn_backend_fields[] = {
     {.name = "url", .kind = PN_FIELD_URL, .min = 1, .max = 2000},

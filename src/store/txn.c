@@ -151,6 +151,8 @@ static enum pn_rc put_links(struct pn_store_txn *txn, const char *key,
     return rc;
 }
 
+const char *const pn_store_keep_references[] = {NULL};
+
 enum pn_rc pn_store_put(struct pn_store_txn *txn, const char *id, const char *type, json_t *body,
                         const char *const *references, struct pn_error *err)
 {
@@ -175,7 +177,7 @@ enum pn_rc pn_store_put(struct pn_store_txn *txn, const char *id, const char *ty
     rc = put_row(txn, key, id, type, pn_buf_slice(&text), err);
     if (rc == PN_OK)
         rc = run_with_key(writer, STATEMENT_UNBURY, key, "write a resource", err);
-    if (rc == PN_OK)
+    if (rc == PN_OK && references != pn_store_keep_references)
         rc = put_links(txn, key, references, err);
     if (rc == PN_OK)
         txn->has_changes = true;

@@ -37,6 +37,13 @@ facts.backend = backend.credentials.certificateIds;
 await client.backend.update(...at, name, "*", { description: "patched" });
 facts.patched = (await client.backend.get(...at, name)).description;
 
+await client.backend.reconnect(...at, name, { body: { after: "PT3S" } });
+await client.backend.reconnect(...at, name);
+await client.backend.createOrUpdate(...at, name + "-pool", { typePropertiesType: "Pool",
+  pool: { services: [{ id: backend.id, weight: 3, priority: 1 }] } });
+const pool = await client.backend.get(...at, name + "-pool");
+facts.pool = [pool.pool, pool.type, pool.typePropertiesType];
+
 const api = await client.api.beginCreateOrUpdateAndWait(...at, name, {
   path: name, displayName: name, serviceUrl: "http://localhost:1", protocols: ["http"], subscriptionRequired: true });
 facts.api = api.path;
@@ -71,6 +78,8 @@ facts.seen = await answer.json();
 
 facts.inUse = await refused(client.certificate.delete(...at, name, "*"));
 await client.api.beginDeleteAndWait(...at, name, "*");
+facts.memberInUse = await refused(client.backend.delete(...at, name, "*"));
+await client.backend.delete(...at, name + "-pool", "*");
 await client.backend.delete(...at, name, "*");
 await client.certificate.delete(...at, name, "*");
 facts.deleted = await refused(client.certificate.get(...at, name));
