@@ -24,6 +24,7 @@
 #include "base/error.h"
 #include "base/secret.h"
 #include "ipc/broker.h"
+#include "ipc/file_facts.h"
 
 enum pn_key_use { PN_USE_CLIENT = 1, PN_USE_SERVER, PN_USE_MANAGEMENT, PN_USE_TOKEN, PN_USE_CA };
 
@@ -69,15 +70,21 @@ struct pn_imported {
     size_t chain_count;                /* leaf first, then its issuers as far as they came along */
     struct pn_buf chain[PN_CHAIN_MAX]; /* DER certificates */
     struct pn_buf sealed;              /* only from the _sealed calls */
+    struct pn_file_facts facts;        /* of an imported file */
 };
 void pn_imported_fini(struct pn_imported *imported);
 
 /** Opens a PKCS#12 (DER) or PEM file; keeps the key (sealed on disk before it answers). `password`
  *  may be NULL: none given. Codes in err: not_pfx, wrong_password, no_key, no_certificate,
- *  key_mismatch, unsupported_algorithm, too_large, too_many_certificates, malformed_pem. */
+ *  key_mismatch, unsupported_algorithm, too_large, too_many_certificates, too_many_keys, too_deep,
+ *  too_many_iterations, malformed_pem. */
 enum pn_rc pn_keyholder_import(struct pn_keyholder *kh, enum pn_key_use use, struct pn_slice file,
                                struct pn_slice password, struct pn_imported *out,
                                struct pn_error *err) PN_MUST_USE;
+/** The same, and the key is not kept: what the file is. */
+enum pn_rc pn_keyholder_check(struct pn_keyholder *kh, struct pn_slice file,
+                              struct pn_slice password, struct pn_imported *out,
+                              struct pn_error *err) PN_MUST_USE;
 /** The same, but key and chain come back as one sealed blob for the store (embedded vault), bound
  *  to `context` (e.g. "vault/local/certificates/c1/<version>"); nothing is kept. */
 enum pn_rc pn_keyholder_import_sealed(struct pn_keyholder *kh, struct pn_slice context,

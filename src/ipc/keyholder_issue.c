@@ -45,7 +45,8 @@ static enum pn_rc read_imported(struct pn_slice fields, void *ctx)
             return rc;
         out->chain_count = i + 1;
     }
-    if (pn_frame_read_bytes(&fields, &bytes) != PN_OK)
+    if (pn_frame_read_bytes(&fields, &bytes) != PN_OK ||
+        pn_file_facts_read(&fields, &out->facts) != PN_OK)
         return PN_MALFORMED;
     return pn_buf_append_slice(&out->sealed, bytes);
 }
@@ -83,6 +84,17 @@ enum pn_rc pn_keyholder_import(struct pn_keyholder *kh, enum pn_key_use use, str
 
     pn_question_init(&question, PN_KEYHOLDER_IMPORT);
     pn_question_u8(&question, (uint8_t)use);
+    put_file(&question, file, password);
+    return ask_imported(kh, &question, PN_IMPORT_TIMEOUT_MS, out, err);
+}
+
+enum pn_rc pn_keyholder_check(struct pn_keyholder *kh, struct pn_slice file,
+                              struct pn_slice password, struct pn_imported *out,
+                              struct pn_error *err)
+{
+    struct pn_question question;
+
+    pn_question_init(&question, PN_KEYHOLDER_CHECK);
     put_file(&question, file, password);
     return ask_imported(kh, &question, PN_IMPORT_TIMEOUT_MS, out, err);
 }

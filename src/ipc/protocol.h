@@ -43,9 +43,12 @@ enum pn_keyholder_frame {
     PN_KEYHOLDER_EXPORT_SEALED, /* bytes context · u8 format · bytes sealed -> bytes file */
     PN_KEYHOLDER_ISSUE,         /* u8 use · spec -> imported */
     PN_KEYHOLDER_ISSUE_SEALED,  /* bytes context · spec -> imported */
+    PN_KEYHOLDER_CHECK,         /* u8 has_password · bytes password · bytes file -> imported */
     PN_KEYHOLDER_OK = 0x2f0,
     PN_KEYHOLDER_ERROR, /* u32 rc · str code · str target · str message */
-    /* imported = id · u8 format · u32 n · n × bytes DER · bytes sealed ("" when kept)
+    /* imported = id · u8 format · u32 n · n × bytes DER · bytes sealed ("" when kept) · facts
+     * facts    = str friendly name · str integrity · str encryption · u32 n · n × (str code · str
+     * text)
      * spec     = str key_type · u32 key_bits · str subject · 6 × (u32 n · n × str) dns, ip, email,
      * uri, eku, key_usage · u8 is_ca · u64 not_before · u64 not_after · u8 has_issuer · bytes
      * issuer id ("" without) · bytes issuer certificate */
@@ -54,8 +57,8 @@ enum pn_keyholder_frame {
 /* postern-import: one question, one answer, end. */
 enum pn_import_frame {
     PN_IMPORT_OPEN = 0x280, /* u8 has_password · bytes password · bytes file */
-    PN_IMPORT_OPENED,       /* u8 format · bytes PKCS#8 · u32 n · n × bytes DER, leaf first */
-    PN_IMPORT_FAILED,       /* u32 rc · str code · str message */
+    PN_IMPORT_OPENED, /* u8 format · bytes PKCS#8 · u32 n · n × bytes DER, leaf first · facts */
+    PN_IMPORT_FAILED, /* u32 rc · str code · str message */
 };
 
 /* A TLS 1.2 transcript with long chains is larger than one record. */

@@ -14,7 +14,8 @@
 struct pn_bundle {
     int format; /* PN_FILE_PKCS12 or PN_FILE_PEM: of the file it came from */
     EVP_PKEY *key;
-    STACK_OF(X509) * chain; /* leaf first */
+    STACK_OF(X509) * chain;     /* leaf first */
+    struct pn_file_facts facts; /* of that file; not kept */
 };
 
 void pn_bundle_fini(struct pn_bundle *bundle);

@@ -208,6 +208,8 @@ static enum pn_rc put_imported(struct pn_buf *answer, const struct pn_bundle *bu
     }
     if (rc == PN_OK)
         rc = pn_frame_bytes(answer, sealed);
+    if (rc == PN_OK)
+        rc = pn_file_facts_put(answer, &bundle->facts);
     return rc == PN_OK ? PN_OK : pn_error_set(err, rc, "no_memory", "no room for the answer");
 }
 
@@ -241,17 +243,32 @@ static enum pn_rc give_sealed(struct pn_session *session, struct pn_slice contex
     return rc;
 }
 
-static enum pn_rc on_import(struct pn_session *session, struct pn_slice fields, bool is_kept,
+/* What the file is; its key goes nowhere. Ends the bundle. */
+static enum pn_rc tell(struct pn_bundle *bundle, struct pn_buf *answer, struct pn_error *err)
+{
+    struct pn_key_id id;
+    enum pn_rc rc = pn_key_id_of(bundle->key, &id, NULL, err);
+
+    if (rc == PN_OK)
+        rc = put_imported(answer, bundle, &id, (struct pn_slice){0}, err);
+    pn_bundle_fini(bundle);
+    return rc;
+}
+
+static enum pn_rc on_import(struct pn_session *session, uint16_t type, struct pn_slice fields,
                             struct pn_buf *answer, struct pn_error *err)
 {
     struct pn_slice context = {0}, password, file;
     struct pn_bundle bundle = {0};
     enum pn_key_use use = PN_USE_CLIENT;
     uint8_t has_password;
-    bool is_fine =
-        is_kept ? read_use(&fields, &use) : pn_frame_read_bytes(&fields, &context) == PN_OK;
+    bool is_fine = true;
     enum pn_rc rc;
 
+    if (type == PN_KEYHOLDER_IMPORT)
+        is_fine = read_use(&fields, &use);
+    else if (type == PN_KEYHOLDER_IMPORT_SEALED)
+        is_fine = pn_frame_read_bytes(&fields, &context) == PN_OK;
     if (!is_fine || pn_frame_read_u8(&fields, &has_password) != PN_OK ||
         pn_frame_read_bytes(&fields, &password) != PN_OK ||
         pn_frame_read_bytes(&fields, &file) != PN_OK || fields.len > 0 ||
@@ -262,8 +279,10 @@ static enum pn_rc on_import(struct pn_session *session, struct pn_slice fields, 
     rc = pn_importer_open(session->server, file, password, &bundle, err);
     if (rc != PN_OK)
         return rc;
-    return is_kept ? keep(session, use, &bundle, answer, err)
-                   : give_sealed(session, context, &bundle, answer, err);
+    if (type == PN_KEYHOLDER_CHECK)
+        return tell(&bundle, answer, err);
+    return type == PN_KEYHOLDER_IMPORT ? keep(session, use, &bundle, answer, err)
+                                       : give_sealed(session, context, &bundle, answer, err);
 }
 
 static enum pn_rc on_export(struct pn_session *session, struct pn_slice fields,
@@ -351,7 +370,8 @@ static enum pn_rc admin_question(struct pn_session *session, const struct pn_fra
         return on_forget(session, fields, err);
     case PN_KEYHOLDER_IMPORT:
     case PN_KEYHOLDER_IMPORT_SEALED:
-        return on_import(session, fields, question->type == PN_KEYHOLDER_IMPORT, answer, err);
+    case PN_KEYHOLDER_CHECK:
+        return on_import(session, question->type, fields, answer, err);
     case PN_KEYHOLDER_EXPORT_SEALED:
         return on_export(session, fields, answer, err);
     case PN_KEYHOLDER_ISSUE:

@@ -89,6 +89,8 @@ static enum pn_rc read_opened(struct pn_slice fields, struct pn_bundle *bundle,
                               struct pn_error *err)
 {
     struct pn_slice pkcs8, chain[PN_CHAIN_MAX];
+    struct pn_file_facts facts;
+    enum pn_rc rc;
     uint8_t format;
     uint32_t count = 0;
     bool is_fine = pn_frame_read_u8(&fields, &format) == PN_OK &&
@@ -98,7 +100,13 @@ static enum pn_rc read_opened(struct pn_slice fields, struct pn_bundle *bundle,
 
     for (uint32_t i = 0; i < count && is_fine; i++)
         is_fine = pn_frame_read_bytes(&fields, &chain[i]) == PN_OK;
-    return is_fine ? pn_bundle_make(format, pkcs8, chain, count, bundle, err) : no_answer(err);
+    is_fine = is_fine && pn_file_facts_read(&fields, &facts) == PN_OK && fields.len == 0;
+    if (!is_fine)
+        return no_answer(err);
+    rc = pn_bundle_make(format, pkcs8, chain, count, bundle, err);
+    if (rc == PN_OK)
+        bundle->facts = facts;
+    return rc;
 }
 
 static enum pn_rc ask(struct pn_channel *channel, struct pn_slice file, struct pn_slice password,

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * Key files: which kind, what is checked of each, and the chain's order.
+ * Key files: which kind, and what both kinds share.
  */
 #include "pfx/pfx.h"
 
@@ -8,8 +8,8 @@
 
 #include <openssl/err.h>
 #include <openssl/evp.h>
+#include <openssl/objects.h>
 #include <openssl/provider.h>
-#include <openssl/x509v3.h>
 
 #include "base/secret.h"
 #include "ipc/protocol.h"
@@ -68,138 +68,43 @@ bool pn_pfx_queue_says_unsupported(void)
              ERR_GET_REASON(first) == EVP_R_UNSUPPORTED_KEY_DERIVATION_FUNCTION));
 }
 
-enum pn_rc pn_pfx_wrong_password(struct pn_error *err, const char *password)
+enum pn_rc pn_pfx_unsupported(struct pn_error *err, const char *what, const ASN1_OBJECT *algorithm)
+{
+    char name[80] = "unknown";
+
+    if (algorithm)
+        OBJ_obj2txt(name, sizeof(name), algorithm, 0);
+    ERR_clear_error();
+    return pn_error_set(err, PN_UNSUPPORTED, "unsupported_algorithm",
+                        "the file uses %s %s, which is not supported; export it again with AES-256 "
+                        "and SHA-256 (the password may well be right)",
+                        what, name);
+}
+
+enum pn_rc pn_pfx_wrong_password(struct pn_error *err, const struct pn_passwords *passwords)
 {
     ERR_clear_error();
     return pn_error_set(err, PN_DENIED, "wrong_password",
-                        password && *password ? "the password does not open the file"
-                                              : "the file needs a password, and none was given");
+                        passwords->was_given ? "the password does not open the file"
+                                             : "the file needs a password, and none was given");
 }
 
-static enum pn_rc check_key(const EVP_PKEY *key, struct pn_error *err)
+static enum pn_rc open_parts(struct pn_slice file, const struct pn_passwords *passwords,
+                             struct pn_opened *out, struct pn_error *err)
 {
-    int type = EVP_PKEY_get_base_id(key);
-    int bits = EVP_PKEY_get_bits(key);
-    char group[32] = "";
-
-    if (type == EVP_PKEY_ED25519)
-        return PN_OK;
-    if (type == EVP_PKEY_EC) {
-        if (EVP_PKEY_get_group_name(key, group, sizeof(group), NULL) &&
-            (strcmp(group, "prime256v1") == 0 || strcmp(group, "secp384r1") == 0 ||
-             strcmp(group, "secp521r1") == 0))
-            return PN_OK;
-        ERR_clear_error();
-        return pn_error_set(err, PN_UNSUPPORTED, "unsupported_algorithm",
-                            "the private key's curve is not supported; use P-256, P-384 or P-521");
-    }
-    if (type != EVP_PKEY_RSA && type != EVP_PKEY_RSA_PSS)
-        return pn_error_set(err, PN_UNSUPPORTED, "unsupported_algorithm",
-                            "the private key's algorithm is not supported; use RSA, EC or Ed25519");
-    if (bits < (int)PN_RSA_BITS_MIN || bits > (int)PN_RSA_BITS_MAX)
-        return pn_error_set(err, PN_UNSUPPORTED, "unsupported_algorithm",
-                            "the RSA key has %d bits; %u to %u are supported", bits,
-                            PN_RSA_BITS_MIN, PN_RSA_BITS_MAX);
-    return PN_OK;
-}
-
-static enum pn_rc put_certificate(X509 *certificate, struct pn_opened *out, struct pn_error *err)
-{
-    unsigned char *der = NULL;
-    int len = i2d_X509(certificate, &der);
-    enum pn_rc rc = PN_NOMEM;
-
-    if (len > 0)
-        rc = pn_buf_append(&out->chain[out->chain_count], der, (size_t)len);
-    OPENSSL_free(der);
-    if (rc != PN_OK)
-        return pn_pfx_no_memory(err);
-    out->chain_count++;
-    return PN_OK;
-}
-
-/* The issuer of `certificate` among those not yet used; used ones are NULL. */
-static X509 *take_issuer(X509 **unused, int count, X509 *certificate)
-{
-    if (X509_check_issued(certificate, certificate) == X509_V_OK)
-        return NULL;
-    for (int i = 0; i < count; i++) {
-        if (unused[i] && X509_check_issued(unused[i], certificate) == X509_V_OK) {
-            X509 *found = unused[i];
-
-            unused[i] = NULL;
-            return found;
-        }
-    }
-    return NULL;
-}
-
-static enum pn_rc order_chain(const struct pn_parts *parts, struct pn_opened *out,
-                              struct pn_error *err)
-{
-    X509 *unused[PN_CHAIN_MAX];
-    X509 *next = NULL;
-    int count = sk_X509_num(parts->certificates);
-    enum pn_rc rc = PN_OK;
-
-    if (count <= 0)
-        return pn_error_set(err, PN_INVALID, "no_certificate", "the file has no certificate");
-    if (count > PN_CHAIN_MAX)
-        return pn_error_set(err, PN_LIMIT, "too_many_certificates",
-                            "the file has %d certificates; at most %d are supported", count,
-                            PN_CHAIN_MAX);
-    for (int i = 0; i < count; i++) {
-        unused[i] = sk_X509_value(parts->certificates, i);
-        if (!next && X509_check_private_key(unused[i], parts->key) == 1) {
-            next = unused[i];
-            unused[i] = NULL;
-        }
-    }
-    ERR_clear_error(); /* one entry for each certificate that did not match */
-    if (!next)
-        return pn_error_set(err, PN_INVALID, "key_mismatch",
-                            "none of the file's certificates belongs to its private key");
-    for (; next && rc == PN_OK; next = take_issuer(unused, count, next))
-        rc = put_certificate(next, out, err);
-    ERR_clear_error();
-    return rc;
-}
-
-static enum pn_rc put_key(const EVP_PKEY *key, struct pn_opened *out, struct pn_error *err)
-{
-    PKCS8_PRIV_KEY_INFO *info = EVP_PKEY2PKCS8(key);
-    unsigned char *der = NULL;
-    int len = info ? i2d_PKCS8_PRIV_KEY_INFO(info, &der) : 0;
-    enum pn_rc rc = PN_NOMEM;
-
-    if (len > 0) {
-        rc = pn_buf_append(&out->pkcs8, der, (size_t)len);
-        pn_wipe(der, (size_t)len);
-    }
-    OPENSSL_free(der);
-    PKCS8_PRIV_KEY_INFO_free(info);
-    return rc == PN_OK ? PN_OK : pn_pfx_no_memory(err);
-}
-
-static enum pn_rc open_parts(struct pn_slice file, const char *password, struct pn_opened *out,
-                             struct pn_error *err)
-{
-    struct pn_parts parts = {0};
+    struct pn_parts parts = {.certificates = sk_X509_new_null(), .out = out};
     bool is_pem = pn_slice_find_slice(file, PN_LIT("-----BEGIN ")) < file.len;
     enum pn_rc rc;
 
     out->format = is_pem ? PN_FILE_PEM : PN_FILE_PKCS12;
-    rc = is_pem ? pn_pem_read(file, password, &parts, err)
-                : pn_pkcs12_read(file, password, &parts, err);
-    if (rc == PN_OK && !parts.key)
-        rc = pn_error_set(err, PN_INVALID, "no_key", "the file has no private key");
+    if (!parts.certificates)
+        return pn_pfx_no_memory(err);
+    rc = is_pem ? pn_pem_read(file, passwords, &parts, err)
+                : pn_pkcs12_read(file, passwords, &parts, err);
     if (rc == PN_OK)
-        rc = check_key(parts.key, err);
-    if (rc == PN_OK)
-        rc = order_chain(&parts, out, err);
-    if (rc == PN_OK)
-        rc = put_key(parts.key, out, err);
-    EVP_PKEY_free(parts.key);
+        rc = pn_parts_choose(&parts, err);
+    for (size_t i = 0; i < parts.key_count; i++)
+        EVP_PKEY_free(parts.keys[i].key);
     sk_X509_pop_free(parts.certificates, X509_free);
     return rc;
 }
@@ -207,7 +112,7 @@ static enum pn_rc open_parts(struct pn_slice file, const char *password, struct 
 enum pn_rc pn_pfx_open(struct pn_slice file, struct pn_slice password, struct pn_opened *out,
                        struct pn_error *err)
 {
-    struct pn_secret text = {0};
+    struct pn_passwords passwords;
     enum pn_rc rc;
 
     memset(out, 0, sizeof(*out));
@@ -225,13 +130,11 @@ enum pn_rc pn_pfx_open(struct pn_slice file, struct pn_slice password, struct pn
         return pn_error_set(err, PN_DENIED, "wrong_password",
                             "the password is longer than %u bytes or has a NUL byte in it",
                             PN_PASSWORD_BYTES_MAX);
-    if (pn_secret_init(&text, password.len + 1) != PN_OK)
+    if (pn_passwords_init(&passwords, password) != PN_OK)
         return pn_pfx_no_memory(err);
-    if (password.len > 0)
-        memcpy(text.ptr, password.ptr, password.len);
     ERR_clear_error();
-    rc = open_parts(file, password.ptr ? (const char *)text.ptr : NULL, out, err);
-    pn_secret_fini(&text);
+    rc = open_parts(file, &passwords, out, err);
+    pn_passwords_fini(&passwords);
     if (rc != PN_OK)
         pn_opened_fini(out);
     return rc;

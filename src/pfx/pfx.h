@@ -9,6 +9,7 @@
 #include "base/buf.h"
 #include "base/error.h"
 #include "ipc/keyholder.h"
+#include "pfx/password.h"
 
 struct pn_opened {
     int format;          /* PN_FILE_PKCS12 or PN_FILE_PEM */
@@ -16,6 +17,7 @@ struct pn_opened {
     size_t chain_count;
     struct pn_buf
         chain[PN_CHAIN_MAX]; /* DER; leaf first, then its issuers as far as the file has them */
+    struct pn_file_facts facts;
 };
 
 void pn_opened_fini(struct pn_opened *opened);
@@ -33,8 +35,10 @@ enum pn_rc pn_pfx_init(struct pn_pfx_library *library, struct pn_error *err) PN_
 void pn_pfx_fini(struct pn_pfx_library *library);
 
 /** `password.ptr` NULL: none was given; then, and for an empty one, both the empty and the missing
- * password are tried (RFC 7292 readers differ). Certificates that are not in the leaf's chain are
- * left out. Codes as in pn_keyholder_import. PN_MALFORMED, PN_INVALID, PN_DENIED (wrong_password),
+ * password are tried (RFC 7292 readers differ); one with other characters than ASCII is tried in
+ * the forms that programs have made of it (pfx/password.h). Of several keys the first is taken that
+ * has a certificate for a TLS client. Certificates that are not in the leaf's chain are left out.
+ * Codes as in pn_keyholder_import. PN_MALFORMED, PN_INVALID, PN_DENIED (wrong_password),
  * PN_UNSUPPORTED, PN_LIMIT, PN_NOMEM. */
 enum pn_rc pn_pfx_open(struct pn_slice file, struct pn_slice password, struct pn_opened *out,
                        struct pn_error *err) PN_MUST_USE;

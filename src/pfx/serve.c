@@ -18,7 +18,7 @@ static enum pn_rc put_opened(struct pn_buf *out, const struct pn_opened *opened)
         rc = pn_frame_u32(out, (uint32_t)opened->chain_count);
     for (size_t i = 0; i < opened->chain_count && rc == PN_OK; i++)
         rc = pn_frame_bytes(out, pn_buf_slice(&opened->chain[i]));
-    return rc;
+    return rc == PN_OK ? pn_file_facts_put(out, &opened->facts) : rc;
 }
 
 static enum pn_rc put_failure(struct pn_buf *out, const struct pn_error *err)

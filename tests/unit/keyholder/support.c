@@ -43,6 +43,7 @@ struct pn_issue_spec rig_spec(void)
 static void answer_import(struct pn_channel *channel, struct pn_slice file, uint32_t id)
 {
     const struct pn_issue_spec spec = rig_spec();
+    struct pn_file_facts facts = {.friendly_name = "mine", .note_count = 0};
     struct pn_bundle bundle = {0};
     struct pn_buf out, pkcs8;
     unsigned char *der = NULL;
@@ -69,6 +70,7 @@ static void answer_import(struct pn_channel *channel, struct pn_slice file, uint
         (void)!pn_frame_bytes(&out, pn_buf_slice(&pkcs8));
         (void)!pn_frame_u32(&out, 1);
         (void)!pn_frame_bytes(&out, pn_slice(der, (size_t)len));
+        (void)!pn_file_facts_put(&out, &facts);
         OPENSSL_free(der);
     }
     (void)!pn_frame_end(&out, start);

@@ -280,7 +280,20 @@ static void pem_with_something_missing_or_broken_says_what(void **state)
     pn_buf_fini(&file);
 }
 
-static void more_certificates_than_the_limit_are_refused(void **state)
+/* A chain of `count` certificates above a leaf that has kit->key; leaf first. */
+static void make_long_chain(const struct kit *kit, X509 **chain, size_t count)
+{
+    chain[count - 1] = make_certificate("root", kit->ca_key, NULL, kit->ca_key);
+    for (size_t i = count - 1; i-- > 0;) {
+        char name[32];
+
+        snprintf(name, sizeof(name), "issuer %zu", i);
+        chain[i] =
+            make_certificate(name, i == 0 ? kit->key : kit->ca_key, chain[i + 1], kit->ca_key);
+    }
+}
+
+static void a_chain_longer_than_the_limit_is_refused(void **state)
 {
     struct kit *kit = *state;
     X509 *many[PN_CHAIN_MAX + 2] = {NULL};
@@ -288,17 +301,115 @@ static void more_certificates_than_the_limit_are_refused(void **state)
     struct pn_error err;
     struct pn_buf file;
 
-    for (size_t i = 0; i < PN_CHAIN_MAX; i++)
-        many[i] = kit->leaf;
-    file = make_pem(many, kit->key, PKCS8);
+    for (size_t count = PN_CHAIN_MAX; count <= PN_CHAIN_MAX + 1; count++) {
+        make_long_chain(kit, many, count);
+        file = make_pem(many, kit->key, PKCS8);
+        if (count == PN_CHAIN_MAX) {
+            assert_int_equal(try(&file, NULL, &opened, &err), PN_OK);
+            assert_int_equal(opened.chain_count, PN_CHAIN_MAX);
+            pn_opened_fini(&opened);
+        } else {
+            assert_int_equal(try(&file, NULL, &opened, &err), PN_LIMIT);
+            assert_string_equal(err.code, "too_many_certificates");
+        }
+        pn_buf_fini(&file);
+        for (size_t i = 0; i < count; i++)
+            X509_free(many[i]);
+    }
+}
+
+static bool has_note(const struct pn_opened *opened, const char *code)
+{
+    for (size_t i = 0; i < opened->facts.note_count; i++) {
+        if (strcmp(opened->facts.notes[i].code, code) == 0)
+            return true;
+    }
+    return false;
+}
+
+static void a_repaired_order_and_strangers_are_said(void **state)
+{
+    struct kit *kit = *state;
+    X509 *stranger = make_certificate("stranger", kit->other_key, NULL, kit->other_key);
+    X509 *shuffled[] = {kit->ca, stranger, kit->leaf, kit->leaf, NULL};
+    struct pn_buf file = make_pem(shuffled, kit->key, PKCS8);
+    struct pn_opened opened;
+    struct pn_error err;
+
     assert_int_equal(try(&file, NULL, &opened, &err), PN_OK);
+    assert_int_equal(opened.chain_count, 2);
+    assert_true(has_note(&opened, "chain_reordered"));
+    assert_true(has_note(&opened, "unrelated_certificates"));
+    assert_true(has_note(&opened, "not_encrypted"));
     pn_opened_fini(&opened);
     pn_buf_fini(&file);
-    many[PN_CHAIN_MAX] = kit->leaf;
-    file = make_pem(many, kit->key, PKCS8);
-    assert_int_equal(try(&file, NULL, &opened, &err), PN_LIMIT);
-    assert_string_equal(err.code, "too_many_certificates");
+    X509_free(stranger);
+}
+
+static X509 *make_server_certificate(const struct kit *kit)
+{
+    X509 *certificate = make_certificate("server", kit->other_key, kit->ca, kit->ca_key);
+    X509_EXTENSION *usage = X509V3_EXT_conf_nid(NULL, NULL, NID_ext_key_usage, "serverAuth");
+
+    assert_true(X509_add_ext(certificate, usage, -1));
+    X509_EXTENSION_free(usage);
+    assert_true(X509_sign(certificate, kit->ca_key, EVP_sha256()) > 0);
+    return certificate;
+}
+
+static void of_several_keys_the_one_for_a_tls_client_is_taken(void **state)
+{
+    struct kit *kit = *state;
+    X509 *server = make_server_certificate(kit);
+    X509 *certificates[] = {server, kit->leaf, kit->ca, NULL};
+    struct pn_buf file = make_pem(certificates, kit->other_key, PKCS8);
+    struct pn_buf more = make_pem(NULL, kit->key, PKCS8);
+    struct pn_opened opened;
+    struct pn_error err;
+    const unsigned char *at;
+    X509 *leaf;
+
+    assert_int_equal(pn_buf_append_slice(&file, pn_buf_slice(&more)), PN_OK);
+    assert_int_equal(try(&file, NULL, &opened, &err), PN_OK);
+    at = (const unsigned char *)opened.chain[0].ptr;
+    leaf = d2i_X509(NULL, &at, (long)opened.chain[0].len);
+    assert_int_equal(X509_cmp(leaf, kit->leaf), 0);
+    assert_true(has_note(&opened, "several_keys"));
+    X509_free(leaf);
+    pn_opened_fini(&opened);
+    pn_buf_fini(&more);
     pn_buf_fini(&file);
+    X509_free(server);
+}
+
+static void a_file_that_costs_too_many_rounds_is_refused_at_once(void **state)
+{
+    struct kit *kit = *state;
+    X509_ALGOR *costly = PKCS5_pbe2_set(EVP_aes_256_cbc(), 2000000000, NULL, 0);
+    X509_SIG *sealed = X509_SIG_new();
+    X509_ALGOR *algorithm;
+    ASN1_OCTET_STRING *bytes;
+    struct pn_opened opened;
+    struct pn_error err;
+    struct pn_buf file;
+    char *text;
+    BIO *bio = BIO_new(BIO_s_mem());
+    long len;
+
+    X509_SIG_getm(sealed, &algorithm, &bytes);
+    assert_true(X509_ALGOR_copy(algorithm, costly));
+    ASN1_OCTET_STRING_set(bytes, (const unsigned char *)"0123456789abcdef", 16);
+    assert_true(PEM_write_bio_PKCS8(bio, sealed));
+    assert_true(PEM_write_bio_X509(bio, kit->leaf));
+    len = BIO_get_mem_data(bio, &text);
+    pn_buf_init(&file, PN_IMPORT_BYTES_MAX);
+    assert_int_equal(pn_buf_append(&file, text, (size_t)len), PN_OK);
+    assert_int_equal(try(&file, "p", &opened, &err), PN_LIMIT);
+    assert_string_equal(err.code, "too_many_iterations");
+    pn_buf_fini(&file);
+    BIO_free(bio);
+    X509_SIG_free(sealed);
+    X509_ALGOR_free(costly);
 }
 
 static void weak_and_unknown_keys_are_unsupported(void **state)
@@ -385,7 +496,10 @@ int main(void)
         cmocka_unit_test(a_file_above_the_limit_is_refused_unread),
         cmocka_unit_test(pem_opens_with_a_key_in_any_form),
         cmocka_unit_test(pem_with_something_missing_or_broken_says_what),
-        cmocka_unit_test(more_certificates_than_the_limit_are_refused),
+        cmocka_unit_test(a_chain_longer_than_the_limit_is_refused),
+        cmocka_unit_test(a_repaired_order_and_strangers_are_said),
+        cmocka_unit_test(of_several_keys_the_one_for_a_tls_client_is_taken),
+        cmocka_unit_test(a_file_that_costs_too_many_rounds_is_refused_at_once),
         cmocka_unit_test(weak_and_unknown_keys_are_unsupported),
         cmocka_unit_test(a_pfx_cut_anywhere_is_refused),
         cmocka_unit_test(one_question_is_answered_over_the_channel),
