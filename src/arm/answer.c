@@ -105,6 +105,19 @@ void arm_answer_problems(struct arm_call *call, const struct pn_problems *proble
     answer_error_with(call, 400, "ValidationError", FIELDS_MESSAGE, details);
 }
 
+void arm_answer_cause(struct arm_call *call, const char *target, const char *cause,
+                      const char *message)
+{
+    json_t *detail = new_detail(target, message);
+
+    if (detail &&
+        json_object_set_new(detail, "innererror", json_pack("{s:s}", "code", cause)) != 0) {
+        json_decref(detail);
+        detail = NULL;
+    }
+    answer_error_with(call, 400, "ValidationError", FIELDS_MESSAGE, json_pack("[o]", detail));
+}
+
 static void answer_detail(struct arm_call *call, const char *target, const char *message)
 {
     json_t *details = json_array();

@@ -80,6 +80,9 @@ void arm_answer_problems(struct arm_call *call, const struct pn_problems *proble
 /** 400 ValidationError with one detail. */
 void arm_answer_invalid(struct arm_call *call, const char *target, const char *format, ...)
     PN_PRINTF(3, 4);
+/** The same, with the cause's code as details[0].innererror.code: for programs and tests. */
+void arm_answer_cause(struct arm_call *call, const char *target, const char *cause,
+                      const char *message);
 /** By err->rc: PN_INVALID and PN_MALFORMED are ValidationErrors about err->target. */
 void arm_answer_failure(struct arm_call *call, const struct pn_error *err);
 /** Takes `json`; NULL counts as out of memory. `revision` 0: no ETag. */

@@ -89,8 +89,8 @@ static void answer_import_failure(struct arm_call *call, struct pn_error *err)
 {
     if (err->rc == PN_MALFORMED || err->rc == PN_INVALID || err->rc == PN_LIMIT ||
         err->rc == PN_DENIED || err->rc == PN_NOT_FOUND || err->rc == PN_UNSUPPORTED) {
-        arm_answer_invalid(call, strcmp(err->code, "wrong_password") == 0 ? "password" : "data",
-                           "%s", err->message);
+        arm_answer_cause(call, strcmp(err->code, "wrong_password") == 0 ? "password" : "data",
+                         err->code, err->message);
         return;
     }
     arm_answer_failure(call, err);

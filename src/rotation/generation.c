@@ -91,6 +91,35 @@ enum pn_rc pn_generation_set_status(json_t *properties, const char *code, const 
                : PN_NOMEM;
 }
 
+static bool add_warning(json_t *list, const char *code, const char *message)
+{
+    json_t *text = json_string(message);
+
+    if (!text) /* what is quoted in it is not UTF-8 */
+        text = json_string("");
+    return json_array_append_new(list, json_pack("{s:s, s:o}", "code", code, "message", text)) == 0;
+}
+
+/** What was odd about the file, and what a careful person says of its certificate. */
+static json_t *warnings_json(const struct pn_imported *imported, const struct pn_chain *chain,
+                             int64_t now_s)
+{
+    json_t *list = json_array();
+    struct pn_lint_report report;
+    bool is_fine = list != NULL;
+
+    pn_lint_client_chain(chain, now_s, &report);
+    for (size_t i = 0; is_fine && i < report.count; i++)
+        is_fine = add_warning(list, pn_lint_code_name(report.findings[i].code),
+                              report.findings[i].message);
+    for (size_t i = 0; is_fine && i < imported->facts.note_count; i++)
+        is_fine = add_warning(list, imported->facts.notes[i].code, imported->facts.notes[i].text);
+    if (is_fine)
+        return list;
+    json_decref(list);
+    return NULL;
+}
+
 static enum pn_rc add_key_vault(json_t *properties, json_t *internal,
                                 const struct pn_generation_origin *origin, int64_t now_ms)
 {
@@ -124,8 +153,9 @@ enum pn_rc pn_generation_make(const struct pn_imported *imported,
     leaf = pn_chain_leaf(chain);
     pn_time_iso8601(pn_certificate_not_after(leaf), not_after);
     pn_hex_lower(imported->key.sha256, sizeof imported->key.sha256, key_id);
-    made = json_pack("{s:s, s:s, s:s}", "subject", pn_certificate_subject(leaf), "thumbprint",
-                     pn_certificate_thumbprint(leaf), "expirationDate", not_after);
+    made = json_pack("{s:s, s:s, s:s, s:o}", "subject", pn_certificate_subject(leaf), "thumbprint",
+                     pn_certificate_thumbprint(leaf), "expirationDate", not_after, "warnings",
+                     warnings_json(imported, chain, now_ms / 1000));
     kept =
         json_pack("{s:I, s:s, s:o, s:s}", "generation", (json_int_t)origin->generation, "keyId",
                   key_id, "chain", chain_json(imported), "source", is_vault ? "keyVault" : "pfx");

@@ -27,9 +27,10 @@ struct pn_generation_origin {
 enum pn_rc pn_generation_lint(const struct pn_imported *imported, int64_t now_s,
                               struct pn_buf *warnings, struct pn_error *err) PN_MUST_USE;
 /** New references, the caller's: properties {subject, thumbprint, expirationDate, keyVault?{
- *  secretIdentifier, identityClientId?, lastStatus Success at `now_ms`}} and internal {generation,
- * keyId, chain, source "pfx" or "keyVault", secretVersion?, objectVersion?}. PN_INVALID: the leaf
- * cannot be read. PN_NOMEM. */
+ *  secretIdentifier, identityClientId?, lastStatus Success at `now_ms`}, warnings [{code,
+ * message}]: the lint's at `now_ms` and the file's} and internal {generation, keyId, chain, source
+ * "pfx" or "keyVault", secretVersion?, objectVersion?}. PN_INVALID: the leaf cannot be read.
+ * PN_NOMEM. */
 enum pn_rc pn_generation_make(const struct pn_imported *imported,
                               const struct pn_generation_origin *origin, int64_t now_ms,
                               json_t **properties, json_t **internal,
