@@ -13,86 +13,10 @@ import urllib.parse
 
 import pytest
 from lab import service, web
+from lab.raw import OK, Script, connect, head_of, read_all, request, request_of
 from lab.service import policy, with_certificate
 
 MB = 1 << 20
-OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
-
-
-class Script:
-    """A backend that runs `serve(sock, number)` for each connection, number from 0."""
-
-    def __init__(self, serve, context=None, host="127.0.0.1"):
-        family = socket.AF_INET6 if ":" in host else socket.AF_INET
-        self.serve = serve
-        self.context = context
-        self.connections = 0
-        self.listener = socket.create_server((host, 0), family=family, backlog=128)
-        self.port = self.listener.getsockname()[1]
-        threading.Thread(target=self._accept, daemon=True).start()
-
-    @property
-    def url(self):
-        return f"{'https' if self.context else 'http'}://localhost:{self.port}"
-
-    def _accept(self):
-        with contextlib.suppress(OSError):
-            while True:
-                sock, _ = self.listener.accept()
-                number, self.connections = self.connections, self.connections + 1
-                threading.Thread(target=self._run, args=(sock, number), daemon=True).start()
-
-    def _run(self, sock, number):
-        with contextlib.suppress(OSError, ValueError):
-            if self.context:
-                sock = self.context.wrap_socket(sock, server_side=True)
-            with sock:
-                self.serve(sock, number)
-        sock.close()
-
-    def __enter__(self):
-        return self
-
-    def __exit__(self, *_):
-        self.listener.close()
-
-
-def head_of(sock, more=b""):
-    """One request's head and what came behind it; b"" at the end."""
-    while b"\r\n\r\n" not in more:
-        piece = sock.recv(65536)
-        if not piece:
-            return b"", b""
-        more += piece
-    end = more.index(b"\r\n\r\n") + 4
-    return more[:end], more[end:]
-
-
-def request_of(sock):
-    """A head and its Content-Length body; of an answer too."""
-    head, body = head_of(sock)
-    length = re.search(rb"(?i)content-length: (\d+)", head)
-    while length and len(body) < int(length[1]):
-        body += sock.recv(65536)
-    return head, body
-
-
-def connect(postern, timeout=20):
-    url = urllib.parse.urlsplit(postern.gateway)
-    return socket.create_connection((url.hostname, url.port), timeout)
-
-
-def request(method, path, *fields, body=b""):
-    lines = [f"{method} {path} HTTP/1.1", "Host: x", *fields]
-    return "\r\n".join(lines).encode() + b"\r\n\r\n" + body
-
-
-def read_all(sock):
-    received = b""
-    with contextlib.suppress(ConnectionResetError):
-        while piece := sock.recv(65536):
-            received += piece
-    return received
 
 
 def cause_of(postern, answer):
