@@ -161,6 +161,32 @@ static bool allows_scheme(const struct pn_call *call)
     return call->front->origin->is_tls ? call->api->allows_https : call->api->allows_http;
 }
 
+/* Whether a backend that reads the path otherwise than RFC 3986 (slashes decoded or merged, path
+ * parameters cut) would take the request for one of another operation: its policies would not have
+ * run. What it would take for no operation of ours at all goes on as the data that it is. */
+static bool is_ambiguous(struct pn_call *call, struct pn_slice path)
+{
+    unsigned present = pn_path_readings(path);
+
+    for (unsigned reading = 1; reading <= present; reading++) {
+        struct pn_route_match match;
+        const struct pn_api *api;
+        struct pn_slice text, rest;
+
+        if ((reading & ~present) != 0)
+            continue;
+        if (pn_path_read_as(path, reading, call->arena, &text) != PN_OK)
+            return true;
+        api = pn_snapshot_route(call->pin->snapshot, text, &rest);
+        if (api && !api->is_broken &&
+            pn_route_tree_match(api->tree, call->arena, call->request.method, rest,
+                                call->request.query, &match) == PN_OK &&
+            match.operation != call->match.operation)
+            return true;
+    }
+    return false;
+}
+
 void pn_call_route(struct pn_call *call)
 {
     struct pn_slice path, rest;
@@ -189,6 +215,10 @@ void pn_call_route(struct pn_call *call)
                              call->request.query, &call->match);
     if (rc != PN_OK) {
         not_found(call);
+        return;
+    }
+    if (is_ambiguous(call, path)) {
+        pn_call_refuse(call, 400, "the path can be read as that of another operation");
         return;
     }
     call->operation = call->match.operation;

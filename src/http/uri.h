@@ -39,10 +39,23 @@ bool pn_host_name_is_valid(struct pn_slice host);
  *  taken out, also when written %2e; escapes of unreserved characters are decoded, all other
  * escapes stay, with upper-case digits: %2F and %5C stay data, so does a backslash. Empty segments
  * stay. A ".." above the root is dropped, as RFC 3986 §5.2.4 says. PN_MALFORMED: a broken escape,
- * %00, a control or a byte that is not ASCII. PN_LIMIT, PN_NOMEM. `path` that needs no change is
- * returned as it is, without a copy. */
+ * %00, a control, a byte that is not ASCII, or pn_path_has_dots(). PN_LIMIT, PN_NOMEM. `path` that
+ * needs no change is returned as it is, without a copy. */
 enum pn_rc pn_path_normalise(struct pn_slice path, struct pn_arena *arena,
                              struct pn_slice *out) PN_MUST_USE;
+/** Whether some reader could see a "." or ".." segment: one that takes %2F, %5C or a backslash for
+ * a slash, or one that cuts path parameters off ("..;a=b"). `path`: escapes of dots are decoded. */
+bool pn_path_has_dots(struct pn_slice path);
+
+/* How other readers may see a normalised path; a set of these is one reading. */
+#define PN_PATH_SLASHES_DECODED 1u /* %2F and %5C are slashes */
+#define PN_PATH_PARAMETERS_CUT  2u /* "a;b=c" is the segment "a" */
+#define PN_PATH_SLASHES_MERGED  4u /* "a//b" is "a/b" */
+/** What of it may make a difference to `path`; 0, for almost every path: all readers agree. */
+unsigned pn_path_readings(struct pn_slice path);
+/** `path` as that reader sees it, in the arena. PN_NOMEM. */
+enum pn_rc pn_path_read_as(struct pn_slice path, unsigned reading, struct pn_arena *arena,
+                           struct pn_slice *out) PN_MUST_USE;
 /** `base` + `rest` with exactly one '/' between ("/v1/" + "/a" and "/v1" + "a" are "/v1/a"); an
  * empty or "/" rest gives `base` unchanged ("" gives "/"). Raw, in the arena. PN_NOMEM. */
 enum pn_rc pn_path_join(struct pn_slice base, struct pn_slice rest, struct pn_arena *arena,

@@ -81,6 +81,94 @@ static size_t pop_segment(const char *out, size_t n)
     return n;
 }
 
+static bool is_escape_at(struct pn_slice text, size_t i, const char *digits)
+{
+    return i + 2 < text.len && text.ptr[i] == '%' && text.ptr[i + 1] == digits[0] &&
+           (text.ptr[i + 2] | 0x20) == digits[1];
+}
+
+/* Bytes of what some readers take for a slash at `i`: "%2F", "%5C"; 0: nothing of it. */
+static size_t slash_escape_at(struct pn_slice text, size_t i)
+{
+    return is_escape_at(text, i, "2f") || is_escape_at(text, i, "5c") ? 3 : 0;
+}
+
+/* Where path parameters begin for those who know them: "..;a=b" is ".." to them. */
+static bool is_parameter_at(struct pn_slice text, size_t i)
+{
+    return text.ptr[i] == ';' || is_escape_at(text, i, "3b");
+}
+
+bool pn_path_has_dots(struct pn_slice path)
+{
+    size_t i = 0;
+
+    while (i < path.len) {
+        size_t begin = i;
+        size_t end;
+
+        while (i < path.len && path.ptr[i] != '/' && slash_escape_at(path, i) == 0 &&
+               !is_parameter_at(path, i))
+            i++;
+        end = i;
+        while (i < path.len && path.ptr[i] != '/' && slash_escape_at(path, i) == 0)
+            i++;
+        if ((end - begin == 1 || end - begin == 2) && path.ptr[begin] == '.' &&
+            path.ptr[end - 1] == '.')
+            return true;
+        i += i < path.len && path.ptr[i] == '%' ? 3 : 1;
+    }
+    return false;
+}
+
+unsigned pn_path_readings(struct pn_slice path)
+{
+    unsigned found = 0;
+    bool after_slash = false;
+
+    for (size_t i = 0; i < path.len; i++) {
+        bool is_escape = slash_escape_at(path, i) > 0;
+
+        if (is_escape)
+            found |= PN_PATH_SLASHES_DECODED;
+        if (is_parameter_at(path, i))
+            found |= PN_PATH_PARAMETERS_CUT;
+        if (path.ptr[i] == '/' && after_slash)
+            found |= PN_PATH_SLASHES_MERGED;
+        after_slash = path.ptr[i] == '/';
+    }
+    /* a decoded slash or a segment that is nothing but parameters makes new empty segments */
+    return (found & ~PN_PATH_SLASHES_MERGED) != 0 ? found | PN_PATH_SLASHES_MERGED : found;
+}
+
+enum pn_rc pn_path_read_as(struct pn_slice path, unsigned reading, struct pn_arena *arena,
+                           struct pn_slice *out)
+{
+    char *text = pn_arena_alloc(arena, path.len);
+    size_t n = 0;
+    bool is_cutting = false;
+
+    if (!text)
+        return PN_NOMEM;
+    for (size_t i = 0; i < path.len; i++) {
+        size_t escape = (reading & PN_PATH_SLASHES_DECODED) ? slash_escape_at(path, i) : 0;
+
+        if (escape > 0 || path.ptr[i] == '/') {
+            is_cutting = false;
+            if (n == 0 || text[n - 1] != '/' || !(reading & PN_PATH_SLASHES_MERGED))
+                text[n++] = '/';
+            i += escape > 0 ? escape - 1 : 0;
+            continue;
+        }
+        if ((reading & PN_PATH_PARAMETERS_CUT) && is_parameter_at(path, i))
+            is_cutting = true;
+        if (!is_cutting)
+            text[n++] = path.ptr[i];
+    }
+    *out = pn_slice(text, n);
+    return PN_OK;
+}
+
 enum pn_rc pn_path_normalise(struct pn_slice path, struct pn_arena *arena, struct pn_slice *out)
 {
     size_t more = 0;
@@ -115,6 +203,8 @@ enum pn_rc pn_path_normalise(struct pn_slice path, struct pn_arena *arena, struc
             n = segment;
         else if (pn_slice_eq_str(written, ".."))
             n = pop_segment(text, segment);
+        else if (pn_path_has_dots(written))
+            return PN_MALFORMED;
         else if (i < path.len)
             text[n++] = '/';
         segment = n;

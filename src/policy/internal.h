@@ -200,7 +200,8 @@ enum pn_rc pn_policy_check_change(struct pn_policy_check *check, struct pn_polic
 /** PN_NOMEM. */
 enum pn_rc pn_policy_apply_query(struct pn_policy_context *context,
                                  const struct pn_policy_change *change) PN_MUST_USE;
-/** PN_NOMEM; PN_NOT_FOUND: *missing is the parameter that the request does not have. */
+/** PN_NOMEM; PN_NOT_FOUND: *missing is the parameter that the request does not have; PN_MALFORMED:
+ * a parameter's value makes a dot segment. */
 enum pn_rc pn_policy_apply_rewrite(struct pn_policy_context *context,
                                    const struct pn_policy_statement *statement,
                                    struct pn_slice *missing) PN_MUST_USE;

@@ -132,6 +132,9 @@ enum pn_policy_event pn_policy_resume(struct pn_policy_run *run, struct pn_polic
         }
         if (rc == PN_NOT_FOUND)
             return fail_rewrite(run, context, step, missing);
+        if (rc == PN_MALFORMED)
+            return fail(run, context, step, "TemplateParameterInvalid",
+                        "A parameter's value makes a dot segment in the path of rewrite-uri.");
         if (rc != PN_OK)
             return fail(run, context, step, "OutOfMemory",
                         "The request needs more memory than one request may have.");

@@ -5,6 +5,7 @@
  */
 #include <string.h>
 
+#include "http/uri.h"
 #include "policy/internal.h"
 
 /* Text of known maximum length in the arena. */
@@ -230,7 +231,11 @@ enum pn_rc pn_policy_apply_rewrite(struct pn_policy_context *context,
         begin_parameter(&query);
         write_slice(&query, parameter);
     }
+    if (rc != PN_OK)
+        return rc;
+    if (pn_path_has_dots(pn_slice(path.ptr, path.len)))
+        return PN_MALFORMED; /* a value of the client's would climb out of the template */
     context->path = pn_slice(path.ptr, path.len);
     context->query = pn_slice(query.ptr, query.len);
-    return rc;
+    return PN_OK;
 }
