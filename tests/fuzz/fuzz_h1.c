@@ -31,8 +31,8 @@ static void must(bool holds)
 }
 
 static enum pn_rc read_head(struct pn_slice in, size_t step, enum pn_h1_side side, bool is_head,
-                            struct pn_arena *arena, struct result *result,
-                            enum pn_framing *framing, uint64_t *length)
+                            struct pn_arena *arena, struct result *result, enum pn_framing *framing,
+                            uint64_t *length)
 {
     struct pn_h1_scan scan = {0};
     struct pn_http_fault fault = {0, NULL};

@@ -28,8 +28,8 @@ static void expect_chunked(void **state, struct pn_slice in, const char *data, s
     }
 }
 
-static void refuse_chunked(struct pn_slice in, const struct pn_http_limits *limits, enum pn_rc wanted,
-                           int status)
+static void refuse_chunked(struct pn_slice in, const struct pn_http_limits *limits,
+                           enum pn_rc wanted, int status)
 {
     for (size_t step = 0; step < STEPS; step++) {
         struct pn_http_fault fault = {0, NULL};
