@@ -17,6 +17,7 @@
       "Requests that the gateway itself answered with 5xx.")                                       \
     X(CLIENT_CONNECTIONS, "postern_client_connections", "gauge", "Open client connections.")       \
     X(CLIENT_ACCEPTED, "postern_client_accepted_total", "counter", "Client connections accepted.") \
+    X(CALLS, "postern_calls", "gauge", "Requests that are being served.")                          \
     X(CLIENT_REFUSED, "postern_client_refused_total", "counter",                                   \
       "Client connections refused because a limit was reached.")                                   \
     X(BACKEND_CONNECTIONS, "postern_backend_connections", "gauge", "Open backend connections.")    \

@@ -63,6 +63,7 @@ struct pn_call *pn_call_create(struct pn_worker *worker, struct pn_front *front)
     pn_headers_init(&call->request.headers, call->arena);
     pn_headers_init(&call->context.request_headers, call->arena);
     pn_headers_init(&call->context.response_headers, call->arena);
+    pn_metric_add(PN_METRIC_CALLS, 1);
     return call;
 }
 
@@ -89,6 +90,7 @@ static void call_release(struct pn_call *call)
         pn_worker_unpin(worker, call->identity_pin);
     call->identity_pin = NULL;
     call->front = NULL;
+    pn_metric_add(PN_METRIC_CALLS, -1);
     pn_arena_reset(call->arena);
     if (worker->spare_call_count >= PN_CALLS_SPARE_MAX) {
         call_free(call);
