@@ -45,6 +45,9 @@ struct pn_arm_services {
     /** pn_keyholder_import, use client */
     enum pn_rc (*import)(void *ctx, struct pn_slice file, struct pn_slice password,
                          struct pn_imported *imported, struct pn_error *err);
+    /** pn_keyholder_check */
+    enum pn_rc (*check)(void *ctx, struct pn_slice file, struct pn_slice password,
+                        struct pn_imported *imported, struct pn_error *err);
     /** PN_NOT_FOUND: the keyholder has no such client key. */
     enum pn_rc (*has_key)(void *ctx, const struct pn_key_id *key, struct pn_error *err);
     /** pn_rotation_forget_unused: after a commit that let go of a key. */

@@ -252,6 +252,13 @@ void arm_certificate_get(struct arm_call *call);
 void arm_certificate_put(struct arm_call *call);
 void arm_certificate_delete(struct arm_call *call);
 void arm_certificate_refresh(struct arm_call *call);
+void arm_certificate_check(struct arm_call *call);
+void arm_certificate_usage(struct arm_call *call);
+/** The file that properties.data holds, into a secret buffer of PN_IMPORT_BYTES_MAX. False:
+ * answered. */
+bool arm_certificate_file(struct arm_call *call, const json_t *properties, struct pn_buf *file);
+/** Answers what the keyholder said about a file. */
+void arm_certificate_import_failed(struct arm_call *call, struct pn_error *err);
 void arm_backends(struct arm_call *call);
 void arm_backend_get(struct arm_call *call);
 void arm_backend_put(struct arm_call *call);

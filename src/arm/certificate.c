@@ -84,8 +84,7 @@ void arm_certificate_get(struct arm_call *call)
 
 /* ---- writing ---- */
 
-/** Answers what the keyholder said about a file. */
-static void answer_import_failure(struct arm_call *call, struct pn_error *err)
+void arm_certificate_import_failed(struct arm_call *call, struct pn_error *err)
 {
     if (err->rc == PN_MALFORMED || err->rc == PN_INVALID || err->rc == PN_LIMIT ||
         err->rc == PN_DENIED || err->rc == PN_NOT_FOUND || err->rc == PN_UNSUPPORTED) {
@@ -94,6 +93,22 @@ static void answer_import_failure(struct arm_call *call, struct pn_error *err)
         return;
     }
     arm_answer_failure(call, err);
+}
+
+bool arm_certificate_file(struct arm_call *call, const json_t *properties, struct pn_buf *file)
+{
+    enum pn_rc rc = pn_base64_decode(pn_json_slice(properties, "data"), file);
+
+    if (rc == PN_OK && file->len > 0)
+        return true;
+    if (rc == PN_OK || rc == PN_LIMIT)
+        arm_answer_invalid(call, "data", "'data' must hold a file of 1 to %u bytes.",
+                           PN_IMPORT_BYTES_MAX);
+    else
+        arm_answer_invalid(call, "data",
+                           "'data' is not valid base64: it must be the PFX file, "
+                           "base64-encoded.");
+    return false;
 }
 
 /** Imports the file that `data` holds and makes the candidate. False: answered. */
@@ -108,22 +123,12 @@ static bool import_data(struct arm_call *call, const json_t *properties,
     enum pn_rc rc = PN_OK;
 
     pn_buf_init_secret(&file, PN_IMPORT_BYTES_MAX);
-    rc = pn_base64_decode(pn_json_slice(properties, "data"), &file);
-    if (rc == PN_LIMIT || (rc == PN_OK && file.len == 0)) {
-        arm_answer_invalid(call, "data", "'data' must hold a file of 1 to %u bytes.",
-                           PN_IMPORT_BYTES_MAX);
+    if (!arm_certificate_file(call, properties, &file))
         goto out;
-    }
-    if (rc != PN_OK) {
-        arm_answer_invalid(call, "data",
-                           "'data' is not valid base64: it must be the PFX file, "
-                           "base64-encoded.");
-        goto out;
-    }
     rc = services->import(services->ctx, pn_buf_slice(&file), pn_json_slice(properties, "password"),
                           &imported, &err);
     if (rc != PN_OK) {
-        answer_import_failure(call, &err);
+        arm_certificate_import_failed(call, &err);
         goto out;
     }
     rc = pn_generation_lint(&imported, pn_clock_unix_s(), NULL, &err);
@@ -132,7 +137,7 @@ static bool import_data(struct arm_call *call, const json_t *properties,
                                 &candidate->internal, &err);
     if (rc != PN_OK) {
         services->forget_unused(services->ctx, &imported.key);
-        answer_import_failure(call, &err);
+        arm_certificate_import_failed(call, &err);
     }
 out:
     pn_imported_fini(&imported);

@@ -33,6 +33,14 @@ static enum pn_rc import(void *ctx, struct pn_slice file, struct pn_slice passwo
     return pn_keyholder_import(connection->keyholder, PN_USE_CLIENT, file, password, imported, err);
 }
 
+static enum pn_rc check(void *ctx, struct pn_slice file, struct pn_slice password,
+                        struct pn_imported *imported, struct pn_error *err)
+{
+    struct pn_arm_connection *connection = ctx;
+
+    return pn_keyholder_check(connection->keyholder, file, password, imported, err);
+}
+
 static enum pn_rc has_key(void *ctx, const struct pn_key_id *key, struct pn_error *err)
 {
     struct pn_arm_connection *connection = ctx;
@@ -115,6 +123,7 @@ void pn_arm_connect(struct pn_arm_services *services, struct pn_arm_connection *
         .authenticate = authenticate,
         .authorize = authorize,
         .import = import,
+        .check = check,
         .has_key = has_key,
         .forget_unused = forget_unused,
         .seal = seal,

@@ -106,157 +106,70 @@ static enum pn_cli_exit run_delete(struct pn_cli *cli)
     return on_certificate(cli, "DELETE", "", NULL);
 }
 
-/* ---- usage: who names it, read from the policies and backends that the API shows */
-
-static bool contains(const char *text, const char *part)
-{
-    return pn_slice_find_slice(pn_slice_str(text), pn_slice_str(part)) < strlen(text);
-}
-
-struct usage {
-    const char *name;
-    const char *thumbprint;
-    json_t *users;
-};
-
-static void add_user(const struct usage *usage, const char *path, const char *by)
-{
-    json_array_append_new(usage->users, json_pack("{s:s, s:s}", "user", path, "by", by));
-}
-
-static enum pn_cli_exit look_at_policy(struct pn_cli *cli, const struct usage *usage,
-                                       const char *scope)
-{
-    char *path = NULL;
-    char attribute[512];
-    json_t *items = NULL;
-    const json_t *item;
-    size_t index;
-    enum pn_cli_exit code;
-
-    if (asprintf(&path, "%s/policies?format=rawxml", scope) < 0)
-        abort();
-    code = pn_cli_arm_list(cli, path, &items);
-    free(path);
-    snprintf(attribute, sizeof attribute, "certificate-id=\"%.400s\"", usage->name);
-    json_array_foreach(items, index, item)
-    {
-        const char *value = pn_json_str(json_object_get(item, "properties"), "value");
-        char user[1024];
-
-        snprintf(user, sizeof user, "%s/policies/policy", scope);
-        if (value && contains(value, attribute))
-            add_user(usage, user, "certificate-id");
-        else if (value && contains(value, usage->thumbprint))
-            add_user(usage, user, "thumbprint");
-    }
-    json_decref(items);
-    return code;
-}
-
-static enum pn_cli_exit look_at_apis(struct pn_cli *cli, const struct usage *usage)
-{
-    json_t *apis = NULL;
-    const json_t *api;
-    size_t index;
-    enum pn_cli_exit code = pn_cli_arm_list(cli, "/apis", &apis);
-
-    json_array_foreach(apis, index, api)
-    {
-        char *scope = pn_cli_path("/apis/", pn_json_str(api, "name"), "");
-        char *operations_path = pn_cli_path("/apis/", pn_json_str(api, "name"), "/operations");
-        json_t *operations = NULL;
-        const json_t *operation;
-        size_t at;
-
-        if (code == PN_CLI_DONE)
-            code = look_at_policy(cli, usage, scope);
-        if (code == PN_CLI_DONE)
-            code = pn_cli_arm_list(cli, operations_path, &operations);
-        json_array_foreach(operations, at, operation)
-        {
-            char *below = NULL;
-            char *deep = pn_cli_path("/operations/", pn_json_str(operation, "name"), "");
-
-            if (asprintf(&below, "%s%s", scope, deep) < 0)
-                abort();
-            if (code == PN_CLI_DONE)
-                code = look_at_policy(cli, usage, below);
-            free(below);
-            free(deep);
-        }
-        json_decref(operations);
-        free(operations_path);
-        free(scope);
-    }
-    json_decref(apis);
-    return code;
-}
-
-static enum pn_cli_exit look_at_backends(struct pn_cli *cli, const struct usage *usage)
-{
-    json_t *backends = NULL;
-    const json_t *backend;
-    size_t index;
-    enum pn_cli_exit code = pn_cli_arm_list(cli, "/backends", &backends);
-    char suffix[512];
-
-    snprintf(suffix, sizeof suffix, "/certificates/%.400s", usage->name);
-    json_array_foreach(backends, index, backend)
-    {
-        const json_t *credentials =
-            json_object_get(json_object_get(backend, "properties"), "credentials");
-        char *path = pn_cli_path("/backends/", pn_json_str(backend, "name"), "");
-        const json_t *value;
-        size_t at;
-
-        json_array_foreach(json_object_get(credentials, "certificateIds"), at, value)
-        {
-            struct pn_slice id = pn_slice_str(json_string_value(value));
-            size_t len = strlen(suffix);
-
-            if (id.len >= len && pn_slice_case_eq_str(pn_slice_sub(id, id.len - len, len), suffix))
-                add_user(usage, path, "certificateIds");
-        }
-        json_array_foreach(json_object_get(credentials, "certificate"), at, value)
-        {
-            if (pn_slice_case_eq_str(pn_slice_str(json_string_value(value)), usage->thumbprint))
-                add_user(usage, path, "thumbprint");
-        }
-        free(path);
-    }
-    json_decref(backends);
-    return code;
-}
+/* ---- usage */
 
 static enum pn_cli_exit run_usage(struct pn_cli *cli)
 {
     static const struct pn_cli_column user_columns[] = {
-        {"USER", "user"}, {"BY", "by"}, {NULL, NULL}};
-    struct usage usage = {.name = cli->positionals[0]};
-    char *path = pn_cli_path("/certificates/", usage.name, "");
-    json_t *certificate = NULL;
-    enum pn_cli_exit code = pn_cli_arm(cli, "GET", path, NULL, &certificate);
+        {"USER", "id"}, {"BY", "by"}, {"VIA", "via"}, {NULL, NULL}};
+    char *path = pn_cli_path("/certificates/", cli->positionals[0], "/usage");
+    json_t *answer = NULL;
+    enum pn_cli_exit code = pn_cli_arm(cli, "GET", path, NULL, &answer);
 
-    usage.thumbprint = pn_json_str(json_object_get(certificate, "properties"), "thumbprint");
-    usage.users = json_array();
-    if (code == PN_CLI_DONE && (!usage.thumbprint || !usage.users))
-        code = pn_cli_fail(PN_CLI_REFUSED, "the answer has no thumbprint");
     if (code == PN_CLI_DONE)
-        code = look_at_policy(cli, &usage, "");
-    if (code == PN_CLI_DONE)
-        code = look_at_apis(cli, &usage);
-    if (code == PN_CLI_DONE)
-        code = look_at_backends(cli, &usage);
-    if (code == PN_CLI_DONE)
-        code = pn_cli_print_list(cli, usage.users, user_columns);
-    json_decref(usage.users);
-    json_decref(certificate);
+        code = pn_cli_print_list(cli, json_object_get(answer, "value"), user_columns);
+    json_decref(answer);
     free(path);
     return code;
 }
 
-/* ---- check: what needs a person's attention */
+/* ---- check FILE: the doctor */
+
+static enum pn_cli_exit print_report(struct pn_cli *cli, const json_t *report)
+{
+    static const struct pn_cli_column report_columns[] = {
+        {"format", "file.format"},
+        {"integrity", "file.integrity"},
+        {"encryption", "file.encryption"},
+        {"name", "file.friendlyName"},
+        {"subject", "subject"},
+        {"thumbprint", "thumbprint"},
+        {"expires", "expirationDate"},
+        {"chain", "chain[].subject"},
+        {NULL, NULL},
+    };
+    const json_t *warnings = json_object_get(report, "warnings");
+    enum pn_cli_exit code = pn_cli_print_one(cli, report, report_columns);
+    const json_t *warning;
+    size_t at;
+
+    json_array_foreach(warnings, at, warning)
+    {
+        if (!cli->is_json)
+            printf("%-12s %s: %s\n", "warning", pn_json_str(warning, "code"),
+                   pn_json_str(warning, "message"));
+    }
+    return code;
+}
+
+static enum pn_cli_exit check_file(struct pn_cli *cli, const char *file)
+{
+    json_t *data = NULL, *password = NULL, *body = NULL, *report = NULL;
+    enum pn_cli_exit code = pn_cli_file_base64(file, &data);
+
+    if (code == PN_CLI_DONE)
+        code = pn_cli_password(cli, file, &password);
+    body = json_pack("{s:{s:o*, s:o*}}", "properties", "data", data, "password", password);
+    if (code == PN_CLI_DONE)
+        code = pn_cli_arm(cli, "POST", "/checkCertificate", body, &report);
+    if (code == PN_CLI_DONE)
+        code = print_report(cli, report);
+    json_decref(report);
+    json_decref(body);
+    return code;
+}
+
+/* ---- expiry: what needs a person's attention */
 
 static const char *finding(const json_t *item, int64_t now, int64_t days, char *buf, size_t size)
 {
@@ -279,7 +192,7 @@ static const char *finding(const json_t *item, int64_t now, int64_t days, char *
     return buf;
 }
 
-static enum pn_cli_exit run_check(struct pn_cli *cli)
+static enum pn_cli_exit run_expiry(struct pn_cli *cli)
 {
     static const struct pn_cli_column check_columns[] = {
         {"NAME", "name"}, {"EXPIRES", "expires"}, {"FINDING", "finding"}, {NULL, NULL}};
@@ -319,6 +232,11 @@ static enum pn_cli_exit run_check(struct pn_cli *cli)
     return code == PN_CLI_DONE && has_finding ? PN_CLI_REFUSED : code;
 }
 
+static enum pn_cli_exit run_check(struct pn_cli *cli)
+{
+    return check_file(cli, cli->positionals[0]);
+}
+
 static const struct pn_cli_option add_options[] = {
     {"pfx", "FILE", "PKCS#12 file to upload (\"-\": standard input)"},
     {"password-file", "FILE", "its password (\"-\": standard input)"},
@@ -327,6 +245,10 @@ static const struct pn_cli_option add_options[] = {
     {NULL, NULL, NULL},
 };
 static const struct pn_cli_option check_options[] = {
+    {"password-file", "FILE", "its password (\"-\": standard input)"},
+    {NULL, NULL, NULL},
+};
+static const struct pn_cli_option expiry_options[] = {
     {"days", "N", "warn when fewer days are left (default 30)"},
     {NULL, NULL, NULL},
 };
@@ -343,10 +265,14 @@ const struct pn_cli_command pn_cli_certificate_commands[] = {
      "postern certificate refresh billing", run_refresh},
     {"certificate delete", "NAME", 1, 1, NULL, "Deletes one that nothing uses.",
      "postern certificate delete orders", run_delete},
-    {"certificate usage", "NAME", 1, 1, NULL, "Lists the policies and backends that use it.",
+    {"certificate usage", "NAME", 1, 1, NULL,
+     "Lists what uses it: backends, policies, APIs and operations.",
      "postern certificate usage orders", run_usage},
-    {"certificate check", "[NAME]", 0, 1, check_options,
+    {"certificate check", "FILE", 1, 1, check_options,
+     "Tells what a PFX or PEM file is and what is wrong with it; nothing is saved.",
+     "postern certificate check orders.pfx --password-file orders.pass", run_check},
+    {"certificate expiry", "[NAME]", 0, 1, expiry_options,
      "Finds what expires soon or could not be fetched; exit code 1 if there is any.",
-     "postern certificate check --days 14", run_check},
+     "postern certificate expiry --days 14", run_expiry},
     {NULL, NULL, 0, 0, NULL, NULL, NULL, NULL},
 };

@@ -39,6 +39,12 @@ def test_certificate_commands(postern, cli, at, ca, tmp_path):
     assert identity.sha1 in cli("certificate", "list", *at).stdout
     postern.make_api(name, "https://localhost:1", with_certificate(name))
     assert f"/apis/{name}/policies/policy" in cli("certificate", "usage", name, *at).stdout
+    assert name in cli("certificate", "expiry", name, "--days", "0", *at).stdout
+    doctor = cli("certificate", "check", tmp_path / "c.pfx", "--password-file", tmp_path / "pw", *at)
+    assert identity.sha1 in doctor.stdout and "PKCS#12" in doctor.stdout
+    (tmp_path / "wrong").write_text("wrong")
+    assert "password" in cli("certificate", "check", tmp_path / "c.pfx", "--password-file",
+                             tmp_path / "wrong", *at, expect=1).stderr
     refused = cli("certificate", "delete", name, *at, expect=1)
     assert f"/apis/{name}/policies/policy" in refused.stderr
     postern.delete(f"/apis/{name}?deleteRevisions=true")

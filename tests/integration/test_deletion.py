@@ -35,6 +35,29 @@ def test_nothing_in_use_can_be_deleted_by_accident(postern, ca, echo):
     assert postern.arm("DELETE", f"/certificates/{name}").status == 204
 
 
+def test_usage_shows_the_blast_radius_of_a_certificate(postern, ca, echo):
+    """Directly, by a backend, by the policy that names the backend, and the API behind it."""
+    name, direct, through = (service.unique(part) for part in ("blast", "direct", "through"))
+    postern.upload(name, ca.client(name))
+    usage = postern.arm("GET", f"/certificates/{name}/usage")
+    assert usage.status == 200 and usage.json() == {"value": [], "count": 0, "truncated": False}
+    certificate = f"{postern.service_id}/certificates/{name}"
+    postern.put(f"/backends/{name}", {"url": "https://localhost:1", "protocol": "http",
+                                      "credentials": {"certificateIds": [certificate]}})
+    postern.make_api(direct, echo.url, with_certificate(name))
+    postern.make_api(through, echo.url, policy(f'<set-backend-service backend-id="{name}" />'))
+    found = {entry["id"].removeprefix(postern.service_id): entry
+             for entry in postern.arm("GET", f"/certificates/{name}/usage").json()["value"]}
+    assert set(found) == {
+        f"/backends/{name}", f"/apis/{direct}/policies/policy", f"/apis/{direct}",
+        f"/apis/{through}/policies/policy", f"/apis/{through}"}
+    backend = found[f"/backends/{name}"]
+    assert backend["by"] == "reference" and backend["via"].endswith(f"/certificates/{name}")
+    assert found[f"/apis/{through}/policies/policy"]["via"].endswith(f"/backends/{name}")
+    assert found[f"/apis/{through}"]["by"] == "policy"
+    assert postern.arm("GET", f"/certificates/{name}x/usage").status == 404
+
+
 def test_a_certificate_named_by_thumbprint_is_in_use(postern, ca, nginx):
     name = service.unique("printed")
     identity = ca.client(name)

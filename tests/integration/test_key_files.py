@@ -211,6 +211,53 @@ def test_a_key_that_tls_cannot_use_is_unsupported(postern, tmp_path):
     refused(postern, data, None, "unsupported_algorithm", "P-256")
 
 
+# --- the doctor: what a file is, before it is saved ---
+
+def check(postern, data, password=None):
+    properties = {"data": base64.b64encode(data).decode()}
+    if password is not None:
+        properties["password"] = password
+    return postern.arm("POST", "/checkCertificate", {"properties": properties})
+
+
+def test_the_doctor_tells_what_a_file_is_and_keeps_nothing(postern, bench, ca):
+    before = {item["id"] for item in postern.arm("GET", "/certificates").json()["value"]}
+    report = check(postern, bench.openssl("-macalg", "sha384", name="mein Schlüssel"), "p w").json()
+    assert report["thumbprint"] == bench.identity.sha1
+    assert report["file"]["format"] == "PKCS#12" and "384" in report["file"]["integrity"].replace("-", "")
+    assert "PBES2" in report["file"]["encryption"] and report["file"]["friendlyName"] == "mein Schlüssel"
+    assert [entry["subject"].split(",")[0] for entry in report["chain"]] == [
+        f"CN={bench.identity.common_name}", f"CN={ca.common_name}"]
+    assert report["chainComplete"] is True and report["warnings"] == []
+    assert {item["id"] for item in postern.arm("GET", "/certificates").json()["value"]} == before
+
+
+def test_the_doctor_names_what_is_wrong_with_a_certificate(postern, ca, tmp_path):
+    """Each by its code; none of these keeps Azure from accepting the file."""
+    cases = {
+        "expired": dict(client=True, begins=-5, days=2), "not_yet_valid": dict(client=True, begins=3),
+        "missing_client_auth_eku": dict(server=True), "chain_incomplete": dict(client=True),
+    }
+    for code, how in cases.items():
+        identity = ca.issue(service.unique("sick"), **how)
+        data = identity.key_pem + identity.certificate_pem
+        report = check(postern, data)
+        assert report.status == 200, report.body
+        assert code in [warning["code"] for warning in report.json()["warnings"]], (code, report.json())
+    keyfiles.run("openssl", "req", "-x509", "-newkey", "rsa:1024", "-sha1", "-nodes", "-keyout", "key.pem", "-out",
+                 "leaf.pem", "-subj", "/CN=weak", "-days", "3", cwd=tmp_path)
+    data = (tmp_path / "key.pem").read_bytes() + (tmp_path / "leaf.pem").read_bytes()
+    codes = [warning["code"] for warning in check(postern, data).json()["warnings"]]
+    assert {"weak_key", "self_signed", "ca_as_leaf"} <= set(codes), codes
+
+
+def test_the_doctor_refuses_with_the_same_codes(postern, bench):
+    answer = check(postern, bench.openssl(), "wrong 5")
+    assert answer.status == 400
+    assert answer.json()["error"]["details"][0]["innererror"]["code"] == "wrong_password"
+    assert check(postern, b"", "").status == 400
+
+
 # --- python3-cryptography-vectors ---
 
 EXPECTED = {"cert-none-key-none.p12": "cryptography", "cert-rc2-key-3des.p12": "cryptography",

@@ -266,6 +266,7 @@ int arm_setup(void **state)
         .authenticate = fake_authenticate,
         .authorize = fake_authorize,
         .import = fake_import,
+        .check = fake_import,
         .has_key = fake_has_key,
         .forget_unused = fake_forget_unused,
         .seal = fake_seal,
