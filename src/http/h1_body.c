@@ -126,7 +126,7 @@ static enum pn_rc on_framing_byte(struct pn_h1_body *body, unsigned char c,
 
 /* RFC 9110 §6.5.1: framing, routing, authentication, request control and content format stay in the
  * head. Whoever merges trailers into headers must not be led astray by these. */
-static bool is_trailer_allowed(struct pn_slice name)
+bool pn_http_is_trailer_allowed(struct pn_slice name)
 {
     static const char *const denied[] = {
         "Content-Length",
@@ -179,7 +179,7 @@ static enum pn_rc on_trailer(struct pn_h1_body *body, struct pn_slice line,
     if (body->trailer_count > body->limits.trailer_count_max)
         return pn_h1_refuse(fault, PN_LIMIT, body->side == PN_H1_REQUEST ? 431 : 502,
                             "more trailer fields than the limit trailer-count");
-    if (!body->trailers || !is_trailer_allowed(name))
+    if (!body->trailers || !pn_http_is_trailer_allowed(name))
         return PN_OK;
     rc = pn_headers_add_copy(body->trailers, name, value);
     if (rc != PN_OK)

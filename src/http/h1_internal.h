@@ -67,3 +67,11 @@ enum pn_rc pn_h1_read_framing(const struct pn_headers *headers, int minor_versio
                               struct pn_http_fault *fault) PN_MUST_USE;
 /** "HTTP/1.0" or "HTTP/1.1" -> 0 or 1. PN_MALFORMED; PN_UNSUPPORTED: another version. */
 enum pn_rc pn_h1_read_version(struct pn_slice text, int *minor_version) PN_MUST_USE;
+
+/* ---- what HTTP/2 reads alike ---- */
+
+/** RFC 9110 §6.5.1: whether a trailer of that name is passed on. */
+bool pn_http_is_trailer_allowed(struct pn_slice name);
+/** Reads Expect of a request whose framing is known. PN_UNSUPPORTED (417). */
+enum pn_rc pn_http_read_expect(struct pn_request_head *request,
+                               struct pn_http_fault *fault) PN_MUST_USE;

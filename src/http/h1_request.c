@@ -127,7 +127,7 @@ static enum pn_rc read_host(struct pn_request_head *request, struct pn_http_faul
     return PN_OK;
 }
 
-static enum pn_rc read_expect(struct pn_request_head *request, struct pn_http_fault *fault)
+enum pn_rc pn_http_read_expect(struct pn_request_head *request, struct pn_http_fault *fault)
 {
     for (size_t i = 0; i < request->headers.count; i++) {
         const struct pn_header *field = &request->headers.items[i];
@@ -181,5 +181,5 @@ enum pn_rc pn_h1_request_parse(struct pn_slice head, const struct pn_http_limits
     request->content_length = framing.length;
     request->keep_alive =
         !framing.says_close && (request->minor_version == 1 || framing.says_keep_alive);
-    return read_expect(request, fault);
+    return pn_http_read_expect(request, fault);
 }

@@ -45,26 +45,45 @@ enum pn_h2_code {
     PN_H2_HTTP_1_1_REQUIRED = 0xd,
 };
 
+/* Defaults of struct pn_h2_config, and fixed limits. */
+#define PN_H2_STREAMS_MAX                     128u
+#define PN_H2_BACKEND_STREAMS_MAX             100u
+#define PN_H2_FIRST_STREAMS_MAX               100u /* before the server's SETTINGS have come */
+#define PN_H2_STREAM_WINDOW_BYTES             (256u * 1024)
+#define PN_H2_CONNECTION_WINDOW_BYTES         (1024u * 1024)
+#define PN_H2_BACKEND_CONNECTION_WINDOW_BYTES (16u * 1024 * 1024)
+#define PN_H2_STALL_TIMEOUT_MS                60000u
+#define PN_H2_STALL_BYTES                     1024u /* what a peer must take within that time */
+#define PN_H2_RESETS_PER_MINUTE               1000u
+#define PN_H2_PINGS_PER_MINUTE                300u
+#define PN_H2_SETTINGS_PER_MINUTE             60u
+#define PN_H2_PRIORITIES_PER_MINUTE           1000u
+#define PN_H2_EMPTY_DATA_PER_MINUTE           1000u
+#define PN_H2_WINDOW_UPDATES_PER_MINUTE       10000u
+#define PN_H2_CONTINUATIONS_MAX               8u
+#define PN_H2_QUEUED_FRAMES_MAX               1000u
+#define PN_H2_HEAD_BYTES_HARD_MAX             (256u * 1024)
+
 /** What is told to the peer in SETTINGS, and what is borne from it. */
 struct pn_h2_config {
-    struct pn_http_limits http;   /* of heads and trailers; chunk extensions do not exist here */
-    uint32_t streams_max;         /* open at once; of a client: 0, push is off */
-    uint32_t stream_window_bytes; /* received and not used, of one stream ... */
+    struct pn_http_limits http; /* of heads and trailers; chunk extensions do not exist here */
+    uint32_t streams_max;       /* open at once; a client opens no more, whatever the peer allows */
+    uint32_t stream_window_bytes;     /* received and not used, of one stream ... */
     uint32_t connection_window_bytes; /* ... and of all */
-    bool allows_connect;              /* extended CONNECT, RFC 8441: serve it, or ask for it */
-    uint32_t stall_timeout_ms; /* a stream whose body waits so long for window is reset; 0: never */
+    bool allows_connect;              /* extended CONNECT (RFC 8441) is served */
+    uint32_t stall_timeout_ms; /* a body that waits so long for window of the peer: stream reset */
     /* Floods. Each is a bucket that holds so many and fills up again within a minute. */
-    uint32_t resets_per_minute;     /* streams ended before their answer; each whole answer gives
-                                       one back */
+    uint32_t resets_per_minute;     /* streams ended before their answer; a whole answer gives one
+                                       back */
     uint32_t pings_per_minute;      /* PING */
     uint32_t settings_per_minute;   /* SETTINGS */
-    uint32_t priorities_per_minute; /* PRIORITY, and frames of unknown types */
+    uint32_t priorities_per_minute; /* PRIORITY */
     uint32_t empty_data_per_minute; /* DATA without a byte and without END_STREAM */
-    uint32_t window_updates_per_minute; /* those beyond one for each DATA frame sent */
+    uint32_t window_updates_per_minute; /* those beyond two for each DATA frame sent */
     uint32_t continuations_max;         /* CONTINUATION frames of one header block */
-    uint32_t queued_frames_max;         /* answers to the peer's frames that wait to be sent */
-    uint32_t head_bytes_hard_max;       /* decoded bytes of a head that are skipped, not kept, so
-                                           that it can be refused on its stream; above: GOAWAY */
+    uint32_t queued_frames_max;         /* frames that wait to be sent, without DATA */
+    uint32_t head_bytes_hard_max; /* decoded bytes of a head that are read over, so that it can
+                                     be refused on its stream; above: GOAWAY */
 };
 /** The configured limits (base/limits.h), or their defaults. */
 void pn_h2_config_init(struct pn_h2_config *config, enum pn_h2_side side);
@@ -117,7 +136,8 @@ struct pn_h2_events {
     /* The stream has ended, orderly (`code` NO_ERROR, both bodies whole) or not: the reason of
      * RST_STREAM, theirs or the engine's own; CANCEL when the connection goes (pn_h2_destroy). The
      * sources and arena of the stream are not touched any more, `stream` is gone when it returns.
-     * It does not come after pn_h2_reset(). */
+     * It does not come after pn_h2_reset(). Where `in` has ended it does not come before all of it
+     * was taken (client, and tunnels of a server): use it up, or reset. */
     void (*on_closed)(void *ctx, struct pn_h2_stream *stream, uint32_t code);
     /* The peer has sent GOAWAY: nothing new can be opened. on_closed() of those above `last_id`
      * follows by itself. */

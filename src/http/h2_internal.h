@@ -1,0 +1,225 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * What the parts of the HTTP/2 engine share.
+ *
+ *   h2_memory.c   free lists              h2_head.c     header blocks into heads, and the rules
+ *   h2_config.c   limits and buckets      h2_receive.c  nghttp2's callbacks for what comes
+ *   h2.c          one connection          h2_send.c     heads and bodies that go
+ *   h2_stream.c   one stream: its incoming body, its events, its end
+ */
+#pragma once
+
+#include <nghttp2/nghttp2.h>
+
+#include "base/list.h"
+#include "http/h2.h"
+
+/* ---- memory ---- */
+
+void *pn_h2_alloc(struct pn_h2_memory *memory, size_t len);
+void pn_h2_free(void *block);
+nghttp2_mem *pn_h2_memory_of_nghttp2(struct pn_h2_memory *memory);
+nghttp2_session_callbacks *pn_h2_memory_callbacks(struct pn_h2_memory *memory);
+
+/* ---- buckets ---- */
+
+enum h2_flood {
+    H2_RESETS,
+    H2_PINGS,
+    H2_SETTINGS,
+    H2_PRIORITIES,
+    H2_EMPTY_DATA,
+    H2_WINDOW_UPDATES,
+    H2_FLOODS,
+};
+
+struct h2_bucket {
+    uint64_t credit; /* in 1/60000 of a frame: a rate per minute times milliseconds */
+    uint64_t filled_ms;
+    uint32_t per_minute;
+};
+
+void pn_h2_bucket_init(struct h2_bucket *bucket, uint32_t per_minute, uint64_t now_ms);
+/** False: it is empty. */
+bool pn_h2_bucket_take(struct h2_bucket *bucket, uint64_t now_ms);
+void pn_h2_bucket_give(struct h2_bucket *bucket);
+
+/* ---- streams ---- */
+
+/* What is still to be told of a stream, in the order in which it is told. */
+enum {
+    H2_TELL_INFORMATIONAL = 1,
+    H2_TELL_HEAD = 2,
+    H2_TELL_REFUSED = 4,
+    H2_TELL_DATA = 8,
+    H2_TELL_SOURCE_FAILED = 16,
+    H2_TELL_SENT = 32,
+    H2_TELL_CLOSED = 64,
+};
+
+/* A piece of a received body. */
+struct h2_piece {
+    struct h2_piece *next;
+    size_t start;
+    size_t end;
+    size_t size;
+    char bytes[];
+};
+
+struct h2_inform {
+    struct h2_inform *next;
+    struct pn_response_head head;
+};
+
+struct h2_stream {
+    struct pn_h2_stream pub; /* the first: see pn_h2_stream_of_const() */
+    struct pn_list link;     /* of the connection's streams */
+    struct pn_list ready;    /* of those that have something to tell */
+    struct pn_arena *arena;
+    struct pn_source *body; /* what we send; NULL: none, or all was taken */
+    struct h2_piece *first;
+    struct h2_piece *last;
+    size_t buffered_bytes; /* in the pieces, `held` included */
+    uint64_t received_bytes;
+    uint64_t expected_bytes; /* Content-Length of what comes */
+    uint64_t sent_bytes;
+    uint64_t checked_sent_bytes; /* when it was last seen to make progress ... */
+    uint64_t stalled_ms;         /* ... and since when it has not; 0: it is not stalled */
+    struct pn_headers trailers;
+    struct h2_inform *informs;
+    union {
+        struct pn_request_head *request;
+        struct pn_response_head *response;
+    } head;
+    uint32_t close_code;
+    enum pn_rc source_rc;
+    unsigned tells;
+    bool has_length;      /* expected_bytes counts */
+    bool has_no_body;     /* whatever the fields say: HEAD, 204, 304 */
+    bool is_head_request; /* client: the method is HEAD */
+    bool has_final_head;  /* of the peer: what follows are trailers */
+    bool is_refused;      /* server: what else comes of the request is dropped */
+    bool is_bad;          /* server: the request is malformed: PROTOCOL_ERROR behind the answer */
+    bool is_answered;     /* server: pn_h2_respond() was called */
+    bool is_request_sent; /* client: HEADERS are in the output */
+    bool is_waiting;      /* `body` had nothing: pn_h2_resume() goes on */
+    bool is_end_received;
+    bool is_end_sent;
+    bool is_reset;     /* RST_STREAM of ours is on its way */
+    bool is_detached;  /* the owner has reset it: nothing is told, nothing of his is touched */
+    bool is_closed;    /* nghttp2 has forgotten it */
+    bool is_telling;   /* in one of its events */
+    bool is_completed; /* counted as a whole answer */
+};
+
+/** NULL: no memory. */
+struct h2_stream *pn_h2_stream_create(struct pn_h2 *h2, int32_t id, struct pn_arena *arena);
+void pn_h2_stream_destroy(struct h2_stream *stream);
+static inline struct h2_stream *pn_h2_stream_of(struct pn_h2_stream *pub)
+{
+    return PN_CONTAINER(pub, struct h2_stream, pub);
+}
+static inline const struct h2_stream *pn_h2_stream_of_const(const struct pn_h2_stream *pub)
+{
+    return (const struct h2_stream *)(const void *)pub;
+}
+/** Remembers what is to be told. */
+void pn_h2_stream_tell(struct h2_stream *stream, unsigned what);
+/** Tells all that is to be told, of all streams. */
+void pn_h2_tell(struct pn_h2 *h2);
+/** Received DATA. PN_NOMEM. */
+enum pn_rc pn_h2_stream_append(struct h2_stream *stream, const uint8_t *data,
+                               size_t len) PN_MUST_USE;
+/** What has come and was not used is dropped, and its window given back. */
+void pn_h2_stream_drop(struct h2_stream *stream);
+/** The peer's END_STREAM. */
+void pn_h2_stream_ended(struct h2_stream *stream);
+/** Ends the stream for what the peer did: RST_STREAM with `code`; `in` fails with rc and fault. */
+void pn_h2_stream_fail(struct h2_stream *stream, uint32_t code, enum pn_rc rc, int status,
+                       const char *cause);
+/** nghttp2 has closed it. */
+void pn_h2_stream_closed(struct h2_stream *stream, uint32_t code);
+
+/* ---- the connection ---- */
+
+/* The header block in work. */
+struct h2_head {
+    struct h2_stream *stream; /* NULL: nobody wants it */
+    bool is_trailer;
+    bool has_regular; /* a field that is not a pseudo-header has come */
+    bool has_host;
+    bool has_expect;
+    size_t bytes; /* RFC 9113 §6.5.2: name, value and 32 for each field */
+    size_t count;
+    size_t continuations;
+    size_t crumb_bytes;
+    struct pn_slice method;
+    struct pn_slice scheme;
+    struct pn_slice authority;
+    struct pn_slice path;
+    struct pn_slice protocol;
+    struct pn_slice status;
+    struct pn_slice length; /* Content-Length */
+    struct pn_headers headers;
+    struct pn_headers crumbs; /* cookie */
+    enum pn_rc rc;            /* why it is refused */
+    struct pn_http_fault fault;
+};
+
+struct pn_h2 {
+    nghttp2_session *session;
+    struct pn_h2_memory *memory;
+    const struct pn_h2_events *events;
+    void *ctx;
+    enum pn_h2_side side;
+    struct pn_h2_config config;
+    struct pn_list streams;
+    struct pn_list ready;
+    size_t streams_open; /* in `streams` */
+    uint64_t streams_total;
+    uint64_t now_ms;
+    struct h2_head head;
+    struct h2_bucket floods[H2_FLOODS];
+    enum pn_rc verdict;   /* PN_OK: the connection lives */
+    char failure[96];     /* why not */
+    struct pn_slice rest; /* of the frame that did not fit into the output */
+    struct pn_buf *out;   /* while pn_h2_output() is at work */
+    size_t out_max;
+    enum pn_rc out_rc;
+    uint64_t checked_ms;
+    int32_t goaway_last_id;
+    uint32_t goaway_code;
+    size_t capacity_told;
+    bool is_server;
+    bool is_busy;    /* nghttp2 is on the stack */
+    bool is_telling; /* an event is */
+    bool has_asked;  /* on_wants_output() was called */
+    bool has_peer_settings;
+    bool has_peer_goaway;
+    bool is_noticed;   /* the first GOAWAY of a graceful end is submitted */
+    bool is_shut_down; /* the last one is */
+    bool is_pinging;
+    bool tells_goaway;
+    bool tells_pong;
+    bool tells_capacity;
+};
+
+/** The connection is over, for the peer's fault: GOAWAY with `code`. `why`: static text. */
+void pn_h2_fail(struct pn_h2 *h2, enum pn_rc rc, uint32_t code, const char *why);
+/** Takes one out of the bucket; else pn_h2_fail(). False: it failed. */
+bool pn_h2_flood_take(struct pn_h2 *h2, enum h2_flood flood);
+/** Something may be to be sent: tells the owner, unless he is about to ask by himself. */
+void pn_h2_ask(struct pn_h2 *h2);
+
+/* ---- heads ---- */
+
+void pn_h2_head_begin(struct pn_h2 *h2, struct h2_stream *stream, bool is_trailer);
+/** One field. Faults are kept in the head; above the hard limit: pn_h2_fail(). */
+void pn_h2_head_field(struct pn_h2 *h2, nghttp2_rcbuf *name, nghttp2_rcbuf *value);
+/** The block is whole. */
+void pn_h2_head_end(struct pn_h2 *h2, bool is_end_stream);
+
+/* ---- callbacks ---- */
+
+void pn_h2_receive_callbacks(nghttp2_session_callbacks *callbacks);
+void pn_h2_send_callbacks(nghttp2_session_callbacks *callbacks);

@@ -1,0 +1,174 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * Free lists: what a request needs of nghttp2 and of the engine was there for the one before it.
+ * Under a sanitizer nothing is kept, so that it sees every use after the end.
+ */
+#include <stdlib.h>
+#include <string.h>
+
+#include "http/h2_internal.h"
+
+enum {
+    SMALLEST = 64, /* bytes of a block of the first class; each next one is twice as big */
+    CLASSES = 10,  /* up to 32 KB */
+    KEPT_BYTES = 512 * 1024, /* of each class */
+};
+
+struct block {
+    union {
+        struct block *next; /* in a free list */
+        struct pn_h2_memory *memory;
+    } u;
+    uint32_t class; /* CLASSES: too big for any */
+    uint32_t size;  /* bytes that may be used */
+    char bytes[];
+};
+_Static_assert(sizeof(struct block) % 16 == 0, "what follows must be aligned as malloc's");
+
+struct pn_h2_memory {
+    struct block *lists[CLASSES];
+    size_t counts[CLASSES];
+    nghttp2_mem mem;
+    nghttp2_session_callbacks *callbacks;
+};
+
+static uint32_t class_of(size_t len)
+{
+    uint32_t class = 0;
+
+    for (size_t size = SMALLEST; class < CLASSES && size < len; size *= 2)
+        class ++;
+    return class;
+}
+
+void *pn_h2_alloc(struct pn_h2_memory *memory, size_t len)
+{
+    uint32_t class = class_of(len);
+    struct block *block = class < CLASSES ? memory->lists[class] : NULL;
+
+    if (block) {
+        memory->lists[class] = block->u.next;
+        memory->counts[class]--;
+    } else {
+        size_t size = len;
+
+#ifndef PN_SANITIZED
+        if (class < CLASSES)
+            size = (size_t)SMALLEST << class;
+#endif
+        if (size > UINT32_MAX)
+            return NULL;
+        block = malloc(sizeof(*block) + size);
+        if (!block)
+            return NULL;
+        block->class = class;
+        block->size = (uint32_t)size;
+    }
+    block->u.memory = memory;
+    return block->bytes;
+}
+
+void pn_h2_free(void *bytes)
+{
+    struct block *block = NULL;
+    struct pn_h2_memory *memory = NULL;
+
+    if (!bytes)
+        return;
+    block = PN_CONTAINER(bytes, struct block, bytes);
+    memory = block->u.memory;
+#ifndef PN_SANITIZED
+    if (block->class < CLASSES &&
+        memory->counts[block->class] < ((size_t)KEPT_BYTES >> block->class) / SMALLEST) {
+        block->u.next = memory->lists[block->class];
+        memory->lists[block->class] = block;
+        memory->counts[block->class]++;
+        return;
+    }
+#endif
+    (void)memory;
+    free(block);
+}
+
+static void *on_malloc(size_t size, void *user)
+{
+    return pn_h2_alloc(user, size);
+}
+
+static void on_free(void *ptr, void *user)
+{
+    (void)user;
+    pn_h2_free(ptr);
+}
+
+static void *on_calloc(size_t count, size_t size, void *user)
+{
+    void *ptr = NULL;
+
+    if (size > 0 && count > SIZE_MAX / size)
+        return NULL;
+    ptr = pn_h2_alloc(user, count * size);
+    if (ptr)
+        memset(ptr, 0, count * size);
+    return ptr;
+}
+
+static void *on_realloc(void *ptr, size_t size, void *user)
+{
+    struct block *block = NULL;
+    void *moved = NULL;
+
+    if (!ptr)
+        return pn_h2_alloc(user, size);
+    block = PN_CONTAINER(ptr, struct block, bytes);
+    if (size <= block->size)
+        return ptr;
+    moved = pn_h2_alloc(user, size);
+    if (!moved)
+        return NULL;
+    memcpy(moved, ptr, block->size);
+    pn_h2_free(ptr);
+    return moved;
+}
+
+struct pn_h2_memory *pn_h2_memory_create(void)
+{
+    struct pn_h2_memory *memory = calloc(1, sizeof(*memory));
+
+    if (!memory)
+        return NULL;
+    memory->mem = (nghttp2_mem){memory, on_malloc, on_free, on_calloc, on_realloc};
+    if (nghttp2_session_callbacks_new(&memory->callbacks) != 0) {
+        free(memory);
+        return NULL;
+    }
+    pn_h2_receive_callbacks(memory->callbacks);
+    pn_h2_send_callbacks(memory->callbacks);
+    return memory;
+}
+
+void pn_h2_memory_destroy(struct pn_h2_memory *memory)
+{
+    if (!memory)
+        return;
+    for (size_t i = 0; i < CLASSES; i++) {
+        while (memory->lists[i]) {
+            struct block *block = memory->lists[i];
+
+            memory->lists[i] = block->u.next;
+            free(block);
+        }
+    }
+    nghttp2_session_callbacks_del(memory->callbacks);
+    free(memory);
+}
+
+nghttp2_mem *pn_h2_memory_of_nghttp2(struct pn_h2_memory *memory)
+{
+    return &memory->mem;
+}
+
+nghttp2_session_callbacks *pn_h2_memory_callbacks(struct pn_h2_memory *memory)
+{
+    return memory->callbacks;
+}
