@@ -57,8 +57,37 @@
     X(CHUNK_EXTENSION_BYTES, "chunk-extension-bytes", BYTES, 4096, 0, 65536, GATEWAY,              \
       "all chunk extensions of a body together; 0: none are taken")
 
-/* HTTP/2, of clients and of backends. */
-#define PN_LIMITS_HTTP2(X)
+/* HTTP/2, of clients and of backends. Per minute: a bucket of so many that fills up again within a
+ * minute. */
+#define PN_LIMITS_HTTP2(X)                                                                         \
+    X(H2_STREAMS, "h2-streams", COUNT, 128, 1, 65536, GATEWAY,                                     \
+      "open streams of a client's HTTP/2 connection")                                              \
+    X(H2_BACKEND_STREAMS, "h2-backend-streams", COUNT, 100, 1, 65536, GATEWAY,                     \
+      "open streams of a backend's HTTP/2 connection, if it allows as many")                       \
+    X(H2_STREAM_WINDOW, "h2-stream-window", BYTES, 262144, 16384, 16777216, GATEWAY,               \
+      "body bytes received and not yet sent on, of one stream")                                    \
+    X(H2_CONNECTION_WINDOW, "h2-connection-window", BYTES, 1048576, 65535, 1073741824, GATEWAY,    \
+      "the same of all streams of a client's connection")                                          \
+    X(H2_BACKEND_CONNECTION_WINDOW, "h2-backend-connection-window", BYTES, 16777216, 65535,        \
+      1073741824, GATEWAY, "the same of all streams of a backend's connection")                    \
+    X(H2_STALL_TIMEOUT, "h2-stall-timeout", MS, 60000, 100, 86400000, GATEWAY,                     \
+      "a stream's body waits for the peer's window; then the stream is reset")                     \
+    X(H2_HEAD_BYTES, "h2-head-bytes", BYTES, 262144, 65536, 16777216, GATEWAY,                     \
+      "decoded bytes of a head that are read over to refuse it; above: GOAWAY")                    \
+    X(H2_CONTINUATIONS, "h2-continuations", COUNT, 8, 1, 1024, GATEWAY,                            \
+      "CONTINUATION frames of one head")                                                           \
+    X(H2_QUEUED_FRAMES, "h2-queued-frames", COUNT, 1000, 16, 1000000, GATEWAY,                     \
+      "frames, without DATA, that wait for a peer that does not read")                             \
+    X(H2_RESETS, "h2-resets", COUNT, 1000, 1, 1000000, GATEWAY,                                    \
+      "per minute: streams that end before their answer; a whole answer gives one back")           \
+    X(H2_PINGS, "h2-pings", COUNT, 300, 1, 1000000, GATEWAY, "per minute: PING frames")            \
+    X(H2_SETTINGS, "h2-settings", COUNT, 60, 1, 1000000, GATEWAY, "per minute: SETTINGS frames")   \
+    X(H2_PRIORITIES, "h2-priorities", COUNT, 1000, 1, 1000000, GATEWAY,                            \
+      "per minute: PRIORITY frames")                                                               \
+    X(H2_EMPTY_DATA, "h2-empty-data", COUNT, 1000, 1, 1000000, GATEWAY,                            \
+      "per minute: DATA frames without a byte")                                                    \
+    X(H2_WINDOW_UPDATES, "h2-window-updates", COUNT, 10000, 1, 1000000, GATEWAY,                   \
+      "per minute: WINDOW_UPDATE frames, beyond two for each DATA frame sent")
 
 /* TLS on both sides. */
 #define PN_LIMITS_TLS(X)

@@ -148,20 +148,34 @@ void pn_h2_fail(struct pn_h2 *h2, enum pn_rc rc, uint32_t code, const char *why)
     (void)nghttp2_session_terminate_session(h2->session, code);
 }
 
+void pn_h2_over(struct pn_h2 *h2, enum pn_limit limit, const char *why)
+{
+    if (h2->verdict != PN_OK)
+        return;
+    pn_limit_hit(limit);
+    pn_h2_fail(h2, PN_LIMIT, PN_H2_ENHANCE_YOUR_CALM, why);
+}
+
 bool pn_h2_flood_take(struct pn_h2 *h2, enum h2_flood flood)
 {
-    static const char *const whys[H2_FLOODS] = {
-        [H2_RESETS] = "more streams are reset than PN_H2_RESETS_PER_MINUTE",
-        [H2_PINGS] = "more PING frames than PN_H2_PINGS_PER_MINUTE",
-        [H2_SETTINGS] = "more SETTINGS frames than PN_H2_SETTINGS_PER_MINUTE",
-        [H2_PRIORITIES] = "more PRIORITY frames than PN_H2_PRIORITIES_PER_MINUTE",
-        [H2_EMPTY_DATA] = "more empty DATA frames than PN_H2_EMPTY_DATA_PER_MINUTE",
-        [H2_WINDOW_UPDATES] = "more WINDOW_UPDATE frames than PN_H2_WINDOW_UPDATES_PER_MINUTE",
+    static const struct {
+        enum pn_limit limit;
+        const char *why;
+    } rules[H2_FLOODS] = {
+        [H2_RESETS] = {PN_LIMIT_H2_RESETS, "more streams are reset than the limit h2-resets"},
+        [H2_PINGS] = {PN_LIMIT_H2_PINGS, "more PING frames than the limit h2-pings"},
+        [H2_SETTINGS] = {PN_LIMIT_H2_SETTINGS, "more SETTINGS frames than the limit h2-settings"},
+        [H2_PRIORITIES] = {PN_LIMIT_H2_PRIORITIES,
+                           "more PRIORITY frames than the limit h2-priorities"},
+        [H2_EMPTY_DATA] = {PN_LIMIT_H2_EMPTY_DATA,
+                           "more empty DATA frames than the limit h2-empty-data"},
+        [H2_WINDOW_UPDATES] = {PN_LIMIT_H2_WINDOW_UPDATES,
+                               "more WINDOW_UPDATE frames than the limit h2-window-updates"},
     };
 
     if (pn_h2_bucket_take(&h2->floods[flood], h2->now_ms))
         return true;
-    pn_h2_fail(h2, PN_LIMIT, PN_H2_ENHANCE_YOUR_CALM, whys[flood]);
+    pn_h2_over(h2, rules[flood].limit, rules[flood].why);
     return false;
 }
 
@@ -178,8 +192,8 @@ static void judge(struct pn_h2 *h2, ssize_t code)
         pn_h2_fail(h2, PN_NOMEM, PN_H2_INTERNAL_ERROR, "out of memory");
         break;
     case NGHTTP2_ERR_FLOODED:
-        pn_h2_fail(h2, PN_LIMIT, PN_H2_ENHANCE_YOUR_CALM,
-                   "more than PN_H2_QUEUED_FRAMES_MAX frames wait for the peer to read");
+        pn_h2_over(h2, PN_LIMIT_H2_QUEUED_FRAMES,
+                   "more frames than the limit h2-queued-frames wait for the peer to read");
         break;
     case NGHTTP2_ERR_BAD_CLIENT_MAGIC:
         pn_h2_fail(h2, PN_MALFORMED, PN_H2_PROTOCOL_ERROR, "the connection preface is wrong");
@@ -363,8 +377,9 @@ void pn_h2_check(struct pn_h2 *h2, uint64_t now_ms)
             stream->stalled_ms = now_ms;
             stream->checked_sent_bytes = stream->sent_bytes;
         } else if (now_ms - stream->stalled_ms >= h2->config.stall_timeout_ms) {
+            pn_limit_hit(PN_LIMIT_H2_STALL_TIMEOUT);
             pn_h2_stream_fail(stream, PN_H2_CANCEL, PN_TIMEOUT, 408,
-                              "the peer takes nothing within PN_H2_STALL_TIMEOUT_MS");
+                              "the peer takes nothing within the limit h2-stall-timeout");
         }
     }
     pn_h2_ask(h2);

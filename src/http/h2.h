@@ -45,24 +45,9 @@ enum pn_h2_code {
     PN_H2_HTTP_1_1_REQUIRED = 0xd,
 };
 
-/* Defaults of struct pn_h2_config, and fixed limits. */
-#define PN_H2_STREAMS_MAX                     128u
-#define PN_H2_BACKEND_STREAMS_MAX             100u
-#define PN_H2_FIRST_STREAMS_MAX               100u /* before the server's SETTINGS have come */
-#define PN_H2_STREAM_WINDOW_BYTES             (256u * 1024)
-#define PN_H2_CONNECTION_WINDOW_BYTES         (1024u * 1024)
-#define PN_H2_BACKEND_CONNECTION_WINDOW_BYTES (16u * 1024 * 1024)
-#define PN_H2_STALL_TIMEOUT_MS                60000u
-#define PN_H2_STALL_BYTES                     1024u /* what a peer must take within that time */
-#define PN_H2_RESETS_PER_MINUTE               1000u
-#define PN_H2_PINGS_PER_MINUTE                300u
-#define PN_H2_SETTINGS_PER_MINUTE             60u
-#define PN_H2_PRIORITIES_PER_MINUTE           1000u
-#define PN_H2_EMPTY_DATA_PER_MINUTE           1000u
-#define PN_H2_WINDOW_UPDATES_PER_MINUTE       10000u
-#define PN_H2_CONTINUATIONS_MAX               8u
-#define PN_H2_QUEUED_FRAMES_MAX               1000u
-#define PN_H2_HEAD_BYTES_HARD_MAX             (256u * 1024)
+/* Fixed limits; the others are in base/limits.h. */
+#define PN_H2_FIRST_STREAMS_MAX 100u  /* opened before the server's SETTINGS have come */
+#define PN_H2_STALL_BYTES       1024u /* what a peer must take within the limit h2-stall-timeout */
 
 /** What is told to the peer in SETTINGS, and what is borne from it. */
 struct pn_h2_config {
@@ -85,7 +70,7 @@ struct pn_h2_config {
     uint32_t head_bytes_hard_max; /* decoded bytes of a head that are read over, so that it can
                                      be refused on its stream; above: GOAWAY */
 };
-/** The configured limits (base/limits.h), or their defaults. */
+/** The limits in force. */
 void pn_h2_config_init(struct pn_h2_config *config, enum pn_h2_side side);
 
 /** One request and its answer. Fields are to be read, `user` is the owner's. */

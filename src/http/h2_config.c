@@ -2,31 +2,37 @@
  *
  * The limits of an HTTP/2 connection, and the buckets that count what a peer may send in vain.
  */
+#include "base/limits.h"
 #include "http/h2_internal.h"
 
 enum { MINUTE_MS = 60000 };
+
+static uint32_t limit(enum pn_limit name)
+{
+    return (uint32_t)pn_limit_value(name); /* the table lets no greater one pass */
+}
 
 void pn_h2_config_init(struct pn_h2_config *config, enum pn_h2_side side)
 {
     bool is_server = side == PN_H2_SERVER;
 
     *config = (struct pn_h2_config){
-        .http = PN_HTTP_LIMITS_DEFAULT,
-        .streams_max = is_server ? PN_H2_STREAMS_MAX : PN_H2_BACKEND_STREAMS_MAX,
-        .stream_window_bytes = PN_H2_STREAM_WINDOW_BYTES,
-        .connection_window_bytes =
-            is_server ? PN_H2_CONNECTION_WINDOW_BYTES : PN_H2_BACKEND_CONNECTION_WINDOW_BYTES,
+        .http = PN_HTTP_LIMITS_IN_FORCE,
+        .streams_max = limit(is_server ? PN_LIMIT_H2_STREAMS : PN_LIMIT_H2_BACKEND_STREAMS),
+        .stream_window_bytes = limit(PN_LIMIT_H2_STREAM_WINDOW),
+        .connection_window_bytes = limit(is_server ? PN_LIMIT_H2_CONNECTION_WINDOW
+                                                   : PN_LIMIT_H2_BACKEND_CONNECTION_WINDOW),
         .allows_connect = true,
-        .stall_timeout_ms = PN_H2_STALL_TIMEOUT_MS,
-        .resets_per_minute = PN_H2_RESETS_PER_MINUTE,
-        .pings_per_minute = PN_H2_PINGS_PER_MINUTE,
-        .settings_per_minute = PN_H2_SETTINGS_PER_MINUTE,
-        .priorities_per_minute = PN_H2_PRIORITIES_PER_MINUTE,
-        .empty_data_per_minute = PN_H2_EMPTY_DATA_PER_MINUTE,
-        .window_updates_per_minute = PN_H2_WINDOW_UPDATES_PER_MINUTE,
-        .continuations_max = PN_H2_CONTINUATIONS_MAX,
-        .queued_frames_max = PN_H2_QUEUED_FRAMES_MAX,
-        .head_bytes_hard_max = PN_H2_HEAD_BYTES_HARD_MAX,
+        .stall_timeout_ms = limit(PN_LIMIT_H2_STALL_TIMEOUT),
+        .resets_per_minute = limit(PN_LIMIT_H2_RESETS),
+        .pings_per_minute = limit(PN_LIMIT_H2_PINGS),
+        .settings_per_minute = limit(PN_LIMIT_H2_SETTINGS),
+        .priorities_per_minute = limit(PN_LIMIT_H2_PRIORITIES),
+        .empty_data_per_minute = limit(PN_LIMIT_H2_EMPTY_DATA),
+        .window_updates_per_minute = limit(PN_LIMIT_H2_WINDOW_UPDATES),
+        .continuations_max = limit(PN_LIMIT_H2_CONTINUATIONS),
+        .queued_frames_max = limit(PN_LIMIT_H2_QUEUED_FRAMES),
+        .head_bytes_hard_max = limit(PN_LIMIT_H2_HEAD_BYTES),
     };
 }
 

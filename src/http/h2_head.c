@@ -10,6 +10,7 @@
  */
 #include <string.h>
 
+#include "base/limits.h"
 #include "http/h1_internal.h"
 #include "http/h2_internal.h"
 #include "http/uri.h"
@@ -22,6 +23,12 @@ static void refuse(struct h2_head *head, enum pn_rc rc, int status, const char *
         return;
     head->rc = rc;
     head->fault = (struct pn_http_fault){status, cause};
+}
+
+static void over(struct h2_head *head, enum pn_limit limit, int status, const char *cause)
+{
+    pn_limit_hit(limit);
+    refuse(head, PN_LIMIT, status, cause);
 }
 
 static void malformed(struct h2_head *head, const char *cause)
@@ -103,7 +110,8 @@ static void on_pseudo(struct pn_h2 *h2, struct pn_slice name, nghttp2_rcbuf *val
         return;
     }
     if (place == &head->path && slice_of(value).len > h2->config.http.target_bytes_max) {
-        refuse(head, PN_LIMIT, 414, "the request target is longer than PN_TARGET_BYTES_MAX");
+        over(head, PN_LIMIT_TARGET_BYTES, 414,
+             "the request target is longer than the limit target-bytes");
         return;
     }
     *place = keep(head, value);
@@ -228,21 +236,22 @@ void pn_h2_head_field(struct pn_h2 *h2, nghttp2_rcbuf *name, nghttp2_rcbuf *valu
     head->bytes += text.len + slice_of(value).len + FIELD_OVERHEAD;
     head->count++;
     if (head->bytes > h2->config.head_bytes_hard_max) {
+        pn_limit_hit(PN_LIMIT_H2_HEAD_BYTES);
         pn_h2_fail(h2, PN_LIMIT, PN_H2_ENHANCE_YOUR_CALM,
-                   "a head is longer than PN_H2_HEAD_BYTES_HARD_MAX");
+                   "a head is longer than the limit h2-head-bytes");
         return;
     }
     if (!head->stream || head->fault.cause)
         return;
-    if (head->bytes > (head->is_trailer ? limits->trailer_bytes_max : limits->header_bytes_max))
-        refuse(head, PN_LIMIT, 431,
-               head->is_trailer ? "trailer fields are longer than PN_TRAILER_BYTES_MAX"
-                                : "the head is longer than PN_HEADER_BYTES_MAX");
-    else if (head->count >
-             (head->is_trailer ? limits->trailer_count_max : limits->header_count_max))
-        refuse(head, PN_LIMIT, 431,
-               head->is_trailer ? "more trailer fields than PN_TRAILER_COUNT_MAX"
-                                : "more header fields than PN_HEADER_COUNT_MAX");
+    if (head->is_trailer && head->bytes > limits->trailer_bytes_max)
+        over(head, PN_LIMIT_TRAILER_BYTES, 431,
+             "trailer fields are longer than the limit trailer-bytes");
+    else if (head->is_trailer && head->count > limits->trailer_count_max)
+        over(head, PN_LIMIT_TRAILER_COUNT, 431, "more trailer fields than the limit trailer-count");
+    else if (head->bytes > limits->header_bytes_max)
+        over(head, PN_LIMIT_HEADER_BYTES, 431, "the head is longer than the limit header-bytes");
+    else if (head->count > limits->header_count_max)
+        over(head, PN_LIMIT_HEADER_COUNT, 431, "more header fields than the limit header-count");
     else if (text.len > 0 && text.ptr[0] == ':')
         on_pseudo(h2, text, value);
     else

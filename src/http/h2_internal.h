@@ -11,6 +11,7 @@
 
 #include <nghttp2/nghttp2.h>
 
+#include "base/limits.h"
 #include "base/list.h"
 #include "http/h2.h"
 
@@ -206,6 +207,8 @@ struct pn_h2 {
 
 /** The connection is over, for the peer's fault: GOAWAY with `code`. `why`: static text. */
 void pn_h2_fail(struct pn_h2 *h2, enum pn_rc rc, uint32_t code, const char *why);
+/** The same, for a limit: counts it; ENHANCE_YOUR_CALM. */
+void pn_h2_over(struct pn_h2 *h2, enum pn_limit limit, const char *why);
 /** Takes one out of the bucket; else pn_h2_fail(). False: it failed. */
 bool pn_h2_flood_take(struct pn_h2 *h2, enum h2_flood flood);
 /** Something may be to be sent: tells the owner, unless he is about to ask by himself. */

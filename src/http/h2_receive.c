@@ -28,14 +28,14 @@ static int on_begin_frame(nghttp2_session *session, const nghttp2_frame_hd *hd, 
         /* nghttp2 1.52 counts how often it looks at a header of CONTINUATION, of which the bytes
          * may come one by one; its own limit is set higher for that. */
         if (h2->head.continuations > h2->config.continuations_max)
-            pn_h2_fail(h2, PN_LIMIT, PN_H2_ENHANCE_YOUR_CALM,
-                       "a head has more CONTINUATION frames than PN_H2_CONTINUATIONS_MAX");
+            pn_h2_over(h2, PN_LIMIT_H2_CONTINUATIONS,
+                       "a head has more CONTINUATION frames than the limit h2-continuations");
     } else if (hd->type == NGHTTP2_HEADERS) {
         h2->head.continuations = 0;
     }
     if (nghttp2_session_get_outbound_queue_size(session) > h2->config.queued_frames_max)
-        pn_h2_fail(h2, PN_LIMIT, PN_H2_ENHANCE_YOUR_CALM,
-                   "more than PN_H2_QUEUED_FRAMES_MAX frames wait for the peer to read");
+        pn_h2_over(h2, PN_LIMIT_H2_QUEUED_FRAMES,
+                   "more frames than the limit h2-queued-frames wait for the peer to read");
     return result(h2);
 }
 
