@@ -27,6 +27,14 @@
       "Backend connections that failed before a request was sent.")                                \
     X(BACKEND_REUSED, "postern_backend_reused_total", "counter",                                   \
       "Requests sent on a pooled backend connection.")                                             \
+    X(BACKENDS_TRIPPED, "postern_backends_tripped", "gauge",                                       \
+      "Backends whose circuit breaker is open, or waits for its trial.")                           \
+    X(BACKEND_TRIPS, "postern_backend_trips_total", "counter",                                     \
+      "Times that a backend's circuit breaker has tripped.")                                       \
+    X(BACKEND_TRIPPED_REFUSED, "postern_backend_tripped_requests_total", "counter",                \
+      "Requests that were not sent because a circuit breaker was open.")                           \
+    X(BACKEND_REROUTED, "postern_backend_rerouted_total", "counter",                               \
+      "Requests that went to a second member of their pool.")                                      \
     X(BACKEND_RESUMED, "postern_backend_tls_resumed_total", "counter",                             \
       "Backend TLS handshakes that resumed a session.")                                            \
     X(BACKEND_HANDSHAKES, "postern_backend_tls_full_total", "counter",                             \
