@@ -120,6 +120,10 @@ static void set_stock(struct pn_call *call, const struct pn_call_error *error)
     if (rc == PN_OK && error->www_authenticate)
         rc = pn_headers_add(&context->response_headers, PN_LIT("WWW-Authenticate"),
                             pn_slice_str(error->www_authenticate));
+    if (rc == PN_OK && error->retry_after_s > 0)
+        rc = pn_headers_add(&context->response_headers, PN_LIT("Retry-After"),
+                            pn_slice_str(pn_arena_printf(
+                                call->arena, "%llu", (unsigned long long)error->retry_after_s)));
     if (rc != PN_OK) /* without them the answer still says what it must */
         pn_headers_init(&context->response_headers, call->arena);
     context->has_response = true;

@@ -39,8 +39,14 @@ struct pn_call {
     struct pn_policy_run run; /* of the backend section, between forward and answer */
     char request_id[PN_UUID_TEXT];
 
-    struct pn_target own_target; /* of a base-url */
-    const struct pn_backend *backend;
+    struct pn_target own_target;      /* of a base-url */
+    const struct pn_backend *backend; /* the single one that was chosen; NULL: none */
+    const struct pn_backend *pool;    /* of which it was chosen, or NULL */
+    size_t member;                    /* its place there */
+    bool was_rerouted;                /* it is the second one */
+    enum pn_breaker_pass breaker_pass;
+    struct pn_headers plain_headers; /* of a pool: without the credentials of a member */
+    struct pn_slice plain_query;
     const struct pn_client_certificate *certificate;
     struct pn_exchange exchange;
 };
@@ -78,6 +84,22 @@ void pn_call_arm(struct pn_call *call, uint64_t delay_ms);
 void pn_call_abort(struct pn_call *call);
 /** Route, key, inbound (route_call.c). */
 void pn_call_route(struct pn_call *call);
+/** Where the request goes. NULL: the call has failed, or has been refused by a circuit breaker
+ *  (backend_choice.c). */
+const struct pn_target *pn_call_choose_target(struct pn_call *call);
+/** Another member of call->pool, which takes over the call. NULL: there is none, nothing is
+ *  changed. */
+const struct pn_target *pn_call_choose_other(struct pn_call *call);
+/** What its circuit breaker is told. */
+void pn_call_backend_answered(struct pn_call *call, const struct pn_response_head *response);
+void pn_call_backend_failed(struct pn_call *call, const struct pn_failure *failure);
+/** Fills `demand`. false: the call has failed (backend_identity.c). */
+bool pn_call_fix_identity(struct pn_call *call, const struct pn_target *target,
+                          struct pn_demand *demand);
+/** Header, query and authorization of the backend entity, into the request. PN_NOMEM, PN_LIMIT. */
+enum pn_rc pn_call_apply_credentials(struct pn_call *call) PN_MUST_USE;
+/** Fails it with 500 before anything was sent. */
+void pn_call_fail_forward(struct pn_call *call, const char *code, const char *detail);
 /** The backend section (forward.c). */
 void pn_call_run_backend(struct pn_call *call);
 extern const struct pn_exchange_events pn_call_exchange_events;
@@ -95,6 +117,7 @@ struct pn_call_error {
     const char *message;          /* in the body unless status is 500; in LastError always */
     const char *detail;           /* for the log only; may be NULL */
     const char *www_authenticate; /* NULL: none */
+    uint64_t retry_after_s;       /* 0: none */
 };
 /** Runs on-error and answers with what it left, or with the stock body. Logs one line. */
 void pn_call_fail(struct pn_call *call, const struct pn_call_error *error);

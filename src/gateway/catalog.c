@@ -196,6 +196,10 @@ enum pn_rc pn_catalog_upsert(struct pn_catalog *catalog, struct pn_slice key, st
     if (rc == PN_OK)
         rc = pn_item_create(catalog->signer, key, type, json, catalog->is_full, &item, &reason);
     if (rc == PN_OK) {
+        const struct pn_item *former = pn_map_get(catalog->items, key);
+
+        if (former && former->kind == PN_ITEM_BACKEND && item->kind == PN_ITEM_BACKEND)
+            pn_backend_adopt(&item->as.backend, &former->as.backend);
         if (item->is_broken)
             pn_log(PN_LOG_ERROR, "resource_unusable", "key", PN_SL(key), "reason",
                    PN_S(item->broken_reason), NULL);

@@ -1,17 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * The backend section: where the request goes, with which certificate, and what comes back.
- *
- * Fail closed (promise 2): a certificate that is named but unknown, expired or not yet valid ends
- * the request; so does one for a backend without TLS. There is no way on without it.
+ * The backend section: sending the request to where backend_choice.c says, with what
+ * backend_identity.c says, and what comes back.
  */
 #include <string.h>
 
 #include "base/log.h"
+#include "base/metrics.h"
 #include "gateway/call.h"
-#include "http/uri.h"
 
-static void fail(struct pn_call *call, const char *code, const char *detail)
+void pn_call_fail_forward(struct pn_call *call, const char *code, const char *detail)
 {
     struct pn_call_error error = {.status = 500,
                                   .code = code,
@@ -21,185 +19,6 @@ static void fail(struct pn_call *call, const char *code, const char *detail)
                                   .detail = detail};
 
     pn_call_fail(call, &error);
-}
-
-/* --- where --- */
-
-static const struct pn_target *choose_target(struct pn_call *call)
-{
-    const struct pn_policy_context *context = &call->context;
-    struct pn_error err = {.rc = PN_OK};
-
-    call->backend = NULL;
-    if (context->backend_id.ptr) {
-        call->backend = pn_snapshot_backend(call->pin->snapshot, context->backend_id);
-        if (call->backend)
-            return &call->backend->target;
-        fail(call, "backend_unknown", "the policy names a backend that does not exist");
-        return NULL;
-    }
-    if (context->base_url.ptr) {
-        if (pn_target_parse(context->base_url, &call->own_target, &err) == PN_OK)
-            return &call->own_target;
-        fail(call, "base_url_invalid", err.message);
-        return NULL;
-    }
-    if (call->api->has_target)
-        return &call->api->target;
-    fail(call, "no_backend", "the API has no serviceUrl and no policy sets a backend");
-    return NULL;
-}
-
-/* --- which certificate --- */
-
-struct choice {
-    bool is_demanded;
-    const struct pn_client_certificate *certificate; /* NULL though demanded: unknown */
-    const char *detail;
-};
-
-/** A policy's certificate wins over the backend's; ids over thumbprints. */
-static struct choice choose_certificate(const struct pn_call *call)
-{
-    const struct pn_policy_context *context = &call->context;
-    const struct pn_pin *pin = call->identity_pin ? call->identity_pin : call->pin;
-    const struct pn_snapshot *snapshot = pin->snapshot;
-    const struct pn_backend *backend = call->backend;
-    struct choice choice = {.is_demanded = true};
-
-    if (context->certificate_id.ptr) {
-        choice.certificate = pn_snapshot_certificate(snapshot, context->certificate_id);
-        choice.detail = "the policy names a certificate id that does not exist";
-    } else if (context->certificate_thumbprint.ptr) {
-        choice.certificate =
-            pn_snapshot_certificate_by_thumbprint(snapshot, context->certificate_thumbprint);
-        choice.detail = "the policy names a thumbprint that no certificate has";
-    } else if (context->certificate_embedded.ptr) {
-        choice.certificate =
-            pn_snapshot_certificate_embedded(snapshot, context->certificate_embedded);
-        choice.detail = "the policy's own certificate is not there";
-    } else if (backend && backend->certificate_id_count > 0) {
-        choice.certificate =
-            pn_snapshot_certificate(snapshot, pn_slice_str(backend->certificate_ids[0]));
-        choice.detail = "the backend names a certificate id that does not exist";
-    } else if (backend && backend->thumbprint_count > 0) {
-        choice.certificate =
-            pn_snapshot_certificate_by_thumbprint(snapshot, pn_slice_str(backend->thumbprints[0]));
-        choice.detail = "the backend names a thumbprint that no certificate has";
-    } else {
-        choice.is_demanded = false;
-    }
-    return choice;
-}
-
-/** false: the call has failed. */
-static bool fix_identity(struct pn_call *call, const struct pn_target *target,
-                         struct pn_demand *demand)
-{
-    struct choice choice = choose_certificate(call);
-    struct pn_error err = {.rc = PN_OK};
-    enum pn_rc rc;
-
-    call->certificate = choice.certificate;
-    demand->target = target;
-    demand->tls = NULL;
-    if (choice.is_demanded && !choice.certificate) {
-        fail(call, "certificate_unknown", choice.detail);
-        return false;
-    }
-    if (choice.certificate && !target->is_tls) {
-        fail(call, "certificate_needs_tls",
-             "a client certificate can be presented to an https:// backend only");
-        return false;
-    }
-    if (choice.certificate &&
-        pn_tls_certificate_check_time(choice.certificate->tls, pn_clock_unix_s(), &err) != PN_OK) {
-        fail(call,
-             strcmp(err.code, "certificate_not_yet_valid") == 0 ? "client_certificate_not_yet_valid"
-                                                                : "client_certificate_expired",
-             err.message);
-        return false;
-    }
-    if (!target->is_tls)
-        return true;
-    rc = pn_worker_tls_client(
-        call->worker, choice.certificate, call->backend ? call->backend->validate_chain : true,
-        call->backend ? call->backend->validate_name : true, &demand->tls, &err);
-    if (rc == PN_OK)
-        return true;
-    fail(call, rc == PN_UNAVAILABLE ? "no_trusted_ca" : "internal", err.message);
-    return false;
-}
-
-/* --- the backend entity's other credentials --- */
-
-static enum pn_rc apply_headers(struct pn_call *call, json_t *map)
-{
-    struct pn_headers *headers = &call->context.request_headers;
-    const char *name;
-    json_t *values, *value;
-    size_t i;
-
-    json_object_foreach(map, name, values)
-    {
-        (void)pn_headers_remove(headers, pn_slice_str(name));
-        json_array_foreach(values, i, value)
-        {
-            enum pn_rc rc =
-                pn_headers_add(headers, pn_slice_str(name), pn_slice_str(json_string_value(value)));
-
-            if (rc != PN_OK)
-                return rc;
-        }
-    }
-    return PN_OK;
-}
-
-static enum pn_rc apply_query(struct pn_call *call, json_t *map)
-{
-    struct pn_policy_context *context = &call->context;
-    const char *name;
-    json_t *values, *value;
-    size_t i;
-
-    json_object_foreach(map, name, values)
-    {
-        enum pn_rc rc =
-            pn_query_remove(context->query, pn_slice_str(name), call->arena, &context->query);
-
-        json_array_foreach(values, i, value)
-        {
-            if (rc == PN_OK)
-                rc = pn_query_append(context->query, pn_slice_str(name),
-                                     pn_slice_str(json_string_value(value)), call->arena,
-                                     &context->query);
-        }
-        if (rc != PN_OK)
-            return rc;
-    }
-    return PN_OK;
-}
-
-static enum pn_rc apply_credentials(struct pn_call *call)
-{
-    const struct pn_backend *backend = call->backend;
-    const char *value;
-    enum pn_rc rc;
-
-    if (!backend)
-        return PN_OK;
-    rc = apply_headers(call, backend->headers);
-    if (rc == PN_OK)
-        rc = apply_query(call, backend->query);
-    if (rc != PN_OK || !backend->authorization_scheme)
-        return rc;
-    (void)pn_headers_remove(&call->context.request_headers, PN_LIT("Authorization"));
-    value = pn_arena_printf(call->arena, "%s %s", backend->authorization_scheme,
-                            backend->authorization_parameter);
-    if (!value)
-        return PN_NOMEM;
-    return pn_headers_add(&call->context.request_headers, PN_LIT("Authorization"),
-                          pn_slice_str(value));
 }
 
 /* --- sending --- */
@@ -219,9 +38,32 @@ static bool try_newer_identity(struct pn_call *call)
     if (call->identity_pin)
         pn_worker_unpin(call->worker, call->identity_pin);
     call->identity_pin = pn_worker_pin(call->worker);
-    if (fix_identity(call, spec.demand.target, &spec.demand) &&
+    if (pn_call_fix_identity(call, spec.demand.target, &spec.demand) &&
         pn_exchange_start(&call->exchange, &spec) != PN_OK)
         on_exchange_failed(call);
+    return true;
+}
+
+static void send_request(struct pn_call *call, const struct pn_target *target);
+
+/** Once, to another member of the pool: when nothing of the request can have been acted on, or when
+ * it may be repeated (RFC 9110 §9.2.2) and its body is still whole. */
+static bool try_other_member(struct pn_call *call)
+{
+    const struct pn_failure *failure = &call->exchange.failure;
+    const struct pn_target *target = NULL;
+
+    if (!call->pool || call->was_rerouted || call->body->taken_bytes > 0)
+        return false;
+    if (!failure->is_unsent &&
+        (failure->is_timeout || !pn_http_method_is_idempotent(call->context.method)))
+        return false;
+    target = pn_call_choose_other(call);
+    if (!target)
+        return false;
+    call->was_rerouted = true;
+    pn_metric_add(PN_METRIC_BACKEND_REROUTED, 1);
+    send_request(call, target);
     return true;
 }
 
@@ -239,6 +81,9 @@ static void on_exchange_failed(void *ctx)
 
     if (failure->is_key_gone && try_newer_identity(call))
         return;
+    pn_call_backend_failed(call, failure);
+    if (try_other_member(call))
+        return;
     if (strcmp(failure->code, "backend_queue_full") == 0) {
         error.status = 503;
         error.message = "Service unavailable";
@@ -246,9 +91,8 @@ static void on_exchange_failed(void *ctx)
     pn_call_fail(call, &error);
 }
 
-static void forward(struct pn_call *call)
+static void send_request(struct pn_call *call, const struct pn_target *target)
 {
-    const struct pn_target *target = choose_target(call);
     struct pn_exchange_spec spec = {.method = call->context.method,
                                     .headers = &call->context.request_headers,
                                     .framing = call->request.framing,
@@ -263,12 +107,12 @@ static void forward(struct pn_call *call)
                                     .limits = &call->worker->http_limits,
                                     .arena = call->arena};
 
-    if (!target || !fix_identity(call, target, &spec.demand))
+    if (!pn_call_fix_identity(call, target, &spec.demand))
         return;
-    if (apply_credentials(call) != PN_OK ||
+    if (pn_call_apply_credentials(call) != PN_OK ||
         pn_target_request(target, call->context.path, call->context.query, call->arena,
                           &spec.request_target) != PN_OK) {
-        fail(call, "out_of_memory", "no memory for the request");
+        pn_call_fail_forward(call, "out_of_memory", "no memory for the request");
         return;
     }
     call->state = PN_CALL_FORWARDING;
@@ -276,6 +120,14 @@ static void forward(struct pn_call *call)
         pn_call_arm(call, PN_CLIENT_BODY_TIMEOUT_MS);
     if (pn_exchange_start(&call->exchange, &spec) != PN_OK)
         on_exchange_failed(call);
+}
+
+static void forward(struct pn_call *call)
+{
+    const struct pn_target *target = pn_call_choose_target(call);
+
+    if (target)
+        send_request(call, target);
 }
 
 /* --- the answer --- */
@@ -348,6 +200,7 @@ static void on_head(void *ctx)
                                   .code = "backend_error_status",
                                   .message = "The backend answered with an error status."};
 
+    pn_call_backend_answered(call, response);
     call->context.has_response = true;
     call->context.status = response->status;
     call->context.reason = response->reason;

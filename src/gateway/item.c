@@ -92,108 +92,12 @@ static enum pn_rc read_certificate(struct pn_item *item, const json_t *chain_jso
     return rc;
 }
 
-/* --- backends --- */
-
-/** The last segment of "/…/certificates/c1". */
-static const char *last_segment(const char *id)
+/** "c1" of "/…/certificates/c1". */
+static const char *last_segment(const char *key)
 {
-    const char *slash = strrchr(id, '/');
+    const char *slash = strrchr(key, '/');
 
-    return slash ? slash + 1 : id;
-}
-
-static enum pn_rc read_certificate_ids(const json_t *list, struct pn_backend *backend,
-                                       struct pn_error *err)
-{
-    size_t n = json_array_size(list);
-
-    if (n > PN_BACKEND_CERTIFICATES_MAX)
-        return refuse(err, "more than 32 credentials.certificateIds");
-    for (size_t i = 0; i < n; i++) {
-        const char *id = json_string_value(json_array_get(list, i));
-
-        if (!id || *last_segment(id) == '\0')
-            return refuse(err, "an entry of credentials.certificateIds is no certificate id");
-        backend->certificate_ids[backend->certificate_id_count++] = last_segment(id);
-    }
-    return PN_OK;
-}
-
-static enum pn_rc read_thumbprints(const json_t *list, struct pn_backend *backend,
-                                   struct pn_error *err)
-{
-    size_t n = json_array_size(list);
-
-    if (n > PN_BACKEND_CERTIFICATES_MAX)
-        return refuse(err, "more than 32 credentials.certificate");
-    for (size_t i = 0; i < n; i++) {
-        struct pn_slice text = pn_slice_str(json_string_value(json_array_get(list, i)));
-
-        if (!pn_thumbprint_parse(text, backend->thumbprints[backend->thumbprint_count++]))
-            return refuse(err, "an entry of credentials.certificate is no thumbprint");
-    }
-    return PN_OK;
-}
-
-/** {"name": ["value", …]}: names and values that can be sent. */
-static enum pn_rc check_value_map(json_t *map, bool as_headers, json_t **out, struct pn_error *err)
-{
-    const char *name;
-    json_t *values, *value;
-    size_t i;
-
-    if (!map || json_is_null(map))
-        return PN_OK;
-    if (!json_is_object(map))
-        return refuse(err, "credentials.header and credentials.query must be objects");
-    json_object_foreach(map, name, values)
-    {
-        if (as_headers && !pn_header_name_is_valid(pn_slice_str(name)))
-            return refuse(err, "credentials.header has a name that is no header name");
-        if (!json_is_array(values))
-            return refuse(err, "credentials.header and credentials.query take lists of texts");
-        json_array_foreach(values, i, value)
-        {
-            struct pn_slice text = pn_slice(json_string_value(value), json_string_length(value));
-
-            if (!json_is_string(value) || (as_headers && !pn_header_value_is_valid(text)))
-                return refuse(err, "credentials.header has a value that cannot be sent");
-        }
-    }
-    *out = map;
-    return PN_OK;
-}
-
-static enum pn_rc read_backend(struct pn_item *item, struct pn_error *err)
-{
-    struct pn_backend *backend = &item->as.backend;
-    json_t *credentials = json_object_get(item->properties, "credentials");
-    const json_t *authorization = json_object_get(credentials, "authorization");
-    const json_t *tls = json_object_get(item->properties, "tls");
-    const json_t *ids = json_object_get(item->internal, "certificateIds");
-    enum pn_rc rc = pn_target_parse(pn_json_slice(item->properties, "url"), &backend->target, err);
-
-    if (rc != PN_OK)
-        return rc;
-    backend->validate_chain = pn_json_bool(tls, "validateCertificateChain", true);
-    backend->validate_name = pn_json_bool(tls, "validateCertificateName", true);
-    rc = read_certificate_ids(ids ? ids : json_object_get(credentials, "certificateIds"), backend,
-                              err);
-    if (rc == PN_OK)
-        rc = read_thumbprints(json_object_get(credentials, "certificate"), backend, err);
-    if (rc == PN_OK)
-        rc = check_value_map(json_object_get(credentials, "header"), true, &backend->headers, err);
-    if (rc == PN_OK)
-        rc = check_value_map(json_object_get(credentials, "query"), false, &backend->query, err);
-    if (rc != PN_OK || !json_is_object(authorization))
-        return rc;
-    backend->authorization_scheme = pn_json_str(authorization, "scheme");
-    backend->authorization_parameter = pn_json_str(authorization, "parameter");
-    if (!backend->authorization_scheme || !backend->authorization_parameter ||
-        !pn_header_value_is_valid(pn_slice_str(backend->authorization_scheme)) ||
-        !pn_header_value_is_valid(pn_slice_str(backend->authorization_parameter)))
-        return refuse(err, "credentials.authorization needs a scheme and a parameter");
-    return PN_OK;
+    return slash ? slash + 1 : key;
 }
 
 /* --- subscriptions, policies, the service --- */
@@ -268,7 +172,8 @@ static enum pn_rc read_item(struct pn_item *item, struct pn_error *err)
     case PN_ITEM_POLICY:
         return read_policy(item, err);
     case PN_ITEM_BACKEND:
-        return read_backend(item, err);
+        item->as.backend.name = item->name;
+        return pn_backend_read(&item->as.backend, item->properties, item->internal, err);
     case PN_ITEM_CERTIFICATE:
         return read_certificate(item, json_object_get(item->internal, "chain"),
                                 pn_json_str(item->internal, "keyId"), PN_USE_CLIENT, err);
@@ -365,8 +270,10 @@ void pn_item_unref(struct pn_item *item)
         break;
     case PN_ITEM_API:
     case PN_ITEM_OPERATION:
-    case PN_ITEM_BACKEND:
     case PN_ITEM_SUBSCRIPTION:
+        break;
+    case PN_ITEM_BACKEND:
+        pn_backend_fini(&item->as.backend);
         break;
     }
     json_decref(item->json);

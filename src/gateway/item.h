@@ -12,15 +12,15 @@
 
 #include "base/json.h"
 #include "certs/certificate.h"
+#include "gateway/backend.h"
 #include "gateway/keys.h"
 #include "ipc/keyholder.h"
 #include "policy/policy.h"
 #include "tls/server.h"
 #include "upstream/target.h"
 
-#define PN_EMBEDDED_KEY_PREFIX      "/posternembedded/" /* certificates taken out of policies */
-#define PN_EMBEDDED_NAME_PREFIX     "embedded:"
-#define PN_BACKEND_CERTIFICATES_MAX 32 /* as in API Management */
+#define PN_EMBEDDED_KEY_PREFIX  "/posternembedded/" /* certificates taken out of policies */
+#define PN_EMBEDDED_NAME_PREFIX "embedded:"
 
 enum pn_item_kind {
     PN_ITEM_SERVICE,
@@ -38,17 +38,6 @@ struct pn_client_certificate {
     const char *thumbprint; /* SHA-1, upper-case hex, of the leaf */
     struct pn_tls_certificate *tls;
     struct pn_tls_server *server; /* of kind service only */
-};
-
-struct pn_backend {
-    struct pn_target target;
-    bool validate_chain, validate_name;
-    const char *certificate_ids[PN_BACKEND_CERTIFICATES_MAX]; /* names, lower case */
-    size_t certificate_id_count;
-    char thumbprints[PN_BACKEND_CERTIFICATES_MAX][PN_THUMBPRINT_TEXT];
-    size_t thumbprint_count;
-    json_t *headers, *query; /* {"name": ["value", …]} or NULL; borrowed from the item */
-    const char *authorization_scheme, *authorization_parameter; /* both or none */
 };
 
 struct pn_subscription_keys {

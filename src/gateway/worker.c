@@ -130,6 +130,7 @@ static void deliver_swap(struct pn_message *message)
     struct pn_pin *former = worker->pin;
 
     worker->pin = swap->pin;
+    pn_worker_backends_changed(worker, former->snapshot, worker->pin->snapshot);
     retire_replaced(worker);
     if (former->users == 0)
         pin_release(worker, former);
@@ -313,6 +314,7 @@ enum pn_rc pn_worker_create(const struct pn_worker_spec *spec, struct pn_worker 
     worker->spec = *spec;
     worker->http_limits = (struct pn_http_limits)PN_HTTP_LIMITS_IN_FORCE;
     pn_list_init(&worker->clients);
+    pn_list_init(&worker->reconnects);
     pn_io_buffers_init(&worker->buffers);
     rc = pn_loop_create(&worker->loop, err);
     if (rc == PN_OK)
@@ -323,8 +325,9 @@ enum pn_rc pn_worker_create(const struct pn_worker_spec *spec, struct pn_worker 
         rc = pn_keyholder_create(spec->broker, PN_SERVICE_SIGN, &worker->keyholder, err);
     if (rc == PN_OK) {
         worker->tls_map = pn_map_create(false);
+        worker->balances = pn_map_create(false);
         worker->pin = pin_create(worker, spec->snapshot);
-        if (!worker->tls_map || !worker->pin)
+        if (!worker->tls_map || !worker->balances || !worker->pin)
             rc = pn_error_set(err, PN_NOMEM, "out_of_memory", "no memory for a worker");
     }
     if (rc == PN_OK)
@@ -371,6 +374,7 @@ void pn_worker_destroy(struct pn_worker *worker)
     pn_listeners_close(worker);
     pn_h1_turns_free_spare(worker);
     pn_calls_free_spare(worker);
+    pn_worker_backends_fini(worker);
     pn_pool_destroy(worker->pool);
     pn_map_destroy(worker->tls_map, tls_client_unref);
     pn_tls_clients_destroy(worker->tls_clients);

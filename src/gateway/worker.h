@@ -14,8 +14,9 @@
 #include "gateway/limits.h"
 #include "upstream/exchange.h"
 
-#define PN_WORKER_LISTENERS_MAX 16
-#define PN_TRUST_VARIANTS       4 /* chain check on/off × name check on/off */
+#define PN_WORKER_LISTENERS_MAX  16
+#define PN_WORKER_RECONNECTS_MAX 256 /* that wait for their time; above, they act at once */
+#define PN_TRUST_VARIANTS        4   /* chain check on/off × name check on/off */
 
 struct pn_worker;
 struct pn_call;
@@ -63,6 +64,10 @@ struct pn_worker {
     struct pn_keyholder *keyholder;
     struct pn_io_buffers buffers;
     struct pn_pool *pool;
+    struct pn_map *balances; /* whose turn it is, by the name of a pool of backends */
+    struct pn_balance spare_balance;
+    struct pn_list reconnects; /* that wait for their time (worker_backends.c) */
+    size_t reconnect_count;
     struct pn_tls_clients *tls_clients;
     struct pn_map *tls_map; /* (certificate, trust variant) -> struct pn_tls_client */
     struct pn_pin *pin;     /* the newest snapshot */
@@ -107,6 +112,12 @@ enum pn_rc pn_worker_tls_client(struct pn_worker *worker,
                                 const struct pn_client_certificate *certificate,
                                 bool validate_chain, bool validate_name,
                                 struct pn_tls_client **client, struct pn_error *err) PN_MUST_USE;
+/** Whose turn it is in the pool of that name. Borrowed until the turn ends; never NULL. */
+struct pn_balance *pn_worker_balance(struct pn_worker *worker, const char *pool);
+/** Between two turns: `now` has taken the place of `former`. */
+void pn_worker_backends_changed(struct pn_worker *worker, const struct pn_snapshot *former,
+                                const struct pn_snapshot *now);
+void pn_worker_backends_fini(struct pn_worker *worker);
 /** The Date field's value, made once a second. */
 struct pn_slice pn_worker_date(struct pn_worker *worker);
 /** A client has gone. */

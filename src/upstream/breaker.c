@@ -121,9 +121,11 @@ static void open_from(struct pn_breaker *breaker, uint64_t now_ms, uint64_t trip
     atomic_store_explicit(&breaker->open_until_ms, now_ms + trip_ms, memory_order_release);
 }
 
-bool pn_breaker_is_open(const struct pn_breaker *breaker, uint64_t now_ms)
+uint64_t pn_breaker_wait_ms(const struct pn_breaker *breaker, uint64_t now_ms)
 {
-    return atomic_load_explicit(&breaker->open_until_ms, memory_order_acquire) > now_ms;
+    uint64_t until = atomic_load_explicit(&breaker->open_until_ms, memory_order_acquire);
+
+    return until > now_ms ? until - now_ms : 0;
 }
 
 enum pn_breaker_pass pn_breaker_ask(struct pn_breaker *breaker, uint64_t now_ms,

@@ -45,8 +45,8 @@ struct pn_breaker *pn_breaker_ref(struct pn_breaker *breaker);
 void pn_breaker_unref(struct pn_breaker *breaker);
 const struct pn_breaker_rule *pn_breaker_rule(const struct pn_breaker *breaker);
 
-/** Would a request be sent now? Takes no trial. */
-bool pn_breaker_is_open(const struct pn_breaker *breaker, uint64_t now_ms);
+/** How long no request would be sent; 0: it would now. Takes no trial. */
+uint64_t pn_breaker_wait_ms(const struct pn_breaker *breaker, uint64_t now_ms);
 /** Asked once for a request that will be sent. OPEN: *retry_after_ms until it may be tried. */
 enum pn_breaker_pass pn_breaker_ask(struct pn_breaker *breaker, uint64_t now_ms,
                                     uint64_t *retry_after_ms);

@@ -42,6 +42,13 @@ void pn_exchange_fail(struct pn_exchange *exchange)
     exchange->events->on_failed(exchange->ctx);
 }
 
+/** Without a connection nothing can have left, but for what a first try has sent. */
+static void take_acquire_failure(struct pn_exchange *exchange)
+{
+    exchange->failure = exchange->acquire.failure;
+    exchange->failure.is_unsent = !exchange->was_retried;
+}
+
 void pn_exchange_retry(struct pn_exchange *exchange)
 {
     struct pn_conn *conn = NULL;
@@ -54,7 +61,7 @@ void pn_exchange_retry(struct pn_exchange *exchange)
     rc = pn_pool_take(exchange->pool, &exchange->acquire, &exchange->spec.demand, true, &conn);
     if (rc == PN_AGAIN)
         return;
-    exchange->failure = exchange->acquire.failure;
+    take_acquire_failure(exchange);
     pn_exchange_fail(exchange);
 }
 
@@ -226,7 +233,7 @@ static void on_acquire_failed(void *ctx)
 {
     struct pn_exchange *exchange = ctx;
 
-    exchange->failure = exchange->acquire.failure;
+    take_acquire_failure(exchange);
     pn_exchange_fail(exchange);
 }
 
@@ -251,7 +258,7 @@ enum pn_rc pn_exchange_start(struct pn_exchange *exchange, const struct pn_excha
         pn_exchange_arm(exchange, spec->timeout_ms);
         return PN_OK;
     }
-    exchange->failure = exchange->acquire.failure;
+    take_acquire_failure(exchange);
     exchange->state = PN_EXCHANGE_IDLE;
     return rc;
 }

@@ -16,6 +16,7 @@ void pn_failure_set(struct pn_failure *failure, const char *code, const char *fo
     va_end(args);
     failure->code = code;
     failure->is_timeout = false;
+    failure->is_unsent = false;
     failure->is_key_gone = false;
 }
 

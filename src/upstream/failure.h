@@ -13,6 +13,7 @@
 struct pn_failure {
     const char *code; /* "tls_unknown_ca"; static. NULL: nothing failed */
     bool is_timeout;  /* the backend was too slow */
+    bool is_unsent;   /* no byte of the request has left */
     bool is_key_gone; /* the keyholder has the certificate's key no longer: it was replaced */
     char text[PN_FAILURE_TEXT_MAX];
     char peer[PN_PEER_ADDRESS_TEXT]; /* the address that was tried last; may be empty */

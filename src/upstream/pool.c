@@ -180,7 +180,8 @@ static bool is_reusable(const struct pn_conn *conn)
     const struct pn_pool *pool = conn->group->pool;
     uint64_t now_ms = pn_loop_now_ms(pool->loop);
 
-    return now_ms - conn->idle_since_ms < pool->limits.idle_timeout_ms &&
+    return pn_stream_opened_ms(conn->stream) >= conn->group->reconnected_ms &&
+           now_ms - conn->idle_since_ms < pool->limits.idle_timeout_ms &&
            now_ms - pn_stream_opened_ms(conn->stream) < pool->limits.age_max_ms;
 }
 
@@ -282,6 +283,23 @@ void pn_pool_retire(struct pn_pool *pool, const struct pn_tls_client *tls)
 void pn_pool_close_idle(struct pn_pool *pool)
 {
     for_groups(pool, NULL, true, false);
+}
+
+/** Another connection may be opened in the millisecond in which this is called: that one counts as
+ * old too, and is merely opened once more. */
+void pn_pool_reconnect(struct pn_pool *pool, struct pn_slice host, uint16_t port)
+{
+    struct pn_slice key;
+    size_t position = 0;
+    void *value;
+
+    while (pn_map_next(pool->groups, &position, &key, &value)) {
+        struct pn_pool_group *group = value;
+
+        if (group->port == port && pn_slice_case_eq(host, pn_slice(group->host, group->host_len)))
+            group->reconnected_ms = pn_loop_now_ms(pool->loop) + 1;
+    }
+    for_groups(pool, NULL, false, false);
 }
 
 static void on_sweep(struct pn_timer *timer)

@@ -103,6 +103,9 @@ void pn_pool_drop(struct pn_conn *conn);
 
 /** From now on no connection of `tls` is kept: idle ones close, those at work at their end. */
 void pn_pool_retire(struct pn_pool *pool, const struct pn_tls_client *tls);
+/** Nothing opened so far to that host and port, with whichever identity, carries another request:
+ *  idle connections close now, those at work at their end. */
+void pn_pool_reconnect(struct pn_pool *pool, struct pn_slice host, uint16_t port);
 /** Closes every idle connection. */
 void pn_pool_close_idle(struct pn_pool *pool);
 size_t pn_pool_idle_count(const struct pn_pool *pool);

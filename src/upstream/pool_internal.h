@@ -23,6 +23,7 @@ struct pn_pool_group {
     size_t open;     /* connections, and places taken by connecting */
     size_t acquires; /* struct pn_acquire that point here */
     bool is_retired;
+    uint64_t reconnected_ms; /* what was opened up to then carries no other request; 0: all may */
     struct pn_tls_identity expected; /* sealed, for the peer that was asked for last */
 };
 

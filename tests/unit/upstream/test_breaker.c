@@ -32,6 +32,11 @@ static enum pn_breaker_pass ask(struct pn_breaker *breaker, uint64_t now_ms)
     return pn_breaker_ask(breaker, now_ms, &wait_ms);
 }
 
+static bool is_open(const struct pn_breaker *breaker, uint64_t now_ms)
+{
+    return pn_breaker_wait_ms(breaker, now_ms) > 0;
+}
+
 static bool fail_at(struct pn_breaker *breaker, uint64_t now_ms)
 {
     assert_int_equal(ask(breaker, now_ms), PN_BREAKER_CLOSED);
@@ -46,7 +51,7 @@ static void the_third_failure_trips_and_says_for_how_long(void **state)
     (void)state;
     assert_false(fail_at(breaker, START));
     assert_false(fail_at(breaker, START + 10));
-    assert_false(pn_breaker_is_open(breaker, START + 10));
+    assert_false(is_open(breaker, START + 10));
     assert_true(fail_at(breaker, START + 20));
     assert_int_equal(pn_breaker_ask(breaker, START + 1020, &wait_ms), PN_BREAKER_OPEN);
     assert_int_equal(wait_ms, 29000);
@@ -117,11 +122,11 @@ static void retry_after_sets_the_time_up_to_a_day(void **state)
 
     (void)state;
     assert_true(pn_breaker_failure(breaker, PN_BREAKER_CLOSED, START, 5000));
-    assert_true(pn_breaker_is_open(breaker, START + 4999));
+    assert_true(is_open(breaker, START + 4999));
     assert_int_equal(ask(breaker, START + 5000), PN_BREAKER_TRIAL);
     assert_true(pn_breaker_failure(breaker, PN_BREAKER_TRIAL, START, UINT64_MAX / 2));
-    assert_true(pn_breaker_is_open(breaker, START + PN_BREAKER_TRIP_MS_MAX - 1));
-    assert_false(pn_breaker_is_open(breaker, START + PN_BREAKER_TRIP_MS_MAX));
+    assert_true(is_open(breaker, START + PN_BREAKER_TRIP_MS_MAX - 1));
+    assert_false(is_open(breaker, START + PN_BREAKER_TRIP_MS_MAX));
     pn_breaker_unref(breaker);
 }
 
