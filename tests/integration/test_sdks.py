@@ -65,6 +65,9 @@ def test_azure_arm_apimanagement_does_the_main_job(postern, ca, nginx):
     assert facts["lastStatus"] == "Success"
     assert facts["backend"] == [f"{postern.service_id}/certificates/{name}"]
     assert facts["patched"] == "patched" and facts["api"] == name and facts["policy"] is True
+    assert facts["pool"] == [[{"id": f"{postern.service_id}/backends/{name}", "weight": 3,
+                               "priority": 1}], "Pool"]
+    assert facts["memberInUse"]["statusCode"] == 400
     assert facts["badPolicy"]["code"] == "ValidationError" and facts["global"] == "xml"
     assert facts["keyLength"] == 32
     assert facts["operationPolicy"] is True and facts["seen"]["forwarded"] == "by sdk"

@@ -37,12 +37,12 @@ facts.backend = backend.credentials.certificateIds;
 await client.backend.update(...at, name, "*", { description: "patched" });
 facts.patched = (await client.backend.get(...at, name)).description;
 
-await client.backend.reconnect(...at, name, { body: { after: "PT3S" } });
+await client.backend.reconnect(...at, name, { parameters: { after: "PT3S" } });
 await client.backend.reconnect(...at, name);
-await client.backend.createOrUpdate(...at, name + "-pool", { typePropertiesType: "Pool",
+await client.backend.createOrUpdate(...at, name + "-pool", { typePropertiesType: "Pool", url: "http://unused", protocol: "http",
   pool: { services: [{ id: backend.id, weight: 3, priority: 1 }] } });
 const pool = await client.backend.get(...at, name + "-pool");
-facts.pool = [pool.pool, pool.type, pool.typePropertiesType];
+facts.pool = [pool.pool.services, pool.typePropertiesType];
 
 const api = await client.api.beginCreateOrUpdateAndWait(...at, name, {
   path: name, displayName: name, serviceUrl: "http://localhost:1", protocols: ["http"], subscriptionRequired: true });
