@@ -30,6 +30,8 @@ struct pn_arm_fetch {
     const char *secret_identifier;  /* https://{vault}/secrets/{name}[/{version}] */
     const char *identity_client_id; /* NULL: system-assigned */
     uint64_t generation;            /* number of the generation to make */
+    enum pn_key_use use;            /* client, or server: of a host name */
+    const char *host_name;          /* of use server: must be in the certificate */
 };
 
 /** What the REST API needs from the other rooms; tests put fakes here, pn_arm_connect the real
@@ -42,22 +44,25 @@ struct pn_arm_services {
     /** pn_authorize */
     enum pn_rc (*authorize)(void *ctx, const struct pn_principal *principal, const char *action,
                             const char *scope, struct pn_error *err);
-    /** pn_keyholder_import, use client */
-    enum pn_rc (*import)(void *ctx, struct pn_slice file, struct pn_slice password,
-                         struct pn_imported *imported, struct pn_error *err);
+    /** pn_keyholder_import */
+    enum pn_rc (*import)(void *ctx, enum pn_key_use use, struct pn_slice file,
+                         struct pn_slice password, struct pn_imported *imported,
+                         struct pn_error *err);
     /** pn_keyholder_check */
     enum pn_rc (*check)(void *ctx, struct pn_slice file, struct pn_slice password,
                         struct pn_imported *imported, struct pn_error *err);
-    /** PN_NOT_FOUND: the keyholder has no such client key. */
-    enum pn_rc (*has_key)(void *ctx, const struct pn_key_id *key, struct pn_error *err);
+    /** PN_NOT_FOUND: the keyholder has no such key of this use. */
+    enum pn_rc (*has_key)(void *ctx, enum pn_key_use use, const struct pn_key_id *key,
+                          struct pn_error *err);
     /** pn_rotation_forget_unused: after a commit that let go of a key. */
-    void (*forget_unused)(void *ctx, const struct pn_key_id *key);
+    void (*forget_unused)(void *ctx, enum pn_key_use use, const struct pn_key_id *key);
     /** pn_keyholder_seal and _unseal, domain "store" */
     enum pn_rc (*seal)(void *ctx, struct pn_slice context, struct pn_slice plain,
                        struct pn_buf *sealed, struct pn_error *err);
     enum pn_rc (*unseal)(void *ctx, struct pn_slice context, struct pn_slice sealed,
                          struct pn_buf *plain, struct pn_error *err);
-    /** pn_rotation_fetch_certificate, then pn_generation_make: new references. */
+    /** pn_rotation_fetch_certificate, of use server pn_generation_check_host, then
+     * pn_generation_make: new references. */
     enum pn_rc (*fetch)(void *ctx, const struct pn_arm_fetch *what, json_t **properties,
                         json_t **internal, struct pn_error *err);
     /** pn_rotation_refresh and pn_rotation_rescan */

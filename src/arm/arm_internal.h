@@ -42,13 +42,14 @@ struct arm_call {
     struct pn_slice names[ARM_NAMES_MAX]; /* what the '*' of the route stand for */
     size_t name_count;
     const char *id; /* canonical id of the addressed resource, or of the collection's owner */
-    const char *service_id;       /* canonical id of the service, or NULL */
-    const char *parent_id;        /* of the API or operation above, once arm_parent found it */
-    const char *parent_noun;      /* "API", "Operation" */
-    struct pn_store_item service; /* loaded when service_id is set */
-    json_t *body;                 /* the parsed body, an object; NULL when there was none */
-    bool is_collection;           /* the pattern ends with a fixed segment */
-    bool wants_rawxml;            /* of policies: the form in which values are answered */
+    const char *service_id;        /* canonical id of the service, or NULL */
+    const char *parent_id;         /* of the API or operation above, once arm_parent found it */
+    const char *parent_noun;       /* "API", "Operation" */
+    struct pn_store_item service;  /* loaded when service_id is set */
+    json_t *body;                  /* the parsed body, an object; NULL when there was none */
+    struct pn_store_txn *view_txn; /* for a view of what is not committed yet; NULL: none */
+    bool is_collection;            /* the pattern ends with a fixed segment */
+    bool wants_rawxml;             /* of policies: the form in which values are answered */
     json_t *dropped_keys; /* internals of embedded certificates that were deleted; may be NULL */
     /** Called by arm_store_and_answer after the put, before the commit; may be NULL. */
     enum pn_rc (*before_commit)(struct arm_call *call, struct pn_store_txn *txn,

@@ -43,7 +43,7 @@ static void forget_unused(struct arm_call *call, const json_t *internal)
     struct pn_key_id key;
 
     if (key_of(internal, &key))
-        services->forget_unused(services->ctx, &key);
+        services->forget_unused(services->ctx, PN_USE_CLIENT, &key);
 }
 
 /* ---- reading ---- */
@@ -125,8 +125,8 @@ static bool import_data(struct arm_call *call, const json_t *properties,
     pn_buf_init_secret(&file, PN_IMPORT_BYTES_MAX);
     if (!arm_certificate_file(call, properties, &file))
         goto out;
-    rc = services->import(services->ctx, pn_buf_slice(&file), pn_json_slice(properties, "password"),
-                          &imported, &err);
+    rc = services->import(services->ctx, PN_USE_CLIENT, pn_buf_slice(&file),
+                          pn_json_slice(properties, "password"), &imported, &err);
     if (rc != PN_OK) {
         arm_certificate_import_failed(call, &err);
         goto out;
@@ -136,7 +136,7 @@ static bool import_data(struct arm_call *call, const json_t *properties,
         rc = pn_generation_make(&imported, &origin, pn_clock_unix_ms(), &candidate->properties,
                                 &candidate->internal, &err);
     if (rc != PN_OK) {
-        services->forget_unused(services->ctx, &imported.key);
+        services->forget_unused(services->ctx, PN_USE_CLIENT, &imported.key);
         arm_certificate_import_failed(call, &err);
     }
 out:
@@ -154,6 +154,7 @@ static bool fetch_from_vault(struct arm_call *call, const json_t *vault,
         .secret_identifier = pn_json_str(vault, "secretIdentifier"),
         .identity_client_id = pn_json_str(vault, "identityClientId"),
         .generation = 1,
+        .use = PN_USE_CLIENT,
     };
     struct pn_error err = {0};
     enum pn_rc rc =
@@ -183,7 +184,7 @@ static bool key_is_there(struct arm_call *call, const json_t *internal)
     enum pn_rc rc = PN_INTERNAL;
 
     if (key_of(internal, &key))
-        rc = services->has_key(services->ctx, &key, &err);
+        rc = services->has_key(services->ctx, PN_USE_CLIENT, &key, &err);
     else
         pn_error_set(&err, rc, "no_key_id", "the certificate has no key id");
     if (rc == PN_OK)

@@ -25,12 +25,13 @@ static enum pn_rc authorize(void *ctx, const struct pn_principal *principal, con
     return pn_authorize(connection->store, principal, action, scope, err);
 }
 
-static enum pn_rc import(void *ctx, struct pn_slice file, struct pn_slice password,
-                         struct pn_imported *imported, struct pn_error *err)
+static enum pn_rc import(void *ctx, enum pn_key_use use, struct pn_slice file,
+                         struct pn_slice password, struct pn_imported *imported,
+                         struct pn_error *err)
 {
     struct pn_arm_connection *connection = ctx;
 
-    return pn_keyholder_import(connection->keyholder, PN_USE_CLIENT, file, password, imported, err);
+    return pn_keyholder_import(connection->keyholder, use, file, password, imported, err);
 }
 
 static enum pn_rc check(void *ctx, struct pn_slice file, struct pn_slice password,
@@ -41,23 +42,24 @@ static enum pn_rc check(void *ctx, struct pn_slice file, struct pn_slice passwor
     return pn_keyholder_check(connection->keyholder, file, password, imported, err);
 }
 
-static enum pn_rc has_key(void *ctx, const struct pn_key_id *key, struct pn_error *err)
+static enum pn_rc has_key(void *ctx, enum pn_key_use use, const struct pn_key_id *key,
+                          struct pn_error *err)
 {
     struct pn_arm_connection *connection = ctx;
     struct pn_buf spki;
     enum pn_rc rc = PN_OK;
 
     pn_buf_init(&spki, 8192);
-    rc = pn_keyholder_public(connection->keyholder, PN_USE_CLIENT, key, &spki, err);
+    rc = pn_keyholder_public(connection->keyholder, use, key, &spki, err);
     pn_buf_fini(&spki);
     return rc;
 }
 
-static void forget_unused(void *ctx, const struct pn_key_id *key)
+static void forget_unused(void *ctx, enum pn_key_use use, const struct pn_key_id *key)
 {
     struct pn_arm_connection *connection = ctx;
 
-    pn_rotation_forget_unused(connection->rotation, key);
+    pn_rotation_forget_unused(connection->rotation, use, key);
 }
 
 static enum pn_rc seal(void *ctx, struct pn_slice context, struct pn_slice plain,
@@ -81,7 +83,7 @@ static enum pn_rc fetch(void *ctx, const struct pn_arm_fetch *what, json_t **pro
 {
     struct pn_arm_connection *connection = ctx;
     struct pn_fetched fetched = {0};
-    enum pn_rc rc = pn_rotation_fetch_certificate(connection->rotation, what->service_id,
+    enum pn_rc rc = pn_rotation_fetch_certificate(connection->rotation, what->use, what->service_id,
                                                   what->secret_identifier, what->identity_client_id,
                                                   &fetched, err);
 
@@ -93,10 +95,14 @@ static enum pn_rc fetch(void *ctx, const struct pn_arm_fetch *what, json_t **pro
             .secret_version = fetched.version,
         };
 
-        rc = pn_generation_make(&fetched.imported, &origin, pn_clock_unix_ms(), properties,
-                                internal, err);
+        if (what->use == PN_USE_SERVER)
+            rc = pn_generation_check_host(&fetched.imported, what->host_name, pn_clock_unix_s(),
+                                          err);
+        if (rc == PN_OK)
+            rc = pn_generation_make(&fetched.imported, &origin, pn_clock_unix_ms(), properties,
+                                    internal, err);
         if (rc != PN_OK)
-            pn_rotation_forget_unused(connection->rotation, &fetched.imported.key);
+            pn_rotation_forget_unused(connection->rotation, what->use, &fetched.imported.key);
     }
     pn_fetched_fini(&fetched);
     return rc;

@@ -78,6 +78,16 @@ static enum pn_rc make_json(struct pn_arm *arm, const struct pn_store_item *item
     return rc;
 }
 
+/** Host names of other endpoints than the gateway are only kept. The type is part of the id, so one
+ * never becomes the other. */
+static bool is_gateways_hostname(const struct pn_store_item *item, enum pn_type type)
+{
+    if (type != PN_TYPE_HOSTNAME || !item->body)
+        return true;
+    return pn_slice_eq_str(pn_json_slice(json_object_get(item->body, "properties"), "type"),
+                           "Proxy");
+}
+
 enum pn_rc pn_arm_feed_item(struct pn_arm *arm, const struct pn_store_item *item,
                             struct pn_arm_feed_item *out, struct pn_error *err)
 {
@@ -85,7 +95,8 @@ enum pn_rc pn_arm_feed_item(struct pn_arm *arm, const struct pn_store_item *item
     enum pn_rc rc = PN_OK;
 
     memset(out, 0, sizeof(*out));
-    if (!pn_type_from_text(item->type, &type) || !pn_type_facts(type)->feed)
+    if (!pn_type_from_text(item->type, &type) || !pn_type_facts(type)->feed ||
+        !is_gateways_hostname(item, type))
         return pn_error_set(err, PN_NOT_FOUND, "not_in_feed", "the gateway does not need '%.200s'",
                             item->type);
     pn_buf_init_secret(&out->json, 2 * PN_STORE_BODY_MAX);

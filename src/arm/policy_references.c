@@ -99,7 +99,8 @@ static enum pn_rc import_body(struct arm_call *call, const struct pn_policy_refe
                                        PN_IMPORT_BYTES_MAX);
         goto out;
     }
-    rc = services->import(services->ctx, pn_buf_slice(&file), reference->password, &imported, err);
+    rc = services->import(services->ctx, PN_USE_CLIENT, pn_buf_slice(&file), reference->password,
+                          &imported, err);
     if (rc == PN_OK)
         rc = pn_generation_lint(&imported, pn_clock_unix_s(), NULL, err);
     if (rc == PN_OK)
@@ -107,7 +108,7 @@ static enum pn_rc import_body(struct arm_call *call, const struct pn_policy_refe
                                 &embedded->internal, err);
     if (rc != PN_OK) {
         if (imported.chain_count > 0)
-            services->forget_unused(services->ctx, &imported.key);
+            services->forget_unused(services->ctx, PN_USE_CLIENT, &imported.key);
         rc = import_error(reference, rc, err);
         goto out;
     }
@@ -159,7 +160,7 @@ void arm_policy_work_end(struct arm_call *call, struct arm_policy_work *work)
         if (pn_hex_decode(pn_json_slice(work->items[i].internal, "keyId"), key.sha256,
                           sizeof(key.sha256)) &&
             call->response->status >= 300)
-            services->forget_unused(services->ctx, &key);
+            services->forget_unused(services->ctx, PN_USE_CLIENT, &key);
         json_decref(work->items[i].properties);
         json_decref(work->items[i].internal);
     }
@@ -270,7 +271,7 @@ static enum pn_rc put_embedded(struct referring *referring, const struct embedde
         rc = pn_error_set(err, PN_NOMEM, "out_of_memory", "out of memory");
         goto out;
     }
-    rc = services->has_key(services->ctx, &key, err);
+    rc = services->has_key(services->ctx, PN_USE_CLIENT, &key, err);
     if (rc == PN_NOT_FOUND)
         rc = pn_error_set(err, PN_UNAVAILABLE, "key_forgotten",
                           "The same certificate was just deleted by another request; repeat this "
@@ -397,6 +398,6 @@ void arm_policy_forget_dropped(struct arm_call *call)
 
         if (pn_hex_decode(pn_json_slice(json_array_get(call->dropped_keys, i), "keyId"), key.sha256,
                           sizeof(key.sha256)))
-            services->forget_unused(services->ctx, &key);
+            services->forget_unused(services->ctx, PN_USE_CLIENT, &key);
     }
 }

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * The service itself. A Postern serves one; it is made at the first start. PUT and PATCH change its
- * identity, tags and descriptive members; a PUT without `identity` leaves the identity as it is,
- * as clients that read, change and write back rely on.
+ * identity, tags, host names and descriptive members; a PUT without `identity` leaves the identity
+ * as it is, as clients that read, change and write back rely on.
  */
-#include "arm/arm_internal.h"
+#include "arm/hostname.h"
 
 #include <string.h>
 #include <strings.h>
@@ -36,9 +36,11 @@ static json_t *view(struct arm_call *call, const struct pn_store_item *item, str
 {
     static const char *const members[] = {"location", "sku", "tags", "identity", NULL};
     json_t *properties = json_deep_copy(json_object_get(item->body, "properties"));
+    json_t *hostnames = arm_hostnames_view(call, call->view_txn, item, err);
     char quoted[ARM_ETAG_TEXT];
     json_t *entity = NULL;
-    bool failed = !properties || !add_facts(call, item, properties);
+    bool failed = json_object_set_new(properties, "hostnameConfigurations", hostnames) != 0 ||
+                  !add_facts(call, item, properties);
 
     if (!failed)
         entity = arm_entity(item, properties);
@@ -55,7 +57,8 @@ static json_t *view(struct arm_call *call, const struct pn_store_item *item, str
     if (!failed)
         return entity;
     json_decref(entity);
-    pn_error_set(err, PN_NOMEM, "out_of_memory", "out of memory");
+    if (err->rc == PN_OK)
+        pn_error_set(err, PN_NOMEM, "out_of_memory", "out of memory");
     return NULL;
 }
 
@@ -111,8 +114,7 @@ static json_t *new_identity(struct arm_call *call, const json_t *wanted, const j
 
 static void check_supported(struct pn_problems *problems, json_t *properties)
 {
-    static const char *const lists[] = {"hostnameConfigurations", "certificates",
-                                        "additionalLocations", NULL};
+    static const char *const lists[] = {"certificates", "additionalLocations", NULL};
 
     for (size_t i = 0; lists[i]; i++) {
         if (json_array_size(json_object_get(properties, lists[i])) > 0)
@@ -144,13 +146,17 @@ static bool set_identity(struct arm_call *call, const struct pn_store_item *form
 
 /** The new document from checked parts; NULL: out of memory, or `problems` tells. */
 static json_t *new_document(struct arm_call *call, const struct pn_store_item *former, json_t *top,
-                            json_t *properties, struct pn_problems *problems)
+                            json_t *properties, const struct arm_hostnames *hostnames,
+                            struct pn_problems *problems)
 {
     static const char *const members[] = {"location", "sku", "tags", NULL};
-    json_t *internal = json_object_get(former->body, "internal");
-    json_t *body = json_pack("{s:s,s:O,s:O*}", "name", strrchr(former->id, '/') + 1, "properties",
+    json_t *internal = json_copy(json_object_get(former->body, "internal"));
+    json_t *body = json_pack("{s:s,s:O,s:o*}", "name", strrchr(former->id, '/') + 1, "properties",
                              properties, "internal", internal);
     bool failed = !body || !set_identity(call, former, top, body, problems);
+
+    if (!failed && hostnames->is_given)
+        failed = !arm_hostnames_set_built_in(hostnames, body);
 
     for (size_t i = 0; !failed && members[i]; i++) {
         json_t *member = json_object_get(top, members[i]);
@@ -163,10 +169,24 @@ static json_t *new_document(struct arm_call *call, const struct pn_store_item *f
     return NULL;
 }
 
+/** The view within the transaction. */
+static json_t *stored_view(struct arm_call *call, struct pn_store_txn *txn,
+                           const struct pn_store_item *item, struct pn_error *err)
+{
+    json_t *entity;
+
+    call->view_txn = txn;
+    entity = view(call, item, err);
+    call->view_txn = NULL;
+    if (!entity)
+        arm_answer_failure(call, err);
+    return entity;
+}
+
 /** Checks the two parts of the document, stores, answers. Ends the transaction. */
 static void store(struct arm_call *call, struct pn_store_txn *txn,
                   const struct pn_store_item *former, const json_t *given_top,
-                  const json_t *given_properties)
+                  const json_t *given_properties, struct arm_hostnames *hostnames)
 {
     struct pn_problems problems = {0};
     struct pn_store_item item = {0};
@@ -182,7 +202,7 @@ static void store(struct arm_call *call, struct pn_store_txn *txn,
         rc = pn_schema_apply(pn_service_fields, given_properties, &properties, &problems);
     check_supported(&problems, properties);
     if (rc == PN_OK && problems.count == 0)
-        body = new_document(call, former, top, properties, &problems);
+        body = new_document(call, former, top, properties, hostnames, &problems);
     if (problems.count > 0) {
         arm_answer_problems(call, &problems);
     } else if (!body) {
@@ -190,10 +210,8 @@ static void store(struct arm_call *call, struct pn_store_txn *txn,
     } else if (pn_store_put(txn, former->id, former->type, body, NULL, &err) != PN_OK ||
                pn_store_txn_get(txn, former->id, &item, &err) != PN_OK) {
         arm_answer_failure(call, &err);
-    } else {
-        entity = view(call, &item, &err);
-        if (!entity)
-            arm_answer_failure(call, &err);
+    } else if (arm_hostnames_store(call, txn, hostnames)) {
+        entity = stored_view(call, txn, &item, &err);
     }
     if (!entity) {
         pn_store_rollback(txn);
@@ -208,15 +226,43 @@ static void store(struct arm_call *call, struct pn_store_txn *txn,
     pn_store_item_fini(&item);
 }
 
+/** What the body says of host names; before the transaction, because it imports and fetches. A
+ * service that does not exist has none. False: answered. */
+static bool prepare_hostnames(struct arm_call *call, bool is_whole, struct arm_hostnames *hostnames)
+{
+    struct pn_store_item service = {0};
+    struct pn_error err = {0};
+    const char *id = NULL;
+
+    memset(hostnames, 0, sizeof(*hostnames));
+    if (pn_store_get(call->arm->config.store, call->id, &service, &err) == PN_NOT_FOUND)
+        return true;
+    if (service.id)
+        id = pn_arena_strdup(call->arena, pn_slice_str(service.id));
+    pn_store_item_fini(&service);
+    if (id)
+        return arm_hostnames_prepare(call, id, is_whole, hostnames);
+    if (err.rc == PN_OK)
+        pn_error_set(&err, PN_NOMEM, "out_of_memory", "out of memory");
+    arm_answer_failure(call, &err);
+    return false;
+}
+
 void arm_service_put(struct arm_call *call)
 {
     struct pn_store_txn *txn = NULL;
     struct pn_store_item former;
+    struct arm_hostnames hostnames;
 
-    if (!arm_begin(call, &txn, &former))
+    if (!prepare_hostnames(call, true, &hostnames))
         return;
+    if (!arm_begin(call, &txn, &former)) {
+        arm_hostnames_end(call, &hostnames);
+        return;
+    }
     if (former.id) {
-        store(call, txn, &former, call->body, json_object_get(call->body, "properties"));
+        store(call, txn, &former, call->body, json_object_get(call->body, "properties"),
+              &hostnames);
     } else {
         pn_store_rollback(txn);
         arm_answer_error(call, 409, "ServiceLimitReached",
@@ -224,6 +270,7 @@ void arm_service_put(struct arm_call *call)
                          "first start. Run another Postern for '%.*s'.",
                          PN_FMT(arm_name(call)));
     }
+    arm_hostnames_end(call, &hostnames);
     pn_store_item_fini(&former);
 }
 
@@ -231,14 +278,20 @@ void arm_service_patch(struct arm_call *call)
 {
     struct pn_store_txn *txn = NULL;
     struct pn_store_item former;
+    struct arm_hostnames hostnames;
     json_t *top = NULL;
     json_t *properties = NULL;
 
-    if (!arm_begin(call, &txn, &former))
+    if (!prepare_hostnames(call, false, &hostnames))
         return;
+    if (!arm_begin(call, &txn, &former)) {
+        arm_hostnames_end(call, &hostnames);
+        return;
+    }
     if (!former.id) {
         pn_store_rollback(txn);
         arm_answer_not_found(call);
+        arm_hostnames_end(call, &hostnames);
         return;
     }
     top = pn_schema_merge(former.body, call->body);
@@ -251,8 +304,9 @@ void arm_service_patch(struct arm_call *call)
         pn_store_rollback(txn);
         arm_answer_error(call, 500, "InternalServerError", "out of memory");
     } else {
-        store(call, txn, &former, top, properties);
+        store(call, txn, &former, top, properties, &hostnames);
     }
+    arm_hostnames_end(call, &hostnames);
     json_decref(top);
     json_decref(properties);
     pn_store_item_fini(&former);

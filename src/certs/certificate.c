@@ -343,6 +343,12 @@ bool pn_certificate_allows_server_auth(const struct pn_certificate *certificate)
     return certificate->allows_server_auth;
 }
 
+bool pn_certificate_names_host(const struct pn_certificate *certificate, const char *host)
+{
+    return X509_check_host(certificate->x509, host, 0, X509_CHECK_FLAG_NO_PARTIAL_WILDCARDS,
+                           NULL) == 1;
+}
+
 size_t pn_certificate_san_count(const struct pn_certificate *certificate)
 {
     return certificate->san_count;

@@ -119,6 +119,9 @@ const char *pn_certificate_eku(const struct pn_certificate *certificate, size_t 
  */
 bool pn_certificate_allows_client_auth(const struct pn_certificate *certificate);
 bool pn_certificate_allows_server_auth(const struct pn_certificate *certificate);
+/** Whether it stands for `host` ("api.example.com", "*.example.com"): by its DNS names, and by the
+ * common name only when it has none (RFC 6125 §6.4). */
+bool pn_certificate_names_host(const struct pn_certificate *certificate, const char *host);
 size_t pn_certificate_san_count(const struct pn_certificate *certificate);
 /** Borrowed. index < count. */
 const struct pn_san *pn_certificate_san(const struct pn_certificate *certificate, size_t index);

@@ -202,19 +202,19 @@ enum pn_rc pn_plane_init(struct pn_plane *plane, struct pn_broker *broker, const
     return pn_first_start_run(&first, &plane->settings, err);
 }
 
-static void forget_unused_keys(struct pn_plane *plane)
+static void forget_unused_keys(struct pn_plane *plane, enum pn_key_use use)
 {
     struct pn_error err = {0};
     struct pn_buf ids;
 
     pn_buf_init(&ids, IDS_BYTES_MAX);
-    if (pn_keyholder_list(plane->keyholders[PN_PLANE_ARM], PN_USE_CLIENT, &ids, &err) != PN_OK)
+    if (pn_keyholder_list(plane->keyholders[PN_PLANE_ARM], use, &ids, &err) != PN_OK)
         pn_log_error(PN_LOG_WARN, "keys_not_listed", &err);
     for (size_t at = 0; at + KEY_BYTES <= ids.len; at += KEY_BYTES) {
         struct pn_key_id id;
 
         memcpy(id.sha256, ids.ptr + at, KEY_BYTES);
-        pn_rotation_forget_unused(plane->rotation, &id);
+        pn_rotation_forget_unused(plane->rotation, use, &id);
     }
     pn_buf_fini(&ids);
 }
@@ -225,8 +225,10 @@ enum pn_rc pn_plane_start(struct pn_plane *plane, struct pn_error *err)
 
     if (rc == PN_OK)
         rc = pn_rotation_start(plane->rotation, err);
-    if (rc == PN_OK)
-        forget_unused_keys(plane);
+    if (rc == PN_OK) {
+        forget_unused_keys(plane, PN_USE_CLIENT);
+        forget_unused_keys(plane, PN_USE_SERVER);
+    }
     return rc;
 }
 

@@ -31,6 +31,7 @@ static const char *const known_segments[] = {
     "roleAssignments",
     "roleDefinitions",
     "posternEmbedded",
+    "posternHostnames",
     "checkNameAvailability",
     "listSecrets",
     "regeneratePrimaryKey",

@@ -13,6 +13,7 @@
 #define PN_VALIDATION_MAX       16   /* details in one ValidationError */
 #define PN_SCHEMA_DEPTH_MAX     16   /* nesting of a document */
 #define PN_MAP_MEMBERS_MAX      128  /* members of a free-form object (tags, header map) */
+#define PN_HOSTNAMES_MAX        20   /* hostnameConfigurations of a service */
 #define PN_CERTIFICATE_REFS_MAX 32   /* credentials.certificateIds and .certificate of a backend */
 #define PN_POOL_MEMBERS_MAX     30   /* pool.services of a backend */
 #define PN_BREAKER_RULES_MAX    15   /* circuitBreaker.rules of a backend; the first one counts */

@@ -20,6 +20,7 @@ enum pn_type {
     PN_TYPE_OPERATION_POLICY,
     PN_TYPE_ACCESS,   /* of API Management: ".../service/subscriptions" */
     PN_TYPE_EMBEDDED, /* "postern/embedded": a certificate taken out of a policy's body= */
+    PN_TYPE_HOSTNAME, /* "postern/hostname": one of the service's hostnameConfigurations */
     PN_TYPE_COUNT
 };
 

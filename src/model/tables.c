@@ -97,6 +97,43 @@ static const struct pn_field tag_text = {
     .name = "*", .kind = PN_FIELD_STRING, .min = 0, .max = 256};
 static const struct pn_field any_value = {.name = "*", .kind = PN_FIELD_ANY};
 
+static const char *const hostname_types[] = {
+    "Proxy", "Portal", "Management", "Scm", "DeveloperPortal", "ConfigurationApi", NULL};
+static const char *const certificate_sources[] = {"Managed", "KeyVault", "Custom", "BuiltIn", NULL};
+static const struct pn_field hostname_fields[] = {
+    {.name = "type", .kind = PN_FIELD_ENUM, .flags = PN_FIELD_REQUIRED, .values = hostname_types},
+    {.name = "hostName", .kind = PN_FIELD_STRING, .flags = PN_FIELD_REQUIRED, .min = 1, .max = 253},
+    {.name = "keyVaultId",
+     .kind = PN_FIELD_STRING,
+     .flags = PN_FIELD_EMPTY_IS_ABSENT,
+     .min = 1,
+     .max = 2000},
+    {.name = "identityClientId",
+     .kind = PN_FIELD_STRING,
+     .flags = PN_FIELD_EMPTY_IS_ABSENT,
+     .min = 1,
+     .max = 100},
+    {.name = "encodedCertificate",
+     .kind = PN_FIELD_STRING,
+     .flags = PN_FIELD_EMPTY_IS_ABSENT,
+     .min = 1,
+     .max = DATA_CHARACTERS_MAX},
+    TEXT("certificatePassword", 0, PASSWORD_LENGTH_MAX),
+    {.name = "defaultSslBinding", .kind = PN_FIELD_BOOL},
+    {.name = "negotiateClientCertificate", .kind = PN_FIELD_BOOL},
+    {.name = "certificateSource", .kind = PN_FIELD_ENUM, .values = certificate_sources},
+    END,
+};
+static const struct pn_field hostname_configuration = {
+    .name = "*", .kind = PN_FIELD_OBJECT, .members = hostname_fields};
+const struct pn_field pn_hostnames_fields[] = {
+    {.name = "hostnameConfigurations",
+     .kind = PN_FIELD_ARRAY,
+     .max = PN_HOSTNAMES_MAX,
+     .element = &hostname_configuration},
+    END,
+};
+
 static const char *const network_types[] = {"None", "External", "Internal", NULL};
 static const char *const public_access[] = {"Enabled", "Disabled", NULL};
 static const struct pn_field version_constraint_fields[] = {TEXT("minApiVersion", 0, 40), END};
@@ -122,7 +159,6 @@ const struct pn_field pn_service_fields[] = {
     {.name = "enableClientCertificate", .kind = PN_FIELD_BOOL},
     {.name = "disableGateway", .kind = PN_FIELD_BOOL},
     {.name = "apiVersionConstraint", .kind = PN_FIELD_OBJECT, .members = version_constraint_fields},
-    {.name = "hostnameConfigurations", .kind = PN_FIELD_ARRAY, .max = 20, .element = &any_value},
     {.name = "certificates", .kind = PN_FIELD_ARRAY, .max = 10, .element = &any_value},
     {.name = "additionalLocations", .kind = PN_FIELD_ARRAY, .max = 10, .element = &any_value},
     END,

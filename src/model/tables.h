@@ -15,5 +15,6 @@ extern const struct pn_field pn_operation_fields[];
 extern const struct pn_field pn_policy_fields[];
 extern const struct pn_field pn_access_fields[];      /* a subscription of API Management */
 extern const struct pn_field pn_service_fields[];     /* properties of the service */
+extern const struct pn_field pn_hostnames_fields[];   /* its hostnameConfigurations */
 extern const struct pn_field pn_service_top_fields[]; /* location, sku, tags, identity */
 extern const struct pn_field pn_group_fields[];       /* a resource group's location and tags */

@@ -55,6 +55,38 @@ out:
     return rc;
 }
 
+enum pn_rc pn_generation_check_host(const struct pn_imported *imported, const char *host,
+                                    int64_t now_s, struct pn_error *err)
+{
+    struct pn_chain *chain = NULL;
+    const struct pn_certificate *leaf;
+    char time[PN_TIME_TEXT];
+    enum pn_rc rc = chain_of(imported, &chain, err);
+
+    if (rc != PN_OK)
+        return rc;
+    leaf = pn_chain_leaf(chain);
+    if (pn_certificate_not_after(leaf) < now_s) {
+        pn_time_iso8601(pn_certificate_not_after(leaf), time);
+        rc = pn_error_set(err, PN_INVALID, "certificate_expired",
+                          "The certificate expired at %s: no client would accept it.", time);
+    } else if (pn_certificate_not_before(leaf) > now_s) {
+        pn_time_iso8601(pn_certificate_not_before(leaf), time);
+        rc = pn_error_set(err, PN_INVALID, "certificate_not_yet_valid",
+                          "The certificate is valid from %s only.", time);
+    } else if (!pn_certificate_allows_server_auth(leaf)) {
+        rc = pn_error_set(err, PN_INVALID, "certificate_purpose",
+                          "The certificate is not for servers: its extended key usage has no "
+                          "serverAuth.");
+    } else if (!host || !pn_certificate_names_host(leaf, host)) {
+        rc = pn_error_set(err, PN_INVALID, "certificate_name",
+                          "The certificate (%.200s) is not for the host name '%s'.",
+                          pn_certificate_subject(leaf), host ? host : "");
+    }
+    pn_chain_unref(chain);
+    return rc;
+}
+
 static json_t *chain_json(const struct pn_imported *imported)
 {
     json_t *list = json_array();

@@ -26,6 +26,11 @@ struct pn_generation_origin {
  * without clientAuth, a CA certificate. `now_s`: Unix time. */
 enum pn_rc pn_generation_lint(const struct pn_imported *imported, int64_t now_s,
                               struct pn_buf *warnings, struct pn_error *err) PN_MUST_USE;
+/** Checks a certificate for our listener: within its validity, for servers, and for `host` (promise
+ * 5: what no client would accept does not take over). PN_INVALID with code certificate_expired,
+ * certificate_not_yet_valid, certificate_purpose or certificate_name. PN_NOMEM. */
+enum pn_rc pn_generation_check_host(const struct pn_imported *imported, const char *host,
+                                    int64_t now_s, struct pn_error *err) PN_MUST_USE;
 /** New references, the caller's: properties {subject, thumbprint, expirationDate, keyVault?{
  *  secretIdentifier, identityClientId?, lastStatus Success at `now_ms`}, warnings [{code,
  * message}]: the lint's at `now_ms` and the file's} and internal {generation, keyId, chain, source

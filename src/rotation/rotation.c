@@ -144,9 +144,9 @@ enum pn_rc pn_rotation_refresh(struct pn_rotation *rotation, const char *certifi
     for (int i = 0; rc == PN_OK && i < REFRESH_TRIES; i++) {
         struct pn_fetched fetched;
         struct pn_error failure = {0};
-        enum pn_rc fetch_rc =
-            pn_rotation_fetch_certificate(rotation, reference.service_id, reference.identifier,
-                                          reference.client_id, &fetched, &failure);
+        enum pn_rc fetch_rc = pn_rotation_fetch_certificate(
+            rotation, PN_USE_CLIENT, reference.service_id, reference.identifier,
+            reference.client_id, &fetched, &failure);
 
         if (fetch_rc != PN_OK && failure.rc == PN_OK)
             pn_error_set(&failure, fetch_rc, "internal", "the fetch failed: %s",
@@ -154,7 +154,7 @@ enum pn_rc pn_rotation_refresh(struct pn_rotation *rotation, const char *certifi
         rc = rotation_apply(rotation, reference.id, reference.identifier,
                             fetch_rc == PN_OK ? &fetched : NULL, &failure, true, err);
         if (fetch_rc == PN_OK) { /* nobody may have taken it: deleted or replaced meanwhile */
-            pn_rotation_forget_unused(rotation, &fetched.imported.key);
+            pn_rotation_forget_unused(rotation, PN_USE_CLIENT, &fetched.imported.key);
             pn_fetched_fini(&fetched);
         }
         if (rc != PN_AGAIN)

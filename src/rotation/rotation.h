@@ -50,18 +50,20 @@ void pn_rotation_destroy(struct pn_rotation *rotation);
 
 /** What a fetch gave. */
 struct pn_fetched {
-    struct pn_imported imported; /* its key is kept by the keyholder, use client */
+    enum pn_key_use use;
+    struct pn_imported imported; /* its key is kept by the keyholder, for `use` */
     struct pn_keyvault_id id;
     char version[PN_KEYVAULT_VERSION_TEXT]; /* that was fetched */
 };
 void pn_fetched_fini(struct pn_fetched *fetched);
-/** For PUT of a certificate with keyVault: fetches, imports and checks; writes nothing. The result
+/** For PUT of a certificate with keyVault (use client) or of a host name with keyVaultId (use
+ * server): fetches, imports and checks; writes nothing. The result
  * goes into pn_generation_make(). `service_id`: ARM id of the service whose identity asks;
  * `identity_client_id` NULL or "": its system-assigned one. err->code: as in keyvault.h,
  * identity_not_enabled, or the keyholder's import codes; err->target "keyVault.secretIdentifier"
  * when the identifier is wrong. */
-enum pn_rc pn_rotation_fetch_certificate(struct pn_rotation *rotation, const char *service_id,
-                                         const char *secret_identifier,
+enum pn_rc pn_rotation_fetch_certificate(struct pn_rotation *rotation, enum pn_key_use use,
+                                         const char *service_id, const char *secret_identifier,
                                          const char *identity_client_id, struct pn_fetched *fetched,
                                          struct pn_error *err) PN_MUST_USE;
 /** refreshSecret: fetches `certificate_id` now, also a pinned one; promotes what is new, publishes,
@@ -78,7 +80,8 @@ void pn_rotation_notify(struct pn_rotation *rotation, const char *vault, const c
 void pn_rotation_rescan(struct pn_rotation *rotation);
 /** The stable lastStatus code for a failure. Static text. */
 const char *pn_rotation_status_code(const struct pn_error *err);
-/** Forgets the client key `key` in the keyholder unless a certificate (or a policy's embedded one)
- * in the store still uses it: call after a delete or a replacing PUT is committed. Failures are
- * only logged. */
-void pn_rotation_forget_unused(struct pn_rotation *rotation, const struct pn_key_id *key);
+/** Forgets `key` in the keyholder unless something in the store still uses it: of use client a
+ * certificate (or a policy's embedded one), of use server a host name or the listener: call after a
+ * delete or a replacing PUT is committed. Failures are only logged. */
+void pn_rotation_forget_unused(struct pn_rotation *rotation, enum pn_key_use use,
+                               const struct pn_key_id *key);

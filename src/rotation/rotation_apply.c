@@ -117,6 +117,7 @@ static enum pn_rc write_outcome(struct pn_rotation *rotation, struct pn_store_tx
                                 bool force, struct change *change, struct pn_error *err)
 {
     struct pn_store_item item = {0};
+    struct pn_error unfit = {0};
     struct pn_buf spki;
     enum pn_rc rc = pn_store_txn_get(txn, certificate_id, &item, err);
 
@@ -128,11 +129,22 @@ static enum pn_rc write_outcome(struct pn_rotation *rotation, struct pn_store_tx
         return pn_error_set(err, PN_NOT_FOUND, "certificate_changed",
                             "the certificate was changed to another source meanwhile");
     }
+    /* A certificate that a listener must not show does not take over (promise 5). */
+    if (fetched && strcmp(item.type, HOSTNAME_TYPE) == 0 && !is_current(item.body, fetched) &&
+        pn_generation_check_host(&fetched->imported,
+                                 pn_json_str(json_object_get(item.body, "properties"), "hostName"),
+                                 rotation->now_ms() / 1000, &unfit) != PN_OK) {
+        fetched = NULL;
+        failure = &unfit;
+    }
     rc = decide(rotation, item.body, fetched, failure, force, change, err);
+    if (rc == PN_OK && change->is_written && failure == &unfit)
+        pn_log(PN_LOG_WARN, "certificate_refused", "certificate", PN_S(certificate_id), "message",
+               PN_S(unfit.message), NULL);
     if (rc == PN_OK && change->is_promoted) {
         /* Somebody may have forgotten this key between the import and now. */
         pn_buf_init(&spki, 16384);
-        rc = pn_keyholder_public(rotation->config.keyholder, PN_USE_CLIENT, &fetched->imported.key,
+        rc = pn_keyholder_public(rotation->config.keyholder, fetched->use, &fetched->imported.key,
                                  &spki, err);
         if (rc == PN_NOT_FOUND)
             rc = PN_AGAIN;
@@ -188,25 +200,40 @@ enum pn_rc rotation_apply(struct pn_rotation *rotation, const char *certificate_
     /* The former key goes only when the gateway no longer needs it. */
     if (rc == PN_OK && change.has_former_key &&
         memcmp(&change.former_key, &fetched->imported.key, sizeof change.former_key) != 0)
-        pn_rotation_forget_unused(rotation, &change.former_key);
+        pn_rotation_forget_unused(rotation, fetched->use, &change.former_key);
     return rc;
 }
 
-static enum pn_rc find_user(struct pn_store_txn *txn, const char *type, const char *key_id,
-                            bool *is_used, struct pn_error *err)
+static enum pn_rc find_user(struct pn_store_txn *txn, const char *type, const char *member,
+                            const char *key_id, bool *is_used, struct pn_error *err)
 {
     struct pn_store_list list = {0};
     enum pn_rc rc = pn_store_txn_list(txn, "/", type, &list, err);
 
     for (size_t i = 0; rc == PN_OK && !*is_used && i < list.count; i++)
         *is_used = pn_slice_eq_str(
-            pn_json_slice(json_object_get(list.items[i].body, "internal"), "keyId"), key_id);
+            pn_json_slice(json_object_get(list.items[i].body, "internal"), member), key_id);
     if (rc == PN_OK)
         pn_store_list_fini(&list);
     return rc;
 }
 
-void pn_rotation_forget_unused(struct pn_rotation *rotation, const struct pn_key_id *key)
+/* Who may have a key of this use: types, and the member of `internal` that names it. */
+static enum pn_rc find_users(struct pn_store_txn *txn, enum pn_key_use use, const char *key_id,
+                             bool *is_used, struct pn_error *err)
+{
+    bool is_server = use == PN_USE_SERVER;
+    enum pn_rc rc =
+        find_user(txn, is_server ? HOSTNAME_TYPE : CERTIFICATE_TYPE, "keyId", key_id, is_used, err);
+
+    if (rc != PN_OK)
+        return rc;
+    return is_server ? find_user(txn, SERVICE_TYPE, "listenerKeyId", key_id, is_used, err)
+                     : find_user(txn, EMBEDDED_TYPE, "keyId", key_id, is_used, err);
+}
+
+void pn_rotation_forget_unused(struct pn_rotation *rotation, enum pn_key_use use,
+                               const struct pn_key_id *key)
 {
     struct pn_store_txn *txn = NULL;
     struct pn_error err = {0};
@@ -217,11 +244,9 @@ void pn_rotation_forget_unused(struct pn_rotation *rotation, const struct pn_key
     pn_hex_lower(key->sha256, sizeof key->sha256, key_id);
     rc = pn_store_begin(rotation->config.store, &txn, &err);
     if (rc == PN_OK)
-        rc = find_user(txn, CERTIFICATE_TYPE, key_id, &is_used, &err);
-    if (rc == PN_OK)
-        rc = find_user(txn, EMBEDDED_TYPE, key_id, &is_used, &err);
+        rc = find_users(txn, use, key_id, &is_used, &err);
     if (rc == PN_OK && !is_used)
-        rc = pn_keyholder_forget(rotation->config.keyholder, PN_USE_CLIENT, key, &err);
+        rc = pn_keyholder_forget(rotation->config.keyholder, use, key, &err);
     pn_store_rollback(txn);
     if (rc != PN_OK)
         pn_log_error(PN_LOG_WARN, "key_not_forgotten", &err);

@@ -78,7 +78,7 @@ static enum pn_rc decode_value(const struct pn_keyvault_secret *secret, struct p
         secret->content_type[0] ? secret->content_type : "none");
 }
 
-static enum pn_rc import_secret(struct pn_rotation *rotation,
+static enum pn_rc import_secret(struct pn_rotation *rotation, enum pn_key_use use,
                                 const struct pn_keyvault_secret *secret,
                                 struct pn_imported *imported, struct pn_error *err)
 {
@@ -90,15 +90,16 @@ static enum pn_rc import_secret(struct pn_rotation *rotation,
     pn_buf_init(&warnings, 8192);
     rc = decode_value(secret, &file, err);
     if (rc == PN_OK)
-        rc = pn_keyholder_import(rotation->config.keyholder, PN_USE_CLIENT, pn_buf_slice(&file),
-                                 no_password, imported, err);
+        rc = pn_keyholder_import(rotation->config.keyholder, use, pn_buf_slice(&file), no_password,
+                                 imported, err);
     if (rc == PN_OK) {
-        rc = pn_generation_lint(imported, rotation->now_ms() / 1000, &warnings, err);
+        rc = pn_generation_lint(imported, rotation->now_ms() / 1000,
+                                use == PN_USE_CLIENT ? &warnings : NULL, err);
         if (rc == PN_OK && warnings.len > 0)
             pn_log(PN_LOG_WARN, "certificate_warnings", "text",
                    PN_SL(pn_slice_trim(pn_buf_slice(&warnings))), NULL);
         if (rc != PN_OK) {
-            pn_rotation_forget_unused(rotation, &imported->key);
+            pn_rotation_forget_unused(rotation, use, &imported->key);
             pn_imported_fini(imported);
         }
     }
@@ -107,8 +108,8 @@ static enum pn_rc import_secret(struct pn_rotation *rotation,
     return rc;
 }
 
-enum pn_rc pn_rotation_fetch_certificate(struct pn_rotation *rotation, const char *service_id,
-                                         const char *secret_identifier,
+enum pn_rc pn_rotation_fetch_certificate(struct pn_rotation *rotation, enum pn_key_use use,
+                                         const char *service_id, const char *secret_identifier,
                                          const char *identity_client_id, struct pn_fetched *fetched,
                                          struct pn_error *err)
 {
@@ -117,6 +118,7 @@ enum pn_rc pn_rotation_fetch_certificate(struct pn_rotation *rotation, const cha
     enum pn_rc rc;
 
     memset(fetched, 0, sizeof *fetched);
+    fetched->use = use;
     rc = pn_keyvault_id_parse(pn_slice_str(secret_identifier), &fetched->id, err);
     if (rc != PN_OK) {
         (void)pn_error_target(err, "keyVault.secretIdentifier");
@@ -127,7 +129,7 @@ enum pn_rc pn_rotation_fetch_certificate(struct pn_rotation *rotation, const cha
     if (rc != PN_OK)
         return rc;
     memcpy(fetched->version, secret.version, sizeof fetched->version);
-    rc = import_secret(rotation, &secret, &fetched->imported, err);
+    rc = import_secret(rotation, use, &secret, &fetched->imported, err);
     if (rc != PN_OK)
         pn_error_prefix(err, "secret %s/secrets/%s/%s", fetched->id.origin, fetched->id.name,
                         secret.version);

@@ -72,8 +72,8 @@ struct scan {
 };
 
 static struct followed *add_object(struct pn_rotation *rotation, struct scan *scan, const char *key,
-                                   const struct pn_keyvault_id *id, const char *service_id,
-                                   const char *client_id)
+                                   enum pn_key_use use, const struct pn_keyvault_id *id,
+                                   const char *service_id, const char *client_id)
 {
     const struct followed *former = find(rotation->followed, rotation->followed_count, key);
     struct followed *grown, *made;
@@ -93,6 +93,7 @@ static struct followed *add_object(struct pn_rotation *rotation, struct scan *sc
         drop(made);
         return NULL;
     }
+    made->use = use;
     made->id = *id;
     made->is_settled = true;
     made->due_ms = former ? former->due_ms
@@ -124,7 +125,7 @@ static bool join(struct followed *object, const struct pn_store_item *item, cons
     return true;
 }
 
-/* The service's id: the certificate's without "/certificates/{name}". */
+/* The service's id: the certificate's without "/certificates/{name}" (or a host name's). */
 static char *service_of(const char *certificate_id)
 {
     struct pn_slice id = pn_slice_str(certificate_id);
@@ -136,7 +137,7 @@ static char *service_of(const char *certificate_id)
     return pn_slice_dup(id);
 }
 
-static void scan_item(struct pn_rotation *rotation, struct scan *scan,
+static void scan_item(struct pn_rotation *rotation, struct scan *scan, enum pn_key_use use,
                       const struct pn_store_item *item)
 {
     const json_t *key_vault =
@@ -153,12 +154,13 @@ static void scan_item(struct pn_rotation *rotation, struct scan *scan,
     client_id = client_id ? client_id : "";
     service_id = service_of(item->id);
     if (service_id) {
-        snprintf(key, sizeof key, "%s\n%s\n%s\n%s", service_id, client_id, id.origin, id.name);
+        snprintf(key, sizeof key, "%d\n%s\n%s\n%s\n%s", (int)use, service_id, client_id, id.origin,
+                 id.name);
         for (char *at = key; *at; at++)
             *at = *at >= 'A' && *at <= 'Z' ? (char)(*at + 32) : *at;
         object = find(scan->list, scan->count, key);
         if (!object)
-            object = add_object(rotation, scan, key, &id, service_id, client_id);
+            object = add_object(rotation, scan, key, use, &id, service_id, client_id);
         if (!object || !join(object, item, key_vault))
             pn_log(PN_LOG_ERROR, "rotation_limit", "certificate", PN_S(item->id), "objects",
                    PN_I(scan->count), NULL);
@@ -181,20 +183,31 @@ static void hurry_changed(const struct pn_rotation *rotation, const struct scan 
     }
 }
 
-static void scan_store(struct pn_rotation *rotation)
+static bool scan_type(struct pn_rotation *rotation, struct scan *scan, const char *type,
+                      enum pn_key_use use)
 {
     struct pn_store_list list = {0};
     struct pn_error err = {0};
-    struct scan scan = {0};
 
-    if (pn_store_list(rotation->config.store, "/subscriptions/", CERTIFICATE_TYPE, &list, &err) !=
-        PN_OK) {
+    if (pn_store_list(rotation->config.store, "/subscriptions/", type, &list, &err) != PN_OK) {
         pn_log_error(PN_LOG_ERROR, "rotation_scan_failed", &err);
-        return;
+        return false;
     }
     for (size_t i = 0; i < list.count; i++)
-        scan_item(rotation, &scan, &list.items[i]);
+        scan_item(rotation, scan, use, &list.items[i]);
     pn_store_list_fini(&list);
+    return true;
+}
+
+static void scan_store(struct pn_rotation *rotation)
+{
+    struct scan scan = {0};
+
+    if (!scan_type(rotation, &scan, CERTIFICATE_TYPE, PN_USE_CLIENT) ||
+        !scan_type(rotation, &scan, HOSTNAME_TYPE, PN_USE_SERVER)) {
+        drop_all(scan.list, scan.count);
+        return;
+    }
     hurry_changed(rotation, &scan);
     rotation_drop_followed(rotation);
     rotation->followed = scan.list;
@@ -244,11 +257,11 @@ static enum pn_rc fetch_and_apply(struct pn_rotation *rotation, const struct fol
 
     snprintf(identifier, sizeof identifier, "%s/secrets/%s", object->id.origin, object->id.name);
     for (int i = 0; rc == PN_AGAIN && i < FETCH_TRIES; i++) {
-        rc = pn_rotation_fetch_certificate(rotation, object->service_id, identifier,
+        rc = pn_rotation_fetch_certificate(rotation, object->use, object->service_id, identifier,
                                            object->client_id, &fetched, err);
         if (rc == PN_OK) {
             rc = apply_to_all(rotation, object, &fetched, NULL);
-            pn_rotation_forget_unused(rotation, &fetched.imported.key);
+            pn_rotation_forget_unused(rotation, object->use, &fetched.imported.key);
             pn_fetched_fini(&fetched);
             if (rc != PN_OK && rc != PN_AGAIN)
                 return PN_OK; /* not the vault's fault: logged, and tried again with the next poll

@@ -11,15 +11,18 @@
 
 #define CERTIFICATE_TYPE "Microsoft.ApiManagement/service/certificates"
 #define EMBEDDED_TYPE    "postern/embedded"
+#define HOSTNAME_TYPE    "postern/hostname"
+#define SERVICE_TYPE     "Microsoft.ApiManagement/service"
 #define NOTICES_MAX      64
 #define FIRST_POLL_DELAY_MS                                                                        \
     5000 /* at most: at the start of the process, listeners come up first                          \
           */
 #define STATUS_MESSAGE_MAX 512
 
-/* One vault object that certificates follow, as one identity. */
+/* One vault object that certificates follow, as one identity, for one use. */
 struct followed {
-    char *key; /* service, client id, origin, name */
+    char *key; /* use, service, client id, origin, name */
+    enum pn_key_use use;
     struct pn_keyvault_id id;
     char *service_id;
     char *client_id;     /* "" : system-assigned */

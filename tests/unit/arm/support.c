@@ -101,12 +101,14 @@ static enum pn_rc fill_imported(struct arm_fixture *f, const char *subject,
     return pn_buf_append_slice(&imported->chain[0], pn_buf_slice(&key->der));
 }
 
-static enum pn_rc fake_import(void *ctx, struct pn_slice file, struct pn_slice password,
-                              struct pn_imported *imported, struct pn_error *err)
+static enum pn_rc fake_import(void *ctx, enum pn_key_use use, struct pn_slice file,
+                              struct pn_slice password, struct pn_imported *imported,
+                              struct pn_error *err)
 {
     struct arm_fixture *f = ctx;
     char subject[32];
 
+    f->imported_use = use;
     if (f->is_keyholder_away)
         return pn_error_set(err, PN_UNAVAILABLE, "keyholder_away", "the keyholder is away");
     if (!pn_slice_starts_with(file, PN_LIT("PFX:")))
@@ -117,10 +119,12 @@ static enum pn_rc fake_import(void *ctx, struct pn_slice file, struct pn_slice p
     return fill_imported(f, subject, imported);
 }
 
-static enum pn_rc fake_has_key(void *ctx, const struct pn_key_id *id, struct pn_error *err)
+static enum pn_rc fake_has_key(void *ctx, enum pn_key_use use, const struct pn_key_id *id,
+                               struct pn_error *err)
 {
     struct arm_fixture *f = ctx;
 
+    (void)use;
     for (size_t i = 0; !f->is_forgetful && i < f->key_count; i++)
         if (f->keys[i].is_kept && memcmp(f->keys[i].id.sha256, id->sha256, 32) == 0)
             return PN_OK;
@@ -128,7 +132,7 @@ static enum pn_rc fake_has_key(void *ctx, const struct pn_key_id *id, struct pn_
 }
 
 /** As the rotation room does it: unless something in the store uses it. */
-static void fake_forget_unused(void *ctx, const struct pn_key_id *id)
+static void fake_forget_unused(void *ctx, enum pn_key_use use, const struct pn_key_id *id)
 {
     struct arm_fixture *f = ctx;
     struct pn_store_txn *txn = NULL;
@@ -136,6 +140,7 @@ static void fake_forget_unused(void *ctx, const struct pn_key_id *id)
     char hex[65];
     bool is_used = false;
 
+    (void)use;
     pn_hex_lower(id->sha256, 32, hex);
     assert_int_equal(pn_store_begin(f->store, &txn, &f->err), PN_OK);
     assert_int_equal(pn_store_txn_list(txn, "", NULL, &list, &f->err), PN_OK);
@@ -194,6 +199,7 @@ static enum pn_rc fake_fetch(void *ctx, const struct pn_arm_fetch *what, json_t 
     enum pn_rc rc = PN_OK;
 
     assert_string_equal(what->service_id, SERVICE);
+    f->imported_use = what->use;
     if (f->fetch_code)
         return pn_error_set(err, PN_DENIED, f->fetch_code, "the vault said no");
     rc = fill_imported(f, f->fetch_subject ? f->fetch_subject : "vault", &imported);

@@ -38,7 +38,8 @@ struct arm_fixture {
 
     struct fake_key keys[FAKE_KEYS_MAX];
     size_t key_count;
-    uint64_t published; /* the last revision that the publisher saw */
+    enum pn_key_use imported_use; /* of the last import or fetch */
+    uint64_t published;           /* the last revision that the publisher saw */
     enum pn_rc publish_rc;
     bool is_keyholder_away;
     bool is_forgetful;         /* every key is gone right after its import */

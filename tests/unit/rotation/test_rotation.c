@@ -165,8 +165,9 @@ static void put_certificate(const char *id, const char *identifier)
     struct pn_error err = {0};
     json_t *properties, *internal, *body;
 
-    assert_int_equal(
-        pn_rotation_fetch_certificate(rotation, SERVICE, identifier, NULL, &fetched, &err), PN_OK);
+    assert_int_equal(pn_rotation_fetch_certificate(rotation, PN_USE_CLIENT, SERVICE, identifier,
+                                                   NULL, &fetched, &err),
+                     PN_OK);
     origin.secret_version = fetched.version;
     assert_int_equal(
         pn_generation_make(&fetched.imported, &origin, now_ms(), &properties, &internal, &err),
@@ -387,13 +388,14 @@ static void fetch_names_the_field_of_a_bad_identifier(void **state)
 
     (void)state;
     assert_int_equal(pn_rotation_fetch_certificate(
-                         rotation, SERVICE, "https://local.vault.localhost:9444/certificates/c", "",
-                         &fetched, &err),
+                         rotation, PN_USE_CLIENT, SERVICE,
+                         "https://local.vault.localhost:9444/certificates/c", "", &fetched, &err),
                      PN_INVALID);
     assert_string_equal(err.target, "keyVault.secretIdentifier");
     fake_keyholder_is_away = true;
-    assert_int_equal(pn_rotation_fetch_certificate(rotation, SERVICE, SECRET, "", &fetched, &err),
-                     PN_UNAVAILABLE);
+    assert_int_equal(
+        pn_rotation_fetch_certificate(rotation, PN_USE_CLIENT, SERVICE, SECRET, "", &fetched, &err),
+        PN_UNAVAILABLE);
     fake_keyholder_is_away = false;
     assert_string_equal(pn_rotation_status_code(&err), "KeyholderUnavailable");
 }
@@ -409,7 +411,7 @@ static void key_in_use_is_not_forgotten(void **state)
     assert_true(pn_hex_decode(pn_json_slice(json_object_get(item.body, "internal"), "keyId"),
                               key.sha256, sizeof key.sha256));
     pn_store_item_fini(&item);
-    pn_rotation_forget_unused(rotation, &key);
+    pn_rotation_forget_unused(rotation, PN_USE_CLIENT, &key);
     assert_int_equal(fake_keyholder_count(PN_USE_CLIENT), 1);
 }
 
@@ -419,7 +421,8 @@ static void mismatched_key_is_refused(void **state)
     struct pn_error err = {0};
 
     (void)state;
-    assert_int_equal(pn_rotation_fetch_certificate(rotation, SERVICE, SECRET, NULL, &fetched, &err),
+    assert_int_equal(pn_rotation_fetch_certificate(rotation, PN_USE_CLIENT, SERVICE, SECRET, NULL,
+                                                   &fetched, &err),
                      PN_OK);
     assert_int_equal(pn_generation_lint(&fetched.imported, 1800000000, NULL, &err), PN_OK);
     fetched.imported.key.sha256[0] ^= 1;
