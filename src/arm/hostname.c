@@ -259,7 +259,6 @@ bool arm_hostnames_prepare(struct arm_call *call, const char *service_id, bool i
     const json_t *given = json_object_get(json_object_get(call->body, "properties"), MEMBER);
     const json_t *list;
     struct pn_problems problems = {0};
-    json_t *checked = NULL;
     enum pn_rc rc = PN_OK;
     size_t wanted[PN_HOSTNAMES_MAX] = {0};
     bool is_fine = true;
@@ -269,9 +268,9 @@ bool arm_hostnames_prepare(struct arm_call *call, const char *service_id, bool i
     hostnames->service_id = service_id;
     if (!given || json_is_null(given))
         return true;
-    rc = pn_schema_apply(pn_hostnames_fields, json_object_get(call->body, "properties"), &checked,
-                         &problems);
-    list = json_object_get(checked, MEMBER);
+    rc = pn_schema_apply(pn_hostnames_fields, json_object_get(call->body, "properties"),
+                         &hostnames->checked, &problems);
+    list = json_object_get(hostnames->checked, MEMBER);
     for (size_t i = 0; rc == PN_OK && i < json_array_size(list); i++) {
         wanted[hostnames->count] = i;
         if (!take_one(call, hostnames, json_array_get(list, i), i, &problems))
@@ -287,6 +286,5 @@ bool arm_hostnames_prepare(struct arm_call *call, const char *service_id, bool i
                                    &hostnames->items[i]);
     if (!is_fine)
         arm_hostnames_end(call, hostnames);
-    json_decref(checked);
     return is_fine;
 }

@@ -9,7 +9,7 @@
 
 #include "arm/arm_internal.h"
 
-/** One configuration that a caller wants. Texts are in the arena or the call's body. */
+/** One configuration that a caller wants. Texts are in the arena or in arm_hostnames.checked. */
 struct arm_hostname {
     const char *id;   /* of the stored resource */
     const char *type; /* "Proxy" */
@@ -27,6 +27,7 @@ struct arm_hostnames {
     bool builtin_negotiates; /* of the name that the gateway has by itself */
     struct arm_hostname items[PN_HOSTNAMES_MAX];
     size_t count;
+    json_t *checked; /* the body's member, as the schema left it */
     json_t *dropped; /* internals of generations that were replaced or removed */
 };
 

@@ -192,6 +192,7 @@ void arm_hostnames_end(struct arm_call *call, struct arm_hostnames *hostnames)
     for (size_t i = 0; i < json_array_size(hostnames->dropped); i++)
         forget(call, json_array_get(hostnames->dropped, i));
     json_decref(hostnames->dropped);
+    json_decref(hostnames->checked);
     memset(hostnames, 0, sizeof(*hostnames));
 }
 

@@ -90,7 +90,17 @@
       "per minute: WINDOW_UPDATE frames, beyond two for each DATA frame sent")
 
 /* TLS on both sides. */
-#define PN_LIMITS_TLS(X)
+#define PN_LIMITS_TLS(X)                                                                           \
+    X(TLS_TICKET_LIFETIME, "tls-ticket-lifetime", MS, 7200000, 60000, 604800000, GATEWAY,          \
+      "a client's TLS session can be resumed")                                                     \
+    X(TLS_TICKET_ROTATION, "tls-ticket-rotation", MS, 3600000, 10000, 604800000, GATEWAY,          \
+      "one key makes session tickets; at least a 60th of tls-ticket-lifetime")                     \
+    X(TLS_CLIENT_CHAIN_BYTES, "tls-client-chain-bytes", BYTES, 65536, 4096, 1048576, GATEWAY,      \
+      "the certificates that a client sends when it is asked for one")                             \
+    X(TLS_SESSIONS, "tls-sessions", COUNT, 4096, 1, 1000000, GATEWAY,                              \
+      "identities whose TLS sessions with backends are kept, per context and gateway thread")      \
+    X(TLS_SESSIONS_PER_IDENTITY, "tls-sessions-per-identity", COUNT, 4, 1, 8, GATEWAY,             \
+      "TLS sessions kept of one identity: each is used once in TLS 1.3")
 
 /* Connections and requests to backends. */
 #define PN_LIMITS_BACKEND(X)                                                                       \

@@ -13,6 +13,7 @@
 #include "base/list.h"
 #include "base/log.h"
 #include "base/metrics.h"
+#include "gateway/listen_names.h"
 #include "gateway/snapshot_internal.h"
 
 #define GLOBAL_POLICY_KEY "/policies/policy"
@@ -36,10 +37,11 @@ struct change {
 
 struct pn_catalog {
     struct pn_signer *signer;
-    struct pn_map *items; /* key -> item */
-    struct pn_map *slots; /* "/apis/echo" -> slot */
+    struct pn_tls_tickets *tickets; /* one set for all listeners that follow each other */
+    struct pn_map *items;           /* key -> item */
+    struct pn_map *slots;           /* "/apis/echo" -> slot */
     struct pn_list dirty;
-    bool has_changed[PN_ITEM_SUBSCRIPTION + 1]; /* by kind, within a commit */
+    bool has_changed[PN_ITEM_KINDS]; /* by kind, within a commit */
     bool has_global_changed;
 
     struct pn_map *pending; /* key -> change */
@@ -358,26 +360,75 @@ static enum pn_rc make_routes(struct pn_catalog *catalog, struct pn_route_list *
     return rc;
 }
 
-static enum pn_rc make_table(struct pn_catalog *catalog, enum pn_item_kind kind,
-                             struct pn_item_table **table)
+/** The items of one kind; the array is the caller's. NULL: no memory. */
+static struct pn_item **items_of(struct pn_catalog *catalog, enum pn_item_kind kind, size_t *count)
 {
     struct pn_item **items = calloc(pn_map_count(catalog->items) + 1, sizeof(*items));
     struct pn_slice key;
     size_t position = 0;
-    size_t count = 0;
     void *value;
+
+    *count = 0;
+    while (items && pn_map_next(catalog->items, &position, &key, &value)) {
+        struct pn_item *item = value;
+
+        if (item->kind == kind)
+            items[(*count)++] = item;
+    }
+    return items;
+}
+
+static enum pn_rc make_table(struct pn_catalog *catalog, enum pn_item_kind kind,
+                             struct pn_item_table **table)
+{
+    size_t count;
+    struct pn_item **items = items_of(catalog, kind, &count);
     enum pn_rc rc;
 
     if (!items)
         return PN_NOMEM;
-    while (pn_map_next(catalog->items, &position, &key, &value)) {
-        struct pn_item *item = value;
-
-        if (item->kind == kind)
-            items[count++] = item;
-    }
     rc = pn_item_table_create(items, count, kind, table);
     free(items);
+    return rc;
+}
+
+static int by_key(const void *a, const void *b)
+{
+    return strcmp((*(struct pn_item *const *)a)->key, (*(struct pn_item *const *)b)->key);
+}
+
+/** The TLS listener: the former's, unless the service or a host name changed. In a whole
+ * configuration one that cannot be made is left out: clients are then refused. */
+static enum pn_rc make_listener(struct pn_catalog *catalog, const struct pn_snapshot *former,
+                                struct pn_snapshot *next, struct pn_error *err)
+{
+    struct pn_error reason = {.rc = PN_OK};
+    struct pn_item **items;
+    size_t count, usable = 0;
+    enum pn_rc rc;
+
+    if (former && !catalog->has_changed[PN_ITEM_SERVICE] &&
+        !catalog->has_changed[PN_ITEM_HOSTNAME]) {
+        next->listener = former->listener ? pn_tls_server_ref(former->listener) : NULL;
+        return PN_OK;
+    }
+    items = items_of(catalog, PN_ITEM_HOSTNAME, &count);
+    if (!items)
+        return PN_NOMEM;
+    for (size_t i = 0; i < count; i++) {
+        if (!items[i]->is_broken)
+            items[usable++] = items[i];
+    }
+    qsort(items, usable, sizeof(struct pn_item *), by_key);
+    rc = pn_listen_names_make(next->service, items, usable, catalog->tickets, &next->listener,
+                              &reason);
+    free(items);
+    if (rc != PN_OK && catalog->is_full && rc != PN_NOMEM) {
+        pn_log_error(PN_LOG_ERROR, "listener_unusable", &reason);
+        return PN_OK;
+    }
+    if (rc != PN_OK && err)
+        *err = reason;
     return rc;
 }
 
@@ -420,6 +471,8 @@ static enum pn_rc make_snapshot(struct pn_catalog *catalog, struct pn_snapshot *
                        &next->certificates);
     if (rc == PN_OK)
         rc = table_for(catalog, PN_ITEM_SUBSCRIPTION, former ? former->keys : NULL, &next->keys);
+    if (rc == PN_OK)
+        rc = make_listener(catalog, former, next, err);
     if (rc == PN_OK) {
         *out = next;
         return PN_OK;
@@ -512,8 +565,8 @@ static void item_unref(void *item)
     pn_item_unref(item);
 }
 
-enum pn_rc pn_catalog_create(struct pn_signer *signer, struct pn_catalog **out,
-                             struct pn_error *err)
+enum pn_rc pn_catalog_create(struct pn_signer *signer, struct pn_tls_tickets *tickets,
+                             struct pn_catalog **out, struct pn_error *err)
 {
     struct pn_catalog *catalog = calloc(1, sizeof(*catalog));
     enum pn_rc rc;
@@ -521,6 +574,7 @@ enum pn_rc pn_catalog_create(struct pn_signer *signer, struct pn_catalog **out,
     if (!catalog)
         return pn_error_set(err, PN_NOMEM, "out_of_memory", "no memory for the catalog");
     catalog->signer = signer;
+    catalog->tickets = tickets ? pn_tls_tickets_ref(tickets) : NULL;
     pn_list_init(&catalog->dirty);
     pn_list_init(&catalog->pending_order);
     catalog->items = pn_map_create(false);
@@ -544,6 +598,7 @@ void pn_catalog_destroy(struct pn_catalog *catalog)
     pn_snapshot_unref(catalog->snapshot);
     pn_map_destroy(catalog->slots, slot_destroy);
     pn_map_destroy(catalog->items, item_unref);
+    pn_tls_tickets_unref(catalog->tickets);
     free(catalog);
 }
 

@@ -17,9 +17,10 @@
 
 struct pn_catalog;
 
-/** Starts with an empty snapshot. `signer` is borrowed. PN_NOMEM. */
-enum pn_rc pn_catalog_create(struct pn_signer *signer, struct pn_catalog **catalog,
-                             struct pn_error *err) PN_MUST_USE;
+/** Starts with an empty snapshot. `signer` is borrowed; `tickets` (of the TLS listener) may be NULL
+ * and is referenced. PN_NOMEM. */
+enum pn_rc pn_catalog_create(struct pn_signer *signer, struct pn_tls_tickets *tickets,
+                             struct pn_catalog **catalog, struct pn_error *err) PN_MUST_USE;
 /** Every snapshot must have been released. */
 void pn_catalog_destroy(struct pn_catalog *catalog);
 

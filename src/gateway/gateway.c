@@ -12,6 +12,7 @@
 #include <ares.h>
 
 #include "base/file.h"
+#include "base/limits.h"
 #include "base/log.h"
 #include "gateway/gateway_internal.h"
 #include "signer/signer.h"
@@ -141,6 +142,19 @@ static enum pn_rc make_trusts(struct pn_gateway *gateway, struct pn_error *err)
     return PN_OK;
 }
 
+/** One set of keys for the TLS listeners of all workers, and of all snapshots. */
+static enum pn_rc make_tickets(struct pn_gateway *gateway, struct pn_error *err)
+{
+    struct pn_tls_tickets_spec spec = {
+        .lifetime_s = (uint32_t)(pn_limit_value(PN_LIMIT_TLS_TICKET_LIFETIME) / 1000),
+        .rotation_s = (uint32_t)(pn_limit_value(PN_LIMIT_TLS_TICKET_ROTATION) / 1000),
+    };
+
+    if (spec.rotation_s < spec.lifetime_s / 60)
+        spec.rotation_s = spec.lifetime_s / 60;
+    return pn_tls_tickets_create(&spec, &gateway->tickets, err);
+}
+
 static enum pn_rc open_log(struct pn_gateway *gateway, const char *data_dir, struct pn_error *err)
 {
     struct pn_feed_seal seal = pn_feed_seal_keyholder(gateway->keyholder);
@@ -203,7 +217,9 @@ enum pn_rc pn_gateway_create(struct pn_broker *broker, const struct pn_gateway_o
     if (rc == PN_OK)
         rc = open_log(gateway, options->data_dir, err);
     if (rc == PN_OK)
-        rc = pn_catalog_create(gateway->signer, &gateway->catalog, err);
+        rc = make_tickets(gateway, err);
+    if (rc == PN_OK)
+        rc = pn_catalog_create(gateway->signer, gateway->tickets, &gateway->catalog, err);
     if (rc == PN_OK) {
         *out = gateway;
         return PN_OK;
@@ -281,6 +297,7 @@ void pn_gateway_destroy(struct pn_gateway *gateway)
         pn_worker_destroy(gateway->workers[i]);
     pn_control_link_close(gateway);
     pn_catalog_destroy(gateway->catalog);
+    pn_tls_tickets_unref(gateway->tickets);
     pn_feed_log_destroy(gateway->log);
     pn_keyholder_destroy(gateway->keyholder);
     for (unsigned i = 0; i < PN_TRUST_VARIANTS; i++)

@@ -27,6 +27,7 @@ struct pn_gateway {
     struct pn_keyholder *keyholder; /* the main thread's: seals the log */
     struct pn_trust_roots *roots;
     struct pn_trust *trusts[PN_TRUST_VARIANTS];
+    struct pn_tls_tickets *tickets;
     struct pn_catalog *catalog;
     struct pn_feed_log *log;
     bool log_is_stale; /* a batch is missing in it: it must be written anew */

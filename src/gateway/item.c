@@ -17,7 +17,6 @@ static enum pn_rc refuse(struct pn_error *err, const char *reason)
 
 static void certificate_fini(struct pn_client_certificate *certificate)
 {
-    pn_tls_server_unref(certificate->server);
     pn_tls_certificate_unref(certificate->tls);
 }
 
@@ -62,6 +61,9 @@ static enum pn_rc make_tls(struct pn_item *item, const struct pn_slice *ders, si
 
     if (pn_slice_starts_with(pn_slice_str(item->key), PN_LIT(PN_EMBEDDED_KEY_PREFIX))) {
         snprintf(name, sizeof(name), PN_EMBEDDED_NAME_PREFIX "%.100s", item->name);
+        spec.name = name;
+    } else if (item->kind == PN_ITEM_HOSTNAME) {
+        snprintf(name, sizeof(name), "%.120s", pn_json_str(item->properties, "hostName"));
         spec.name = name;
     } else if (use == PN_USE_SERVER) {
         spec.name = "listener";
@@ -144,21 +146,21 @@ static enum pn_rc read_policy(struct pn_item *item, struct pn_error *err)
 static enum pn_rc read_service(struct pn_item *item, struct pn_error *err)
 {
     const json_t *chain = json_object_get(item->internal, "listenerChain");
-    struct pn_tls_host host = {0};
-    struct pn_tls_server_spec spec = {0};
-    enum pn_rc rc;
 
     if (!chain || json_is_null(chain))
         return PN_OK; /* no TLS listener yet */
-    rc = read_certificate(item, chain, pn_json_str(item->internal, "listenerKeyId"), PN_USE_SERVER,
-                          err);
-    if (rc != PN_OK)
-        return rc;
-    host.certificate = item->as.certificate.tls;
-    spec.hosts = &host;
-    spec.host_count = 1;
-    spec.alpn = PN_ALPN_HTTP11;
-    return pn_tls_server_create(item->signer, &spec, &item->as.certificate.server, err);
+    return read_certificate(item, chain, pn_json_str(item->internal, "listenerKeyId"),
+                            PN_USE_SERVER, err);
+}
+
+static enum pn_rc read_hostname(struct pn_item *item, struct pn_error *err)
+{
+    const char *name = pn_json_str(item->properties, "hostName");
+
+    if (!name || *name == '\0' || strlen(name) >= PN_SERVER_NAME_MAX)
+        return refuse(err, "properties.hostName is missing or too long");
+    return read_certificate(item, json_object_get(item->internal, "chain"),
+                            pn_json_str(item->internal, "keyId"), PN_USE_SERVER, err);
 }
 
 static enum pn_rc read_item(struct pn_item *item, struct pn_error *err)
@@ -179,14 +181,18 @@ static enum pn_rc read_item(struct pn_item *item, struct pn_error *err)
                                 pn_json_str(item->internal, "keyId"), PN_USE_CLIENT, err);
     case PN_ITEM_SUBSCRIPTION:
         return read_subscription(item, err);
+    case PN_ITEM_HOSTNAME:
+        return read_hostname(item, err);
+    case PN_ITEM_KINDS:
+        break;
     }
     return PN_INTERNAL;
 }
 
 static bool kind_from_type(struct pn_slice type, enum pn_item_kind *kind)
 {
-    static const char *const names[] = {"service", "api",         "operation",   "policy",
-                                        "backend", "certificate", "subscription"};
+    static const char *const names[] = {"service", "api",         "operation",    "policy",
+                                        "backend", "certificate", "subscription", "hostname"};
 
     for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
         if (pn_slice_eq_str(type, names[i])) {
@@ -266,11 +272,13 @@ void pn_item_unref(struct pn_item *item)
         break;
     case PN_ITEM_SERVICE:
     case PN_ITEM_CERTIFICATE:
+    case PN_ITEM_HOSTNAME:
         certificate_fini(&item->as.certificate);
         break;
     case PN_ITEM_API:
     case PN_ITEM_OPERATION:
     case PN_ITEM_SUBSCRIPTION:
+    case PN_ITEM_KINDS:
         break;
     case PN_ITEM_BACKEND:
         pn_backend_fini(&item->as.backend);

@@ -30,14 +30,15 @@ enum pn_item_kind {
     PN_ITEM_BACKEND,
     PN_ITEM_CERTIFICATE,
     PN_ITEM_SUBSCRIPTION,
+    PN_ITEM_HOSTNAME, /* of our TLS listener */
+    PN_ITEM_KINDS
 };
 
-/** A certificate generation, or the certificate of our own TLS listener. */
+/** A certificate generation, or a certificate of our own TLS listener. */
 struct pn_client_certificate {
     struct pn_key_id key;
     const char *thumbprint; /* SHA-1, upper-case hex, of the leaf */
     struct pn_tls_certificate *tls;
-    struct pn_tls_server *server; /* of kind service only */
 };
 
 struct pn_subscription_keys {
@@ -60,7 +61,8 @@ struct pn_item {
     union {
         struct pn_policy_document *policy;
         struct pn_backend backend;
-        struct pn_client_certificate certificate; /* also of kind service: the listener's */
+        struct pn_client_certificate certificate; /* also of kinds service and hostname: what the
+                                                     listener shows */
         struct pn_subscription_keys subscription;
     } as;
 };

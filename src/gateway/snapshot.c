@@ -162,6 +162,7 @@ void pn_snapshot_unref(struct pn_snapshot *snapshot)
     pn_item_table_unref(snapshot->certificates);
     pn_item_table_unref(snapshot->keys);
     pn_item_unref(snapshot->service);
+    pn_tls_server_unref(snapshot->listener);
     free(snapshot);
 }
 
@@ -229,5 +230,5 @@ enum pn_rc pn_snapshot_check_key(const struct pn_snapshot *snapshot, const struc
 
 struct pn_tls_server *pn_snapshot_listener(const struct pn_snapshot *snapshot)
 {
-    return snapshot->service ? snapshot->service->as.certificate.server : NULL;
+    return snapshot->listener;
 }

@@ -58,9 +58,10 @@ struct pn_snapshot {
     struct pn_route_list *routes;
     struct pn_item_table *backends; /* by name */
     struct pn_item_table
-        *certificates;          /* by name, by thumbprint, embedded ones by "embedded:<id>" */
-    struct pn_item_table *keys; /* subscription keys */
-    struct pn_item *service;    /* our own listener's certificate; may be NULL */
+        *certificates;              /* by name, by thumbprint, embedded ones by "embedded:<id>" */
+    struct pn_item_table *keys;     /* subscription keys */
+    struct pn_item *service;        /* may be NULL */
+    struct pn_tls_server *listener; /* NULL: no certificate for it yet */
 };
 
 /** The API with the longest matching path, or NULL. */

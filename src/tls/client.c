@@ -13,6 +13,7 @@
 #include <string.h>
 
 #include "base/clock.h"
+#include "base/limits.h"
 #include "base/list.h"
 #include "base/map.h"
 #include "base/metrics.h"
@@ -94,10 +95,11 @@ static struct kept *kept_make(struct pn_tls_client *client, const struct pn_tls_
     struct session_key key;
     struct kept *kept;
 
-    if (pn_map_count(client->kept) >= PN_TLS_SESSIONS_MAX) {
+    if (pn_map_count(client->kept) >= pn_limit_value(PN_LIMIT_TLS_SESSIONS)) {
         struct kept *oldest = PN_CONTAINER(client->ages.next, struct kept, entry);
 
         pn_metric_add(PN_METRIC_BACKEND_SESSIONS_EVICTED, (int64_t)oldest->count);
+        pn_limit_hit(PN_LIMIT_TLS_SESSIONS);
         kept_drop(client, oldest);
     }
     kept = calloc(1, sizeof(*kept));
@@ -126,8 +128,9 @@ static int on_new_session(SSL *ssl, SSL_SESSION *session)
     if (!kept)
         kept = kept_make(client, link->identity);
     if (kept) {
-        if (kept->count == PN_TLS_SESSIONS_PER_IDENTITY_MAX) {
+        if (kept->count >= pn_limit_value(PN_LIMIT_TLS_SESSIONS_PER_IDENTITY)) {
             pn_metric_add(PN_METRIC_BACKEND_SESSIONS_EVICTED, 1);
+            pn_limit_hit(PN_LIMIT_TLS_SESSIONS_PER_IDENTITY);
             SSL_SESSION_free(kept->sessions[0]);
             memmove(kept->sessions, kept->sessions + 1,
                     (--kept->count) * sizeof(kept->sessions[0]));

@@ -9,6 +9,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/limits.h"
 #include "signer/signer.h"
 #include "tls/tls_internal.h"
 
@@ -149,6 +150,9 @@ void pn_tls_report_failure(struct pn_tls_link *link, SSL *ssl, int ssl_error, in
         (void)snprintf(report->detail, sizeof(report->detail), "%.*s",
                        (int)sizeof(report->detail) - 1, words.message);
     }
+    if (ERR_GET_LIB(code) == ERR_LIB_SSL && ERR_GET_REASON(code) == SSL_R_EXCESSIVE_MESSAGE_SIZE &&
+        !link->client)
+        pn_limit_hit(PN_LIMIT_TLS_CLIENT_CHAIN_BYTES);
     ERR_clear_error();
 }
 

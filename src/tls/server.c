@@ -12,6 +12,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/limits.h"
 #include "signer/signer.h"
 #include "tls/tls_internal.h"
 
@@ -222,7 +223,7 @@ static enum pn_rc context_make(struct pn_signer *signer, const struct pn_tls_ser
     /* Sessions are the client's tickets; nothing is kept here. */
     (void)SSL_CTX_set_session_cache_mode(ctx, SSL_SESS_CACHE_OFF);
     (void)SSL_CTX_set_num_tickets(ctx, 1);
-    SSL_CTX_set_max_cert_list(ctx, PN_TLS_PEER_CHAIN_BYTES_MAX);
+    SSL_CTX_set_max_cert_list(ctx, (long)pn_limit_value(PN_LIMIT_TLS_CLIENT_CHAIN_BYTES));
     context_callbacks(server, ctx);
     if (SSL_CTX_set_session_id_context(ctx, session_context, sizeof(session_context) - 1) != 1 ||
         SSL_CTX_set_cipher_list(ctx, TLS12_CIPHERS) != 1 ||

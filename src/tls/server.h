@@ -14,8 +14,6 @@
 #include "tls/tickets.h"
 
 #define PN_TLS_SERVER_HOSTS_MAX 64
-/* Bytes of the chain that a client may send (RFC 8446 §4.4.2); above: the handshake ends. */
-#define PN_TLS_PEER_CHAIN_BYTES_MAX 65536
 
 struct pn_signer;
 struct pn_tls_server;

@@ -16,7 +16,7 @@
 #define PN_TICKET_LIFETIME_S     7200   /* default: how long a session can be resumed */
 #define PN_TICKET_ROTATION_S     3600   /* default: how long one key makes tickets */
 #define PN_TICKET_LIFETIME_S_MAX 604800 /* RFC 8446 §4.6.1: seven days */
-#define PN_TICKET_KEYS_MAX       8      /* kept at a time; lifetime / rotation + 2 must fit */
+#define PN_TICKET_KEYS_MAX       64     /* kept at a time; lifetime / rotation + 2 must fit */
 
 struct pn_tls_tickets;
 

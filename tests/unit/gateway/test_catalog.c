@@ -34,7 +34,7 @@ static int set_up(void **state)
     struct fixture *f = calloc(1, sizeof(*f));
 
     assert_int_equal(pn_signer_create(&f->signer, NULL), PN_OK);
-    assert_int_equal(pn_catalog_create(f->signer, &f->catalog, NULL), PN_OK);
+    assert_int_equal(pn_catalog_create(f->signer, NULL, &f->catalog, NULL), PN_OK);
     *state = f;
     return 0;
 }
@@ -241,7 +241,7 @@ static size_t replay(struct fixture *f, const char *path, enum pn_rc expected, u
     struct pn_feed feed;
     size_t count;
 
-    assert_int_equal(pn_catalog_create(f->signer, &catalog, NULL), PN_OK);
+    assert_int_equal(pn_catalog_create(f->signer, NULL, &catalog, NULL), PN_OK);
     assert_int_equal(pn_feed_log_create(path, &fake, &log, NULL), PN_OK);
     pn_feed_init(&feed, catalog, false);
     assert_int_equal(pn_feed_log_replay(log, on_frames, &feed, NULL), expected);

@@ -17,6 +17,7 @@
 #include <unistd.h>
 
 #include "base/clock.h"
+#include "base/limits.h"
 #include "base/metrics.h"
 #include "tls/support.h"
 
@@ -693,9 +694,9 @@ static void kept_sessions_are_bounded_per_identity(void **state)
     struct server server = server_make(&(struct server_options){.version = TLS1_3_VERSION});
 
     (void)state;
-    SSL_CTX_set_num_tickets(server.ctx, PN_TLS_SESSIONS_PER_IDENTITY_MAX + 3);
+    SSL_CTX_set_num_tickets(server.ctx, PN_LIMIT_TLS_SESSIONS_PER_IDENTITY_DEFAULT + 3);
     assert_false(visit(tls, &server, "backend.test", 443));
-    assert_int_equal(pn_tls_client_session_count(tls), PN_TLS_SESSIONS_PER_IDENTITY_MAX);
+    assert_int_equal(pn_tls_client_session_count(tls), PN_LIMIT_TLS_SESSIONS_PER_IDENTITY_DEFAULT);
     server_fini(&server);
     pn_tls_client_unref(tls);
 }
