@@ -119,6 +119,12 @@ static enum pn_rc fake_import(void *ctx, enum pn_key_use use, struct pn_slice fi
     return fill_imported(f, subject, imported);
 }
 
+static enum pn_rc fake_check(void *ctx, struct pn_slice file, struct pn_slice password,
+                             struct pn_imported *imported, struct pn_error *err)
+{
+    return fake_import(ctx, PN_USE_CLIENT, file, password, imported, err);
+}
+
 static enum pn_rc fake_has_key(void *ctx, enum pn_key_use use, const struct pn_key_id *id,
                                struct pn_error *err)
 {
@@ -272,7 +278,7 @@ int arm_setup(void **state)
         .authenticate = fake_authenticate,
         .authorize = fake_authorize,
         .import = fake_import,
-        .check = fake_import,
+        .check = fake_check,
         .has_key = fake_has_key,
         .forget_unused = fake_forget_unused,
         .seal = fake_seal,
