@@ -93,3 +93,19 @@ def test_azure_keyvault_secrets_and_certificates(postern, ca):
     assert facts["certificates"] == [f"{name}-c", f"{name}-i", f"{name}-p"]
     assert facts["policySubject"] == f"CN={name}"
     assert facts["bare"] == "value two"
+
+
+def test_azure_arm_apimanagement_sets_host_names(own_postern, ca):
+    name = service.unique("listener")
+    uploaded, in_vault = ca.server("u", names=("sdk.test",)), ca.server("v", names=("vault.test",))
+    vault = own_postern.vault("POST", f"/certificates/{name}/import",
+                              {"value": in_vault.pfx_base64()})
+    assert vault.status == 200, vault
+    facts = run(own_postern, "hostnames.mjs", pfx=uploaded.pfx_base64("p"), password="p",
+                secretIdentifier=f"{own_postern.vault_url}/secrets/{name}")
+    assert facts["updated"] == [["sdk.test", uploaded.sha1, "Custom", "Completed", True, None]]
+    assert facts["expiry"][:19] == uploaded.certificate.not_valid_after.isoformat()[:19]
+    assert facts["put"] == [["sdk.test", uploaded.sha1, "Custom", False],
+                            ["vault.test", in_vault.sha1, "KeyVault", True]]
+    assert facts["refused"]["code"] == "ValidationError"
+    assert facts["gone"] == 0
