@@ -39,11 +39,25 @@ static int on_begin_frame(nghttp2_session *session, const nghttp2_frame_hd *hd, 
     return result(h2);
 }
 
+/* REFUSED_STREAM: surely not processed. */
+static int refuse_stream(struct pn_h2 *h2, int32_t id)
+{
+    if (nghttp2_submit_rst_stream(h2->session, NGHTTP2_FLAG_NONE, id, PN_H2_REFUSED_STREAM) != 0)
+        pn_h2_fail(h2, PN_NOMEM, PN_H2_INTERNAL_ERROR, "out of memory");
+    else
+        (void)pn_h2_flood_take(h2, H2_RESETS);
+    return h2->verdict == PN_OK ? NGHTTP2_ERR_TEMPORAL_CALLBACK_FAILURE : result(h2);
+}
+
 static int begin_request(struct pn_h2 *h2, int32_t id)
 {
     static const nghttp2_extpri fair = {NGHTTP2_EXTPRI_DEFAULT_URGENCY, 1};
-    struct h2_stream *stream = pn_h2_stream_create(h2, id, NULL);
+    struct h2_stream *stream = NULL;
 
+    pn_h2_head_begin(h2, NULL, false);
+    if (h2->is_shut_down) /* the GOAWAY that does not name it waits to be sent */
+        return refuse_stream(h2, id);
+    stream = pn_h2_stream_create(h2, id, NULL);
     if (!stream) {
         pn_h2_fail(h2, PN_NOMEM, PN_H2_INTERNAL_ERROR, "out of memory");
         return result(h2);
@@ -51,12 +65,7 @@ static int begin_request(struct pn_h2 *h2, int32_t id)
     stream->arena = h2->events->on_begin(h2->ctx, &stream->pub);
     if (!stream->arena) {
         pn_h2_stream_destroy(stream);
-        if (nghttp2_submit_rst_stream(h2->session, NGHTTP2_FLAG_NONE, id, PN_H2_REFUSED_STREAM) !=
-            0)
-            pn_h2_fail(h2, PN_NOMEM, PN_H2_INTERNAL_ERROR, "out of memory");
-        else
-            (void)pn_h2_flood_take(h2, H2_RESETS);
-        return h2->verdict == PN_OK ? NGHTTP2_ERR_TEMPORAL_CALLBACK_FAILURE : result(h2);
+        return refuse_stream(h2, id);
     }
     pn_headers_init(&stream->trailers, stream->arena);
     if (nghttp2_session_set_stream_user_data(h2->session, id, stream) != 0 ||
