@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * apis. One revision each ("1"), no version sets yet, type http: what the gateway cannot act on is
- * refused, never stored in silence.
+ * apis. One revision each ("1"), no version sets yet, types http and websocket: what the gateway
+ * cannot act on is refused, never stored in silence.
  */
 #include "arm/arm_internal.h"
 
@@ -89,19 +89,23 @@ static bool check_path(struct pn_problems *problems, json_t *properties)
     return json_object_set_new(properties, "path", text) == 0;
 }
 
+static bool is_supported_type(const char *type)
+{
+    return !type || strcmp(type, "http") == 0 || strcmp(type, "websocket") == 0;
+}
+
 static void check_supported(struct pn_problems *problems, const json_t *properties)
 {
     const char *type = pn_json_str(properties, "type");
-    const char *kind = pn_json_str(properties, "apiType");
     const char *revision = pn_json_str(properties, "apiRevision");
 
     if (json_object_get(properties, "format") || json_object_get(properties, "value"))
         pn_problem_add(problems, "format",
                        "Importing an API ('format' and 'value') is not offered by this Postern. "
                        "Create the API and its operations one by one.");
-    if ((type && strcmp(type, "http") != 0) || (kind && strcmp(kind, "http") != 0))
+    if (!is_supported_type(type))
         pn_problem_add(problems, "type",
-                       "APIs of another type than 'http' are not offered by "
+                       "APIs of another type than 'http' and 'websocket' are not offered by "
                        "this Postern.");
     if (json_object_get(properties, "apiVersion") ||
         json_object_get(properties, "apiVersionSetId") ||
@@ -139,11 +143,11 @@ static bool fill_defaults(json_t *properties, struct pn_slice name)
         (void)json_object_del(keys, "header");
     if (pn_json_slice(keys, "query").len == 0)
         (void)json_object_del(keys, "query");
-    (void)json_object_del(properties, "apiType");
     return set_default(keys, "header", json_string("Ocp-Apim-Subscription-Key")) &&
            set_default(keys, "query", json_string("subscription-key")) &&
            set_default(properties, "displayName", json_stringn(name.ptr, name.len)) &&
-           set_default(properties, "protocols", json_pack("[s]", "https")) &&
+           set_default(properties, "protocols",
+                       json_pack("[s]", arm_is_websocket(properties) ? "wss" : "https")) &&
            set_default(properties, "subscriptionRequired", json_true()) &&
            set_default(properties, "type", json_string("http")) &&
            set_default(properties, "apiRevision", json_string("1")) &&
@@ -178,6 +182,16 @@ static enum pn_rc find_path(struct arm_call *call, struct pn_store_txn *txn, str
     return rc;
 }
 
+/** "apiType" is what "type" is called in requests. */
+static void adopt_type(json_t *properties)
+{
+    json_t *kind = json_object_get(properties, "apiType");
+
+    if (kind && !json_object_get(properties, "type"))
+        (void)json_object_set(properties, "type", kind);
+    (void)json_object_del(properties, "apiType");
+}
+
 /** Checks, stores, answers. Takes `properties`; ends the transaction. */
 static void store(struct arm_call *call, struct pn_store_txn *txn,
                   const struct pn_store_item *former, json_t *properties)
@@ -188,9 +202,11 @@ static void store(struct arm_call *call, struct pn_store_txn *txn,
     struct pn_slice path = {0};
     enum pn_rc rc = PN_OK;
 
+    adopt_type(properties);
     check_supported(&problems, properties);
     (void)check_path(&problems, properties);
     arm_check_backend_url(&problems, "serviceUrl", pn_json_slice(properties, "serviceUrl"));
+    arm_websocket_check(&problems, properties, former);
     path = pn_json_slice(properties, "path");
     if (problems.count > 0) {
         arm_answer_problems(call, &problems);
@@ -199,6 +215,8 @@ static void store(struct arm_call *call, struct pn_store_txn *txn,
     } else {
         rc = find_path(call, txn, path, other, &err);
         if (rc == PN_NOT_FOUND) {
+            if (arm_is_websocket(properties))
+                call->before_commit = arm_websocket_add_handshake;
             (void)arm_store_and_answer(call, txn, former, properties, NULL, NULL, arm_view_plain);
             return;
         }

@@ -235,6 +235,17 @@ char *arm_lower(struct pn_arena *arena, struct pn_slice text);
 void arm_check_backend_url(struct pn_problems *problems, const char *target, struct pn_slice url);
 void arm_check_url_template(struct pn_problems *problems, struct pn_slice url_template);
 
+/* websocket.c */
+bool arm_is_websocket(const json_t *properties);
+/** What an API of type websocket must be; and that the type stays what it was. */
+void arm_websocket_check(struct pn_problems *problems, const json_t *properties,
+                         const struct pn_store_item *former);
+/** Before the commit of such an API: its operation, unless it is there. */
+enum pn_rc arm_websocket_add_handshake(struct arm_call *call, struct pn_store_txn *txn,
+                                       struct pn_error *err) PN_MUST_USE;
+/** The API above is one: its operation stays as it is. True: answered. */
+bool arm_websocket_keeps_operations(struct arm_call *call);
+
 /* the handlers */
 void arm_tenants(struct arm_call *call);
 void arm_subscriptions(struct arm_call *call);

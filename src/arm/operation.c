@@ -199,7 +199,8 @@ void arm_operation_put(struct arm_call *call)
     struct pn_store_item former;
     json_t *properties = NULL;
 
-    if (!arm_parent(call, 1) || !arm_properties(call, pn_operation_fields, &properties))
+    if (!arm_parent(call, 1) || arm_websocket_keeps_operations(call) ||
+        !arm_properties(call, pn_operation_fields, &properties))
         return;
     if (!arm_begin(call, &txn, &former)) {
         json_decref(properties);
@@ -211,7 +212,7 @@ void arm_operation_put(struct arm_call *call)
 
 void arm_operation_patch(struct arm_call *call)
 {
-    if (arm_parent(call, 1))
+    if (arm_parent(call, 1) && !arm_websocket_keeps_operations(call))
         arm_patch(call, pn_operation_fields, NULL, store);
 }
 
@@ -223,7 +224,8 @@ void arm_operation_delete(struct arm_call *call)
     uint64_t revision = 0;
     const char *below = NULL;
 
-    if (!arm_parent(call, 1) || !arm_begin(call, &txn, &item))
+    if (!arm_parent(call, 1) || arm_websocket_keeps_operations(call) ||
+        !arm_begin(call, &txn, &item))
         return;
     if (!item.id) {
         pn_store_rollback(txn);

@@ -110,9 +110,9 @@ static bool is_scheme(struct pn_slice scheme)
 
 static uint16_t default_port(struct pn_slice scheme)
 {
-    if (pn_slice_case_eq_str(scheme, "https"))
+    if (pn_slice_case_eq_str(scheme, "https") || pn_slice_case_eq_str(scheme, "wss"))
         return 443;
-    if (pn_slice_case_eq_str(scheme, "http"))
+    if (pn_slice_case_eq_str(scheme, "http") || pn_slice_case_eq_str(scheme, "ws"))
         return 80;
     return 0;
 }

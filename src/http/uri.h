@@ -18,8 +18,8 @@ struct pn_uri {
     struct pn_slice host;      /* an IPv6 literal without its brackets */
     bool is_ipv6;
     bool has_port; /* written in the text */
-    uint16_t
-        port; /* 1..65535; the scheme's default (http 80, https 443) when not written; else 0 */
+    uint16_t port; /* 1..65535; the scheme's default (http, ws 80; https, wss 443) when not written;
+                      else 0 */
     struct pn_slice path; /* raw; may be empty */
     bool has_query;
     struct pn_slice query; /* raw, without '?' */

@@ -78,7 +78,8 @@ static enum pn_rc apply_string(struct walk *walk, const struct pn_field *field, 
                        walk->path, (long long)field->min, (long long)field->max);
     if (memchr(text.ptr, 0, text.len))
         return PROBLEM(walk, "'%s' must not contain a NUL character.", walk->path);
-    if (field->kind == PN_FIELD_URL && text.len > 0 && !pn_text_is_http_url(text))
+    if (field->kind == PN_FIELD_URL && text.len > 0 && !pn_text_is_http_url(text) &&
+        !((field->flags & PN_FIELD_WEBSOCKET) && pn_text_is_websocket_url(text)))
         return PROBLEM(walk, "'%s' must be an absolute http or https URL without user information.",
                        walk->path);
     *out = json_stringn(text.ptr, text.len);

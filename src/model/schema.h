@@ -31,6 +31,8 @@ enum pn_field_kind {
 #define PN_FIELD_READ_ONLY (1u << 1)
 /** An empty text counts as absent. */
 #define PN_FIELD_EMPTY_IS_ABSENT (1u << 2)
+/** PN_FIELD_URL: ws and wss are schemes too. */
+#define PN_FIELD_WEBSOCKET (1u << 3)
 
 /** Tables end with a field whose name is NULL; the name of an `element` is not used. */
 struct pn_field {

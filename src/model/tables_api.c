@@ -63,7 +63,7 @@ const struct pn_field pn_api_fields[] = {
     TEXT("description", 0, 100000),
     {.name = "serviceUrl",
      .kind = PN_FIELD_URL,
-     .flags = PN_FIELD_EMPTY_IS_ABSENT,
+     .flags = PN_FIELD_EMPTY_IS_ABSENT | PN_FIELD_WEBSOCKET,
      .min = 1,
      .max = 2000},
     {.name = "protocols", .kind = PN_FIELD_ARRAY, .max = 4, .element = &scheme},

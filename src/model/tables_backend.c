@@ -143,7 +143,7 @@ static const char *const backend_types[] = {"Single", "Pool", NULL};
 const struct pn_field pn_reconnect_fields[] = {{.name = "after", .kind = PN_FIELD_DURATION}, END};
 
 const struct pn_field pn_backend_fields[] = {
-    {.name = "url", .kind = PN_FIELD_URL, .min = 1, .max = 2000},
+    {.name = "url", .kind = PN_FIELD_URL, .flags = PN_FIELD_WEBSOCKET, .min = 1, .max = 2000},
     {.name = "protocol", .kind = PN_FIELD_ENUM, .values = protocols},
     {.name = "type", .kind = PN_FIELD_ENUM, .values = backend_types},
     TEXT("title", 1, 300),

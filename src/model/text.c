@@ -190,16 +190,24 @@ static bool is_authority(struct pn_slice authority)
            port > 0;
 }
 
-bool pn_text_is_http_url(struct pn_slice text)
+/** What follows "scheme://" (then *rest) when that is one of these two. */
+static bool cut_scheme(struct pn_slice text, struct pn_slice plain, struct pn_slice secure,
+                       struct pn_slice *rest)
+{
+    size_t len = 0;
+
+    if (pn_slice_case_starts_with(text, secure))
+        len = secure.len;
+    else if (pn_slice_case_starts_with(text, plain))
+        len = plain.len;
+    *rest = pn_slice_sub(text, len, text.len - len);
+    return len > 0;
+}
+
+static bool is_behind_scheme(struct pn_slice text)
 {
     size_t end = 0;
 
-    if (pn_slice_case_starts_with(text, PN_LIT("https://")))
-        text = pn_slice_sub(text, 8, text.len - 8);
-    else if (pn_slice_case_starts_with(text, PN_LIT("http://")))
-        text = pn_slice_sub(text, 7, text.len - 7);
-    else
-        return false;
     while (end < text.len && text.ptr[end] != '/' && text.ptr[end] != '?')
         end++;
     if (!is_authority(pn_slice_sub(text, 0, end)))
@@ -208,4 +216,18 @@ bool pn_text_is_http_url(struct pn_slice text)
         if ((unsigned char)text.ptr[i] <= ' ' || text.ptr[i] == '#' || text.ptr[i] == 0x7f)
             return false;
     return true;
+}
+
+bool pn_text_is_http_url(struct pn_slice text)
+{
+    struct pn_slice rest;
+
+    return cut_scheme(text, PN_LIT("http://"), PN_LIT("https://"), &rest) && is_behind_scheme(rest);
+}
+
+bool pn_text_is_websocket_url(struct pn_slice text)
+{
+    struct pn_slice rest;
+
+    return cut_scheme(text, PN_LIT("ws://"), PN_LIT("wss://"), &rest) && is_behind_scheme(rest);
 }

@@ -16,3 +16,5 @@ bool pn_text_to_i64(struct pn_slice text, int64_t *value);
 bool pn_text_to_duration_ms(struct pn_slice text, uint64_t *ms);
 /** An absolute http or https URL with a host, without user information, fragment or white space. */
 bool pn_text_is_http_url(struct pn_slice text);
+/** The same of ws and wss. */
+bool pn_text_is_websocket_url(struct pn_slice text);

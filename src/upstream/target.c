@@ -15,11 +15,11 @@ enum pn_rc pn_target_parse(struct pn_slice url, struct pn_target *target, struct
     if (rc != PN_OK)
         return rc;
     memset(target, 0, sizeof(*target));
-    if (pn_slice_case_eq_str(uri.scheme, "https"))
+    if (pn_slice_case_eq_str(uri.scheme, "https") || pn_slice_case_eq_str(uri.scheme, "wss"))
         target->is_tls = true;
-    else if (!pn_slice_case_eq_str(uri.scheme, "http"))
+    else if (!pn_slice_case_eq_str(uri.scheme, "http") && !pn_slice_case_eq_str(uri.scheme, "ws"))
         return pn_error_set(err, PN_INVALID, "unsupported_scheme",
-                            "the backend's URL must start with http:// or https://");
+                            "the backend's URL must start with http://, https://, ws:// or wss://");
     if (uri.host.len == 0 || uri.host.len > PN_TARGET_HOST_MAX)
         return pn_error_set(err, PN_INVALID, "invalid_host",
                             "the backend's URL has no usable host");
