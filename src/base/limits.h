@@ -39,6 +39,10 @@
       "no byte of the request's body that is waited for")                                          \
     X(CLIENT_WRITE_TIMEOUT, "client-write-timeout", MS, 60000, 100, 3600000, GATEWAY,              \
       "the client takes no byte of the answer")                                                    \
+    X(TUNNEL_IDLE_TIMEOUT, "tunnel-idle-timeout", MS, 900000, 100, 86400000, GATEWAY,              \
+      "no byte either way of a WebSocket or another upgraded connection")                          \
+    X(CLIENT_REQUESTS, "client-requests", COUNT, 0, 0, 1000000000, GATEWAY,                        \
+      "requests of one client connection; then it ends; 0: no end")                                \
     X(CLIENT_LINGER_TIMEOUT, "client-linger-timeout", MS, 2000, 0, 60000, GATEWAY,                 \
       "reading and dropping what a refused client still sends")                                    \
     X(CALL_MEMORY, "call-memory", BYTES, 1048576, 131072, 1073741824, GATEWAY,                     \

@@ -24,7 +24,9 @@ static void set_length(const struct pn_call *call, struct pn_answer *answer)
     const struct pn_response_head *response = &call->exchange.response;
     struct pn_slice length;
 
-    if (answer->is_own) {
+    if (answer->is_tunnel) {
+        answer->has_length = false;
+    } else if (answer->is_own) {
         answer->has_length = answer->status != 204 && answer->status != 304;
         answer->length = call->context.response_body.len;
     } else if (response->framing == PN_BODY_LENGTH) {
@@ -47,7 +49,10 @@ void pn_call_answer(struct pn_call *call)
     if (call->context.has_response_body)
         call->sends_exchange_body = false;
     answer.is_own = !call->sends_exchange_body;
-    answer.is_bodiless = has_no_body(call, answer.status);
+    answer.is_tunnel = !answer.is_own && call->exchange.state == PN_EXCHANGE_TUNNEL;
+    if (answer.is_tunnel)
+        answer.status = 101; /* what is said by then is said; a policy cannot take it back */
+    answer.is_bodiless = !answer.is_tunnel && has_no_body(call, answer.status);
     set_length(call, &answer);
     if (answer.is_own) {
         pn_exchange_cancel(&call->exchange);
@@ -59,6 +64,7 @@ void pn_call_answer(struct pn_call *call)
         answer.is_uploading = !call->exchange.request_sent;
     }
     call->state = PN_CALL_ANSWERING;
+    call->is_tunnel = answer.is_tunnel;
     call->front->ops->answer(call->front, &answer);
 }
 

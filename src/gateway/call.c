@@ -51,6 +51,7 @@ struct pn_call *pn_call_create(struct pn_worker *worker, struct pn_front *front)
     call->has_request = false;
     call->accepts_trailers = false;
     call->sends_exchange_body = false;
+    call->is_tunnel = false;
     call->pin = NULL;
     call->identity_pin = NULL;
     call->api = NULL;
@@ -124,7 +125,7 @@ void pn_call_cancel(struct pn_call *call)
 
 void pn_call_answered(struct pn_call *call)
 {
-    if (call->sends_exchange_body)
+    if (call->sends_exchange_body && !call->is_tunnel)
         pn_exchange_finish(&call->exchange);
     call_release(call);
 }
@@ -184,14 +185,25 @@ bool pn_call_awaits_answer(const struct pn_call *call)
 
 void pn_call_awaits_source(struct pn_call *call)
 {
-    if (call->sends_exchange_body)
+    if (call->sends_exchange_body && !call->is_tunnel)
         pn_exchange_wait(&call->exchange);
 }
 
 void pn_call_awaits_client(struct pn_call *call)
 {
-    if (call->sends_exchange_body)
+    if (call->sends_exchange_body && !call->is_tunnel)
         pn_exchange_hold(&call->exchange);
+}
+
+void pn_call_tunnel(struct pn_call *call)
+{
+    call->body = call->front->body;
+    pn_exchange_tunnel(&call->exchange, call->body);
+}
+
+bool pn_call_has_sent(const struct pn_call *call)
+{
+    return call->exchange.request_sent;
 }
 
 void pn_call_broke_off(struct pn_call *call)

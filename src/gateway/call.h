@@ -28,6 +28,7 @@ struct pn_call {
     struct pn_source *body;    /* the request's: the front's */
     bool accepts_trailers;     /* the client said TE: trailers */
     struct pn_source own_body; /* an answer of our own */
+    bool is_tunnel;            /* 101: both bodies are raw bytes */
     bool sends_exchange_body;  /* the answer's body comes from the backend */
 
     struct pn_pin *pin;
@@ -69,6 +70,11 @@ bool pn_call_awaits_answer(const struct pn_call *call);
 void pn_call_awaits_source(struct pn_call *call);
 /** The client takes nothing now: the backend's idle timeout rests. */
 void pn_call_awaits_client(struct pn_call *call);
+/** An answer with is_tunnel is ready to leave, and front->body gives the client's bytes. The call
+ * may be over when it returns. */
+void pn_call_tunnel(struct pn_call *call);
+/** The last byte of the client has been passed on: what remains of a tunnel is the other half. */
+bool pn_call_has_sent(const struct pn_call *call);
 /** The answer has left whole: gives the call back. */
 void pn_call_answered(struct pn_call *call);
 /** The answer's source failed after the head has left: logs it. The front shows its client. */

@@ -11,6 +11,9 @@
 #include "base/log.h"
 #include "base/metrics.h"
 #include "gateway/client_h1.h"
+#include "gateway/client_h2.h"
+
+#define DROPS_MAX 64 /* reads in a row of what nobody wants */
 
 void pn_client_arm(struct pn_client *client, uint64_t delay_ms)
 {
@@ -31,6 +34,8 @@ void pn_client_close(struct pn_client *client, bool abort)
     client->state = PN_CLIENT_CLOSED;
     if (client->turn)
         pn_h1_cancel(client);
+    if (client->h2)
+        pn_h2_cancel(client);
     pn_loop_disarm(worker->loop, &client->timer);
     pn_loop_soon_cancel(&client->next);
     if (abort)
@@ -44,14 +49,41 @@ void pn_client_close(struct pn_client *client, bool abort)
     pn_worker_client_ended(worker);
 }
 
+static void drop_input(struct pn_client *client)
+{
+    enum pn_rc rc = PN_OK;
+
+    for (int i = 0; rc == PN_OK && i < DROPS_MAX; i++) {
+        pn_inlet_consume(&client->inlet, pn_inlet_bytes(&client->inlet).len);
+        rc = pn_inlet_read(&client->inlet, client->stream);
+    }
+    if (rc == PN_OK)
+        pn_loop_soon(client->worker->loop, &client->next);
+    else if (rc != PN_AGAIN)
+        pn_client_close(client, false);
+}
+
+void pn_client_linger(struct pn_client *client)
+{
+    client->state = PN_CLIENT_LINGER;
+    pn_stream_shutdown(client->stream);
+    pn_client_arm(client, PN_CLIENT_LINGER_MS);
+    client->inlet.is_drained = false;
+    pn_loop_soon(client->worker->loop, &client->next);
+}
+
 /* --- events --- */
 
 static void on_open(void *ctx, struct pn_stream *stream)
 {
     struct pn_client *client = ctx;
 
-    (void)stream;
+    if (client->origin.is_tls && pn_stream_alpn(stream) == PN_ALPN_H2) {
+        pn_h2_begin(client);
+        return;
+    }
     client->state = PN_CLIENT_IDLE;
+    client->may_be_h2 = !client->origin.is_tls;
     pn_client_arm(client, PN_CLIENT_HEADER_TIMEOUT_MS);
     pn_h1_read_requests(client);
 }
@@ -78,8 +110,11 @@ static void on_readable(void *ctx, struct pn_stream *stream)
     case PN_CLIENT_CALL:
         pn_h1_on_readable(client);
         return;
+    case PN_CLIENT_H2:
+        pn_h2_on_readable(client);
+        return;
     case PN_CLIENT_LINGER:
-        pn_h1_linger(client);
+        drop_input(client);
         return;
     case PN_CLIENT_OPENING:
     case PN_CLIENT_CLOSED:
@@ -94,6 +129,8 @@ static void on_writable(void *ctx, struct pn_stream *stream)
     (void)stream;
     if (client->state == PN_CLIENT_CALL)
         pn_h1_on_writable(client);
+    else if (client->state == PN_CLIENT_H2)
+        pn_h2_on_writable(client);
 }
 
 static const struct pn_stream_events client_events = {
@@ -108,7 +145,9 @@ static void on_soon(struct pn_task *task)
     struct pn_client *client = task->ctx;
 
     if (client->state == PN_CLIENT_LINGER)
-        pn_h1_linger(client);
+        drop_input(client);
+    else if (client->state == PN_CLIENT_H2)
+        pn_h2_on_soon(client);
     else
         pn_h1_read_requests(client);
 }
@@ -124,6 +163,9 @@ static void on_timer(struct pn_timer *timer)
         return;
     case PN_CLIENT_CALL:
         pn_h1_on_timeout(client);
+        return;
+    case PN_CLIENT_H2:
+        pn_h2_on_timer(client);
         return;
     case PN_CLIENT_OPENING:
     case PN_CLIENT_IDLE:
@@ -175,6 +217,8 @@ void pn_clients_drain(struct pn_worker *worker)
         at = at->next;
         if (client->state == PN_CLIENT_IDLE || client->state == PN_CLIENT_OPENING)
             pn_client_close(client, false);
+        else if (client->state == PN_CLIENT_H2)
+            pn_h2_drain(client);
     }
 }
 

@@ -10,6 +10,7 @@
 
 #include "base/metrics.h"
 #include "gateway/client_h1_internal.h"
+#include "gateway/client_h2.h"
 
 /* --- turns --- */
 
@@ -37,6 +38,9 @@ static struct pn_h1_turn *turn_take(struct pn_client *client)
     turn->answer = NULL;
     turn->interim_cut = false;
     turn->is_keepable = false;
+    turn->is_tunnel = false;
+    turn->is_half_done = false;
+    turn->front.upgrade = pn_slice(NULL, 0);
     return turn;
 }
 
@@ -107,6 +111,23 @@ void pn_h1_cancel(struct pn_client *client)
 
 /* --- heads --- */
 
+/** One protocol that the connection may become (RFC 9110 §7.8). HTTP/2 is not begun this way any
+ * more (RFC 9113 §3.1), and TLS is not: a client that asks for these goes on in HTTP/1.1. */
+static struct pn_slice find_upgrade(const struct pn_request_head *request)
+{
+    struct pn_slice protocol = pn_headers_get(&request->headers, "Upgrade");
+
+    if (!protocol.ptr || request->minor_version == 0 || request->framing != PN_BODY_NONE ||
+        pn_headers_count(&request->headers, "Upgrade") != 1 ||
+        pn_slice_find(protocol, ',') != protocol.len ||
+        !pn_http_list_has(&request->headers, "Connection", "Upgrade") ||
+        pn_slice_case_starts_with(protocol, PN_LIT("h2")) ||
+        pn_slice_case_starts_with(protocol, PN_LIT("HTTP/")) ||
+        pn_slice_case_starts_with(protocol, PN_LIT("TLS/")))
+        return pn_slice(NULL, 0);
+    return protocol;
+}
+
 /** A whole head is there: the call takes it from here. */
 static void begin_call(struct pn_client *client, size_t head_bytes)
 {
@@ -137,6 +158,7 @@ static void begin_call(struct pn_client *client, size_t head_bytes)
     turn->is_keepable = request->keep_alive && !client->worker->is_draining;
     pn_body_in_init(&turn->in, &client->inlet, client->stream, PN_H1_REQUEST, request->framing,
                     request->content_length, limits, &turn->trailers);
+    turn->front.upgrade = find_upgrade(request);
     pn_call_begin(turn->front.call);
 }
 
@@ -168,6 +190,20 @@ static void on_no_head(struct pn_client *client)
     pn_inlet_rest(&client->inlet);
 }
 
+/** The first bytes of a connection without TLS. True: they are a preface, as far as they go; whole,
+ *  the connection is HTTP/2's now, or gone. */
+static bool looks_like_h2(struct pn_client *client)
+{
+    bool is_whole = false;
+
+    if (pn_inlet_bytes(&client->inlet).len == 0)
+        return false;
+    client->may_be_h2 = pn_h2_is_preface(pn_inlet_bytes(&client->inlet), &is_whole);
+    if (client->may_be_h2 && is_whole)
+        pn_h2_begin(client);
+    return client->may_be_h2;
+}
+
 void pn_h1_read_requests(struct pn_client *client)
 {
     while (client->state == PN_CLIENT_IDLE || client->state == PN_CLIENT_HEAD) {
@@ -175,7 +211,10 @@ void pn_h1_read_requests(struct pn_client *client)
         size_t head_bytes = 0;
         enum pn_rc rc = PN_AGAIN;
 
-        if (pn_inlet_bytes(&client->inlet).len > 0)
+        if (client->may_be_h2 && looks_like_h2(client)) {
+            if (client->state == PN_CLIENT_H2 || client->state == PN_CLIENT_CLOSED)
+                return;
+        } else if (pn_inlet_bytes(&client->inlet).len > 0)
             rc = pn_h1_scan(&client->scan, PN_H1_REQUEST, pn_inlet_bytes(&client->inlet),
                             &client->worker->http_limits, &head_bytes, &fault);
         if (rc == PN_OK) {
@@ -222,6 +261,8 @@ static void look_for_end(struct pn_h1_turn *turn)
 
 void pn_h1_on_readable(struct pn_client *client)
 {
+    if (client->turn->is_tunnel && pn_body_out_is_empty(&client->turn->out))
+        pn_client_arm(client, PN_TUNNEL_IDLE_TIMEOUT_MS);
     if (client->turn->in.source.has_ended)
         look_for_end(client->turn);
     else
@@ -231,6 +272,9 @@ void pn_h1_on_readable(struct pn_client *client)
 void pn_h1_on_timeout(struct pn_client *client)
 {
     if (client->turn->answer) {
+        pn_limit_hit(client->turn->is_tunnel && pn_body_out_is_empty(&client->turn->out)
+                         ? PN_LIMIT_TUNNEL_IDLE_TIMEOUT
+                         : PN_LIMIT_CLIENT_WRITE_TIMEOUT);
         pn_metric_add(PN_METRIC_TIMEOUTS, 1);
         pn_client_close(client, true);
         return;
@@ -255,24 +299,5 @@ void pn_h1_turn_end(struct pn_h1_turn *turn)
             pn_inlet_rest(&client->inlet);
         return;
     }
-    /* Half-close and read on for a moment: a reset could destroy the answer on its way. */
-    client->state = PN_CLIENT_LINGER;
-    pn_stream_shutdown(client->stream);
-    pn_client_arm(client, PN_CLIENT_LINGER_MS);
-    client->inlet.is_drained = false;
-    pn_loop_soon(client->worker->loop, &client->next);
-}
-
-void pn_h1_linger(struct pn_client *client)
-{
-    enum pn_rc rc = PN_OK;
-
-    for (int i = 0; rc == PN_OK && i < 64; i++) {
-        pn_inlet_consume(&client->inlet, pn_inlet_bytes(&client->inlet).len);
-        rc = pn_inlet_read(&client->inlet, client->stream);
-    }
-    if (rc == PN_OK)
-        pn_loop_soon(client->worker->loop, &client->next);
-    else if (rc != PN_AGAIN)
-        pn_client_close(client, false);
+    pn_client_linger(client);
 }

@@ -8,8 +8,6 @@
 
 /** Looks for a request in what has arrived, reads more, and begins it. States IDLE and HEAD. */
 void pn_h1_read_requests(struct pn_client *client);
-/** Drops what still comes. State LINGER. */
-void pn_h1_linger(struct pn_client *client);
 /** The head takes too long. State HEAD. */
 void pn_h1_head_timeout(struct pn_client *client);
 

@@ -27,6 +27,10 @@ static bool is_old(const struct pn_call *call)
 /** How the answer's body is delimited for this client. */
 static enum pn_framing choose_framing(struct pn_h1_turn *turn, const struct pn_answer *answer)
 {
+    if (answer->is_tunnel) {
+        turn->is_keepable = false;
+        return PN_BODY_UNTIL_CLOSE;
+    }
     if (answer->has_length || answer->is_own)
         return PN_BODY_LENGTH;
     if (answer->is_bodiless)
@@ -58,7 +62,12 @@ static enum pn_rc write_fields(struct pn_h1_turn *turn, const struct pn_answer *
         rc = pn_h1_write_content_length(out, answer->length);
     if (rc == PN_OK && framing == PN_BODY_STREAMED)
         rc = pn_h1_write_field(out, PN_LIT("Transfer-Encoding"), PN_LIT("chunked"));
-    if (rc == PN_OK && !turn->is_keepable)
+    if (answer->is_tunnel) {
+        if (rc == PN_OK)
+            rc = pn_h1_write_field(out, PN_LIT("Connection"), PN_LIT("Upgrade"));
+        if (rc == PN_OK)
+            rc = pn_h1_write_field(out, PN_LIT("Upgrade"), turn->front.upgrade);
+    } else if (rc == PN_OK && !turn->is_keepable)
         rc = pn_h1_write_field(out, PN_LIT("Connection"), PN_LIT("close"));
     else if (rc == PN_OK && turn->front.call->request.minor_version == 0)
         rc = pn_h1_write_field(out, PN_LIT("Connection"), PN_LIT("keep-alive"));
@@ -87,6 +96,31 @@ static void broken_off(struct pn_h1_turn *turn)
     pn_client_close(turn->client, true);
 }
 
+/** The backend has ended its half: so does the client see it. The other half may go on. */
+static void tunnel_half_done(struct pn_h1_turn *turn)
+{
+    if (pn_call_has_sent(turn->front.call)) {
+        pn_h1_turn_end(turn);
+        return;
+    }
+    if (!turn->is_half_done)
+        pn_stream_shutdown(turn->client->stream);
+    turn->is_half_done = true;
+}
+
+/** Nothing waits for the client. */
+static void wait_read(struct pn_h1_turn *turn)
+{
+    struct pn_client *client = turn->client;
+
+    if (turn->is_tunnel) {
+        pn_client_arm(client, PN_TUNNEL_IDLE_TIMEOUT_MS);
+        return;
+    }
+    pn_loop_disarm(client->worker->loop, &client->timer); /* the exchange has its own */
+    pn_call_awaits_source(turn->front.call);
+}
+
 static void move(struct pn_h1_turn *turn)
 {
     struct pn_client *client = turn->client;
@@ -96,13 +130,19 @@ static void move(struct pn_h1_turn *turn)
         broken_off(turn);
         return;
     }
+    if (turn->is_half_done) {
+        tunnel_half_done(turn);
+        return;
+    }
     switch (pn_transfer(turn->answer, &turn->out)) {
     case PN_TRANSFER_DONE:
-        pn_h1_turn_end(turn);
+        if (turn->is_tunnel)
+            tunnel_half_done(turn);
+        else
+            pn_h1_turn_end(turn);
         return;
-    case PN_TRANSFER_WAIT_READ: /* the exchange has its own timer */
-        pn_loop_disarm(client->worker->loop, &client->timer);
-        pn_call_awaits_source(turn->front.call);
+    case PN_TRANSFER_WAIT_READ:
+        wait_read(turn);
         return;
     case PN_TRANSFER_WAIT_WRITE:
         if (turn->out.sent_bytes != sent || !pn_timer_is_armed(&client->timer))
@@ -134,6 +174,19 @@ void pn_h1_on_writable(struct pn_client *client)
 
 /* --- what the call asks for --- */
 
+/** The 101 leaves when this turn of the loop ends: what the client has sent already may end the
+ *  call. */
+static void begin_tunnel(struct pn_h1_turn *turn)
+{
+    struct pn_client *client = turn->client;
+
+    turn->is_tunnel = true;
+    pn_body_in_init(&turn->in, &client->inlet, client->stream, PN_H1_REQUEST, PN_BODY_UNTIL_CLOSE,
+                    0, &client->worker->http_limits, NULL);
+    pn_loop_soon(client->worker->loop, &turn->again);
+    pn_call_tunnel(turn->front.call);
+}
+
 static void front_answer(struct pn_front *front, const struct pn_answer *answer)
 {
     struct pn_h1_turn *turn = turn_of(front);
@@ -159,7 +212,10 @@ static void front_answer(struct pn_front *front, const struct pn_answer *answer)
     }
     turn->answer = answer->body;
     pn_client_arm(turn->client, PN_CLIENT_WRITE_TIMEOUT_MS);
-    move(turn);
+    if (answer->is_tunnel)
+        begin_tunnel(turn);
+    else
+        move(turn);
 }
 
 static void front_resume(struct pn_front *front)

@@ -63,8 +63,10 @@ static void read_protocols(struct pn_api *api, const json_t *list)
     {
         struct pn_slice text = pn_slice_str(json_string_value(entry));
 
-        api->allows_http = api->allows_http || pn_slice_case_eq_str(text, "http");
-        api->allows_https = api->allows_https || pn_slice_case_eq_str(text, "https");
+        api->allows_http = api->allows_http || pn_slice_case_eq_str(text, "http") ||
+                           pn_slice_case_eq_str(text, "ws");
+        api->allows_https = api->allows_https || pn_slice_case_eq_str(text, "https") ||
+                            pn_slice_case_eq_str(text, "wss");
     }
 }
 
@@ -91,6 +93,7 @@ static enum pn_rc read_api(struct build *build, struct pn_item *item)
     api->subscription_required = pn_json_bool(item->properties, "subscriptionRequired", true);
     api->key_header = text_or(names, "header", PN_SUBSCRIPTION_HEADER);
     api->key_query = text_or(names, "query", PN_SUBSCRIPTION_QUERY);
+    api->is_websocket = strcmp(text_or(item->properties, "type", "http"), "websocket") == 0;
     read_protocols(api, json_object_get(item->properties, "protocols"));
     if (item->is_broken) {
         api->is_broken = true;

@@ -102,6 +102,7 @@ static void send_request(struct pn_call *call, const struct pn_target *target)
                                                         call->request.minor_version >= 1 &&
                                                         !call->body->has_ended,
                                     .accepts_trailers = call->accepts_trailers,
+                                    .upgrade = call->front->upgrade,
                                     .timeout_ms = call->run.forward.timeout_ms,
                                     .continue_timeout_ms = call->run.forward.continue_timeout_ms,
                                     .limits = &call->worker->http_limits,
@@ -239,6 +240,15 @@ static void on_informational(void *ctx)
     call->front->ops->inform(call->front, response->status, response->reason, &response->headers);
 }
 
+/** Of a tunnel: the client's half has ended. */
+static void on_request_sent(void *ctx)
+{
+    struct pn_call *call = ctx;
+
+    if (call->is_tunnel)
+        call->front->ops->resume(call->front);
+}
+
 static void on_request_failed(void *ctx)
 {
     struct pn_call *call = ctx;
@@ -259,5 +269,6 @@ const struct pn_exchange_events pn_call_exchange_events = {
     .on_head = on_head,
     .on_body = on_body,
     .on_request_failed = on_request_failed,
+    .on_request_sent = on_request_sent,
     .on_failed = on_exchange_failed,
 };

@@ -2,7 +2,7 @@
  *
  * What a call knows of its client: where the request came from, its body, and how the answer
  * leaves. Which version of HTTP carries it is the front's business alone: gateway/client_h1.h has
- * the one of HTTP/1.1.
+ * the one of HTTP/1.1, gateway/client_h2.h that of HTTP/2.
  *
  * A front is made for one request and lives until its answer has left or its client has gone.
  * Whoever ends it ends the other: a front that is done calls pn_call_answered(), one whose client
@@ -31,12 +31,16 @@ struct pn_slice pn_origin_ip(struct pn_origin *origin);
 /** An answer to be sent. Everything is borrowed until the front calls pn_call_answered(). */
 struct pn_answer {
     int status;
-    struct pn_slice reason;           /* may be empty */
-    const struct pn_headers *headers; /* end to end; framing and Date are the front's */
+    struct pn_slice reason;     /* may be empty */
+    struct pn_headers *headers; /* end to end; framing and Date are the front's, which may add them
+                                   to the list */
     bool has_length;
-    uint64_t length;   /* of the body; without a body, that which a GET would have had */
-    bool is_bodiless;  /* HEAD, 204, 304: what the source has is read and not sent */
-    bool is_own;       /* the source is memory, and no backend waits behind it */
+    uint64_t length;  /* of the body; without a body, that which a GET would have had */
+    bool is_bodiless; /* HEAD, 204, 304: what the source has is read and not sent */
+    bool is_tunnel; /* to a request with front->upgrade: status 101, and from now on both bodies are
+                       raw bytes: the front makes its body the client's half and calls
+                          pn_call_tunnel() last */
+    bool is_own;    /* the source is memory, and no backend waits behind it */
     bool is_uploading; /* the request's body is still wanted while the answer leaves */
     struct pn_source *body;
 };
@@ -57,7 +61,8 @@ struct pn_front {
     const struct pn_front_ops *ops;
     struct pn_call *call;
     struct pn_origin *origin;
-    struct pn_source *body; /* the request's */
-    struct pn_timer *timer; /* ends in pn_call_on_timeout() while the answer has not begun */
-    bool closes;            /* no other request on this connection after the answer */
+    struct pn_source *body;  /* the request's */
+    struct pn_timer *timer;  /* ends in pn_call_on_timeout() while the answer has not begun */
+    struct pn_slice upgrade; /* what the client asks to become: "websocket"; ptr NULL: nothing */
+    bool closes;             /* no other request on this connection after the answer */
 };

@@ -10,7 +10,7 @@
 
 /* What clients are offered unless the service has customProperties
  * Microsoft.WindowsAzure.ApiManagement.Gateway.Protocols.Server.Http2 = "false". */
-#define PN_FRONT_ALPN PN_ALPN_HTTP11
+#define PN_FRONT_ALPN PN_ALPN_H2_HTTP11
 
 /** `service` and `hostnames` are borrowed; `service` may be NULL. *server is NULL when there is no
  * certificate at all. PN_INVALID, PN_LIMIT, PN_NOMEM … as pn_tls_server_create(). */

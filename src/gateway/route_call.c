@@ -156,8 +156,11 @@ static void run_inbound(struct pn_call *call)
     pn_call_run_backend(call);
 }
 
+/** Without TLS or with it; and an API of type websocket takes handshakes and nothing else. */
 static bool allows_scheme(const struct pn_call *call)
 {
+    if (call->api->is_websocket && !pn_slice_case_eq_str(call->front->upgrade, "websocket"))
+        return false;
     return call->front->origin->is_tls ? call->api->allows_https : call->api->allows_http;
 }
 

@@ -30,7 +30,8 @@ struct pn_api {
     const char *id;   /* "echo" */
     const char *path; /* without slashes at its ends */
     bool allows_http, allows_https;
-    bool is_current; /* other revisions are not routed */
+    bool is_websocket; /* takes WebSocket handshakes only */
+    bool is_current;   /* other revisions are not routed */
     bool subscription_required;
     const char *key_header, *key_query;
     bool has_target;         /* serviceUrl is set and usable */

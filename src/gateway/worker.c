@@ -12,6 +12,7 @@
 #include "base/metrics.h"
 #include "gateway/call.h"
 #include "gateway/client_h1.h"
+#include "gateway/client_h2.h"
 #include "gateway/listener.h"
 #include "signer/signer.h"
 
@@ -318,6 +319,8 @@ enum pn_rc pn_worker_create(const struct pn_worker_spec *spec, struct pn_worker 
     pn_io_buffers_init(&worker->buffers);
     rc = pn_loop_create(&worker->loop, err);
     if (rc == PN_OK)
+        rc = pn_h2_worker_init(worker);
+    if (rc == PN_OK)
         rc = pn_pool_create(worker->loop, &pool_limits, &worker->buffers, &worker->pool, err);
     if (rc == PN_OK)
         rc = pn_tls_clients_create(spec->signer, &worker->tls_clients);
@@ -373,6 +376,7 @@ void pn_worker_destroy(struct pn_worker *worker)
     pn_worker_stop(worker);
     pn_listeners_close(worker);
     pn_h1_turns_free_spare(worker);
+    pn_h2_worker_fini(worker);
     pn_calls_free_spare(worker);
     pn_worker_backends_fini(worker);
     pn_pool_destroy(worker->pool);

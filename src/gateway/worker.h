@@ -21,6 +21,8 @@
 struct pn_worker;
 struct pn_call;
 struct pn_h1_turn;
+struct pn_h2_turn;
+struct pn_h2_memory;
 
 /** A snapshot in use by a worker: its own count of the requests that read it. */
 struct pn_pin {
@@ -80,6 +82,10 @@ struct pn_worker {
     size_t spare_call_count;
     struct pn_h1_turn *spare_h1_turns;
     size_t spare_h1_turn_count;
+    struct pn_h2_turn *spare_h2_turns;
+    size_t spare_h2_turn_count;
+    struct pn_h2_memory *h2_memory; /* shared by the HTTP/2 connections */
+    struct pn_buf h2_out;           /* frames on their way out, for a moment */
     bool is_draining, has_drained;
     int64_t date_s;
     char date[PN_TIME_TEXT];
