@@ -60,7 +60,8 @@ CASES = {
     "tls-hello": b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03" + b"\0" * 40,
     "two-empty-lines": b"\r\n\r\nGET /%s/x HTTP/1.1\r\n" + HOST + b"\r\n",
     "long-method": b"G" * 33 + b" /%s/x HTTP/1.1\r\n" + HOST + b"\r\n",
-    "http-2-preface": b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
+    "http-2-preface-late": b"\r\nPRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
+    "http-2-preface-cut": b"PRI * HTTP/2.0\r\n\r\nGET / HTTP/1.1\r\n\r\n",
     "strange-expectation": LINE + HOST + b"Expect: miracles\r\nContent-Length: 0\r\n\r\n",
     "bad-method": b"G(T /%s/x HTTP/1.1\r\n" + HOST + b"\r\n",
     "http-0.9": b"GET /%s/x\r\n\r\n",
@@ -92,7 +93,8 @@ def test_a_doubtful_request_is_refused_and_nothing_follows_it(postern, echo, api
                "strange-coding": (b" 400", b" 501"), "identity-coding": (b" 400", b" 501"),
                "chunked-not-last": (b" 400", b" 501"),
                "chunked-twice": (b" 400", b" 501"), "http-0.9": (b" 400", b" 505"),
-               "http-2-preface": (b" 505",), "long-method": (b" 400", b" 501"),
+               "http-2-preface-late": (b" 505",),
+               "http-2-preface-cut": (b" 505",), "long-method": (b" 400", b" 501"),
                "strange-expectation": (b" 417",)}.get(case, (b" 400",))
     if case.startswith("chunk-"):
         # The head was good and on its way; the broken body must end the exchange.
