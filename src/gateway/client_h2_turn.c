@@ -172,8 +172,6 @@ void pn_h2_turn_refuse(struct pn_h2_turn *turn, const struct pn_request_head *re
 {
     pn_metric_add(PN_METRIC_REQUESTS, 1);
     turn->front.call->request.method = request->method;
-    if (fault->status == 431)
-        pn_limit_hit(PN_LIMIT_HEADER_BYTES);
     pn_call_refuse(turn->front.call, fault->status, fault->cause);
 }
 
