@@ -120,6 +120,8 @@
       "a backend connection carries new requests; then DNS is asked again")                        \
     X(BACKEND_CONNECT_TIMEOUT, "backend-connect-timeout", MS, 10000, 10, 600000, GATEWAY,          \
       "TCP and TLS to one address of a backend")                                                   \
+    X(PROXY_ANSWER, "proxy-answer-bytes", BYTES, 8192, 1024, 65536, GATEWAY,                       \
+      "a proxy's answer to CONNECT")                                                               \
     X(BACKEND_BODY_TIMEOUT, "backend-body-timeout", MS, 300000, 10, 86400000, GATEWAY,             \
       "no byte of the answer's body from a backend")
 

@@ -62,6 +62,7 @@ bool pn_call_fix_identity(struct pn_call *call, const struct pn_target *target,
 
     call->certificate = choice.certificate;
     demand->target = target;
+    demand->proxy = call->backend ? call->backend->proxy : NULL;
     demand->tls = NULL;
     if (choice.is_demanded && !choice.certificate) {
         pn_call_fail_forward(call, "certificate_unknown", choice.detail);

@@ -52,7 +52,7 @@ socklen_t pn_peer_address_to(const struct pn_peer_address *peer, struct sockaddr
 
 void pn_peer_address_print(const struct pn_peer_address *peer, char out[PN_PEER_ADDRESS_TEXT])
 {
-    char ip[INET6_ADDRSTRLEN] = "?";
+    char ip[INET6_ADDRSTRLEN] = "tunnel"; /* AF_UNSPEC: through a proxy, which knows the address */
 
     if (peer->family == AF_INET || peer->family == AF_INET6)
         (void)inet_ntop(peer->family, peer->ip, ip, sizeof(ip));

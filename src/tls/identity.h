@@ -26,7 +26,7 @@ enum pn_alpn {
 
 /** An IPv4 or IPv6 address and port. */
 struct pn_peer_address {
-    uint16_t family; /* AF_INET, AF_INET6 */
+    uint16_t family; /* AF_INET, AF_INET6; AF_UNSPEC: a tunnel, ip tells which */
     uint16_t port;   /* host order */
     uint32_t scope_id;
     uint8_t ip[16]; /* 4 or 16 bytes, the rest 0 */

@@ -27,7 +27,7 @@ static void conn_free(void *object)
 
 /* --- groups --- */
 
-/** The key in the map: is_tls, port, context, host. */
+/** The key in the map: port, context, proxy, host. */
 static struct pn_slice group_key(const struct pn_demand *demand, char *out)
 {
     size_t len = 0;
@@ -38,6 +38,11 @@ static struct pn_slice group_key(const struct pn_demand *demand, char *out)
     len += sizeof(demand->target->port);
     memcpy(out + len, &demand->tls, sizeof(demand->tls));
     len += sizeof(demand->tls);
+    out[len++] = demand->proxy ? 'p' : '-';
+    if (demand->proxy) {
+        memcpy(out + len, demand->proxy->digest, sizeof(demand->proxy->digest));
+        len += sizeof(demand->proxy->digest);
+    }
     for (size_t i = 0; i < host_len; i++) {
         char c = demand->target->host.ptr[i];
 
@@ -49,6 +54,7 @@ static struct pn_slice group_key(const struct pn_demand *demand, char *out)
 static void group_destroy(struct pn_pool_group *group)
 {
     pn_tls_client_unref(group->tls);
+    pn_proxy_unref(group->proxy);
     free(group);
 }
 
@@ -73,6 +79,8 @@ static struct pn_pool_group *group_get(struct pn_pool *pool, const struct pn_dem
     memcpy(group->host, key + slice.len - group->host_len, group->host_len);
     if (demand->tls)
         group->tls = pn_tls_client_ref(demand->tls);
+    if (demand->proxy)
+        group->proxy = pn_proxy_ref(demand->proxy);
     if (pn_map_set(pool->groups, slice, group, NULL) != PN_OK) {
         group_destroy(group);
         return NULL;
@@ -100,6 +108,17 @@ enum pn_rc pn_pool_identity(const struct pn_demand *demand, const struct pn_peer
     return PN_OK;
 }
 
+/** A tunnel's peer is its proxy and the port behind it; without a proxy it is an address. */
+static bool is_peer_of(const struct pn_tls_identity *actual, const struct pn_demand *demand)
+{
+    struct pn_peer_address peer;
+
+    if (!demand->proxy)
+        return actual->peer.family != AF_UNSPEC && actual->peer.port == demand->target->port;
+    pn_proxy_peer(demand->proxy, demand->target->port, &peer);
+    return memcmp(&peer, &actual->peer, sizeof(peer)) == 0;
+}
+
 enum pn_rc pn_conn_check(const struct pn_conn *conn, const struct pn_demand *demand)
 {
     const struct pn_tls_identity *actual = pn_stream_identity(conn->stream);
@@ -108,7 +127,7 @@ enum pn_rc pn_conn_check(const struct pn_conn *conn, const struct pn_demand *dem
     /* The demanded identity is sealed once per group and peer address, not once per request; that
      * the demand is the group's is compared in full, field by field. */
     if (actual && demand->tls == group->tls && demand->target->port == group->port &&
-        actual->peer.port == group->port &&
+        pn_proxy_equal(demand->proxy, group->proxy) && is_peer_of(actual, demand) &&
         pn_slice_case_eq(demand->target->host, pn_slice(group->host, group->host_len))) {
         if (memcmp(&group->expected.peer, &actual->peer, sizeof(actual->peer)) != 0 &&
             pn_pool_identity(demand, &actual->peer, &group->expected) != PN_OK)
@@ -376,13 +395,8 @@ void pn_acquire_cancel(struct pn_acquire *acquire)
 {
     if (!acquire->group)
         return;
-    if (acquire->is_resolving)
-        pn_resolve_cancel(&acquire->resolve);
-    acquire->is_resolving = false;
-    if (acquire->connecting) {
-        pn_stream_destroy(acquire->connecting);
-        acquire->connecting = NULL;
-    }
+    pn_opening_cancel(acquire->opening);
+    acquire->opening = NULL;
     if (acquire->holds_place) {
         acquire->holds_place = false;
         acquire->group->open--;
@@ -475,6 +489,11 @@ void pn_pool_destroy(struct pn_pool *pool)
     pn_resolver_destroy(pool->resolver);
     pn_map_destroy(pool->groups, NULL);
     free(pool);
+}
+
+enum pn_rc pn_pool_use_dns(struct pn_pool *pool, const char *servers, struct pn_error *err)
+{
+    return pn_resolver_use_servers(pool->resolver, servers, err);
 }
 
 size_t pn_pool_idle_count(const struct pn_pool *pool)

@@ -16,6 +16,8 @@
 
 #include "base/limits.h"
 #include "upstream/failure.h"
+#include "upstream/opening.h"
+#include "upstream/proxy.h"
 #include "upstream/resolve.h"
 #include "upstream/target.h"
 #include "upstream/transfer.h"
@@ -59,6 +61,7 @@ struct pn_conn {
 struct pn_demand {
     const struct pn_target *target;
     struct pn_tls_client *tls; /* trust policy and certificate; NULL: plain TCP */
+    struct pn_proxy *proxy;    /* NULL: directly */
 };
 
 /** One request's wish for a connection; embedded by it. Zero before first use. */
@@ -66,11 +69,8 @@ struct pn_acquire {
     struct pn_list entry; /* in the group's queue */
     struct pn_pool *pool;
     struct pn_pool_group *group;
-    struct pn_resolve resolve;
-    bool is_resolving;
-    bool holds_place; /* counted in the group as open, while connecting */
-    size_t next_address;
-    struct pn_stream *connecting;
+    bool holds_place;           /* counted in the group as open, while connecting */
+    struct pn_opening *opening; /* while connecting */
     void (*on_ready)(void *ctx, struct pn_conn *conn);
     void (*on_failed)(void *ctx); /* acquire->failure says why */
     void *ctx;
@@ -81,6 +81,10 @@ struct pn_acquire {
 enum pn_rc pn_pool_create(struct pn_loop *loop, const struct pn_pool_limits *limits,
                           struct pn_io_buffers *buffers, struct pn_pool **pool,
                           struct pn_error *err) PN_MUST_USE;
+/** Asks these name servers ("192.0.2.1,[2001:db8::1]:5353") instead of those of the system.
+ *  PN_INVALID. */
+enum pn_rc pn_pool_use_dns(struct pn_pool *pool, const char *servers,
+                           struct pn_error *err) PN_MUST_USE;
 /** Nothing may be lent or wanted. */
 void pn_pool_destroy(struct pn_pool *pool);
 

@@ -6,11 +6,13 @@
 
 #include "upstream/pool.h"
 
-#define PN_POOL_KEY_MAX (sizeof(uint16_t) + sizeof(void *) + PN_TARGET_HOST_MAX)
+#define PN_POOL_KEY_MAX                                                                            \
+    (sizeof(uint16_t) + sizeof(void *) + 1 + PN_PROXY_DIGEST_BYTES + PN_TARGET_HOST_MAX)
 
 struct pn_pool_group {
     struct pn_pool *pool;
     struct pn_tls_client *tls; /* NULL: plain TCP */
+    struct pn_proxy *proxy;    /* NULL: directly */
     uint16_t port;
     char key[PN_POOL_KEY_MAX];
     size_t key_len;

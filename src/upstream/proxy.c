@@ -169,7 +169,7 @@ static bool read_status(struct pn_slice line, int *status)
     return *status >= 100;
 }
 
-enum pn_proxy_answer pn_proxy_read(struct pn_slice answer, int *status)
+enum pn_proxy_answer pn_proxy_read(struct pn_slice answer, size_t max, int *status)
 {
     size_t line_end = pn_slice_find_slice(answer, PN_LIT("\r\n"));
     size_t head_end = pn_slice_find_slice(answer, PN_LIT("\r\n\r\n"));
@@ -177,11 +177,11 @@ enum pn_proxy_answer pn_proxy_read(struct pn_slice answer, int *status)
     if (line_end < answer.len && !read_status(pn_slice_sub(answer, 0, line_end), status))
         return PN_PROXY_MALFORMED;
     if (head_end == answer.len)
-        return answer.len >= PN_PROXY_ANSWER_MAX ? PN_PROXY_MALFORMED : PN_PROXY_MORE;
+        return answer.len >= max ? PN_PROXY_MALFORMED : PN_PROXY_MORE;
     if (*status < 200) { /* a 1xx is followed by the answer that counts */
         size_t next = head_end + 4;
 
-        return pn_proxy_read(pn_slice_sub(answer, next, answer.len - next), status);
+        return pn_proxy_read(pn_slice_sub(answer, next, answer.len - next), max - next, status);
     }
     if (*status == 407)
         return PN_PROXY_AUTH_REQUIRED;

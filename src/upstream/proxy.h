@@ -16,7 +16,7 @@
 #include "upstream/target.h"
 
 #define PN_PROXY_CREDENTIAL_MAX 256  /* bytes of user name, and of password */
-#define PN_PROXY_ANSWER_MAX     8192 /* bytes of its answer to CONNECT, up to the empty line */
+#define PN_PROXY_REQUEST_MAX    4096 /* bytes of a CONNECT request */
 #define PN_PROXY_DIGEST_BYTES   16
 
 struct pn_proxy {
@@ -47,9 +47,9 @@ enum pn_proxy_answer {
     PN_PROXY_OPEN,          /* the tunnel is open and nothing came behind the answer */
     PN_PROXY_AUTH_REQUIRED, /* 407 */
     PN_PROXY_REFUSED,       /* another status */
-    PN_PROXY_MALFORMED,     /* no HTTP answer, or more than PN_PROXY_ANSWER_MAX */
+    PN_PROXY_MALFORMED,     /* no HTTP answer, or `max` bytes without an end */
 };
 /** What the proxy has answered so far. `status` of OPEN, AUTH_REQUIRED and REFUSED. Bytes behind
  * the empty line of a 2xx are malformed: a TLS server does not speak first, and a plain one neither
  * (RFC 9110 §9.3.6: 2xx has no content). */
-enum pn_proxy_answer pn_proxy_read(struct pn_slice answer, int *status);
+enum pn_proxy_answer pn_proxy_read(struct pn_slice answer, size_t max, int *status);

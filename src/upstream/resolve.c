@@ -18,6 +18,8 @@ struct name {
     struct pn_list waiting; /* struct pn_resolve */
     bool is_asked;
     uint64_t expires_ms;
+    uint64_t stale_until_ms; /* of the addresses, if no server answers any more */
+    unsigned turn;
     enum pn_rc rc;
     const char *reason;
     struct pn_peer_address addresses[PN_RESOLVE_ADDRESSES_MAX];
@@ -163,8 +165,9 @@ static void on_socket_state(void *ctx, ares_socket_t fd, int readable, int writa
 
 /* --- answers --- */
 
-static void copy_answer(struct pn_resolve *query, const struct name *name)
+static void copy_answer(struct pn_resolve *query, struct name *name)
 {
+    query->turn = name->turn++;
     query->rc = name->rc;
     query->reason = name->reason;
     query->count = name->count;
@@ -210,6 +213,7 @@ static void on_answer(void *ctx, int status, int timeouts, struct ares_addrinfo 
     struct name *name = ctx;
     struct pn_list waiting;
     uint64_t ttl_s = PN_RESOLVE_TTL_FAILED_S;
+    uint64_t now_ms = pn_loop_now_ms(name->resolver->loop);
 
     (void)timeouts;
     name->rc = status_rc(status);
@@ -222,10 +226,18 @@ static void on_answer(void *ctx, int status, int timeouts, struct ares_addrinfo 
         name->rc = PN_NOT_FOUND;
         name->reason = "the name has no address";
     }
-    if (name->rc != PN_OK)
+    if (name->rc == PN_OK) {
+        name->stale_until_ms = now_ms + (ttl_s + PN_RESOLVE_STALE_S) * 1000;
+    } else if (name->rc != PN_NOT_FOUND && name->count > 0 && now_ms < name->stale_until_ms) {
+        /* No server answers: the addresses of before are better than none (RFC 8767). */
+        pn_log(PN_LOG_WARN, "dns_stale", "reason", PN_S(name->reason), NULL);
+        name->rc = PN_OK;
+        name->reason = NULL;
+    } else {
         name->count = 0;
+    }
     name->is_asked = false;
-    name->expires_ms = pn_loop_now_ms(name->resolver->loop) + ttl_s * 1000;
+    name->expires_ms = now_ms + ttl_s * 1000;
     /* The callbacks may ask again, also for this name: take the list first. */
     pn_list_init(&waiting);
     while (!pn_list_is_empty(&name->waiting)) {
@@ -372,6 +384,17 @@ enum pn_rc pn_resolver_create(struct pn_loop *loop, struct pn_resolver **out, st
     }
     pn_resolver_destroy(resolver);
     return pn_error_set(err, PN_IO, "dns_init_failed", "c-ares: %s", ares_strerror(status));
+}
+
+enum pn_rc pn_resolver_use_servers(struct pn_resolver *resolver, const char *servers,
+                                   struct pn_error *err)
+{
+    int status = ares_set_servers_ports_csv(resolver->channel, servers);
+
+    if (status == ARES_SUCCESS)
+        return PN_OK;
+    return pn_error_set(err, PN_INVALID, "dns_servers", "'%s' is no list of name servers: %s",
+                        servers, ares_strerror(status));
 }
 
 void pn_resolver_destroy(struct pn_resolver *resolver)

@@ -15,6 +15,7 @@
 #define PN_RESOLVE_TTL_MIN_S     1
 #define PN_RESOLVE_TTL_MAX_S     300
 #define PN_RESOLVE_TTL_FAILED_S  1 /* how long a failure is remembered */
+#define PN_RESOLVE_STALE_S       300 /* so long after their time addresses serve if no server answers */
 
 struct pn_resolver;
 struct pn_resolve;
@@ -29,11 +30,15 @@ struct pn_resolve {
     const char *reason; /* static text when rc is not PN_OK */
     struct pn_peer_address addresses[PN_RESOLVE_ADDRESSES_MAX]; /* ports are the caller's */
     size_t count;
+    unsigned turn; /* counts up from one answer to the next: for a rotation among equals */
 };
 
 /** PN_IO, PN_NOMEM. */
 enum pn_rc pn_resolver_create(struct pn_loop *loop, struct pn_resolver **resolver,
                               struct pn_error *err) PN_MUST_USE;
+/** "192.0.2.1,[2001:db8::1]:5353" instead of the system's. PN_INVALID. */
+enum pn_rc pn_resolver_use_servers(struct pn_resolver *resolver, const char *servers,
+                                   struct pn_error *err) PN_MUST_USE;
 /** No question may be open. */
 void pn_resolver_destroy(struct pn_resolver *resolver);
 /** PN_OK: answered at once. PN_AGAIN: on_done comes, from the loop. Otherwise query->rc and
