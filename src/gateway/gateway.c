@@ -202,6 +202,7 @@ enum pn_rc pn_gateway_create(struct pn_broker *broker, const struct pn_gateway_o
     gateway->threads = options->threads > 0 ? options->threads : (cores > 0 ? (unsigned)cores : 1);
     if (gateway->threads > PN_GATEWAY_THREADS_MAX)
         gateway->threads = PN_GATEWAY_THREADS_MAX;
+    gateway->dns_servers = options->dns_servers;
     find_listeners(gateway);
     rc = ares_library_init(ARES_LIB_INIT_ALL) == ARES_SUCCESS
              ? PN_OK
@@ -241,6 +242,7 @@ static enum pn_rc start_workers(struct pn_gateway *gateway, struct pn_error *err
     struct pn_worker_spec spec = {.main_loop = gateway->loop,
                                   .broker = gateway->broker,
                                   .signer = gateway->signer,
+                                  .dns_servers = gateway->dns_servers,
                                   .clients_max = clients_per_worker(gateway->threads),
                                   .plain_fds = gateway->plain_fds,
                                   .tls_fds = gateway->tls_fds,

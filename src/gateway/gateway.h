@@ -10,8 +10,9 @@
 struct pn_gateway;
 
 struct pn_gateway_options {
-    const char *data_dir; /* DIR: the feed log is DIR/gateway/feed.log */
-    unsigned threads;     /* 0: one per core */
+    const char *data_dir;    /* DIR: the feed log is DIR/gateway/feed.log */
+    unsigned threads;        /* 0: one per core */
+    const char *dns_servers; /* "192.0.2.1:53,…"; NULL: those of the system */
 };
 
 /** Everything that opens files, and no thread yet: the sandbox closes after it. Borrows `broker`.

@@ -33,7 +33,8 @@ struct pn_gateway {
     bool log_is_stale; /* a batch is missing in it: it must be written anew */
     struct pn_worker *workers[PN_GATEWAY_THREADS_MAX];
     unsigned worker_count, threads;
-    unsigned switching; /* workers that have not changed over yet */
+    const char *dns_servers; /* NULL: those of the system */
+    unsigned switching;      /* workers that have not changed over yet */
     unsigned drained;
     bool is_draining;
     struct pn_timer drain_timer;

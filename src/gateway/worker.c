@@ -322,6 +322,8 @@ enum pn_rc pn_worker_create(const struct pn_worker_spec *spec, struct pn_worker 
         rc = pn_h2_worker_init(worker);
     if (rc == PN_OK)
         rc = pn_pool_create(worker->loop, &pool_limits, &worker->buffers, &worker->pool, err);
+    if (rc == PN_OK && spec->dns_servers)
+        rc = pn_pool_use_dns(worker->pool, spec->dns_servers, err);
     if (rc == PN_OK)
         rc = pn_tls_clients_create(spec->signer, &worker->tls_clients);
     if (rc == PN_OK && spec->broker)

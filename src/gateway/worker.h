@@ -48,6 +48,7 @@ struct pn_worker_spec {
     struct pn_signer *signer;
     struct pn_trust *trusts[PN_TRUST_VARIANTS]; /* [chain * 2 + name]; NULL: fails closed */
     struct pn_snapshot *snapshot; /* the first one; the main thread has counted it for us */
+    const char *dns_servers;      /* NULL: those of the system */
     size_t clients_max;
     const int *plain_fds, *tls_fds; /* listening sockets */
     size_t plain_count, tls_count;

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * postern-gateway --data DIR [--threads N]: faces the network. Started by `postern serve`; exits 0
- * after a drain, 1 when it cannot serve, 2 on a wrong argument. Links no key parsing, no store.
+ * postern-gateway --data DIR [--threads N] [--dns-servers LIST]: faces the network. Started by
+ * `postern serve`; exits 0 after a drain, 1 when it cannot serve, 2 on a wrong argument. Links no
+ * key parsing, no store.
  */
 #include <getopt.h>
 #include <signal.h>
@@ -20,6 +21,7 @@ static bool read_options(int argc, char **argv, struct pn_gateway_options *optio
 {
     static const struct option known[] = {{"data", required_argument, NULL, 'd'},
                                           {"threads", required_argument, NULL, 't'},
+                                          {"dns-servers", required_argument, NULL, 'n'},
                                           {NULL, 0, NULL, 0}};
     bool is_fine = true;
     int option;
@@ -30,6 +32,8 @@ static bool read_options(int argc, char **argv, struct pn_gateway_options *optio
 
         if (option == 'd') {
             options->data_dir = optarg;
+        } else if (option == 'n') {
+            options->dns_servers = optarg;
         } else if (option == 't') {
             is_fine = pn_slice_to_u64(pn_slice_str(optarg), THREADS_MAX, &number);
             options->threads = (unsigned)number;
@@ -63,7 +67,7 @@ int main(int argc, char **argv)
     pn_log_setup("gateway", PN_LOG_INFO);
     signal(SIGPIPE, SIG_IGN);
     if (!read_options(argc, argv, &options)) {
-        fprintf(stderr, "usage: postern-gateway --data DIR [--threads N]\n");
+        fprintf(stderr, "usage: postern-gateway --data DIR [--threads N] [--dns-servers LIST]\n");
         return 2;
     }
     rc = pn_limits_import(&err);

@@ -4,6 +4,7 @@
  */
 #include "supervisor/options.h"
 
+#include <arpa/inet.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -22,6 +23,7 @@ enum setting {
     CONTROL,
     VAULT,
     THREADS,
+    DNS_SERVERS,
     CONTROL_WORKERS,
     ROTATION_INTERVAL,
     USER,
@@ -49,6 +51,8 @@ static const struct {
                  "HTTPS: management REST API, tokens (default: localhost:9443)"},
     [VAULT] = {"vault", "HOST:PORT", "HTTPS: embedded key vault (default: localhost:9444)"},
     [THREADS] = {"threads", "N", "threads of the gateway, 1 to 256 (default: one per core)"},
+    [DNS_SERVERS] = {"dns-servers", "IP[:PORT],...",
+                     "name servers for the gateway's backends (default: those of the system)"},
     [CONTROL_WORKERS] =
         {"control-workers", "N",
          "requests that control and vault each handle at a time, 1 to 64 (default: 8)"},
@@ -98,6 +102,49 @@ static bool read_number(const char *value, unsigned min, unsigned max, unsigned 
     return true;
 }
 
+/** "192.0.2.1", "192.0.2.1:53", "2001:db8::1" or "[2001:db8::1]:53". */
+static bool is_name_server(struct pn_slice text)
+{
+    char ip[INET6_ADDRSTRLEN + 1];
+    uint8_t bytes[16];
+    uint64_t port = 53;
+    size_t colon = pn_slice_find(text, ':');
+    size_t close = pn_slice_find(text, ']');
+    bool is_bracketed = text.len > 0 && text.ptr[0] == '[';
+    bool is_ipv4 = !is_bracketed && pn_slice_find(text, '.') < text.len;
+    struct pn_slice address = text;
+
+    if (is_bracketed && close < text.len) {
+        address = pn_slice_sub(text, 1, close - 1);
+        colon = close + 1;
+    }
+    if (is_bracketed && close == text.len)
+        return false;
+    if (is_ipv4)
+        address = pn_slice_sub(text, 0, colon);
+    if ((is_ipv4 || is_bracketed) && colon < text.len &&
+        (text.ptr[colon] != ':' ||
+         !pn_slice_to_u64(pn_slice_sub(text, colon + 1, text.len - colon - 1), 65535, &port)))
+        return false;
+    if (address.len >= sizeof(ip) || port == 0)
+        return false;
+    memcpy(ip, address.ptr, address.len);
+    ip[address.len] = '\0';
+    return inet_pton(is_ipv4 ? AF_INET : AF_INET6, ip, bytes) == 1;
+}
+
+static bool are_name_servers(struct pn_slice list)
+{
+    struct pn_slice server = {0};
+
+    if (list.len == 0)
+        return false;
+    while (pn_slice_cut(&list, ',', &server))
+        if (!is_name_server(server))
+            return false;
+    return true;
+}
+
 static bool apply(struct pn_options *options, enum setting setting, const char *value)
 {
     switch (setting) {
@@ -112,6 +159,9 @@ static bool apply(struct pn_options *options, enum setting setting, const char *
         return copy(options->listen[setting - GATEWAY], PN_ADDRESS_MAX, value);
     case THREADS:
         return read_number(value, 1, PN_THREADS_MAX, &options->threads);
+    case DNS_SERVERS:
+        return are_name_servers(pn_slice_str(value)) &&
+               copy(options->dns_servers, sizeof(options->dns_servers), value);
     case CONTROL_WORKERS:
         return read_number(value, 1, 64, &options->control_workers);
     case ROTATION_INTERVAL:

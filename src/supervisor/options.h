@@ -34,14 +34,17 @@ enum pn_listen {
     PN_LISTEN_COUNT
 };
 
+#define PN_DNS_SERVERS_MAX 512 /* bytes of --dns-servers, with NUL */
+
 struct pn_options {
     char data_dir[PATH_MAX];
     char config_file[PATH_MAX]; /* "" = none */
     char listen[PN_LISTEN_COUNT][PN_ADDRESS_MAX];
-    unsigned threads;             /* 0: as many as cores */
-    unsigned control_workers;     /* 0: control's default */
-    unsigned rotation_interval_s; /* 0: the default */
-    char user[64];                /* "" = stay who we are */
+    unsigned threads;                     /* 0: as many as cores */
+    char dns_servers[PN_DNS_SERVERS_MAX]; /* "" = those of the system */
+    unsigned control_workers;             /* 0: control's default */
+    unsigned rotation_interval_s;         /* 0: the default */
+    char user[64];                        /* "" = stay who we are */
     enum pn_log_level log_level;
     uint64_t limits[PN_LIMIT_COUNT];
     bool lists_limits; /* --list-limits: print `limits` and end */

@@ -234,6 +234,10 @@ static void describe_members(struct supervisor *self)
         *args++ = "--threads";
         *args++ = self->threads;
     }
+    if (options->dns_servers[0] != '\0') {
+        *args++ = "--dns-servers";
+        *args++ = options->dns_servers;
+    }
     args = self->house.members[PN_MEMBER_CONTROL].spec.args + 3;
     if (options->control_workers > 0) {
         snprintf(self->workers, sizeof(self->workers), "%u", options->control_workers);
