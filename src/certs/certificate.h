@@ -20,6 +20,7 @@
 #define PN_SPKI_HASH_TEXT  (2 * PN_SHA256_BYTES + 1) /* 64 lower-case hex digits and NUL */
 
 struct x509_st;
+struct X509_name_st;
 struct pn_certificate;
 
 enum pn_key_type {
@@ -136,3 +137,5 @@ bool pn_certificate_is_issued_by(const struct pn_certificate *certificate,
  * Windows' certificate dialog copies along are dropped, letters become upper case. false: not 40
  * hex digits. */
 bool pn_thumbprint_parse(struct pn_slice text, char out[PN_THUMBPRINT_TEXT]);
+/** A name as .NET prints it, as a heap string. PN_MALFORMED, PN_LIMIT, PN_NOMEM. */
+enum pn_rc pn_name_format(const struct X509_name_st *name, char **text) PN_MUST_USE;

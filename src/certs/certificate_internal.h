@@ -58,5 +58,3 @@ enum pn_rc pn_certificate_read_names(struct pn_certificate *certificate,
 enum pn_rc pn_certificate_next_pem(struct pn_slice pem, size_t *offset,
                                    struct pn_certificate **certificate,
                                    struct pn_error *err) PN_MUST_USE;
-/** A name in .NET's form, as a heap string. PN_MALFORMED, PN_LIMIT, PN_NOMEM. */
-enum pn_rc pn_name_format(const X509_NAME *name, char **text) PN_MUST_USE;

@@ -188,6 +188,8 @@ static int on_certificate_wanted(SSL *ssl, void *arg)
 
     (void)arg;
     link->report->certificate_requested = true;
+    if (link->story)
+        pn_tls_story_request(link->story, ssl);
     if (link->is_handshake_over && ++link->late_requests > PN_TLS_LATE_REQUESTS_MAX) {
         (void)snprintf(link->report->detail, sizeof(link->report->detail),
                        "the peer asked for the certificate more than %d times",
@@ -231,6 +233,16 @@ static int on_verify_name_only(int ok, X509_STORE_CTX *store)
         return 0;
     X509_STORE_CTX_set_error(store, X509_V_OK);
     return 1;
+}
+
+static int on_verify_story(int ok, X509_STORE_CTX *store)
+{
+    SSL *ssl = X509_STORE_CTX_get_ex_data(store, SSL_get_ex_data_X509_STORE_CTX_idx());
+    const struct pn_tls_link *link = SSL_get_app_data(ssl);
+    int accepted = pn_trust_checks_chain(link->client->trust) ? ok : on_verify_name_only(ok, store);
+
+    pn_tls_story_verify(link->story, accepted == 1, store);
+    return accepted;
 }
 
 /* ---- contexts */
@@ -385,11 +397,13 @@ SSL *pn_tls_client_ssl(struct pn_tls_client *client, struct pn_tls_link *link)
     SSL_set_bio(ssl, bio, bio);
     SSL_set_app_data(ssl, link);
     SSL_set_connect_state(ssl);
+    if (link->story && SSL_get_verify_mode(ssl) != SSL_VERIFY_NONE)
+        SSL_set_verify(ssl, SSL_VERIFY_PEER, on_verify_story);
     if (!ssl_set_name(ssl, link->identity->server_name, pn_trust_checks_name(client->trust))) {
         SSL_free(ssl);
         return NULL;
     }
-    session = session_take(client, link->identity);
+    session = link->story ? NULL : session_take(client, link->identity); /* the whole handshake */
     if (session) {
         (void)SSL_set_session(ssl, session);
         SSL_SESSION_free(session);

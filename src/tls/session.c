@@ -157,6 +157,7 @@ enum pn_rc pn_stream_connect(struct pn_loop *loop, const struct pn_stream_connec
         goto fail;
     }
     stream->link.now_unix_s = spec->now_unix_s;
+    stream->link.story = spec->story;
     if (spec->tls) {
         stream->client = pn_tls_client_ref(spec->tls);
         stream->link.client = stream->client;
@@ -273,6 +274,8 @@ static void stream_open(struct pn_stream *stream)
     pn_loop_disarm(stream->loop, &stream->timer);
     if (stream->ssl) {
         pn_tls_report_open(&stream->link, stream->ssl);
+        if (stream->link.story)
+            pn_tls_story_server(stream->link.story, stream->ssl);
         count_handshake(stream);
         if (stream->server)
             stream->link.peer = pn_tls_peer_of(stream->ssl);

@@ -10,6 +10,7 @@
 #include "tls/peer.h"
 #include "tls/report.h"
 #include "tls/server.h"
+#include "tls/story.h"
 
 /* Hangs at each SSL (SSL_set_app_data) for the callbacks of its context; part of the stream. */
 struct pn_tls_link {
@@ -28,6 +29,7 @@ struct pn_tls_link {
     struct pn_tls_client *client;   /* NULL: server */
     struct pn_tls_tickets *tickets; /* of a server; may be NULL */
     const struct pn_tls_identity *identity;
+    struct pn_tls_story *story;   /* of a client that somebody wants to know all about; else NULL */
     struct pn_tls_report *report; /* of a client always; of a server while its handshake goes on */
     const char *peer_name;        /* of a server: the name that the client sent, or NULL */
     struct pn_tls_peer *peer;     /* of a server: the client's certificate, or NULL */

@@ -1,0 +1,44 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * The story of one handshake with a backend, for a person who asks why: what the server showed, what
+ * it asked for. Collected only when somebody wants it (pn_stream_connect_spec.story); the report
+ * (tls/report.h) says how it ended.
+ */
+#pragma once
+
+#include "certs/certificate.h"
+#include "tls/report.h"
+
+#define PN_STORY_CHAIN_MAX  16  /* certificates of the server; more are left out */
+#define PN_STORY_NAMES_MAX  64  /* acceptable CA names; more are counted only */
+#define PN_STORY_NAME_MAX   256 /* bytes with NUL */
+#define PN_STORY_SCHEME_MAX 32
+#define PN_STORY_DER_MAX    (16u * 1024) /* of one certificate; a larger one is left out */
+
+struct ssl_st;
+struct x509_store_ctx_st;
+
+struct pn_tls_story {
+    struct pn_certificate *chain[PN_STORY_CHAIN_MAX]; /* as the server sent it, leaf first */
+    size_t chain_count;
+    int verify_error;  /* of our trust policy: X509_V_ERR_*, 0: none */
+    int verify_depth;  /* of the certificate that it is about */
+    bool is_requested; /* the server asked for a client certificate */
+    char names[PN_STORY_NAMES_MAX][PN_STORY_NAME_MAX]; /* of CAs that it accepts, as .NET writes */
+    size_t name_count; /* of all; the first PN_STORY_NAMES_MAX are kept */
+    const char *schemes[PN_STORY_SCHEME_MAX]; /* "rsa_pss_rsae_sha256"; static */
+    size_t scheme_count;
+};
+
+/** A zeroed one is a beginning. Ends it. */
+void pn_tls_story_fini(struct pn_tls_story *story);
+
+/* --- from the callbacks of the handshake (client.c) --- */
+
+/** The server's certificates, and what our verification says of them. */
+void pn_tls_story_verify(struct pn_tls_story *story, bool is_fine,
+                         struct x509_store_ctx_st *verification);
+/** The server's chain once the handshake is over; nothing when it is known. */
+void pn_tls_story_server(struct pn_tls_story *story, struct ssl_st *ssl);
+/** What the CertificateRequest says. */
+void pn_tls_story_request(struct pn_tls_story *story, struct ssl_st *ssl);
