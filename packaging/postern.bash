@@ -9,7 +9,7 @@ _postern()
         2) case ${COMP_WORDS[1]} in
             certificate) words="add list show refresh delete usage check expiry" ;;
             api) words="add list show delete" ;;
-            backend) words="add update list show delete" ;;
+            backend) words="add update list show probe delete" ;;
             policy) words="show set delete check" ;;
             vault) words="secret certificate" ;;
             identity) words="show add-certificate" ;;

@@ -68,6 +68,9 @@ struct pn_arm_services {
     /** pn_rotation_refresh and pn_rotation_rescan */
     enum pn_rc (*refresh)(void *ctx, const char *certificate_id, struct pn_error *err);
     void (*rescan)(void *ctx);
+    /** pn_probe_ask */
+    enum pn_rc (*probe)(void *ctx, struct pn_slice question, int timeout_ms, struct pn_buf *answer,
+                        struct pn_error *err);
 };
 
 /** Everything is borrowed until pn_arm_destroy. */
@@ -97,6 +100,7 @@ struct pn_arm_connection {
     struct pn_token_verifier *verifier;
     struct pn_keyholder *keyholder; /* over PN_SERVICE_ADMIN */
     struct pn_rotation *rotation;
+    struct pn_broker *broker; /* to the gateway's probes */
 };
 void pn_arm_connect(struct pn_arm_services *services, struct pn_arm_connection *ctx);
 

@@ -4,6 +4,7 @@
  */
 #include "arm/arm.h"
 #include "base/clock.h"
+#include "ipc/probe.h"
 #include "rotation/generation.h"
 #include "rotation/rotation.h"
 
@@ -122,6 +123,14 @@ static void rescan(void *ctx)
     pn_rotation_rescan(connection->rotation);
 }
 
+static enum pn_rc probe(void *ctx, struct pn_slice question, int timeout_ms, struct pn_buf *answer,
+                        struct pn_error *err)
+{
+    struct pn_arm_connection *connection = ctx;
+
+    return pn_probe_ask(connection->broker, question, timeout_ms, answer, err);
+}
+
 void pn_arm_connect(struct pn_arm_services *services, struct pn_arm_connection *ctx)
 {
     *services = (struct pn_arm_services){
@@ -137,5 +146,6 @@ void pn_arm_connect(struct pn_arm_services *services, struct pn_arm_connection *
         .fetch = fetch,
         .refresh = refresh,
         .rescan = rescan,
+        .probe = probe,
     };
 }

@@ -128,7 +128,7 @@ static enum pn_rc make_rotation(struct pn_plane *plane, struct pn_broker *broker
     return pn_rotation_create(&config, &plane->rotation, err);
 }
 
-static enum pn_rc make_arm(struct pn_plane *plane, struct pn_error *err)
+static enum pn_rc make_arm(struct pn_plane *plane, struct pn_broker *broker, struct pn_error *err)
 {
     struct pn_arm_config config = {
         .store = plane->store,
@@ -145,6 +145,7 @@ static enum pn_rc make_arm(struct pn_plane *plane, struct pn_error *err)
         .verifier = pn_authority_verifier(plane->authority),
         .keyholder = plane->keyholders[PN_PLANE_ARM],
         .rotation = plane->rotation,
+        .broker = broker,
     };
     pn_arm_connect(&plane->services, &plane->connection);
     config.services = plane->services;
@@ -191,7 +192,7 @@ enum pn_rc pn_plane_init(struct pn_plane *plane, struct pn_broker *broker, const
     if (rc == PN_OK)
         rc = make_rotation(plane, broker, rotation_interval_s, err);
     if (rc == PN_OK)
-        rc = make_arm(plane, err);
+        rc = make_arm(plane, broker, err);
     if (rc == PN_OK)
         rc = make_vault(plane, err);
     if (rc != PN_OK)

@@ -15,6 +15,8 @@
 #include "base/limits.h"
 #include "base/log.h"
 #include "gateway/gateway_internal.h"
+#include "gateway/probe.h"
+#include "ipc/probe.h"
 #include "signer/signer.h"
 
 /* --- snapshots --- */
@@ -103,6 +105,8 @@ static void on_incoming(struct pn_watch *watch, unsigned events)
         return;
     if (strcmp(service, PN_SERVICE_FEED) == 0 && asker == PN_ROLE_CONTROL)
         pn_control_link_open(gateway, fd);
+    else if (strcmp(service, PN_SERVICE_PROBE) == 0 && asker == PN_ROLE_CONTROL)
+        pn_probes_open(gateway->probes, fd);
     else
         close(fd);
 }
@@ -221,6 +225,8 @@ enum pn_rc pn_gateway_create(struct pn_broker *broker, const struct pn_gateway_o
         rc = make_tickets(gateway, err);
     if (rc == PN_OK)
         rc = pn_catalog_create(gateway->signer, gateway->tickets, &gateway->catalog, err);
+    if (rc == PN_OK)
+        rc = pn_probes_create(gateway, &gateway->probes, err);
     if (rc == PN_OK) {
         *out = gateway;
         return PN_OK;
@@ -298,6 +304,7 @@ void pn_gateway_destroy(struct pn_gateway *gateway)
     for (unsigned i = 0; i < gateway->worker_count; i++)
         pn_worker_destroy(gateway->workers[i]);
     pn_control_link_close(gateway);
+    pn_probes_destroy(gateway->probes);
     pn_catalog_destroy(gateway->catalog);
     pn_tls_tickets_unref(gateway->tickets);
     pn_feed_log_destroy(gateway->log);

@@ -39,6 +39,7 @@ struct pn_gateway {
     bool is_draining;
     struct pn_timer drain_timer;
     struct pn_watch incoming;
+    struct pn_probes *probes;
     struct pn_control_link link;
     int plain_fds[PN_WORKER_LISTENERS_MAX], tls_fds[PN_WORKER_LISTENERS_MAX];
     size_t plain_count, tls_count;

@@ -10,7 +10,8 @@
  *   service           asked by                      served by
  *   keyholder.sign    gateway, control              keyholder   sign (client, server) and seal
  * "feed" keyholder.admin   control                       keyholder   everything gateway.feed
- * control                       gateway     the feed of resources import            keyholder a
+ * control                       gateway     the feed of resources gateway.probe
+ * control                       gateway     handshakes that explain import            keyholder a
  * fresh postern-import, started for this call
  *
  * Listening sockets are opened by the supervisor before it starts the children and stay open while

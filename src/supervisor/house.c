@@ -12,6 +12,7 @@
 
 #include "base/json.h"
 #include "base/log.h"
+#include "ipc/probe.h"
 #include "ipc/protocol.h"
 
 #define ANSWER_TIMEOUT_MS 200
@@ -26,6 +27,7 @@ static const struct rule {
     {PN_SERVICE_SIGN, PN_ROLE_CONTROL, PN_MEMBER_KEYHOLDER},
     {PN_SERVICE_ADMIN, PN_ROLE_CONTROL, PN_MEMBER_KEYHOLDER},
     {PN_SERVICE_FEED, PN_ROLE_CONTROL, PN_MEMBER_GATEWAY},
+    {PN_SERVICE_PROBE, PN_ROLE_CONTROL, PN_MEMBER_GATEWAY},
 };
 
 /* Answers question `id`; `fd` (or -1) goes along. False: the asker does not take its answers. */

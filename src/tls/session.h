@@ -45,8 +45,8 @@ struct pn_stream_connect_spec {
     uint32_t timeout_ms;       /* connect and handshake together; 0: the default */
     int fd;             /* an already connected socket (it is taken), or -1: connect to the peer */
     int64_t now_unix_s; /* 0: the clock; tests set it */
-    struct pn_tls_story *story; /* filled while the stream lives; no session is resumed. NULL: nobody
-                                   wants to know */
+    struct pn_tls_story *story; /* filled while the stream lives; no session is resumed. NULL:
+                                   nobody wants to know */
 };
 
 /** Starts; on_open or on_failed follows from the loop. `events` is borrowed for the stream's life.

@@ -52,15 +52,24 @@ static const char *scheme_name(unsigned code)
         unsigned code;
         const char *name;
     } names[] = {
-        {0x0201, "rsa_pkcs1_sha1"},         {0x0203, "ecdsa_sha1"},
-        {0x0301, "rsa_pkcs1_sha224"},       {0x0303, "ecdsa_sha224"},
-        {0x0401, "rsa_pkcs1_sha256"},       {0x0403, "ecdsa_secp256r1_sha256"},
-        {0x0501, "rsa_pkcs1_sha384"},       {0x0503, "ecdsa_secp384r1_sha384"},
-        {0x0601, "rsa_pkcs1_sha512"},       {0x0603, "ecdsa_secp521r1_sha512"},
-        {0x0804, "rsa_pss_rsae_sha256"},    {0x0805, "rsa_pss_rsae_sha384"},
-        {0x0806, "rsa_pss_rsae_sha512"},    {0x0807, "ed25519"},
-        {0x0808, "ed448"},                  {0x0809, "rsa_pss_pss_sha256"},
-        {0x080a, "rsa_pss_pss_sha384"},     {0x080b, "rsa_pss_pss_sha512"},
+        {0x0201, "rsa_pkcs1_sha1"},
+        {0x0203, "ecdsa_sha1"},
+        {0x0301, "rsa_pkcs1_sha224"},
+        {0x0303, "ecdsa_sha224"},
+        {0x0401, "rsa_pkcs1_sha256"},
+        {0x0403, "ecdsa_secp256r1_sha256"},
+        {0x0501, "rsa_pkcs1_sha384"},
+        {0x0503, "ecdsa_secp384r1_sha384"},
+        {0x0601, "rsa_pkcs1_sha512"},
+        {0x0603, "ecdsa_secp521r1_sha512"},
+        {0x0804, "rsa_pss_rsae_sha256"},
+        {0x0805, "rsa_pss_rsae_sha384"},
+        {0x0806, "rsa_pss_rsae_sha512"},
+        {0x0807, "ed25519"},
+        {0x0808, "ed448"},
+        {0x0809, "rsa_pss_pss_sha256"},
+        {0x080a, "rsa_pss_pss_sha384"},
+        {0x080b, "rsa_pss_pss_sha512"},
     };
 
     for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {

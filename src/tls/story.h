@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * The story of one handshake with a backend, for a person who asks why: what the server showed, what
- * it asked for. Collected only when somebody wants it (pn_stream_connect_spec.story); the report
- * (tls/report.h) says how it ended.
+ * The story of one handshake with a backend, for a person who asks why: what the server showed,
+ * what it asked for. Collected only when somebody wants it (pn_stream_connect_spec.story); the
+ * report (tls/report.h) says how it ended.
  */
 #pragma once
 
@@ -25,7 +25,7 @@ struct pn_tls_story {
     int verify_depth;  /* of the certificate that it is about */
     bool is_requested; /* the server asked for a client certificate */
     char names[PN_STORY_NAMES_MAX][PN_STORY_NAME_MAX]; /* of CAs that it accepts, as .NET writes */
-    size_t name_count; /* of all; the first PN_STORY_NAMES_MAX are kept */
+    size_t name_count;                        /* of all; the first PN_STORY_NAMES_MAX are kept */
     const char *schemes[PN_STORY_SCHEME_MAX]; /* "rsa_pss_rsae_sha256"; static */
     size_t scheme_count;
 };

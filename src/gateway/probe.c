@@ -1,0 +1,453 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ *   reading -> resolving -> connecting (address by address) -> listening -> answered
+ *
+ * "Listening": with TLS 1.3 a server looks at the client's certificate after the client has
+ * finished, so a handshake that is over is not yet an acceptance.
+ */
+#include "gateway/probe.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "base/encode.h"
+#include "base/json.h"
+#include "base/log.h"
+#include "gateway/probe_answer.h"
+#include "ipc/frame.h"
+#include "ipc/probe.h"
+#include "signer/signer.h"
+#include "upstream/failure.h"
+#include "upstream/resolve.h"
+
+struct pn_probes {
+    struct pn_gateway *gateway;
+    struct pn_resolver *resolver;
+    struct pn_list open;
+    size_t count;
+};
+
+struct probe {
+    struct pn_list entry;
+    struct pn_probes *probes;
+    struct pn_watch watch; /* control's connection */
+    struct pn_buf in;
+    struct pn_deferred deferred;
+    uint32_t id;
+    json_t *question;
+    struct pn_timer timer;
+    struct pn_resolve resolve;
+    bool is_resolving;
+    size_t next_address;
+    struct pn_stream *stream;
+    struct pn_tls_client *tls;
+    struct pn_tls_story story;
+    struct pn_probe_facts facts;
+    uint64_t started_ms, step_ms;
+};
+
+static void try_next(struct probe *probe);
+
+/* --- the end --- */
+
+static void probe_free(void *object)
+{
+    free(object);
+}
+
+static void probe_end(struct probe *probe)
+{
+    struct pn_loop *loop = probe->probes->gateway->loop;
+
+    if (probe->is_resolving)
+        pn_resolve_cancel(&probe->resolve);
+    pn_loop_disarm(loop, &probe->timer);
+    pn_stream_destroy(probe->stream);
+    pn_tls_client_unref(probe->tls);
+    pn_tls_story_fini(&probe->story);
+    json_decref(probe->question);
+    json_decref(probe->facts.addresses);
+    pn_buf_fini(&probe->in);
+    pn_loop_unwatch(&probe->watch);
+    close(probe->watch.fd);
+    pn_list_remove(&probe->entry);
+    probe->probes->count--;
+    pn_loop_defer_free(loop, &probe->deferred, probe_free, probe);
+}
+
+/** Answers with what is known, and ends. */
+static void answer(struct probe *probe)
+{
+    struct pn_buf out;
+    size_t start;
+    json_t *json = pn_probe_answer(&probe->facts, &probe->story);
+    char *text = json ? json_dumps(json, JSON_COMPACT) : NULL;
+    enum pn_rc rc = PN_NOMEM;
+
+    pn_buf_init(&out, PN_PROBE_BYTES_MAX + 64);
+    if (text)
+        rc = pn_frame_begin(&out, PN_PROBE_ANSWER, probe->id, &start);
+    if (rc == PN_OK)
+        rc = pn_frame_bytes(&out, pn_slice_str(text));
+    if (rc == PN_OK)
+        rc = pn_frame_end(&out, start);
+    if (rc ==
+        PN_OK) /* an answer that does not fit into the socket's buffer is lost; control says so */
+        (void)!send(probe->watch.fd, out.ptr, out.len, MSG_NOSIGNAL | MSG_DONTWAIT);
+    free(text);
+    json_decref(json);
+    pn_buf_fini(&out);
+    probe_end(probe);
+}
+
+static void fail(struct probe *probe, const char *cause, const char *sentence)
+{
+    probe->facts.cause = cause;
+    snprintf(probe->facts.sentence, sizeof(probe->facts.sentence), "%s", sentence);
+    answer(probe);
+}
+
+static uint64_t lap(struct probe *probe)
+{
+    uint64_t now_ms = pn_clock_monotonic_ms();
+    uint64_t took_ms = now_ms - probe->step_ms;
+
+    probe->step_ms = now_ms;
+    return took_ms;
+}
+
+/* --- the handshake --- */
+
+static void note_address(struct probe *probe, const char *cause)
+{
+    char text[PN_PEER_ADDRESS_TEXT];
+    const struct pn_peer_address *peer = &probe->resolve.addresses[probe->next_address - 1];
+
+    pn_peer_address_print(peer, text);
+    (void)json_array_append_new(probe->facts.addresses,
+                                json_pack("{s:s, s:s}", "address", text, "cause", cause));
+}
+
+static void take_report(struct probe *probe, const struct pn_tls_report *report)
+{
+    probe->facts.report = *report;
+    probe->facts.cause = report->cause == PN_CAUSE_NONE ? NULL : pn_failure_code(report->cause);
+    if (probe->facts.cause)
+        pn_tls_report_sentence(report, probe->facts.sentence);
+}
+
+static void on_open(void *ctx, struct pn_stream *stream)
+{
+    struct probe *probe = ctx;
+
+    probe->facts.handshake_ms = lap(probe);
+    note_address(probe, "");
+    take_report(probe, pn_stream_report(stream));
+    pn_loop_arm(probe->probes->gateway->loop, &probe->timer, probe->facts.late_ms);
+}
+
+static void on_failed(void *ctx, struct pn_stream *stream, const struct pn_tls_report *report)
+{
+    struct probe *probe = ctx;
+
+    take_report(probe, report);
+    probe->facts.handshake_ms = lap(probe);
+    note_address(probe, probe->facts.cause ? probe->facts.cause : "");
+    probe->stream = NULL;
+    pn_stream_destroy(stream);
+    if (report->stage == PN_STAGE_CONNECT && probe->next_address < probe->resolve.count)
+        try_next(probe);
+    else
+        answer(probe);
+}
+
+/** The backend speaks, or ends: a late alert is in the report. */
+static void on_readable(void *ctx, struct pn_stream *stream)
+{
+    struct probe *probe = ctx;
+    char bytes[512];
+    size_t len;
+    enum pn_rc rc;
+
+    do
+        rc = pn_stream_read(stream, bytes, sizeof(bytes), &len);
+    while (rc == PN_OK);
+    if (rc == PN_AGAIN)
+        return;
+    /* Hanging up politely without a request is no refusal; an alert is. */
+    if (pn_stream_report(stream)->alert >= 0)
+        take_report(probe, pn_stream_report(stream));
+    answer(probe);
+}
+
+static void on_writable(void *ctx, struct pn_stream *stream)
+{
+    (void)ctx;
+    (void)stream;
+}
+
+static const struct pn_stream_events stream_events = {
+    .on_open = on_open,
+    .on_failed = on_failed,
+    .on_readable = on_readable,
+    .on_writable = on_writable,
+};
+
+static void try_next(struct probe *probe)
+{
+    struct pn_peer_address peer = probe->resolve.addresses[probe->next_address++];
+    const char *name = pn_json_str(probe->question, "serverName");
+    struct pn_tls_identity identity;
+    struct pn_stream_connect_spec spec = {.identity = &identity,
+                                          .tls = probe->tls,
+                                          .timeout_ms = probe->facts.timeout_ms,
+                                          .fd = -1,
+                                          .story = &probe->story};
+    struct pn_error err = {.rc = PN_OK};
+
+    peer.port = (uint16_t)pn_json_int(probe->question, "port", 443);
+    probe->resolve.addresses[probe->next_address - 1].port = peer.port;
+    if (!name)
+        name = pn_json_str(probe->question, "host");
+    if (pn_tls_client_identity(probe->tls, &peer, pn_slice_str(name), &identity) != PN_OK) {
+        fail(probe, "dns_failed", "not a host name that TLS can check");
+        return;
+    }
+    (void)lap(probe);
+    if (pn_stream_connect(probe->probes->gateway->loop, &spec, &stream_events, probe,
+                          &probe->stream, &err) == PN_OK)
+        return;
+    fail(probe,
+         strcmp(err.code, "certificate_expired") == 0         ? "client_certificate_expired"
+         : strcmp(err.code, "certificate_not_yet_valid") == 0 ? "client_certificate_not_yet_valid"
+                                                              : "internal",
+         err.message);
+}
+
+static void on_resolved(struct pn_resolve *query)
+{
+    struct probe *probe = query->ctx;
+
+    probe->is_resolving = false;
+    probe->facts.dns_ms = lap(probe);
+    if (query->rc == PN_OK && query->count > 0)
+        try_next(probe);
+    else
+        fail(probe, "dns_failed",
+             query->reason ? query->reason : "the backend's name has no address");
+}
+
+/* --- the question --- */
+
+static enum pn_rc read_chain(const json_t *list, struct pn_buf ders[PN_CHAIN_MAX], size_t *count)
+{
+    const json_t *entry;
+    size_t i;
+
+    json_array_foreach(list, i, entry)
+    {
+        struct pn_slice text = pn_slice(json_string_value(entry), json_string_length(entry));
+
+        if (i == PN_CHAIN_MAX || !text.ptr || pn_base64_decode(text, &ders[i]) != PN_OK)
+            return PN_MALFORMED;
+        *count = i + 1;
+    }
+    return *count > 0 ? PN_OK : PN_MALFORMED;
+}
+
+static enum pn_rc make_certificate(struct probe *probe, struct pn_tls_certificate **certificate,
+                                   struct pn_error *err)
+{
+    const json_t *json = json_object_get(probe->question, "certificate");
+    struct pn_tls_certificate_spec spec = {.use = PN_USE_CLIENT};
+    struct pn_slice chain[PN_CHAIN_MAX];
+    struct pn_buf ders[PN_CHAIN_MAX];
+    enum pn_rc rc;
+
+    for (size_t i = 0; i < PN_CHAIN_MAX; i++)
+        pn_buf_init(&ders[i], PN_CERTIFICATE_BYTES_MAX);
+    rc = read_chain(json_object_get(json, "chain"), ders, &spec.chain_count);
+    for (size_t i = 0; i < spec.chain_count; i++)
+        chain[i] = pn_buf_slice(&ders[i]);
+    spec.name = pn_json_str(json, "name");
+    spec.generation = (uint64_t)pn_json_int(json, "generation", 1);
+    spec.chain = chain;
+    if (rc == PN_OK && (!spec.name || !pn_hex_decode(pn_json_slice(json, "keyId"), spec.key.sha256,
+                                                     sizeof(spec.key.sha256))))
+        rc = PN_MALFORMED;
+    if (rc == PN_OK)
+        rc = pn_tls_certificate_create(probe->probes->gateway->signer, &spec, certificate, err);
+    else
+        pn_error_set(err, rc, "malformed_request", "the question's certificate cannot be read");
+    for (size_t i = 0; i < PN_CHAIN_MAX; i++)
+        pn_buf_fini(&ders[i]);
+    return rc;
+}
+
+static enum pn_alpn alpn_of(const char *http)
+{
+    if (http && strcmp(http, "2") == 0)
+        return PN_ALPN_H2;
+    return http && strcmp(http, "2or1") == 0 ? PN_ALPN_H2_HTTP11 : PN_ALPN_HTTP11;
+}
+
+static enum pn_rc make_context(struct probe *probe, struct pn_error *err)
+{
+    struct pn_gateway *gateway = probe->probes->gateway;
+    unsigned variant = (pn_json_bool(probe->question, "validateChain", true) ? 2u : 0u) +
+                       (pn_json_bool(probe->question, "validateName", true) ? 1u : 0u);
+    struct pn_tls_certificate *certificate = NULL;
+    enum pn_rc rc = PN_OK;
+
+    if (!gateway->trusts[variant])
+        return pn_error_set(err, PN_UNAVAILABLE, "no_trusted_ca",
+                            "this system has no CA certificates to check the backend by");
+    if (json_object_get(probe->question, "certificate"))
+        rc = make_certificate(probe, &certificate, err);
+    if (rc == PN_OK)
+        rc = pn_tls_client_create(gateway->signer, gateway->trusts[variant], certificate,
+                                  alpn_of(pn_json_str(probe->question, "http")), &probe->tls, err);
+    pn_tls_certificate_unref(certificate);
+    return rc;
+}
+
+static uint32_t bounded(const json_t *question, const char *name, uint32_t usual, uint32_t max)
+{
+    int64_t value = pn_json_int(question, name, usual);
+
+    return value < 0 || value > max ? max : (uint32_t)value;
+}
+
+static void begin(struct probe *probe, struct pn_slice json)
+{
+    struct pn_error err = {.rc = PN_OK};
+    const char *host;
+    enum pn_rc rc;
+
+    probe->started_ms = probe->step_ms = pn_clock_monotonic_ms();
+    probe->facts.addresses = json_array();
+    if (pn_json_parse(json, &probe->question, &err) != PN_OK || !probe->facts.addresses) {
+        fail(probe, "internal", "the question is not JSON");
+        return;
+    }
+    host = pn_json_str(probe->question, "host");
+    probe->facts.timeout_ms =
+        bounded(probe->question, "timeoutMs", PN_PROBE_TIMEOUT_MS, PN_PROBE_TIMEOUT_MAX_MS);
+    probe->facts.late_ms =
+        bounded(probe->question, "lateMs", PN_PROBE_LATE_MS, PN_PROBE_LATE_MAX_MS);
+    if (!host || make_context(probe, &err) != PN_OK) {
+        fail(probe, err.rc == PN_UNAVAILABLE ? err.code : "internal",
+             host ? err.message : "the question names no host");
+        return;
+    }
+    pn_loop_arm(probe->probes->gateway->loop, &probe->timer, probe->facts.timeout_ms);
+    probe->resolve.on_done = on_resolved;
+    probe->resolve.ctx = probe;
+    rc = pn_resolver_start(probe->probes->resolver, &probe->resolve, pn_slice_str(host));
+    if (rc == PN_AGAIN)
+        probe->is_resolving = true;
+    else
+        on_resolved(&probe->resolve);
+}
+
+/* --- control's connection --- */
+
+static void on_timer(struct pn_timer *timer)
+{
+    struct probe *probe = timer->ctx;
+
+    if (!probe->question) { /* the question did not come */
+        probe_end(probe);
+    } else if (probe->stream && pn_stream_is_open(probe->stream)) {
+        answer(probe); /* nothing was refused while we listened */
+    } else {
+        fail(probe, probe->is_resolving ? "dns_failed" : "connect_timeout",
+             "the backend was not reached in time");
+    }
+}
+
+static void on_question(struct pn_watch *watch, unsigned events)
+{
+    struct probe *probe = watch->ctx;
+    struct pn_frame frame;
+    struct pn_slice json;
+    size_t used = 0;
+    ssize_t n = -1;
+    enum pn_rc rc;
+
+    (void)events;
+    if (pn_buf_reserve(&probe->in, 65536) == PN_OK)
+        n = recv(watch->fd, probe->in.ptr + probe->in.len, 65536, MSG_DONTWAIT);
+    if (n < 0 && (errno == EAGAIN || errno == EINTR))
+        return;
+    if (n <= 0) { /* it does not wait for the answer */
+        probe_end(probe);
+        return;
+    }
+    probe->in.len += (size_t)n;
+    if (probe->question)
+        return;
+    rc = pn_frame_parse(pn_buf_slice(&probe->in), &frame, &used);
+    if (rc == PN_AGAIN)
+        return;
+    if (rc != PN_OK || frame.type != PN_PROBE_ASK ||
+        pn_frame_read_bytes(&frame.fields, &json) != PN_OK) {
+        probe_end(probe);
+        return;
+    }
+    probe->id = frame.id;
+    begin(probe, json);
+}
+
+void pn_probes_open(struct pn_probes *probes, int fd)
+{
+    struct probe *probe = probes->count < PN_PROBES_MAX ? calloc(1, sizeof(*probe)) : NULL;
+
+    if (!probe || pn_loop_watch(probes->gateway->loop, &probe->watch, fd, PN_LOOP_READ,
+                                PN_WATCH_LEVEL, on_question, probe) != PN_OK) {
+        pn_log(PN_LOG_WARN, "probe_refused", "open", PN_I(probes->count), NULL);
+        free(probe);
+        close(fd);
+        return;
+    }
+    probe->probes = probes;
+    pn_buf_init(&probe->in, PN_PROBE_BYTES_MAX);
+    pn_timer_init(&probe->timer, on_timer, probe);
+    pn_loop_arm(probes->gateway->loop, &probe->timer, PN_PROBE_TIMEOUT_MS);
+    pn_list_push_back(&probes->open, &probe->entry);
+    probes->count++;
+}
+
+enum pn_rc pn_probes_create(struct pn_gateway *gateway, struct pn_probes **out,
+                            struct pn_error *err)
+{
+    struct pn_probes *probes = calloc(1, sizeof(*probes));
+    enum pn_rc rc;
+
+    if (!probes)
+        return pn_error_set(err, PN_NOMEM, "out_of_memory", "no memory for probes");
+    probes->gateway = gateway;
+    pn_list_init(&probes->open);
+    pn_signer_bind_thread(gateway->keyholder);
+    rc = pn_resolver_create(gateway->loop, &probes->resolver, err);
+    if (rc != PN_OK) {
+        free(probes);
+        return rc;
+    }
+    *out = probes;
+    return PN_OK;
+}
+
+void pn_probes_destroy(struct pn_probes *probes)
+{
+    if (!probes)
+        return;
+    while (!pn_list_is_empty(&probes->open))
+        probe_end(PN_CONTAINER(probes->open.next, struct probe, entry));
+    pn_resolver_destroy(probes->resolver);
+    free(probes);
+}
