@@ -93,6 +93,7 @@ struct h2_stream {
         struct pn_response_head *response;
     } head;
     uint32_t close_code;
+    uint32_t reset_code; /* of our RST_STREAM, where the peer is at fault */
     enum pn_rc source_rc;
     unsigned tells;
     bool has_length;      /* expected_bytes counts */

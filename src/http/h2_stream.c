@@ -209,6 +209,7 @@ void pn_h2_stream_fail(struct h2_stream *stream, uint32_t code, enum pn_rc rc, i
         return;
     fail_in(stream, rc, status, cause);
     stream->is_reset = true;
+    stream->reset_code = code;
     if (nghttp2_submit_rst_stream(h2->session, NGHTTP2_FLAG_NONE, stream->pub.id, code) != 0)
         pn_h2_fail(h2, PN_NOMEM, PN_H2_INTERNAL_ERROR, "out of memory");
     if (h2->is_server)
@@ -229,7 +230,8 @@ void pn_h2_stream_closed(struct h2_stream *stream, uint32_t code)
     struct pn_h2 *h2 = stream->pub.h2;
 
     stream->is_closed = true;
-    stream->close_code = code;
+    /* When both have ended, nghttp2 does not wait for RST_STREAM. */
+    stream->close_code = code == PN_H2_NO_ERROR ? stream->reset_code : code;
     stream->body = NULL;
     if (!h2->is_server)
         stream->pub.is_unprocessed = !stream->is_request_sent || code == PN_H2_REFUSED_STREAM;
