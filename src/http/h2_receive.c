@@ -32,6 +32,10 @@ static int on_begin_frame(nghttp2_session *session, const nghttp2_frame_hd *hd, 
                        "a head has more CONTINUATION frames than the limit h2-continuations");
     } else if (hd->type == NGHTTP2_HEADERS) {
         h2->head.continuations = 0;
+    } else if (hd->type == NGHTTP2_PRIORITY) { /* nghttp2 looks at none, as we use none */
+        (void)pn_h2_flood_take(h2, H2_PRIORITIES);
+        if (hd->stream_id == 0)
+            pn_h2_fail(h2, PN_MALFORMED, PN_H2_PROTOCOL_ERROR, "PRIORITY on stream 0");
     }
     if (nghttp2_session_get_outbound_queue_size(session) > h2->config.queued_frames_max)
         pn_h2_over(h2, PN_LIMIT_H2_QUEUED_FRAMES,
@@ -193,9 +197,6 @@ static int on_frame(nghttp2_session *session, const nghttp2_frame *frame, void *
         pn_h2_head_end(h2, is_end);
         if (is_end)
             on_end_stream(h2, stream);
-        break;
-    case NGHTTP2_PRIORITY:
-        (void)pn_h2_flood_take(h2, H2_PRIORITIES);
         break;
     case NGHTTP2_RST_STREAM:
         if (stream)
