@@ -170,6 +170,7 @@ void pn_call_on_timeout(struct pn_call *call)
     /* No byte of the body came; but perhaps nobody asked for one: the backend's time is the
      * exchange's to watch. */
     if (!call->body->has_ended && pn_exchange_wants_body(&call->exchange)) {
+        pn_limit_hit(PN_LIMIT_CLIENT_BODY_TIMEOUT);
         pn_metric_add(PN_METRIC_TIMEOUTS, 1);
         pn_exchange_cancel(&call->exchange);
         pn_call_refuse(call, 408, "the request's body took too long");

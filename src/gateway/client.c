@@ -20,6 +20,16 @@ void pn_client_arm(struct pn_client *client, uint64_t delay_ms)
     pn_loop_arm(client->worker->loop, &client->timer, delay_ms);
 }
 
+bool pn_client_is_used_up(const struct pn_client *client)
+{
+    uint64_t max = pn_limit_value(PN_LIMIT_CLIENT_REQUESTS);
+
+    if (max == 0 || client->requests < max)
+        return false;
+    pn_limit_hit(PN_LIMIT_CLIENT_REQUESTS);
+    return true;
+}
+
 static void client_free(void *object)
 {
     free(object);
@@ -158,6 +168,7 @@ static void on_timer(struct pn_timer *timer)
 
     switch (client->state) {
     case PN_CLIENT_HEAD:
+        pn_limit_hit(PN_LIMIT_CLIENT_HEADER_TIMEOUT);
         pn_metric_add(PN_METRIC_TIMEOUTS, 1);
         pn_h1_head_timeout(client);
         return;

@@ -53,6 +53,8 @@ void pn_client_close(struct pn_client *client, bool abort);
 /** Half-closes and drops what still comes for a moment: a reset could destroy an answer on its way.
  */
 void pn_client_linger(struct pn_client *client);
+/** The connection has had as many requests as it may: this one is the last. Counted when so. */
+bool pn_client_is_used_up(const struct pn_client *client);
 void pn_client_arm(struct pn_client *client, uint64_t delay_ms);
 /** Ends the idle ones; the others end after their answer. */
 void pn_clients_drain(struct pn_worker *worker);

@@ -155,7 +155,8 @@ static void begin_call(struct pn_client *client, size_t head_bytes)
         pn_call_refuse(turn->front.call, fault.status, fault.cause);
         return;
     }
-    turn->is_keepable = request->keep_alive && !client->worker->is_draining;
+    turn->is_keepable =
+        request->keep_alive && !client->worker->is_draining && !pn_client_is_used_up(client);
     pn_body_in_init(&turn->in, &client->inlet, client->stream, PN_H1_REQUEST, request->framing,
                     request->content_length, limits, &turn->trailers);
     turn->front.upgrade = find_upgrade(request);

@@ -287,13 +287,23 @@ static struct pn_arena *on_begin(void *ctx, struct pn_h2_stream *stream)
     return pn_h2_turn_begin(ctx, stream);
 }
 
+/** The head of one is whole. After the last that the connection may have, it winds up. */
+static void count_request(struct pn_h2_link *link)
+{
+    link->opening = NULL;
+    link->client->requests++;
+    if (!pn_h2_is_shut_down(link->h2) && pn_client_is_used_up(link->client)) {
+        pn_h2_shutdown(link->h2);
+        pn_h2_ping(link->h2);
+    }
+}
+
 static void on_request(void *ctx, struct pn_h2_stream *stream,
                        const struct pn_request_head *request)
 {
     struct pn_h2_link *link = ctx;
 
-    link->opening = NULL;
-    link->client->requests++;
+    count_request(link);
     pn_h2_turn_request(stream->user, request);
 }
 
@@ -302,8 +312,7 @@ static void on_refused(void *ctx, struct pn_h2_stream *stream,
 {
     struct pn_h2_link *link = ctx;
 
-    link->opening = NULL;
-    link->client->requests++;
+    count_request(link);
     pn_h2_turn_refuse(stream->user, request, fault);
 }
 
