@@ -228,7 +228,6 @@ static enum pn_rc check_times(struct pn_policy_check *check, const struct pn_pol
     if (pn_policy_attribute(node, "timeout").ptr && pn_policy_attribute(node, "timeout-ms").ptr)
         return pn_policy_node_error(
             check->err, node, "only one of the attributes 'timeout' and 'timeout-ms' may be given");
-    forward->timeout_ms = PN_POLICY_TIMEOUT_DEFAULT;
     rc = check_number(check, node, "timeout", 1000, &forward->timeout_ms);
     if (rc == PN_OK)
         rc = check_number(check, node, "timeout-ms", 1, &forward->timeout_ms);

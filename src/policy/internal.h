@@ -12,7 +12,6 @@
 #define PN_POLICY_ARENA_MAX       (64u * 1024 * 1024) /* of one document's tree */
 #define PN_POLICY_CONDITIONS_MAX  64                  /* nesting of brackets in an expression */
 #define PN_POLICY_TIMEOUT_S_MAX   86400u
-#define PN_POLICY_TIMEOUT_DEFAULT 300000u /* ms */
 #define PN_POLICY_SECTIONS        4
 #define PN_POLICY_EMBEDDED_PREFIX "postern:embedded:"
 

@@ -137,7 +137,7 @@ enum pn_policy_http_version {
     PN_POLICY_HTTP_2,      /* without TLS by prior knowledge */
 };
 struct pn_policy_forward {
-    uint64_t timeout_ms;          /* 300 s by default */
+    uint64_t timeout_ms;          /* 0: not said */
     uint64_t continue_timeout_ms; /* 0: not said */
     enum pn_policy_http_version http_version;
     bool fail_on_error_status_code;

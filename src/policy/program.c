@@ -25,7 +25,6 @@ struct compiler {
 static const struct pn_policy_statement default_forward = {
     .kind = PN_STATEMENT_FORWARD,
     .element = "forward-request",
-    .forward = {.timeout_ms = PN_POLICY_TIMEOUT_DEFAULT},
 };
 
 static enum pn_rc emit(struct compiler *c, enum pn_policy_section section,
