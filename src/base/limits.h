@@ -110,6 +110,8 @@
 #define PN_LIMITS_BACKEND(X)                                                                       \
     X(BACKEND_CONNECTIONS, "backend-connections", COUNT, 1024, 1, 1000000, GATEWAY,                \
       "open connections of one identity, per gateway thread")                                      \
+    X(BACKEND_HOST_CONNECTIONS, "backend-host-connections", COUNT, 4096, 1, 1000000, GATEWAY,      \
+      "open connections to one host and port, all identities together, per gateway thread")        \
     X(BACKEND_IDLE_CONNECTIONS, "backend-idle-connections", COUNT, 256, 0, 1000000, GATEWAY,       \
       "idle connections kept of one identity, per gateway thread; 0: none is kept")                \
     X(BACKEND_QUEUE, "backend-queue", COUNT, 4096, 0, 1000000, GATEWAY,                            \
@@ -122,6 +124,18 @@
       "TCP and TLS to one address of a backend")                                                   \
     X(PROXY_ANSWER, "proxy-answer-bytes", BYTES, 8192, 1024, 65536, GATEWAY,                       \
       "a proxy's answer to CONNECT")                                                               \
+    X(BACKEND_RESPONSE_TIMEOUT, "backend-response-timeout", MS, 300000, 10, 86400000, GATEWAY,     \
+      "until the head of the answer, where the policy's forward-request says nothing")             \
+    X(BACKEND_CONTINUE_TIMEOUT, "backend-continue-timeout", MS, 1000, 1, 3600000, GATEWAY,         \
+      "a body that waits for the backend's 100 Continue; then it goes without")                    \
+    X(BACKEND_INFORMATIONAL, "backend-informational", COUNT, 16, 0, 1000, GATEWAY,                 \
+      "1xx answers of a backend to one request; 0: none is taken")                                 \
+    X(BACKEND_PING_INTERVAL, "backend-ping-interval", MS, 30000, 0, 86400000, GATEWAY,             \
+      "a busy HTTP/2 connection is silent, then PING asks whether it lives; 0: never")             \
+    X(BACKEND_PING_TIMEOUT, "backend-ping-timeout", MS, 10000, 10, 600000, GATEWAY,                \
+      "the answer to that PING")                                                                   \
+    X(BACKEND_DRAIN_TIMEOUT, "backend-drain-timeout", MS, 300000, 0, 86400000, GATEWAY,            \
+      "requests finish on connections whose certificate was replaced or has expired; 0: at once")  \
     X(BACKEND_BODY_TIMEOUT, "backend-body-timeout", MS, 300000, 10, 86400000, GATEWAY,             \
       "no byte of the answer's body from a backend")
 

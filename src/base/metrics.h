@@ -45,6 +45,10 @@
       "Client TLS handshakes that resumed a session.")                                             \
     X(CLIENT_HANDSHAKES, "postern_client_tls_full_total", "counter",                               \
       "Full client TLS handshakes.")                                                               \
+    X(BACKEND_STREAMS, "postern_backend_streams", "gauge",                                         \
+      "Requests under way on HTTP/2 connections to backends.")                                     \
+    X(TUNNELS, "postern_tunnels", "gauge",                                                         \
+      "Backend connections that became something else (101), open now.")                           \
     X(IDENTITY_MISMATCH, "postern_identity_mismatch_total", "counter",                             \
       "Connections whose identity was not that of the request: stays 0.")                          \
     X(SIGNATURES, "postern_signatures_total", "counter", "Signatures asked of the keyholder.")     \

@@ -64,6 +64,7 @@ bool pn_call_fix_identity(struct pn_call *call, const struct pn_target *target,
     demand->target = target;
     demand->proxy = call->backend ? call->backend->proxy : NULL;
     demand->tls = NULL;
+    demand->is_h2c = !target->is_tls && call->alpn == PN_ALPN_H2;
     if (choice.is_demanded && !choice.certificate) {
         pn_call_fail_forward(call, "certificate_unknown", choice.detail);
         return false;
@@ -86,7 +87,7 @@ bool pn_call_fix_identity(struct pn_call *call, const struct pn_target *target,
         return true;
     rc = pn_worker_tls_client(
         call->worker, choice.certificate, call->backend ? call->backend->validate_chain : true,
-        call->backend ? call->backend->validate_name : true, &demand->tls, &err);
+        call->backend ? call->backend->validate_name : true, call->alpn, &demand->tls, &err);
     if (rc == PN_OK)
         return true;
     pn_call_fail_forward(call, rc == PN_UNAVAILABLE ? "no_trusted_ca" : "internal", err.message);

@@ -49,6 +49,7 @@ struct pn_call {
     struct pn_headers plain_headers; /* of a pool: without the credentials of a member */
     struct pn_slice plain_query;
     const struct pn_client_certificate *certificate;
+    enum pn_alpn alpn; /* what its connection may speak */
     struct pn_exchange exchange;
 };
 

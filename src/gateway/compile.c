@@ -91,6 +91,7 @@ static enum pn_rc read_api(struct build *build, struct pn_item *item)
         api->path++;
     api->is_current = pn_json_bool(item->properties, "isCurrent", true);
     api->subscription_required = pn_json_bool(item->properties, "subscriptionRequired", true);
+    api->is_grpc = strcmp(text_or(item->properties, "type", ""), "grpc") == 0;
     api->key_header = text_or(names, "header", PN_SUBSCRIPTION_HEADER);
     api->key_query = text_or(names, "query", PN_SUBSCRIPTION_QUERY);
     api->is_websocket = strcmp(text_or(item->properties, "type", "http"), "websocket") == 0;

@@ -44,6 +44,24 @@ static bool try_newer_identity(struct pn_call *call)
     return true;
 }
 
+/** What the connection may speak. A request that asks to become something else needs HTTP/1.1. */
+static enum pn_alpn choose_alpn(const struct pn_call *call, bool is_upgrade)
+{
+    if (is_upgrade)
+        return PN_ALPN_HTTP11;
+    switch (call->run.forward.http_version) {
+    case PN_POLICY_HTTP_DEFAULT:
+        return call->api->is_grpc ? PN_ALPN_H2 : PN_ALPN_HTTP11;
+    case PN_POLICY_HTTP_1:
+        return PN_ALPN_HTTP11;
+    case PN_POLICY_HTTP_2_OR_1:
+        return PN_ALPN_H2_HTTP11;
+    case PN_POLICY_HTTP_2:
+        return PN_ALPN_H2;
+    }
+    return PN_ALPN_HTTP11;
+}
+
 static void send_request(struct pn_call *call, const struct pn_target *target);
 
 /** Once, to another member of the pool: when nothing of the request can have been acted on, or when
@@ -87,6 +105,7 @@ static void on_exchange_failed(void *ctx)
     if (strcmp(failure->code, "backend_queue_full") == 0) {
         error.status = 503;
         error.message = "Service unavailable";
+        error.retry_after_s = PN_RETRY_AFTER_S;
     }
     pn_call_fail(call, &error);
 }
@@ -108,6 +127,9 @@ static void send_request(struct pn_call *call, const struct pn_target *target)
                                     .limits = &call->worker->http_limits,
                                     .arena = call->arena};
 
+    if (spec.timeout_ms == 0)
+        spec.timeout_ms = pn_limit_value(PN_LIMIT_BACKEND_RESPONSE_TIMEOUT);
+    call->alpn = choose_alpn(call, spec.upgrade.ptr != NULL);
     if (!pn_call_fix_identity(call, target, &spec.demand))
         return;
     if (pn_call_apply_credentials(call) != PN_OK ||

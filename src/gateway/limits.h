@@ -17,4 +17,5 @@
 
 #define PN_CALL_ARENA_BLOCK_BYTES 8192 /* one request's memory: first block */
 #define PN_CALLS_SPARE_MAX        256  /* unused request states that a worker keeps */
+#define PN_RETRY_AFTER_S          1    /* told to who is refused for overload */
 #define PN_GATEWAY_THREADS_MAX    256

@@ -33,6 +33,7 @@ struct pn_api {
     bool is_websocket; /* takes WebSocket handshakes only */
     bool is_current;   /* other revisions are not routed */
     bool subscription_required;
+    bool is_grpc; /* of type grpc: its backend speaks HTTP/2 */
     const char *key_header, *key_query;
     bool has_target;         /* serviceUrl is set and usable */
     struct pn_target target; /* of serviceUrl */

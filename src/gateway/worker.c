@@ -45,13 +45,14 @@ static const struct pn_client_certificate *certificate_now(const struct pn_snaps
     return pn_snapshot_certificate(snapshot, text);
 }
 
-#define TLS_KEY_BYTES (sizeof(void *) + 1)
+#define TLS_KEY_BYTES (sizeof(void *) + 2)
 
 static struct pn_slice tls_key(const struct pn_tls_certificate *certificate, unsigned variant,
-                               char out[TLS_KEY_BYTES])
+                               enum pn_alpn alpn, char out[TLS_KEY_BYTES])
 {
     memcpy(out, &certificate, sizeof(certificate));
     out[sizeof(certificate)] = (char)variant;
+    out[sizeof(certificate) + 1] = (char)alpn;
     return pn_slice(out, TLS_KEY_BYTES);
 }
 
@@ -174,14 +175,14 @@ enum pn_rc pn_worker_use(struct pn_worker *worker, struct pn_snapshot *snapshot)
 
 enum pn_rc pn_worker_tls_client(struct pn_worker *worker,
                                 const struct pn_client_certificate *certificate,
-                                bool validate_chain, bool validate_name, struct pn_tls_client **out,
-                                struct pn_error *err)
+                                bool validate_chain, bool validate_name, enum pn_alpn alpn,
+                                struct pn_tls_client **out, struct pn_error *err)
 {
     unsigned variant = (validate_chain ? 2u : 0u) + (validate_name ? 1u : 0u);
     struct pn_tls_certificate *tls = certificate ? certificate->tls : NULL;
     struct pn_tls_client *client;
     char key[TLS_KEY_BYTES];
-    struct pn_slice slice = tls_key(tls, variant, key);
+    struct pn_slice slice = tls_key(tls, variant, alpn, key);
     enum pn_rc rc;
 
     *out = pn_map_get(worker->tls_map, slice);
@@ -195,8 +196,8 @@ enum pn_rc pn_worker_tls_client(struct pn_worker *worker,
     if (!worker->spec.trusts[variant])
         return pn_error_set(err, PN_UNAVAILABLE, "no_trusted_ca",
                             "this system has no CA certificates to check the backend by");
-    rc = pn_tls_clients_get(worker->tls_clients, worker->spec.trusts[variant], tls, PN_ALPN_HTTP11,
-                            &client, err);
+    rc = pn_tls_clients_get(worker->tls_clients, worker->spec.trusts[variant], tls, alpn, &client,
+                            err);
     if (rc != PN_OK)
         return rc;
     rc = pn_map_set(worker->tls_map, slice, client, NULL);

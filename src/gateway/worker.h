@@ -117,7 +117,7 @@ void pn_worker_unpin(struct pn_worker *worker, struct pn_pin *pin);
  * no CA set to check the chain by. */
 enum pn_rc pn_worker_tls_client(struct pn_worker *worker,
                                 const struct pn_client_certificate *certificate,
-                                bool validate_chain, bool validate_name,
+                                bool validate_chain, bool validate_name, enum pn_alpn alpn,
                                 struct pn_tls_client **client, struct pn_error *err) PN_MUST_USE;
 /** Whose turn it is in the pool of that name. Borrowed until the turn ends; never NULL. */
 struct pn_balance *pn_worker_balance(struct pn_worker *worker, const char *pool);

@@ -17,9 +17,12 @@ void pn_exchange_arm(struct pn_exchange *exchange, uint64_t delay_ms)
     pn_loop_arm(pn_pool_loop(exchange->pool), &exchange->timer, delay_ms);
 }
 
+static void begin(struct pn_exchange *exchange, struct pn_conn *conn);
+
 static void release(struct pn_exchange *exchange, bool keep)
 {
     struct pn_conn *conn = exchange->conn;
+    bool was_tunnel = exchange->state == PN_EXCHANGE_TUNNEL;
 
     exchange->conn = NULL;
     exchange->awaits_continue = false;
@@ -28,7 +31,11 @@ static void release(struct pn_exchange *exchange, bool keep)
     pn_loop_soon_cancel(&exchange->h1.again);
     if (!conn)
         return;
-    if (keep)
+    if (was_tunnel)
+        pn_metric_add(PN_METRIC_TUNNELS, -1);
+    if (conn->h2)
+        pn_exchange_h2_release(exchange, conn);
+    else if (keep)
         pn_pool_give_back(conn);
     else
         pn_pool_drop(conn);
@@ -51,6 +58,7 @@ static void take_acquire_failure(struct pn_exchange *exchange)
 
 void pn_exchange_retry(struct pn_exchange *exchange)
 {
+    struct pn_choice choice = {.only_new = !exchange->conn->h2, .avoid = exchange->conn};
     struct pn_conn *conn = NULL;
     enum pn_rc rc;
 
@@ -58,9 +66,13 @@ void pn_exchange_retry(struct pn_exchange *exchange)
     exchange->was_retried = true;
     exchange->state = PN_EXCHANGE_ACQUIRING;
     pn_exchange_arm(exchange, exchange->spec.timeout_ms);
-    rc = pn_pool_take(exchange->pool, &exchange->acquire, &exchange->spec.demand, true, &conn);
+    rc = pn_pool_take(exchange->pool, &exchange->acquire, &exchange->spec.demand, choice, &conn);
     if (rc == PN_AGAIN)
         return;
+    if (rc == PN_OK) {
+        begin(exchange, conn);
+        return;
+    }
     take_acquire_failure(exchange);
     pn_exchange_fail(exchange);
 }
@@ -88,6 +100,13 @@ static void go_on(struct pn_exchange *exchange)
     exchange->events->on_continue(exchange->ctx);
 }
 
+/** Over HTTP/2 the timer is not armed anew with each byte of the body: what was taken since? */
+static bool is_moving(const struct pn_exchange *exchange)
+{
+    return exchange->state == PN_EXCHANGE_SENDING && exchange->conn->h2 &&
+           exchange->spec.request_body->taken_bytes != exchange->h2.taken_bytes;
+}
+
 static void on_timeout(struct pn_timer *timer)
 {
     struct pn_exchange *exchange = timer->ctx;
@@ -96,14 +115,22 @@ static void on_timeout(struct pn_timer *timer)
         go_on(exchange);
         return;
     }
+    if (is_moving(exchange)) {
+        pn_exchange_sent_some(exchange);
+        return;
+    }
     pn_metric_add(PN_METRIC_TIMEOUTS, 1);
     if (exchange->state == PN_EXCHANGE_ACQUIRING)
         pn_acquire_cancel(&exchange->acquire);
     if (exchange->state == PN_EXCHANGE_ANSWERING) {
+        pn_limit_hit(PN_LIMIT_BACKEND_BODY_TIMEOUT);
+        exchange->reset_code = PN_H2_CANCEL;
         exchange->answer->failure = PN_TIMEOUT;
         exchange->events->on_body(exchange->ctx);
         return;
     }
+    pn_limit_hit(exchange->awaits_continue ? PN_LIMIT_BACKEND_CONTINUE_TIMEOUT
+                                           : PN_LIMIT_BACKEND_RESPONSE_TIMEOUT);
     if (exchange->awaits_continue)
         pn_failure_set(&exchange->failure, "continue_timeout",
                        "the backend did not ask for the body with 100 Continue within %llu ms",
@@ -166,8 +193,11 @@ enum pn_rc pn_exchange_take_head(struct pn_exchange *exchange)
         return PN_OK;
     if (status == 101)
         return check_switch(exchange);
-    if (++exchange->informational > PN_INFORMATIONAL_MAX)
-        return pn_exchange_malformed(exchange, PN_MALFORMED, "too many 1xx answers");
+    if (++exchange->informational > pn_limit_value(PN_LIMIT_BACKEND_INFORMATIONAL)) {
+        pn_limit_hit(PN_LIMIT_BACKEND_INFORMATIONAL);
+        return pn_exchange_malformed(exchange, PN_MALFORMED,
+                                     "more 1xx answers than the limit backend-informational");
+    }
     if (status != 100)
         exchange->events->on_informational(exchange->ctx);
     else if (exchange->awaits_continue)
@@ -184,7 +214,7 @@ void pn_exchange_sending(struct pn_exchange *exchange)
     if (!exchange->awaits_continue)
         wait_ms = exchange->spec.timeout_ms;
     else if (wait_ms == 0)
-        wait_ms = PN_CONTINUE_TIMEOUT_MS;
+        wait_ms = pn_limit_value(PN_LIMIT_BACKEND_CONTINUE_TIMEOUT);
     pn_exchange_arm(exchange, wait_ms);
 }
 
@@ -194,6 +224,7 @@ void pn_exchange_sent_some(struct pn_exchange *exchange)
     if (exchange->awaits_continue && exchange->spec.request_body->taken_bytes == 0)
         return;
     exchange->awaits_continue = false;
+    exchange->h2.taken_bytes = exchange->spec.request_body->taken_bytes;
     if (exchange->state == PN_EXCHANGE_SENDING)
         pn_exchange_arm(exchange, exchange->spec.timeout_ms);
 }
@@ -203,6 +234,7 @@ void pn_exchange_answering(struct pn_exchange *exchange)
     exchange->awaits_continue = false;
     if (exchange->response.status == 101) {
         exchange->state = PN_EXCHANGE_TUNNEL;
+        pn_metric_add(PN_METRIC_TUNNELS, 1);
         exchange->request_sent = true; /* until there is somebody who sends */
         pn_exchange_hold(exchange);
     } else {
@@ -214,13 +246,37 @@ void pn_exchange_answering(struct pn_exchange *exchange)
 
 /* --- life --- */
 
+/** The connection's identity is over, and so is the time to finish. */
+static void on_drained(void *borrower)
+{
+    struct pn_exchange *exchange = borrower;
+
+    if (exchange->state == PN_EXCHANGE_ANSWERING || exchange->state == PN_EXCHANGE_TUNNEL) {
+        exchange->reset_code = PN_H2_CANCEL;
+        exchange->answer->failure = PN_TIMEOUT;
+        exchange->events->on_body(exchange->ctx);
+        return;
+    }
+    pn_failure_set(&exchange->failure, "drain_timeout",
+                   "the connection's certificate was replaced or has expired, and the request did "
+                   "not end within the drain limit");
+    pn_exchange_fail(exchange);
+}
+
 static void begin(struct pn_exchange *exchange, struct pn_conn *conn)
 {
     exchange->conn = conn;
     exchange->is_reused = conn->requests > 0;
     exchange->state = PN_EXCHANGE_SENDING;
     exchange->request_sent = false;
+    exchange->h2.taken_bytes = 0;
     pn_headers_init(&exchange->trailers, exchange->spec.arena);
+    if (conn->h2) {
+        pn_exchange_h2_begin(exchange);
+        return;
+    }
+    conn->on_drained = on_drained;
+    conn->borrower = exchange;
     pn_exchange_h1_begin(exchange);
 }
 
@@ -244,12 +300,14 @@ enum pn_rc pn_exchange_start(struct pn_exchange *exchange, const struct pn_excha
 
     exchange->spec = *spec;
     exchange->was_retried = false;
+    exchange->reset_code = PN_H2_INTERNAL_ERROR;
     exchange->informational = 0;
     exchange->failure.code = NULL;
     exchange->failure.peer[0] = '\0';
     exchange->failure.is_timeout = false;
     exchange->state = PN_EXCHANGE_ACQUIRING;
-    rc = pn_pool_take(exchange->pool, &exchange->acquire, &spec->demand, false, &conn);
+    rc = pn_pool_take(exchange->pool, &exchange->acquire, &spec->demand, (struct pn_choice){0},
+                      &conn);
     if (rc == PN_OK) {
         begin(exchange, conn);
         return PN_OK;
@@ -265,7 +323,11 @@ enum pn_rc pn_exchange_start(struct pn_exchange *exchange, const struct pn_excha
 
 void pn_exchange_send(struct pn_exchange *exchange)
 {
-    if (exchange->conn && !exchange->request_sent)
+    if (!exchange->conn || exchange->request_sent)
+        return;
+    if (exchange->conn->h2)
+        pn_exchange_h2_send(exchange);
+    else
         pn_exchange_h1_send(exchange);
 }
 
@@ -277,10 +339,13 @@ void pn_exchange_tunnel(struct pn_exchange *exchange, struct pn_source *client)
     pn_exchange_h1_tunnel(exchange);
 }
 
-bool pn_exchange_wants_body(const struct pn_exchange *exchange)
+bool pn_exchange_wants_body(struct pn_exchange *exchange)
 {
-    return exchange->state == PN_EXCHANGE_SENDING && !exchange->awaits_continue &&
-           exchange->spec.request_body->held.len == 0 && pn_exchange_h1_wants_body(exchange);
+    if (exchange->state != PN_EXCHANGE_SENDING || exchange->awaits_continue)
+        return false;
+    if (!exchange->conn->h2 && !pn_exchange_h1_wants_body(exchange))
+        return false;
+    return pn_source_peek(exchange->spec.request_body) == PN_AGAIN;
 }
 
 void pn_exchange_hold(struct pn_exchange *exchange)
@@ -296,8 +361,9 @@ void pn_exchange_wait(struct pn_exchange *exchange)
 
 void pn_exchange_finish(struct pn_exchange *exchange)
 {
-    release(exchange,
-            exchange->state == PN_EXCHANGE_ANSWERING && pn_exchange_h1_is_clean(exchange));
+    release(exchange, exchange->conn && !exchange->conn->h2 &&
+                          exchange->state == PN_EXCHANGE_ANSWERING &&
+                          pn_exchange_h1_is_clean(exchange));
 }
 
 void pn_exchange_cancel(struct pn_exchange *exchange)

@@ -1,24 +1,26 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * One request to a backend and its answer, over a pooled connection, whichever version of HTTP
- * carries it (RFC 9110). exchange.c is what the versions share; exchange_h1.c is HTTP/1.1.
+ * carries it (RFC 9110). exchange.c is what the versions share; exchange_h1.c is
+ * HTTP/1.1, exchange_h2.c HTTP/2.
  *
  *   IDLE -> ACQUIRING -> SENDING -> (head read) ANSWERING -> IDLE
  *                \           \     \-> (101) TUNNEL -> IDLE
  *                 \___________\___ failed: on_failed once, then IDLE
  *
  * The request's body comes from a source of the caller (the client's) and is sent while the answer
- * may already come. The answer's body is the source exchange->answer: the caller moves it. A
- * request is tried a second time only when it was sent on a reused connection that turned out to be
- * closed, nothing of an answer came, no byte of its body was taken, and it is idempotent or nothing
- * of it was written (RFC 9110 §9.2.2). Thread: the loop's. Memory: the request's arena.
+ * may already come. The answer's body is the source exchange->answer: the caller moves it.
+ *
+ * A request is tried a second time, once, only when nothing of an answer came, no byte of its body
+ * was taken, and either it was surely not processed (nothing of it was written; an HTTP/2 peer said
+ * REFUSED_STREAM, or GOAWAY with a lower last stream), or it is idempotent and was sent on a reused
+ * connection that turned out to be closed (RFC 9110 §9.2.2, RFC 9113 §8.7). Thread: the loop's.
+ * Memory: the request's arena.
  */
 #pragma once
 
+#include "http/h2.h"
 #include "upstream/pool.h"
-
-#define PN_CONTINUE_TIMEOUT_MS 1000 /* then the body goes without the backend's 100 */
-#define PN_INFORMATIONAL_MAX   16   /* 1xx answers to one request */
 
 struct pn_exchange_events {
     /** A 1xx other than 100 and 101: exchange->response. */
@@ -51,8 +53,8 @@ struct pn_exchange_spec {
     bool accepts_trailers;   /* the client said TE: trailers; it goes along */
     struct pn_slice upgrade; /* "websocket": asks to become that (RFC 9110 §7.8); ptr NULL: no */
     uint64_t timeout_ms;     /* until the answer's head, after the last byte that was sent */
-    uint64_t continue_timeout_ms; /* no 100 for so long fails; 0: PN_CONTINUE_TIMEOUT_MS, then the
-                                     body goes */
+    uint64_t continue_timeout_ms; /* no 100 for so long fails; 0: after the limit
+                                     backend-continue-timeout the body goes without */
     const struct pn_http_limits *limits;
     struct pn_arena *arena;
 };
@@ -74,6 +76,13 @@ struct pn_exchange_h1 {
     struct pn_task again;
 };
 
+/** HTTP/2's part of it (exchange_h2.c). */
+struct pn_exchange_h2 {
+    struct pn_h2_stream *stream; /* NULL: not yet, or no longer */
+    struct pn_source answer;     /* the stream's body, which it outlives */
+    uint64_t taken_bytes;        /* of the request's body, when the timer was armed */
+};
+
 struct pn_exchange {
     enum pn_exchange_state state;
     struct pn_pool *pool;
@@ -90,7 +99,10 @@ struct pn_exchange {
     struct pn_source *answer;   /* the answer's body */
     struct pn_timer timer;
     struct pn_failure failure;
+    /* When the answer breaks off: what a client's HTTP/2 stream is reset with. */
+    uint32_t reset_code;
     struct pn_exchange_h1 h1;
+    struct pn_exchange_h2 h2;
 };
 
 /** Once for many exchanges of one client connection. */
@@ -107,7 +119,7 @@ void pn_exchange_send(struct pn_exchange *exchange);
  *  `client` those for it; its end half-closes the connection, which is never used again. */
 void pn_exchange_tunnel(struct pn_exchange *exchange, struct pn_source *client);
 /** Everything that came of the request's body is on its way: the client is who keeps us waiting. */
-bool pn_exchange_wants_body(const struct pn_exchange *exchange);
+bool pn_exchange_wants_body(struct pn_exchange *exchange);
 /** The answer's body waits for its reader: its idle timeout rests until more of it comes, or until
  *  pn_exchange_wait(). */
 void pn_exchange_hold(struct pn_exchange *exchange);

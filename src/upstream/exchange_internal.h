@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * Shared by exchange.c and the versions of HTTP, exchange_h1.c.
+ * Shared by exchange.c and the versions of HTTP: exchange_h1.c, exchange_h2.c.
  */
 #pragma once
 
@@ -42,3 +42,24 @@ void pn_exchange_h1_tunnel(struct pn_exchange *exchange);
 bool pn_exchange_h1_wants_body(const struct pn_exchange *exchange);
 /** The answer was read whole: may another request follow on the connection? */
 bool pn_exchange_h1_is_clean(const struct pn_exchange *exchange);
+
+/* --- HTTP/2 (exchange_h2.c) --- */
+
+void pn_exchange_h2_begin(struct pn_exchange *exchange);
+void pn_exchange_h2_send(struct pn_exchange *exchange);
+/** It leaves `conn`; a stream that has not ended is reset. */
+void pn_exchange_h2_release(struct pn_exchange *exchange, struct pn_conn *conn);
+/** "CANCEL". Static text. */
+const char *pn_exchange_h2_code_name(uint32_t code);
+/** What a client's stream is reset with when the backend reset ours with `code`. */
+uint32_t pn_exchange_h2_code_out(uint32_t code);
+
+/* What conn_h2.c hears of a stream whose `user` is an exchange. */
+void pn_exchange_h2_on_informational(void *ctx, struct pn_h2_stream *stream,
+                                     const struct pn_response_head *response);
+void pn_exchange_h2_on_response(void *ctx, struct pn_h2_stream *stream,
+                                const struct pn_response_head *response);
+void pn_exchange_h2_on_data(void *ctx, struct pn_h2_stream *stream);
+void pn_exchange_h2_on_source_failed(void *ctx, struct pn_h2_stream *stream, enum pn_rc rc);
+void pn_exchange_h2_on_sent(void *ctx, struct pn_h2_stream *stream);
+void pn_exchange_h2_on_closed(void *ctx, struct pn_h2_stream *stream, uint32_t code);

@@ -80,12 +80,20 @@ const char *pn_failure_code(enum pn_tls_cause cause)
     return "internal";
 }
 
+#define ALERT_NO_APPLICATION_PROTOCOL 120 /* RFC 7301 §3.2 */
+
 void pn_failure_from_report(struct pn_failure *failure, const struct pn_tls_report *report)
 {
     char sentence[PN_TLS_SENTENCE_MAX];
 
     pn_tls_report_sentence(report, sentence);
-    pn_failure_set(failure, pn_failure_code(report->cause), "%s", sentence);
+    if (report->alert == ALERT_NO_APPLICATION_PROTOCOL)
+        pn_failure_set(
+            failure, "tls_no_application_protocol",
+            "The backend does not speak the version of HTTP that http-version demands. %s",
+            sentence);
+    else
+        pn_failure_set(failure, pn_failure_code(report->cause), "%s", sentence);
     failure->is_key_gone = report->cause == PN_CAUSE_SIGNER_NO_KEY;
     snprintf(failure->peer, sizeof(failure->peer), "%s", report->peer);
 }

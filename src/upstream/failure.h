@@ -28,8 +28,11 @@ struct pn_failure {
  *   client_certificate_expired client_certificate_not_yet_valid
  *   client_certificate_unusable
  *   keyholder_unavailable keyholder_refused
- *   identity_mismatch backend_queue_full timeout connection_closed malformed_response
- *   response_header_too_large out_of_memory internal */
+ *   tls_no_application_protocol http2_not_negotiated
+ *   identity_mismatch backend_queue_full timeout continue_timeout drain_timeout ping_timeout
+ *   connection_closed malformed_response response_header_too_large
+ *   http2_protocol http2_limit stream_refused stream_reset http1_required
+ *   out_of_memory internal */
 
 void pn_failure_set(struct pn_failure *failure, const char *code, const char *format, ...)
     PN_PRINTF(3, 4);

@@ -200,6 +200,8 @@ static enum pn_rc make_identity(struct pn_opening *opening, struct pn_tls_identi
     if (spec->tls)
         return pn_tls_client_identity(spec->tls, &peer, spec->host, identity);
     pn_tls_identity_init(identity, &peer);
+    if (spec->is_h2c)
+        identity->alpn = PN_ALPN_H2;
     pn_tls_identity_seal(identity);
     return PN_OK;
 }

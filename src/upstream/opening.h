@@ -30,6 +30,7 @@ struct pn_opening_spec {
     struct pn_slice host; /* lower case; borrowed until the end */
     uint16_t port;
     struct pn_tls_client *tls;    /* NULL: plain TCP; borrowed */
+    bool is_h2c;                  /* plain TCP: it will speak HTTP/2, a part of the identity */
     const struct pn_proxy *proxy; /* NULL: directly; borrowed */
     uint32_t timeout_ms;          /* of one address: TCP, then tunnel and TLS */
     /** The stream is the receiver's; its events must be set. The opening is over. */

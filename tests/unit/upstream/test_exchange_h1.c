@@ -143,7 +143,7 @@ static void informational_answers_pass_and_have_a_bound(void **state)
     f->fd = pn_fake_accept(&f->backend);
     pn_fake_write(&f->backend, f->fd, "HTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\n");
     assert_int_equal(f->user.informational, 1);
-    for (int i = 0; i < PN_INFORMATIONAL_MAX; i++)
+    for (int i = 0; i < PN_LIMIT_BACKEND_INFORMATIONAL_DEFAULT; i++)
         pn_fake_write(&f->backend, f->fd, "HTTP/1.1 103 Early Hints\r\n\r\n");
     assert_int_equal(f->user.failures, 1);
     assert_string_equal(f->user.exchange.failure.code, "malformed_response");

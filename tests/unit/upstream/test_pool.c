@@ -32,7 +32,14 @@ struct fixture {
 
 static int set_up(void **state)
 {
-    static const struct pn_pool_limits limits = {2, 1, 1, 50000, 600000, 2000};
+    static const struct pn_pool_limits limits = {.connections_max = 2,
+                                                 .idle_max = 1,
+                                                 .queue_max = 1,
+                                                 .idle_timeout_ms = 50000,
+                                                 .age_max_ms = 600000,
+                                                 .connect_timeout_ms = 2000,
+                                                 .host_connections_max = 3,
+                                                 .streams_max = 100};
     struct fixture *f = calloc(1, sizeof(*f));
     struct sockaddr_in address = {.sin_family = AF_INET, .sin_addr = {htonl(INADDR_LOOPBACK)}};
     socklen_t len = sizeof(address);
@@ -88,7 +95,7 @@ static struct pn_conn *take(struct fixture *f, const struct pn_target *target)
 
     f->conn = NULL;
     f->has_failed = false;
-    rc = pn_pool_take(f->pool, &acquire, &demand, false, &f->conn);
+    rc = pn_pool_take(f->pool, &acquire, &demand, (struct pn_choice){0}, &f->conn);
     for (int i = 0; rc == PN_AGAIN && !f->conn && !f->has_failed && i < 100; i++)
         assert_int_equal(pn_loop_turn(f->loop, 100, NULL), PN_OK);
     return f->conn;
@@ -173,8 +180,10 @@ static void waiting_requests_get_what_is_given_back_and_the_queue_has_a_bound(vo
     struct pn_conn *third = NULL;
 
     assert_non_null(second);
-    assert_int_equal(pn_pool_take(f->pool, &waiting, &demand, false, &third), PN_AGAIN);
-    assert_int_equal(pn_pool_take(f->pool, &refused, &demand, false, &third), PN_LIMIT);
+    assert_int_equal(pn_pool_take(f->pool, &waiting, &demand, (struct pn_choice){0}, &third),
+                     PN_AGAIN);
+    assert_int_equal(pn_pool_take(f->pool, &refused, &demand, (struct pn_choice){0}, &third),
+                     PN_LIMIT);
     assert_string_equal(refused.failure.code, "backend_queue_full");
     f->conn = NULL;
     pn_pool_give_back(first);
@@ -185,6 +194,35 @@ static void waiting_requests_get_what_is_given_back_and_the_queue_has_a_bound(vo
     pn_pool_drop(second);
 }
 
+static void one_host_has_a_bound_over_all_its_identities(void **state)
+{
+    struct fixture *f = *state;
+    struct pn_target target = target_at("127.0.0.1", f->port);
+    struct pn_demand demand = {.target = &target};
+    struct pn_demand other = {.target = &target, .is_h2c = true};
+    struct pn_acquire waiting = {.on_ready = on_ready, .on_failed = on_failed, .ctx = f};
+    struct pn_conn *third = NULL;
+    struct pn_conn *conns[2];
+
+    conns[0] = take(f, &target);
+    conns[1] = take(f, &target);
+    pn_pool_give_back(conns[1]);
+    assert_int_equal(pn_pool_idle_count(f->pool), 1);
+    assert_int_equal(pn_pool_open_count(f->pool), 2);
+    /* The third place of the host: the connection's with another identity. */
+    f->conn = NULL;
+    assert_int_equal(pn_pool_take(f->pool, &waiting, &other, (struct pn_choice){0}, &third),
+                     PN_AGAIN);
+    for (int i = 0; !f->conn && i < 100; i++)
+        assert_int_equal(pn_loop_turn(f->loop, 100, NULL), PN_OK);
+    assert_non_null(f->conn);
+    assert_non_null(f->conn->h2);
+    assert_int_equal(pn_conn_check(f->conn, &other), PN_OK);
+    assert_int_equal(pn_conn_check(f->conn, &demand), PN_CONFLICT);
+    assert_int_equal(pn_pool_open_count(f->pool), 3);
+    pn_pool_drop(conns[0]);
+}
+
 int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
@@ -192,6 +230,7 @@ int main(void)
         TEST(connection_is_reused_by_the_same_identity_only),
         TEST(request_never_travels_on_a_connection_of_another_identity),
         TEST(connection_that_the_backend_closed_is_not_given),
+        TEST(one_host_has_a_bound_over_all_its_identities),
         TEST(waiting_requests_get_what_is_given_back_and_the_queue_has_a_bound),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

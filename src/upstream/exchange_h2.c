@@ -1,0 +1,291 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * The HTTP/2 client's side of one request (RFC 9113 §8): a stream on a connection that others
+ * share.
+ *
+ * The answer's body is a source of our own in front of the stream's, for a stream may be gone
+ * before its reader has looked. What a reset means for the client's own stream:
+ * pn_exchange_h2_code_out().
+ */
+#include <stdio.h>
+
+#include "base/metrics.h"
+#include "upstream/conn_h2.h"
+#include "upstream/exchange_internal.h"
+
+/* --- error codes --- */
+
+const char *pn_exchange_h2_code_name(uint32_t code)
+{
+    static const char *const names[] = {"NO_ERROR",
+                                        "PROTOCOL_ERROR",
+                                        "INTERNAL_ERROR",
+                                        "FLOW_CONTROL_ERROR",
+                                        "SETTINGS_TIMEOUT",
+                                        "STREAM_CLOSED",
+                                        "FRAME_SIZE_ERROR",
+                                        "REFUSED_STREAM",
+                                        "CANCEL",
+                                        "COMPRESSION_ERROR",
+                                        "CONNECT_ERROR",
+                                        "ENHANCE_YOUR_CALM",
+                                        "INADEQUATE_SECURITY",
+                                        "HTTP_1_1_REQUIRED"};
+
+    return code < sizeof(names) / sizeof(names[0]) ? names[code] : "an unknown code";
+}
+
+uint32_t pn_exchange_h2_code_out(uint32_t code)
+{
+    switch (code) {
+    case PN_H2_CANCEL:
+    case PN_H2_ENHANCE_YOUR_CALM:
+    case PN_H2_INADEQUATE_SECURITY:
+        return code;
+    default: /* REFUSED_STREAM would promise that nothing was done; the others are hop by hop */
+        return PN_H2_INTERNAL_ERROR;
+    }
+}
+
+/* --- the answer's body --- */
+
+static struct pn_exchange *exchange_of(struct pn_source *source)
+{
+    return PN_CONTAINER(source, struct pn_exchange, h2.answer);
+}
+
+/** Both sources end, or ours is told why not. */
+static void take_over(struct pn_exchange *exchange, const struct pn_source *in)
+{
+    struct pn_source *answer = &exchange->h2.answer;
+
+    answer->fault = in->fault;
+    answer->has_ended = in->has_ended;
+    if (in->has_ended && in->trailers)
+        exchange->trailers = *in->trailers;
+}
+
+static enum pn_rc answer_next(struct pn_source *source)
+{
+    struct pn_exchange *exchange = exchange_of(source);
+    struct pn_h2_stream *stream = exchange->h2.stream;
+    enum pn_rc rc;
+
+    if (!stream)
+        return source->failure == PN_OK ? PN_EOF : source->failure;
+    rc = pn_source_peek(&stream->in);
+    take_over(exchange, &stream->in);
+    if (rc == PN_OK)
+        source->held = stream->in.held;
+    return rc;
+}
+
+static enum pn_rc answer_read(struct pn_source *source)
+{
+    struct pn_exchange *exchange = exchange_of(source);
+    struct pn_h2_stream *stream = exchange->h2.stream;
+
+    if (!stream)
+        return source->failure == PN_OK ? PN_EOF : source->failure;
+    return pn_source_read(&stream->in);
+}
+
+static void answer_used(struct pn_source *source, size_t len)
+{
+    struct pn_h2_stream *stream = exchange_of(source)->h2.stream;
+
+    if (stream) /* the window is the peer's again */
+        pn_source_use(&stream->in, len);
+}
+
+static const struct pn_source_ops answer_ops = {answer_next, answer_read, answer_used};
+
+static void start_answer(struct pn_exchange *exchange)
+{
+    pn_source_init(&exchange->h2.answer, &answer_ops, false);
+    exchange->h2.answer.trailers = &exchange->trailers;
+    exchange->answer = &exchange->h2.answer;
+}
+
+static void break_answer(struct pn_exchange *exchange, enum pn_rc rc)
+{
+    exchange->answer->held = pn_slice("", 0);
+    exchange->answer->failure = rc;
+    exchange->events->on_body(exchange->ctx);
+}
+
+/* --- events of the stream --- */
+
+void pn_exchange_h2_on_informational(void *ctx, struct pn_h2_stream *stream,
+                                     const struct pn_response_head *response)
+{
+    struct pn_exchange *exchange = stream->user;
+
+    (void)ctx;
+    exchange->response = *response;
+    if (pn_exchange_take_head(exchange) != PN_AGAIN)
+        pn_exchange_fail(exchange);
+}
+
+void pn_exchange_h2_on_response(void *ctx, struct pn_h2_stream *stream,
+                                const struct pn_response_head *response)
+{
+    struct pn_exchange *exchange = stream->user;
+
+    (void)ctx;
+    exchange->response = *response;
+    start_answer(exchange);
+    take_over(exchange, &stream->in); /* there may be no body at all */
+    pn_exchange_answering(exchange);
+}
+
+void pn_exchange_h2_on_data(void *ctx, struct pn_h2_stream *stream)
+{
+    struct pn_exchange *exchange = stream->user;
+
+    (void)ctx;
+    /* Of a stream that failed, on_closed() says more. */
+    if (exchange->state == PN_EXCHANGE_ANSWERING && stream->in.failure == PN_OK)
+        exchange->events->on_body(exchange->ctx);
+}
+
+void pn_exchange_h2_on_source_failed(void *ctx, struct pn_h2_stream *stream, enum pn_rc rc)
+{
+    struct pn_exchange *exchange = stream->user;
+
+    (void)ctx;
+    if (exchange->spec.request_body->failure == PN_OK)
+        exchange->spec.request_body->failure = rc;
+    exchange->events->on_request_failed(exchange->ctx);
+}
+
+void pn_exchange_h2_on_sent(void *ctx, struct pn_h2_stream *stream)
+{
+    struct pn_exchange *exchange = stream->user;
+
+    (void)ctx;
+    exchange->request_sent = true;
+    if (exchange->state == PN_EXCHANGE_SENDING)
+        pn_exchange_sent_some(exchange);
+}
+
+/* --- the stream's end --- */
+
+static void set_failure(struct pn_exchange *exchange, const struct pn_h2_stream *stream,
+                        uint32_t code)
+{
+    const struct pn_source *in = &stream->in;
+    const struct pn_failure *of_connection = pn_conn_h2_failure(exchange->conn);
+    const struct pn_tls_report *report = pn_stream_report(exchange->conn->stream);
+
+    if (of_connection) {
+        exchange->failure = *of_connection;
+        return;
+    }
+    if (in->fault.cause && !stream->is_reset_by_peer)
+        (void)pn_exchange_malformed(exchange, in->failure == PN_LIMIT ? PN_LIMIT : PN_MALFORMED,
+                                    in->fault.cause);
+    else if (code == PN_H2_HTTP_1_1_REQUIRED)
+        pn_failure_set(&exchange->failure, "http1_required",
+                       "the backend wants this request over HTTP/1.1: use http-version=\"1\"");
+    else
+        pn_failure_set(&exchange->failure,
+                       code == PN_H2_REFUSED_STREAM ? "stream_refused" : "stream_reset",
+                       "the backend ended the request's stream with %s before it answered",
+                       pn_exchange_h2_code_name(code));
+    snprintf(exchange->failure.peer, sizeof(exchange->failure.peer), "%s", report->peer);
+}
+
+static bool may_retry(const struct pn_exchange *exchange, bool is_unprocessed)
+{
+    if (exchange->was_retried || exchange->spec.request_body->taken_bytes > 0 ||
+        exchange->informational > 0)
+        return false;
+    /* Else only as over HTTP/1.1: a reused connection that turned out to be closed. */
+    return is_unprocessed || (pn_conn_h2_failure(exchange->conn) && exchange->is_reused &&
+                              pn_http_method_is_idempotent(exchange->spec.method));
+}
+
+void pn_exchange_h2_on_closed(void *ctx, struct pn_h2_stream *stream, uint32_t code)
+{
+    struct pn_exchange *exchange = stream->user;
+    bool is_unprocessed = stream->is_unprocessed;
+    bool is_whole = pn_h2_has_received(stream) && pn_source_is_done(&stream->in);
+
+    (void)ctx;
+    exchange->h2.stream = NULL;
+    exchange->request_sent = true; /* nothing more can be */
+    pn_metric_add(PN_METRIC_BACKEND_STREAMS, -1);
+    if (exchange->state == PN_EXCHANGE_ANSWERING) {
+        take_over(exchange, &stream->in);
+        if (is_whole)
+            return; /* its reader sees the end */
+        exchange->reset_code = pn_conn_h2_failure(exchange->conn) ? PN_H2_INTERNAL_ERROR
+                                                                  : pn_exchange_h2_code_out(code);
+        break_answer(exchange, stream->in.failure != PN_OK ? stream->in.failure : PN_IO);
+        return;
+    }
+    if (may_retry(exchange, is_unprocessed)) {
+        pn_exchange_retry(exchange);
+        return;
+    }
+    set_failure(exchange, stream, code);
+    exchange->failure.is_unsent = is_unprocessed;
+    pn_exchange_fail(exchange);
+}
+
+/* --- the request --- */
+
+void pn_exchange_h2_begin(struct pn_exchange *exchange)
+{
+    const struct pn_exchange_spec *spec = &exchange->spec;
+    const struct pn_target *target = spec->demand.target;
+    struct pn_h2_request request = {
+        .method = spec->method,
+        .scheme = target->is_tls ? PN_LIT("https") : PN_LIT("http"),
+        .authority = target->authority,
+        .path = spec->request_target,
+        .headers = spec->headers,
+        .body = spec->framing == PN_BODY_NONE ? NULL : spec->request_body,
+        .arena = spec->arena,
+        .sends_te_trailers = spec->accepts_trailers,
+        .user = exchange,
+    };
+    enum pn_rc rc;
+
+    if (!pn_exchange_check_identity(exchange))
+        return;
+    rc = pn_conn_h2_request(exchange->conn, &request, &exchange->h2.stream);
+    if (rc == PN_OK) {
+        pn_metric_add(PN_METRIC_BACKEND_STREAMS, 1);
+        exchange->request_sent = request.body == NULL;
+        pn_exchange_sending(exchange);
+        return;
+    }
+    exchange->h2.stream = NULL;
+    if ((rc == PN_AGAIN || rc == PN_EOF) && !exchange->was_retried) {
+        pn_exchange_retry(exchange); /* it was used up meanwhile */
+        return;
+    }
+    pn_failure_set(&exchange->failure, "internal", "the request cannot be written: %s",
+                   rc == PN_MALFORMED ? "a header or the path is not valid" : pn_rc_name(rc));
+    pn_exchange_fail(exchange);
+}
+
+void pn_exchange_h2_send(struct pn_exchange *exchange)
+{
+    if (exchange->h2.stream)
+        pn_h2_resume(exchange->h2.stream);
+}
+
+void pn_exchange_h2_release(struct pn_exchange *exchange, struct pn_conn *conn)
+{
+    struct pn_h2_stream *stream = exchange->h2.stream;
+
+    exchange->h2.stream = NULL;
+    if (stream) {
+        pn_metric_add(PN_METRIC_BACKEND_STREAMS, -1);
+        pn_h2_reset(stream, PN_H2_CANCEL); /* no frame is sent for one that has ended */
+    }
+    pn_conn_h2_left(conn);
+}

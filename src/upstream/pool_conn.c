@@ -1,0 +1,302 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * Connections: life, idleness, and how those of a replaced or expired certificate end.
+ */
+#include <assert.h>
+#include <stdlib.h>
+
+#include "base/map.h"
+#include "base/metrics.h"
+#include "upstream/conn_h2.h"
+#include "upstream/pool_internal.h"
+
+#define SWEEP_INTERVAL_MS 1000
+
+/* --- life --- */
+
+struct pn_conn *pn_conn_create(struct pn_pool_group *group, struct pn_stream *stream)
+{
+    struct pn_conn *conn = calloc(1, sizeof(*conn));
+
+    if (!conn) {
+        pn_stream_destroy(stream);
+        return NULL;
+    }
+    pn_list_init(&conn->entry);
+    conn->group = group;
+    conn->stream = stream;
+    conn->idle_since_ms = pn_loop_now_ms(group->pool->loop);
+    pn_inlet_init(&conn->inlet, group->pool->buffers);
+    pn_metric_add(PN_METRIC_BACKEND_CONNECTIONS, 1);
+    pn_metric_add(PN_METRIC_BACKEND_CONNECTED, 1);
+    return conn;
+}
+
+static void conn_free(void *object)
+{
+    free(object);
+}
+
+void pn_conn_end(struct pn_conn *conn)
+{
+    struct pn_pool_group *group = conn->group;
+
+    pn_list_remove(&conn->entry);
+    pn_stream_destroy(conn->stream);
+    conn->stream = NULL;
+    pn_inlet_fini(&conn->inlet);
+    pn_metric_add(PN_METRIC_BACKEND_CONNECTIONS, -1);
+    pn_loop_defer_free(group->pool->loop, &conn->deferred, conn_free, conn);
+    pn_group_free_place(group);
+    pn_group_release_if_unused(group);
+}
+
+void pn_pool_drop(struct pn_conn *conn)
+{
+    assert(!conn->h2);
+    pn_conn_end(conn);
+}
+
+bool pn_conn_is_old(const struct pn_conn *conn)
+{
+    const struct pn_pool *pool = conn->group->pool;
+
+    return pn_stream_opened_ms(conn->stream) < conn->group->reconnected_ms ||
+           pn_loop_now_ms(pool->loop) - pn_stream_opened_ms(conn->stream) >=
+               pool->limits.age_max_ms;
+}
+
+/* --- idle ones --- */
+
+static void unlink_idle(struct pn_conn *conn)
+{
+    pn_list_remove(&conn->entry);
+    conn->group->idle_count--;
+    conn->group->pool->idle_count--;
+}
+
+/** Anything that happens on an idle connection ends it: the backend closed, or speaks unasked. */
+static void on_idle_event(void *ctx, struct pn_stream *stream)
+{
+    struct pn_conn *conn = ctx;
+    char byte;
+    size_t len;
+
+    /* TLS: it may be only a new session ticket. */
+    if (pn_stream_read(stream, &byte, 1, &len) == PN_AGAIN)
+        return;
+    unlink_idle(conn);
+    pn_pool_drop(conn);
+}
+
+static void ignore_event(void *ctx, struct pn_stream *stream)
+{
+    (void)ctx;
+    (void)stream;
+}
+
+static const struct pn_stream_events idle_events = {
+    .on_open = ignore_event,
+    .on_readable = on_idle_event,
+    .on_writable = ignore_event,
+};
+
+static bool is_reusable(const struct pn_conn *conn)
+{
+    const struct pn_pool *pool = conn->group->pool;
+
+    return pn_loop_now_ms(pool->loop) - conn->idle_since_ms < pool->limits.idle_timeout_ms &&
+           !pn_conn_is_old(conn);
+}
+
+struct pn_conn *pn_group_take_idle(struct pn_pool_group *group)
+{
+    while (!pn_list_is_empty(&group->idle)) {
+        struct pn_conn *conn = PN_CONTAINER(group->idle.next, struct pn_conn, entry);
+
+        unlink_idle(conn);
+        if (is_reusable(conn) && !pn_group_has_expired(group)) {
+            pn_list_push_front(&group->busy, &conn->entry);
+            return conn;
+        }
+        group->acquires++; /* keep the group while we are in it */
+        pn_pool_drop(conn);
+        group->acquires--;
+    }
+    return NULL;
+}
+
+bool pn_group_evict_idle(struct pn_pool_group *group)
+{
+    struct pn_conn *conn;
+
+    if (pn_list_is_empty(&group->idle))
+        return false;
+    conn = PN_CONTAINER(group->idle.prev, struct pn_conn, entry);
+    unlink_idle(conn);
+    pn_pool_drop(conn);
+    return true;
+}
+
+void pn_pool_give_back(struct pn_conn *conn)
+{
+    struct pn_pool_group *group = conn->group;
+    struct pn_pool *pool = group->pool;
+
+    conn->on_drained = NULL;
+    conn->idle_since_ms = pn_loop_now_ms(pool->loop);
+    if (group->is_retired || group->idle_count >= pool->limits.idle_max ||
+        conn->inlet.start != conn->inlet.end || !is_reusable(conn) || pn_group_has_expired(group)) {
+        pn_pool_drop(conn);
+        return;
+    }
+    pn_inlet_rest(&conn->inlet);
+    pn_stream_set_events(conn->stream, &idle_events, conn);
+    pn_list_remove(&conn->entry);
+    pn_list_push_front(&group->idle, &conn->entry);
+    group->idle_count++;
+    pool->idle_count++;
+    pn_pool_serve_soon(pool);
+}
+
+/** `all`: also those that could still be used. */
+static void close_idle_of(struct pn_pool_group *group, bool all)
+{
+    for (struct pn_list *at = group->idle.next; at != &group->idle;) {
+        struct pn_conn *conn = PN_CONTAINER(at, struct pn_conn, entry);
+
+        at = at->next;
+        if (!all && is_reusable(conn) && !pn_group_has_expired(group)) {
+            if (pn_loop_now_ms(group->pool->loop) - conn->idle_since_ms >= SWEEP_INTERVAL_MS)
+                pn_stream_trim(conn->stream);
+            continue;
+        }
+        unlink_idle(conn);
+        pn_pool_drop(conn);
+    }
+}
+
+/* --- the end of an identity --- */
+
+/** Those at work have had their time. */
+static void end_busy_of(struct pn_pool_group *group)
+{
+    while (!pn_list_is_empty(&group->busy)) {
+        struct pn_conn *conn = PN_CONTAINER(group->busy.next, struct pn_conn, entry);
+
+        pn_limit_hit(PN_LIMIT_BACKEND_DRAIN_TIMEOUT);
+        pn_list_remove(&conn->entry);
+        if (conn->on_drained)
+            conn->on_drained(conn->borrower);
+    }
+}
+
+/** Starts the drain of a group that takes no new request, and ends it. */
+static void drain(struct pn_pool_group *group)
+{
+    uint64_t now_ms = pn_loop_now_ms(group->pool->loop);
+
+    if (!group->is_retired && !pn_group_has_expired(group))
+        return;
+    if (group->ends_at_ms == 0)
+        group->ends_at_ms = now_ms + group->pool->limits.drain_timeout_ms + 1;
+    if (now_ms >= group->ends_at_ms)
+        end_busy_of(group);
+}
+
+enum work { SWEEP, CLOSE_IDLE, RETIRE, END };
+
+static void work_on(struct pn_pool_group *group, enum work work)
+{
+    pn_group_hold(group);
+    if (work == RETIRE)
+        group->is_retired = true;
+    drain(group);
+    close_idle_of(group, work != SWEEP);
+    for (struct pn_list *at = group->shared.next; at != &group->shared;) {
+        struct pn_conn *conn = PN_CONTAINER(at, struct pn_conn, entry);
+
+        at = at->next;
+        if (work == END)
+            pn_conn_h2_end(conn);
+        else if (work == CLOSE_IDLE)
+            pn_conn_h2_close(conn);
+        else
+            pn_conn_h2_tick(conn);
+    }
+    pn_group_unhold(group);
+}
+
+/** Walks the groups; they may go away meanwhile, so the keys' owners are collected first. */
+static void for_groups(struct pn_pool *pool, const struct pn_tls_client *tls, enum work work)
+{
+    size_t count = pn_map_count(pool->groups);
+    struct pn_pool_group **groups = calloc(count + 1, sizeof(struct pn_pool_group *));
+    struct pn_slice key;
+    size_t position = 0;
+    size_t n = 0;
+    void *value;
+
+    if (!groups)
+        return; /* they end by their idle timeout */
+    while (pn_map_next(pool->groups, &position, &key, &value)) {
+        struct pn_pool_group *group = value;
+
+        if (tls && group->tls != tls)
+            continue;
+        pn_group_hold(group); /* work on one may end another */
+        groups[n++] = group;
+    }
+    for (size_t i = 0; i < n; i++)
+        work_on(groups[i], work);
+    for (size_t i = 0; i < n; i++)
+        pn_group_unhold(groups[i]);
+    free(groups);
+}
+
+void pn_pool_retire(struct pn_pool *pool, const struct pn_tls_client *tls)
+{
+    for_groups(pool, tls, RETIRE);
+}
+
+void pn_pool_close_idle(struct pn_pool *pool)
+{
+    for_groups(pool, NULL, CLOSE_IDLE);
+}
+
+/** Another connection may be opened in the millisecond in which this is called: that one counts as
+ * old too, and is merely opened once more. */
+void pn_pool_reconnect(struct pn_pool *pool, struct pn_slice host, uint16_t port)
+{
+    struct pn_slice key;
+    size_t position = 0;
+    void *value;
+
+    while (pn_map_next(pool->groups, &position, &key, &value)) {
+        struct pn_pool_group *group = value;
+
+        if (group->port == port && pn_slice_case_eq(host, pn_slice(group->host, group->host_len)))
+            group->reconnected_ms = pn_loop_now_ms(pool->loop) + 1;
+    }
+    for_groups(pool, NULL, SWEEP);
+}
+
+void pn_pool_sweep_later(struct pn_pool *pool)
+{
+    if (!pn_timer_is_armed(&pool->sweep_timer))
+        pn_loop_arm(pool->loop, &pool->sweep_timer, SWEEP_INTERVAL_MS);
+}
+
+void pn_pool_on_sweep(struct pn_timer *timer)
+{
+    struct pn_pool *pool = timer->ctx;
+
+    for_groups(pool, NULL, SWEEP);
+    if (pool->open > 0)
+        pn_pool_sweep_later(pool);
+}
+
+void pn_pool_end_all(struct pn_pool *pool)
+{
+    for_groups(pool, NULL, END);
+}
