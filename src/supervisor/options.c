@@ -137,7 +137,7 @@ static bool are_name_servers(struct pn_slice list)
 {
     struct pn_slice server = {0};
 
-    if (list.len == 0)
+    if (list.len == 0 || list.ptr[list.len - 1] == ',')
         return false;
     while (pn_slice_cut(&list, ',', &server))
         if (!is_name_server(server))

@@ -1,0 +1,151 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Names of backends: several addresses, families, changes, time to live, name servers that fail."""
+import collections
+import contextlib
+import socket
+import subprocess
+import time
+
+import pytest
+from lab import service
+from lab.dns import NameServer
+from lab.members import Member
+
+
+@pytest.fixture(scope="module")
+def names():
+    server = NameServer()
+    yield server
+    server.stop()
+
+
+@pytest.fixture(scope="module")
+def resolving(names, tmp_path_factory, trust):
+    """A Postern that asks that name server; it keeps no idle connection, so that each request opens
+    one."""
+    instance = service.Postern(tmp_path_factory.mktemp("resolving"),
+                               ["--dns-servers", names.address, "--limit",
+                                "backend-idle-connections=0", "--threads", "1"],
+                               environment=trust)
+    instance.start()
+    yield instance
+    instance.stop()
+
+
+@contextlib.contextmanager
+def black_hole(address, port):
+    """A listener whose queue is full: a SYN gets no answer."""
+    listener = socket.socket(socket.AF_INET6 if ":" in address else socket.AF_INET)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    listener.bind((address, port))
+    listener.listen(0)
+    fillers = []
+    for _ in range(4):
+        filler = socket.socket(listener.family)
+        filler.setblocking(False)
+        filler.connect_ex((address, port))
+        fillers.append(filler)
+    time.sleep(0.1)
+    try:
+        yield
+    finally:
+        for sock in fillers + [listener]:
+            sock.close()
+
+
+def test_requests_are_shared_among_the_addresses_of_a_name(resolving, names):
+    with Member("one", "127.0.0.11") as one, Member("two", "127.0.0.12", one.port):
+        host = f"{service.unique('shared')}.test"
+        names.names[host] = ["127.0.0.11", "127.0.0.12"]
+        resolving.make_api(host, f"http://{host}:{one.port}")
+        seen = collections.Counter(resolving.call(f"/{host}/x").json()["member"]
+                                   for _ in range(20))
+        assert min(seen["one"], seen["two"]) >= 6, seen
+
+
+def test_an_address_that_refuses_costs_no_request(resolving, names):
+    with Member("two", "127.0.0.12") as two:
+        host = f"{service.unique('half')}.test"
+        names.names[host] = ["127.0.0.11", "127.0.0.12", "127.0.0.13"]
+        resolving.make_api(host, f"http://{host}:{two.port}")
+        begin = time.monotonic()
+        assert {resolving.call(f"/{host}/x").status for _ in range(10)} == {200}
+        assert time.monotonic() - begin < 5
+
+
+@pytest.mark.parametrize("addresses", [["127.0.0.14", "127.0.0.12"], ["::1", "127.0.0.12"]])
+def test_an_address_that_does_not_answer_costs_a_quarter_of_a_second(resolving, names, addresses):
+    """Happy Eyeballs: the connect timeout is ten seconds, the next address starts after 250 ms."""
+    with Member("two", "127.0.0.12") as two, black_hole(addresses[0], two.port):
+        host = f"{service.unique('slow')}.test"
+        names.names[host] = addresses
+        resolving.make_api(host, f"http://{host}:{two.port}")
+        for _ in range(4):
+            begin = time.monotonic()
+            answer = resolving.call(f"/{host}/x")
+            assert answer.status == 200 and answer.json()["member"] == "two"
+            assert time.monotonic() - begin < 2.5
+    assert resolving.metric("postern_backend_connections") == 0, "the losers are closed"
+
+
+def test_new_connections_follow_a_name_that_moves(resolving, names):
+    with Member("one", "127.0.0.11") as one, Member("two", "127.0.0.12", one.port):
+        host = f"{service.unique('moving')}.test"
+        names.names[host] = ["127.0.0.11"]
+        resolving.make_api(host, f"http://{host}:{one.port}")
+        assert resolving.call(f"/{host}/x").json()["member"] == "one"
+        names.names[host] = ["127.0.0.12"]
+        service.wait_for("the new address", lambda: resolving.call(
+            f"/{host}/x").json()["member"] == "two", 5, 0.2)
+
+
+def test_the_time_to_live_is_kept_and_a_failure_is_remembered_briefly(resolving, names):
+    with Member("one", "127.0.0.11") as one:
+        host = f"{service.unique('ttl')}.test"
+        names.names[host], names.ttl = ["127.0.0.11"], 60
+        try:
+            resolving.make_api(host, f"http://{host}:{one.port}")
+            for _ in range(5):
+                assert resolving.call(f"/{host}/x").status == 200
+            assert names.asked(host) == 1
+        finally:
+            names.ttl = 1
+        missing = f"{service.unique('missing')}.test"
+        resolving.make_api(missing, f"http://{missing}:{one.port}")
+        begin = time.monotonic()
+        while time.monotonic() - begin < 0.5:
+            assert resolving.call(f"/{missing}/x").status == 500
+        assert names.asked(missing) <= 2
+        names.names[missing] = ["127.0.0.11"]
+        service.wait_for("it is there now",
+                         lambda: resolving.call(f"/{missing}/x").status == 200, 5, 0.2)
+
+
+def test_addresses_outlast_their_name_server(resolving, names):
+    with Member("one", "127.0.0.11") as one:
+        host = f"{service.unique('stale')}.test"
+        names.names[host] = ["127.0.0.11"]
+        resolving.make_api(host, f"http://{host}:{one.port}")
+        assert resolving.call(f"/{host}/x").status == 200
+        time.sleep(1.2)
+        names.is_silent = True
+        try:
+            assert resolving.call(f"/{host}/x").status == 200
+        finally:
+            names.is_silent = False
+        assert "dns_stale" in resolving.log()
+
+
+def test_ipv6_literals_are_backends(resolving):
+    with Member("six", "::1") as six:
+        name = service.unique("six")
+        resolving.make_api(name, f"http://[::1]:{six.port}")
+        answer = resolving.call(f"/{name}/x")
+        assert answer.status == 200 and answer.json()["headers"]["Host"] == f"[::1]:{six.port}"
+
+
+@pytest.mark.parametrize("servers", ["localhost", "127.0.0.1:0", "127.0.0.1,", "[::1", "::1:x", ""])
+def test_name_servers_that_are_none_are_refused_at_the_start(tmp_path, servers):
+    done = subprocess.run([str(service.BIN / "postern"), "serve", "--data", str(tmp_path / "d"),
+                           "--dns-servers", servers], capture_output=True, text=True, timeout=30)
+    assert done.returncode == 2 and "dns-servers" in done.stderr
