@@ -2,8 +2,13 @@
  *
  * The table of kept keys and its folder.
  *
- * Files: "<use>-<hex of id>.key.sealed". One lock: readers take a reference and sign outside of it;
- * a writer holds it over its file, so that memory and disk never disagree.
+ * Files: "<use>-<hex of id>.key.sealed". Every file is unsealed once at the start, which finds
+ * damaged ones, and decoded when its key is first used: decoding takes OpenSSL half a millisecond,
+ * and of thousands of keys few are in use. Of the decoded ones PN_KEYS_OPEN_MAX stay, those used
+ * last.
+ *
+ * One lock: a caller takes a reference and signs outside of it; who adds or forgets a key holds it
+ * over the file, so that memory and disk never disagree.
  */
 #include "keyholder/keys.h"
 
@@ -18,6 +23,7 @@
 
 #include "base/encode.h"
 #include "base/file.h"
+#include "base/list.h"
 #include "base/log.h"
 #include "base/map.h"
 
@@ -25,11 +31,18 @@
 #define KEY_FILE_MAX   (32u * 1024)
 #define NAME_MAX_BYTES 128
 
+struct kept {
+    EVP_PKEY *key;        /* NULL: in its file only */
+    struct pn_list entry; /* in pn_keys.open while `key` is there */
+};
+
 struct pn_keys {
-    pthread_rwlock_t lock;
+    pthread_mutex_t lock;
     const char *folder;
     const struct pn_master *master;
-    struct pn_map *table; /* use (1 byte) + id -> EVP_PKEY */
+    struct pn_map *table; /* use (1 byte) + id -> struct kept */
+    struct pn_list open;  /* the one used last first */
+    size_t open_count;
 };
 
 struct place {
@@ -107,42 +120,110 @@ static bool parse_name(const char *name, enum pn_key_use *use, struct pn_key_id 
     return false;
 }
 
-static enum pn_rc load_file(struct pn_keys *keys, enum pn_key_use use, const struct pn_key_id *id,
-                            struct pn_error *err)
+/* --- in memory: the lock is held --- */
+
+static void shut(struct pn_keys *keys, struct kept *kept)
 {
-    struct place place = place_of(use, id);
-    struct pn_key_id actual;
-    struct pn_buf sealed, plain;
-    EVP_PKEY *key = NULL;
+    if (!kept->key)
+        return;
+    EVP_PKEY_free(kept->key);
+    kept->key = NULL;
+    pn_list_remove(&kept->entry);
+    keys->open_count--;
+}
+
+/* Takes a reference on `key`. */
+static void keep_open(struct pn_keys *keys, struct kept *kept, EVP_PKEY *key)
+{
+    if (kept->key)
+        return;
+    if (keys->open_count >= PN_KEYS_OPEN_MAX)
+        shut(keys, PN_CONTAINER(keys->open.prev, struct kept, entry));
+    EVP_PKEY_up_ref(key);
+    kept->key = key;
+    pn_list_push_front(&keys->open, &kept->entry);
+    keys->open_count++;
+}
+
+static enum pn_rc enter(struct pn_keys *keys, const struct place *place, struct kept **out)
+{
+    struct kept *kept = calloc(1, sizeof(*kept));
+    enum pn_rc rc = PN_NOMEM;
+
+    if (kept) {
+        pn_list_init(&kept->entry);
+        rc = pn_map_set(keys->table, table_key(place), kept, NULL);
+    }
+    if (rc == PN_OK)
+        *out = kept;
+    else
+        free(kept);
+    return rc;
+}
+
+/* --- files --- */
+
+static enum pn_rc read_file(const struct pn_keys *keys, const struct place *place,
+                            struct pn_buf *pkcs8, struct pn_error *err)
+{
+    struct pn_buf sealed;
     char path[PATH_MAX];
-    void *former = NULL;
     enum pn_rc rc;
 
     pn_buf_init(&sealed, KEY_FILE_MAX);
-    pn_buf_init_secret(&plain, KEY_FILE_MAX);
-    rc = file_path(keys, place.name, path, err);
+    rc = file_path(keys, place->name, path, err);
     if (rc == PN_OK)
         rc = pn_file_read(path, &sealed, err);
     if (rc == PN_OK) {
-        rc = pn_unseal(keys->master, KEY_DOMAIN, pn_slice_str(place.name), pn_buf_slice(&sealed),
-                       &plain);
+        rc = pn_unseal(keys->master, KEY_DOMAIN, pn_slice_str(place->name), pn_buf_slice(&sealed),
+                       pkcs8);
         if (rc != PN_OK)
             pn_error_set(err, rc, "damaged_key", "%s was changed or damaged, or is of another key",
                          path);
     }
+    pn_buf_fini(&sealed);
+    return rc;
+}
+
+static enum pn_rc open_file(const struct pn_keys *keys, const struct place *place, EVP_PKEY **out,
+                            struct pn_error *err)
+{
+    struct pn_key_id actual;
+    struct pn_buf plain;
+    EVP_PKEY *key = NULL;
+    enum pn_rc rc;
+
+    pn_buf_init_secret(&plain, KEY_FILE_MAX);
+    rc = read_file(keys, place, &plain, err);
     if (rc == PN_OK)
         rc = pn_key_from_pkcs8(pn_buf_slice(&plain), &key, err);
     if (rc == PN_OK)
         rc = pn_key_id_of(key, &actual, NULL, err);
-    if (rc == PN_OK && memcmp(&actual, id, sizeof(actual)) != 0)
-        rc = pn_error_set(err, PN_INVALID, "damaged_key", "%s holds another key than its name says",
-                          path);
-    if (rc == PN_OK)
-        rc = pn_map_set(keys->table, table_key(&place), key, &former);
-    if (rc != PN_OK)
-        EVP_PKEY_free(key);
+    if (rc == PN_OK && memcmp(actual.sha256, place->bytes + 1, sizeof(actual.sha256)) != 0)
+        rc = pn_error_set(err, PN_INVALID, "damaged_key",
+                          "the file of %s holds another key than its name says", place->name);
+    if (rc == PN_OK) {
+        *out = key;
+        key = NULL;
+    }
+    EVP_PKEY_free(key);
     pn_buf_fini(&plain);
-    pn_buf_fini(&sealed);
+    return rc;
+}
+
+static enum pn_rc load_file(struct pn_keys *keys, enum pn_key_use use, const struct pn_key_id *id,
+                            struct pn_error *err)
+{
+    struct place place = place_of(use, id);
+    struct pn_buf plain;
+    struct kept *kept;
+    enum pn_rc rc;
+
+    pn_buf_init_secret(&plain, KEY_FILE_MAX);
+    rc = read_file(keys, &place, &plain, err);
+    if (rc == PN_OK)
+        rc = enter(keys, &place, &kept);
+    pn_buf_fini(&plain);
     return rc;
 }
 
@@ -178,10 +259,11 @@ enum pn_rc pn_keys_open(const char *folder, const struct pn_master *master, stru
     struct pn_keys *made = calloc(1, sizeof(*made));
     enum pn_rc rc;
 
-    if (!made || pthread_rwlock_init(&made->lock, NULL) != 0) {
+    if (!made || pthread_mutex_init(&made->lock, NULL) != 0) {
         free(made);
         return pn_error_set(err, PN_NOMEM, "no_memory", "out of memory");
     }
+    pn_list_init(&made->open);
     made->folder = folder;
     made->master = master;
     made->table = pn_map_create(false);
@@ -195,9 +277,13 @@ enum pn_rc pn_keys_open(const char *folder, const struct pn_master *master, stru
     return PN_OK;
 }
 
-static void free_key(void *key)
+static void free_kept(void *value)
 {
-    EVP_PKEY_free(key);
+    struct kept *kept = value;
+
+    if (kept)
+        EVP_PKEY_free(kept->key);
+    free(kept);
 }
 
 void pn_keys_close(struct pn_keys *keys)
@@ -205,8 +291,8 @@ void pn_keys_close(struct pn_keys *keys)
     if (!keys)
         return;
     if (keys->table)
-        pn_map_destroy(keys->table, free_key);
-    pthread_rwlock_destroy(&keys->lock);
+        pn_map_destroy(keys->table, free_kept);
+    pthread_mutex_destroy(&keys->lock);
     free(keys);
 }
 
@@ -214,9 +300,9 @@ size_t pn_keys_count(struct pn_keys *keys)
 {
     size_t count;
 
-    pthread_rwlock_rdlock(&keys->lock);
+    pthread_mutex_lock(&keys->lock);
     count = pn_map_count(keys->table);
-    pthread_rwlock_unlock(&keys->lock);
+    pthread_mutex_unlock(&keys->lock);
     return count;
 }
 
@@ -249,6 +335,7 @@ static enum pn_rc write_file(const struct pn_keys *keys, const struct place *pla
 static enum pn_rc add_locked(struct pn_keys *keys, const struct place *place, EVP_PKEY *key,
                              struct pn_error *err)
 {
+    struct kept *kept = NULL;
     char path[PATH_MAX];
     enum pn_rc rc;
 
@@ -262,13 +349,13 @@ static enum pn_rc add_locked(struct pn_keys *keys, const struct place *place, EV
     rc = write_file(keys, place, key, err);
     if (rc != PN_OK)
         return rc;
-    rc = pn_map_set(keys->table, table_key(place), key, NULL);
+    rc = enter(keys, place, &kept);
     if (rc != PN_OK) {
         if (file_path(keys, place->name, path, NULL) == PN_OK)
             unlink(path);
         return pn_error_set(err, rc, "no_memory", "out of memory");
     }
-    EVP_PKEY_up_ref(key);
+    keep_open(keys, kept, key);
     return PN_OK;
 }
 
@@ -281,28 +368,59 @@ enum pn_rc pn_keys_add(struct pn_keys *keys, enum pn_key_use use, EVP_PKEY *key,
     if (rc != PN_OK)
         return rc;
     place = place_of(use, id);
-    pthread_rwlock_wrlock(&keys->lock);
+    pthread_mutex_lock(&keys->lock);
     rc = add_locked(keys, &place, key, err);
-    pthread_rwlock_unlock(&keys->lock);
+    pthread_mutex_unlock(&keys->lock);
     return rc;
+}
+
+/* False: there is no such key. *key stays NULL when it is in its file only. */
+static bool find(struct pn_keys *keys, const struct place *place, EVP_PKEY **key)
+{
+    struct kept *kept;
+
+    pthread_mutex_lock(&keys->lock);
+    kept = pn_map_get(keys->table, table_key(place));
+    if (kept && kept->key) {
+        EVP_PKEY_up_ref(kept->key);
+        *key = kept->key;
+        pn_list_remove(&kept->entry);
+        pn_list_push_front(&keys->open, &kept->entry);
+    }
+    pthread_mutex_unlock(&keys->lock);
+    return kept != NULL;
 }
 
 enum pn_rc pn_keys_get(struct pn_keys *keys, enum pn_key_use use, const struct pn_key_id *id,
                        EVP_PKEY **key, struct pn_error *err)
 {
     struct place place = place_of(use, id);
-    EVP_PKEY *found;
+    struct kept *kept;
+    enum pn_rc rc;
 
-    pthread_rwlock_rdlock(&keys->lock);
-    found = pn_map_get(keys->table, table_key(&place));
-    if (found)
-        EVP_PKEY_up_ref(found);
-    pthread_rwlock_unlock(&keys->lock);
-    if (!found)
+    *key = NULL;
+    if (!find(keys, &place, key))
         return pn_error_set(err, PN_NOT_FOUND, "no_such_key", "the keyholder has no key %s",
                             place.name);
-    *key = found;
+    if (*key)
+        return PN_OK;
+    rc = open_file(keys, &place, key, err); /* not under the lock: others sign meanwhile */
+    if (rc != PN_OK)
+        return rc;
+    pthread_mutex_lock(&keys->lock);
+    kept = pn_map_get(keys->table, table_key(&place));
+    if (kept) /* else it was forgotten meanwhile; this caller still has it */
+        keep_open(keys, kept, *key);
+    pthread_mutex_unlock(&keys->lock);
     return PN_OK;
+}
+
+static void drop(struct pn_keys *keys, struct kept *kept)
+{
+    if (!kept)
+        return;
+    shut(keys, kept);
+    free(kept);
 }
 
 enum pn_rc pn_keys_forget(struct pn_keys *keys, enum pn_key_use use, const struct pn_key_id *id,
@@ -314,12 +432,12 @@ enum pn_rc pn_keys_forget(struct pn_keys *keys, enum pn_key_use use, const struc
 
     if (rc != PN_OK)
         return rc;
-    pthread_rwlock_wrlock(&keys->lock);
+    pthread_mutex_lock(&keys->lock);
     if (unlink(path) != 0 && errno != ENOENT)
         rc = pn_error_from_errno(err, errno, "cannot remove %s", path);
     else
-        EVP_PKEY_free(pn_map_remove(keys->table, table_key(&place)));
-    pthread_rwlock_unlock(&keys->lock);
+        drop(keys, pn_map_remove(keys->table, table_key(&place)));
+    pthread_mutex_unlock(&keys->lock);
     return rc;
 }
 
@@ -330,11 +448,11 @@ enum pn_rc pn_keys_list(struct pn_keys *keys, enum pn_key_use use, struct pn_buf
     void *key;
     enum pn_rc rc = PN_OK;
 
-    pthread_rwlock_rdlock(&keys->lock);
+    pthread_mutex_lock(&keys->lock);
     while (rc == PN_OK && pn_map_next(keys->table, &position, &name, &key)) {
         if (name.ptr[0] == (char)use)
             rc = pn_buf_append_slice(ids, pn_slice_sub(name, 1, 32));
     }
-    pthread_rwlock_unlock(&keys->lock);
+    pthread_mutex_unlock(&keys->lock);
     return rc;
 }

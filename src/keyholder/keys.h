@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * The kept keys: in memory as OpenSSL keys, on disk one sealed file for each (use, id), written and
- * synced before anybody hears of it. A damaged file is reported and passed over.
+ * The kept keys: on disk one sealed file for each (use, id), written and synced before anybody
+ * hears of it; those in use also in memory, as OpenSSL keys. A damaged file is reported and passed
+ * over.
  */
 #pragma once
 
@@ -10,7 +11,8 @@
 #include "ipc/keyholder.h"
 #include "keyholder/seal.h"
 
-#define PN_KEYS_MAX        1024u /* what fits into the locked heap as RSA 4096, with room to work */
+#define PN_KEYS_MAX        100000u /* files */
+#define PN_KEYS_OPEN_MAX   1024u /* what fits into the locked heap as RSA 4096, with room to work */
 #define PN_KEY_FILE_SUFFIX ".key.sealed"
 
 struct pn_keys;
@@ -19,7 +21,8 @@ const char *pn_key_use_name(enum pn_key_use use);
 /** Whether `number` is a use. */
 bool pn_key_use_is_valid(uint8_t number);
 
-/** Loads what FOLDER has. `folder` and `master` are borrowed for its life. PN_IO, PN_NOMEM. */
+/** Looks through what FOLDER has. `folder` and `master` are borrowed for its life. PN_IO, PN_NOMEM.
+ */
 enum pn_rc pn_keys_open(const char *folder, const struct pn_master *master, struct pn_keys **keys,
                         struct pn_error *err) PN_MUST_USE;
 void pn_keys_close(struct pn_keys *keys);
@@ -29,7 +32,8 @@ size_t pn_keys_count(struct pn_keys *keys);
  * PN_KEYS_MAX. PN_IO. */
 enum pn_rc pn_keys_add(struct pn_keys *keys, enum pn_key_use use, EVP_PKEY *key,
                        struct pn_key_id *id, struct pn_error *err) PN_MUST_USE;
-/** The caller frees *key (EVP_PKEY_free). PN_NOT_FOUND. */
+/** The caller frees *key (EVP_PKEY_free). PN_NOT_FOUND. The file cannot be opened any more: PN_IO,
+ *  PN_DENIED, PN_MALFORMED, PN_INVALID. */
 enum pn_rc pn_keys_get(struct pn_keys *keys, enum pn_key_use use, const struct pn_key_id *id,
                        EVP_PKEY **key, struct pn_error *err) PN_MUST_USE;
 /** Removes the file, then the key. PN_IO: it is still there. */

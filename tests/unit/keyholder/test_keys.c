@@ -185,6 +185,30 @@ static void a_damaged_key_file_is_passed_over_and_the_others_load(void **state)
     rig_remove(&rig);
 }
 
+static void a_key_file_damaged_after_the_start_gives_no_key(void **state)
+{
+    struct rig rig = {0};
+    struct pn_key_id id;
+    EVP_PKEY *key = new_key();
+    EVP_PKEY *found = NULL;
+    char path[PATH_MAX] = "";
+    struct pn_error err = {0};
+
+    (void)state;
+    rig_open(&rig);
+    assert_int_equal(pn_keys_add(rig.keys, PN_USE_CLIENT, key, &id, &err), PN_OK);
+    key_path(&rig, path);
+    rig_close(&rig);
+    rig_open(&rig);
+    assert_int_equal(truncate(path, 40), 0);
+    assert_int_equal(pn_keys_get(rig.keys, PN_USE_CLIENT, &id, &found, &err), PN_DENIED);
+    assert_string_equal(err.code, "damaged_key");
+    assert_null(found);
+    EVP_PKEY_free(key);
+    rig_close(&rig);
+    rig_remove(&rig);
+}
+
 static void a_key_file_renamed_to_another_use_is_refused(void **state)
 {
     struct rig rig = {0};
@@ -259,6 +283,7 @@ int main(void)
         cmocka_unit_test(a_restarted_keyholder_has_its_keys_again),
         cmocka_unit_test(keys_of_a_harmful_kind_are_refused),
         cmocka_unit_test(a_damaged_key_file_is_passed_over_and_the_others_load),
+        cmocka_unit_test(a_key_file_damaged_after_the_start_gives_no_key),
         cmocka_unit_test(a_key_file_renamed_to_another_use_is_refused),
         cmocka_unit_test(another_master_key_is_told_before_anything_is_opened),
         cmocka_unit_test(a_master_key_that_others_may_read_is_refused),
