@@ -206,17 +206,20 @@ enum pn_rc pn_plane_init(struct pn_plane *plane, struct pn_broker *broker, const
 static void forget_unused_keys(struct pn_plane *plane, enum pn_key_use use)
 {
     struct pn_error err = {0};
+    struct pn_key_id *keys = NULL;
     struct pn_buf ids;
+    size_t count;
 
     pn_buf_init(&ids, IDS_BYTES_MAX);
     if (pn_keyholder_list(plane->keyholders[PN_PLANE_ARM], use, &ids, &err) != PN_OK)
         pn_log_error(PN_LOG_WARN, "keys_not_listed", &err);
-    for (size_t at = 0; at + KEY_BYTES <= ids.len; at += KEY_BYTES) {
-        struct pn_key_id id;
-
-        memcpy(id.sha256, ids.ptr + at, KEY_BYTES);
-        pn_rotation_forget_unused(plane->rotation, use, &id);
-    }
+    count = ids.len / KEY_BYTES;
+    keys = calloc(count + 1, sizeof(*keys));
+    for (size_t i = 0; keys && i < count; i++)
+        memcpy(keys[i].sha256, ids.ptr + i * KEY_BYTES, KEY_BYTES);
+    if (keys)
+        pn_rotation_forget_all_unused(plane->rotation, use, keys, count);
+    free(keys);
     pn_buf_fini(&ids);
 }
 

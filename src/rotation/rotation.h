@@ -80,8 +80,11 @@ void pn_rotation_notify(struct pn_rotation *rotation, const char *vault, const c
 void pn_rotation_rescan(struct pn_rotation *rotation);
 /** The stable lastStatus code for a failure. Static text. */
 const char *pn_rotation_status_code(const struct pn_error *err);
-/** Forgets `key` in the keyholder unless something in the store still uses it: of use client a
- * certificate (or a policy's embedded one), of use server a host name or the listener: call after a
- * delete or a replacing PUT is committed. Failures are only logged. */
+/** Forgets `key` in the keyholder unless something in the store still uses it (a certificate, a
+ *  policy's embedded one, a host name, the listener): call after a delete or a replacing PUT is
+ *  committed. Failures are only logged. */
 void pn_rotation_forget_unused(struct pn_rotation *rotation, enum pn_key_use use,
                                const struct pn_key_id *key);
+/** The same for many, in one transaction. */
+void pn_rotation_forget_all_unused(struct pn_rotation *rotation, enum pn_key_use use,
+                                   const struct pn_key_id *keys, size_t count);

@@ -204,49 +204,37 @@ enum pn_rc rotation_apply(struct pn_rotation *rotation, const char *certificate_
     return rc;
 }
 
-static enum pn_rc find_user(struct pn_store_txn *txn, const char *type, const char *member,
-                            const char *key_id, bool *is_used, struct pn_error *err)
+/* Within a transaction: nobody else can begin to use the key meanwhile. */
+static enum pn_rc forget_unused(struct pn_rotation *rotation, struct pn_store_txn *txn,
+                                enum pn_key_use use, const struct pn_key_id *key,
+                                struct pn_error *err)
 {
-    struct pn_store_list list = {0};
-    enum pn_rc rc = pn_store_txn_list(txn, "/", type, &list, err);
+    bool is_used = true;
+    char key_id[65];
+    enum pn_rc rc;
 
-    for (size_t i = 0; rc == PN_OK && !*is_used && i < list.count; i++)
-        *is_used = pn_slice_eq_str(
-            pn_json_slice(json_object_get(list.items[i].body, "internal"), member), key_id);
-    if (rc == PN_OK)
-        pn_store_list_fini(&list);
+    pn_hex_lower(key->sha256, sizeof key->sha256, key_id);
+    rc = pn_store_key_is_used(txn, key_id, &is_used, err);
+    if (rc == PN_OK && !is_used)
+        rc = pn_keyholder_forget(rotation->config.keyholder, use, key, err);
     return rc;
-}
-
-/* Who may have a key of this use: types, and the member of `internal` that names it. */
-static enum pn_rc find_users(struct pn_store_txn *txn, enum pn_key_use use, const char *key_id,
-                             bool *is_used, struct pn_error *err)
-{
-    bool is_server = use == PN_USE_SERVER;
-    enum pn_rc rc =
-        find_user(txn, is_server ? HOSTNAME_TYPE : CERTIFICATE_TYPE, "keyId", key_id, is_used, err);
-
-    if (rc != PN_OK)
-        return rc;
-    return is_server ? find_user(txn, SERVICE_TYPE, "listenerKeyId", key_id, is_used, err)
-                     : find_user(txn, EMBEDDED_TYPE, "keyId", key_id, is_used, err);
 }
 
 void pn_rotation_forget_unused(struct pn_rotation *rotation, enum pn_key_use use,
                                const struct pn_key_id *key)
 {
+    pn_rotation_forget_all_unused(rotation, use, key, 1);
+}
+
+void pn_rotation_forget_all_unused(struct pn_rotation *rotation, enum pn_key_use use,
+                                   const struct pn_key_id *keys, size_t count)
+{
     struct pn_store_txn *txn = NULL;
     struct pn_error err = {0};
-    bool is_used = false;
-    char key_id[65];
-    enum pn_rc rc;
+    enum pn_rc rc = pn_store_begin(rotation->config.store, &txn, &err);
 
-    pn_hex_lower(key->sha256, sizeof key->sha256, key_id);
-    rc = pn_store_begin(rotation->config.store, &txn, &err);
-    if (rc == PN_OK)
-        rc = find_users(txn, use, key_id, &is_used, &err);
-    if (rc == PN_OK && !is_used)
-        rc = pn_keyholder_forget(rotation->config.keyholder, use, key, &err);
+    for (size_t i = 0; rc == PN_OK && i < count; i++)
+        rc = forget_unused(rotation, txn, use, &keys[i], &err);
     pn_store_rollback(txn);
     if (rc != PN_OK)
         pn_log_error(PN_LOG_WARN, "key_not_forgotten", &err);

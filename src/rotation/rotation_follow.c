@@ -189,7 +189,7 @@ static bool scan_type(struct pn_rotation *rotation, struct scan *scan, const cha
     struct pn_store_list list = {0};
     struct pn_error err = {0};
 
-    if (pn_store_list(rotation->config.store, "/subscriptions/", type, &list, &err) != PN_OK) {
+    if (pn_store_list_followed(rotation->config.store, type, &list, &err) != PN_OK) {
         pn_log_error(PN_LOG_ERROR, "rotation_scan_failed", &err);
         return false;
     }

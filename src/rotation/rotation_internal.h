@@ -10,9 +10,7 @@
 #include "rotation/rotation.h"
 
 #define CERTIFICATE_TYPE "Microsoft.ApiManagement/service/certificates"
-#define EMBEDDED_TYPE    "postern/embedded"
 #define HOSTNAME_TYPE    "postern/hostname"
-#define SERVICE_TYPE     "Microsoft.ApiManagement/service"
 #define NOTICES_MAX      64
 #define FIRST_POLL_DELAY_MS                                                                        \
     5000 /* at most: at the start of the process, listeners come up first                          \

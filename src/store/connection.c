@@ -13,10 +13,11 @@ static const char *const statement_texts[STATEMENT_COUNT] = {
                        " WHERE key > ?1 AND key < ?2 ORDER BY key",
     [STATEMENT_LIST_TYPE] = "SELECT id, type, body, revision, created, modified FROM resources"
                             " WHERE key > ?1 AND key < ?2 AND type = ?3 ORDER BY key",
-    [STATEMENT_PUT] = "INSERT INTO resources (key, id, type, body, revision, created, modified)"
-                      " VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?6)"
+    [STATEMENT_PUT] = "INSERT INTO resources (key, id, type, body, revision, created, modified,"
+                      " key_id, follows) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?6, ?7, ?8)"
                       " ON CONFLICT (key) DO UPDATE SET type = excluded.type, body = excluded.body,"
-                      " revision = excluded.revision, modified = excluded.modified",
+                      " revision = excluded.revision, modified = excluded.modified,"
+                      " key_id = excluded.key_id, follows = excluded.follows",
     [STATEMENT_DELETE] = "DELETE FROM resources WHERE key = ?1",
     [STATEMENT_BURY] = "INSERT INTO tombstones (key, id, type, revision, deleted)"
                        " SELECT key, id, type, ?2, ?3 FROM resources WHERE key = ?1"
@@ -39,6 +40,9 @@ static const char *const statement_texts[STATEMENT_COUNT] = {
         " ORDER BY revision DESC LIMIT 1 OFFSET ?1), 0)) WHERE name = 'floor'",
     [STATEMENT_COMPACT] = "DELETE FROM tombstones WHERE revision <="
                           " (SELECT value FROM numbers WHERE name = 'floor')",
+    [STATEMENT_KEY_IN_USE] = "SELECT EXISTS (SELECT 1 FROM resources WHERE key_id = ?1)",
+    [STATEMENT_FOLLOWED] = "SELECT id, type, body, revision, created, modified FROM resources"
+                           " WHERE type = ?1 AND follows IS NOT NULL ORDER BY key",
 };
 
 enum pn_rc store_error(struct pn_error *err, struct store_connection *connection, const char *doing)

@@ -170,6 +170,29 @@ enum pn_rc pn_store_list(struct pn_store *store, const char *prefix, const char 
     return rc;
 }
 
+enum pn_rc pn_store_list_followed(struct pn_store *store, const char *type,
+                                  struct pn_store_list *list, struct pn_error *err)
+{
+    struct store_connection *reader = NULL;
+    sqlite3_stmt *statement = NULL;
+    enum pn_rc rc = PN_OK;
+
+    list->items = NULL;
+    list->count = 0;
+    rc = store_reader_take(store, &reader, err);
+    if (rc != PN_OK)
+        return rc;
+    statement = store_statement(reader, STATEMENT_FOLLOWED, err);
+    rc = PN_IO;
+    if (statement) {
+        sqlite3_bind_text(statement, 1, type, -1, SQLITE_STATIC);
+        rc = store_list_read(reader, statement, list, err);
+        store_statement_done(statement);
+    }
+    store_reader_give_back(store, reader);
+    return rc;
+}
+
 static enum pn_rc read_changes(struct store_connection *reader, uint64_t since,
                                struct pn_store_list *changes, uint64_t *revision,
                                struct pn_error *err)

@@ -54,6 +54,11 @@ enum pn_rc pn_store_get(struct pn_store *store, const char *id, struct pn_store_
 enum pn_rc pn_store_list(struct pn_store *store, const char *prefix, const char *type,
                          struct pn_store_list *list, struct pn_error *err) PN_MUST_USE;
 
+/** Every resource of `type` that follows a key vault (properties.keyVault.secretIdentifier),
+ * ordered by key. What the others are does not cost anything. */
+enum pn_rc pn_store_list_followed(struct pn_store *store, const char *type,
+                                  struct pn_store_list *list, struct pn_error *err) PN_MUST_USE;
+
 enum pn_rc pn_store_begin(struct pn_store *store, struct pn_store_txn **txn,
                           struct pn_error *err) PN_MUST_USE;
 /** Reads see the transaction's own writes. */
@@ -73,6 +78,10 @@ enum pn_rc pn_store_delete(struct pn_store_txn *txn, const char *id,
 /** The resources that reference `id`, ordered by key. */
 enum pn_rc pn_store_users(struct pn_store_txn *txn, const char *id, struct pn_store_list *users,
                           struct pn_error *err) PN_MUST_USE;
+/** Whether any resource names the keyholder's key `key_id` (hex) at internal.keyId or, if that is
+ *  missing, internal.listenerKeyId. */
+enum pn_rc pn_store_key_is_used(struct pn_store_txn *txn, const char *key_id, bool *is_used,
+                                struct pn_error *err) PN_MUST_USE;
 /** Durable when it returns PN_OK; *revision (may be NULL) is this transaction's: what the items'
  * ETags and the feed use. Ends the transaction either way. */
 enum pn_rc pn_store_commit(struct pn_store_txn *txn, uint64_t *revision,

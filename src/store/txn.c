@@ -112,9 +112,21 @@ static enum pn_rc run_with_key(struct store_connection *connection, enum store_s
     return run(connection, statement, doing, err);
 }
 
-static enum pn_rc put_row(struct pn_store_txn *txn, const char *key, const char *id,
-                          const char *type, struct pn_slice body, struct pn_error *err)
+/** A NULL text is bound as NULL. */
+static void bind_slice(sqlite3_stmt *statement, int index, struct pn_slice text)
 {
+    if (text.ptr)
+        sqlite3_bind_text64(statement, index, text.ptr, text.len, SQLITE_STATIC, SQLITE_UTF8);
+}
+
+/** `text` is `body` as JSON. */
+static enum pn_rc put_row(struct pn_store_txn *txn, const char *key, const char *id,
+                          const char *type, const json_t *body, struct pn_slice text,
+                          struct pn_error *err)
+{
+    const json_t *properties = json_object_get(body, "properties");
+    const json_t *internal = json_object_get(body, "internal");
+    struct pn_slice key_id = pn_json_slice(internal, "keyId");
     struct store_connection *writer = &txn->store->writer;
     sqlite3_stmt *statement = store_statement(writer, STATEMENT_PUT, err);
 
@@ -123,9 +135,12 @@ static enum pn_rc put_row(struct pn_store_txn *txn, const char *key, const char 
     sqlite3_bind_text(statement, 1, key, -1, SQLITE_STATIC);
     sqlite3_bind_text(statement, 2, id, -1, SQLITE_STATIC);
     sqlite3_bind_text(statement, 3, type, -1, SQLITE_STATIC);
-    sqlite3_bind_text64(statement, 4, body.ptr, body.len, SQLITE_STATIC, SQLITE_UTF8);
+    bind_slice(statement, 4, text);
     sqlite3_bind_int64(statement, 5, (sqlite3_int64)txn->revision);
     sqlite3_bind_int64(statement, 6, pn_clock_unix_s());
+    bind_slice(statement, 7, key_id.ptr ? key_id : pn_json_slice(internal, "listenerKeyId"));
+    bind_slice(statement, 8,
+               pn_json_slice(json_object_get(properties, "keyVault"), "secretIdentifier"));
     return run(writer, statement, "write a resource", err);
 }
 
@@ -174,7 +189,7 @@ enum pn_rc pn_store_put(struct pn_store_txn *txn, const char *id, const char *ty
         rc = pn_error_set(err, rc, "store_body", "store: cannot write '%s' as JSON", id);
     if (rc != PN_OK)
         goto out;
-    rc = put_row(txn, key, id, type, pn_buf_slice(&text), err);
+    rc = put_row(txn, key, id, type, body, pn_buf_slice(&text), err);
     if (rc == PN_OK)
         rc = run_with_key(writer, STATEMENT_UNBURY, key, "write a resource", err);
     if (rc == PN_OK && references != pn_store_keep_references)
@@ -242,6 +257,24 @@ enum pn_rc pn_store_users(struct pn_store_txn *txn, const char *id, struct pn_st
         store_statement_done(statement);
     }
     free(key);
+    return rc;
+}
+
+enum pn_rc pn_store_key_is_used(struct pn_store_txn *txn, const char *key_id, bool *is_used,
+                                struct pn_error *err)
+{
+    struct store_connection *writer = &txn->store->writer;
+    sqlite3_stmt *statement = store_statement(writer, STATEMENT_KEY_IN_USE, err);
+    enum pn_rc rc = PN_OK;
+
+    if (!statement)
+        return PN_IO;
+    sqlite3_bind_text(statement, 1, key_id, -1, SQLITE_STATIC);
+    if (sqlite3_step(statement) == SQLITE_ROW)
+        *is_used = sqlite3_column_int(statement, 0) != 0;
+    else
+        rc = store_error(err, writer, "look for the users of a key");
+    store_statement_done(statement);
     return rc;
 }
 

@@ -272,6 +272,104 @@ static void threads_lose_no_update(void **state)
     assert_int_equal(store_number(f->store, "/n"), COUNT_THREADS * COUNT_ROUNDS);
 }
 
+static uint64_t put_text(struct store_fixture *f, const char *id, const char *type,
+                         const char *text)
+{
+    struct pn_store_txn *txn = NULL;
+    json_t *body = json_loads(text, 0, NULL);
+    uint64_t revision = 0;
+
+    assert_non_null(body);
+    assert_int_equal(pn_store_begin(f->store, &txn, &f->err), PN_OK);
+    assert_int_equal(pn_store_put(txn, id, type, body, NULL, &f->err), PN_OK);
+    assert_int_equal(pn_store_commit(txn, &revision, &f->err), PN_OK);
+    json_decref(body);
+    return revision;
+}
+
+static bool key_is_used(struct store_fixture *f, const char *key_id)
+{
+    struct pn_store_txn *txn = NULL;
+    bool is_used = false;
+
+    assert_int_equal(pn_store_begin(f->store, &txn, &f->err), PN_OK);
+    assert_int_equal(pn_store_key_is_used(txn, key_id, &is_used, &f->err), PN_OK);
+    pn_store_rollback(txn);
+    return is_used;
+}
+
+static void key_is_used_while_any_resource_names_it(void **state)
+{
+    struct store_fixture *f = *state;
+
+    put_text(f, "/c/1", "certificate", "{\"internal\":{\"keyId\":\"aa\"}}");
+    put_text(f, "/c/2", "embedded", "{\"internal\":{\"keyId\":\"aa\"}}");
+    assert_true(key_is_used(f, "aa"));
+    assert_false(key_is_used(f, "bb"));
+    store_delete_one(f, "/c/1");
+    assert_true(key_is_used(f, "aa"));
+    put_text(f, "/c/2", "embedded", "{\"internal\":{\"keyId\":\"bb\"}}");
+    assert_false(key_is_used(f, "aa"));
+    assert_true(key_is_used(f, "bb"));
+    put_text(f, "/s", "service", "{\"internal\":{\"listenerKeyId\":\"cc\"}}");
+    assert_true(key_is_used(f, "cc"));
+}
+
+#define VAULT_BODY "{\"properties\":{\"keyVault\":{\"secretIdentifier\":\"https://v\"}}}"
+
+static void only_what_follows_a_vault_is_listed_as_followed(void **state)
+{
+    struct store_fixture *f = *state;
+    struct pn_store_list list;
+
+    put_text(f, "/c/b", "certificate", VAULT_BODY);
+    put_text(f, "/c/a", "certificate", VAULT_BODY);
+    put_text(f, "/c/c", "certificate", "{\"properties\":{}}");
+    put_text(f, "/d/a", "other", VAULT_BODY);
+    assert_int_equal(pn_store_list_followed(f->store, "certificate", &list, &f->err), PN_OK);
+    assert_int_equal(list.count, 2);
+    assert_string_equal(list.items[0].id, "/c/a");
+    assert_string_equal(list.items[1].id, "/c/b");
+    pn_store_list_fini(&list);
+    put_text(f, "/c/a", "certificate", "{\"properties\":{}}");
+    assert_int_equal(pn_store_list_followed(f->store, "certificate", &list, &f->err), PN_OK);
+    assert_int_equal(list.count, 1);
+    pn_store_list_fini(&list);
+}
+
+/** Back to what the first schema had, with what was stored by then. */
+static void make_old(const struct store_fixture *f)
+{
+    sqlite3 *db = NULL;
+
+    assert_int_equal(sqlite3_open(f->path, &db), SQLITE_OK);
+    assert_int_equal(sqlite3_exec(db,
+                                  "DROP INDEX resources_key_id; DROP INDEX resources_follows;"
+                                  "ALTER TABLE resources DROP COLUMN key_id;"
+                                  "ALTER TABLE resources DROP COLUMN follows;"
+                                  "PRAGMA user_version = 1",
+                                  NULL, NULL, NULL),
+                     SQLITE_OK);
+    assert_int_equal(sqlite3_close(db), SQLITE_OK);
+}
+
+static void database_of_the_first_schema_learns_which_keys_are_used(void **state)
+{
+    struct store_fixture *f = *state;
+    struct pn_store_list list;
+
+    put_text(f, "/c/1", "certificate", "{\"internal\":{\"keyId\":\"aa\"}}");
+    put_text(f, "/c/2", "certificate", VAULT_BODY);
+    pn_store_close(f->store);
+    f->store = NULL;
+    make_old(f);
+    assert_int_equal(pn_store_open(f->path, &f->store, &f->err), PN_OK);
+    assert_true(key_is_used(f, "aa"));
+    assert_int_equal(pn_store_list_followed(f->store, "certificate", &list, &f->err), PN_OK);
+    assert_int_equal(list.count, 1);
+    pn_store_list_fini(&list);
+}
+
 #define STORE_TEST(name) cmocka_unit_test_setup_teardown(name, store_setup, store_teardown)
 
 int main(void)
@@ -289,6 +387,9 @@ int main(void)
         STORE_TEST(database_of_a_newer_postern_is_refused_and_left_alone),
         STORE_TEST(file_that_is_no_database_is_refused),
         STORE_TEST(threads_lose_no_update),
+        STORE_TEST(key_is_used_while_any_resource_names_it),
+        STORE_TEST(only_what_follows_a_vault_is_listed_as_followed),
+        STORE_TEST(database_of_the_first_schema_learns_which_keys_are_used),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
