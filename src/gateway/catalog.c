@@ -47,12 +47,20 @@ struct pn_catalog {
     struct pn_map *pending; /* key -> change */
     struct pn_list pending_order;
     bool is_full;
+    bool is_deferring; /* commits apply the items, and compile nothing */
+    uint64_t deferred_revision;
     struct pn_error refused; /* the first item that could not be staged */
     bool is_refused;
 
     char epoch[PN_CATALOG_EPOCH_BYTES + 1];
     struct pn_snapshot *snapshot;
 };
+
+/** Whether what cannot be used is kept, marked, instead of refusing the commit. */
+static bool keeps_broken(const struct pn_catalog *catalog)
+{
+    return catalog->is_full || catalog->is_deferring;
+}
 
 /* --- items and slots --- */
 
@@ -196,7 +204,8 @@ enum pn_rc pn_catalog_upsert(struct pn_catalog *catalog, struct pn_slice key, st
         rc = pn_error_set(&reason, PN_LIMIT, "too_many_items", "more than %d resources",
                           PN_CATALOG_ITEMS_MAX);
     if (rc == PN_OK)
-        rc = pn_item_create(catalog->signer, key, type, json, catalog->is_full, &item, &reason);
+        rc =
+            pn_item_create(catalog->signer, key, type, json, keeps_broken(catalog), &item, &reason);
     if (rc == PN_OK) {
         const struct pn_item *former = pn_map_get(catalog->items, key);
 
@@ -309,7 +318,7 @@ static enum pn_rc compile_dirty(struct pn_catalog *catalog, struct pn_error *err
 
         if (!item)
             continue; /* the API is gone: slot->next stays NULL */
-        rc = pn_api_compile(item, slot->children, global, catalog->is_full, &slot->next, err);
+        rc = pn_api_compile(item, slot->children, global, keeps_broken(catalog), &slot->next, err);
         if (rc != PN_OK)
             return rc;
     }
@@ -355,7 +364,7 @@ static enum pn_rc make_routes(struct pn_catalog *catalog, struct pn_route_list *
         if (api)
             apis[count++] = api;
     }
-    rc = pn_route_list_create(apis, count, catalog->is_full, routes, err);
+    rc = pn_route_list_create(apis, count, keeps_broken(catalog), routes, err);
     free(apis);
     return rc;
 }
@@ -508,19 +517,34 @@ static void settle(struct pn_catalog *catalog, bool is_committed)
     catalog->has_global_changed = false;
 }
 
-static enum pn_rc try_commit(struct pn_catalog *catalog, struct pn_snapshot **next,
-                             struct pn_error *err)
+static enum pn_rc apply_pending(struct pn_catalog *catalog, struct pn_error *err)
 {
     enum pn_rc rc = catalog->is_full ? stage_deletes(catalog) : PN_OK;
 
     if (rc == PN_OK)
         rc = apply(catalog);
     if (rc != PN_OK)
-        return pn_error_set(err, rc, "out_of_memory", "no memory for the configuration");
+        pn_error_set(err, rc, "out_of_memory", "no memory for the configuration");
+    return rc;
+}
+
+static enum pn_rc compile(struct pn_catalog *catalog, struct pn_snapshot **next,
+                          struct pn_error *err)
+{
+    enum pn_rc rc;
+
     if (catalog->has_global_changed)
         mark_all_dirty(catalog);
     rc = compile_dirty(catalog, err);
     return rc == PN_OK ? make_snapshot(catalog, next, err) : rc;
+}
+
+static void take_snapshot(struct pn_catalog *catalog, struct pn_snapshot *next, uint64_t revision)
+{
+    assert(next);
+    next->revision = revision;
+    pn_snapshot_unref(catalog->snapshot);
+    catalog->snapshot = next;
 }
 
 enum pn_rc pn_catalog_commit(struct pn_catalog *catalog, struct pn_slice epoch, uint64_t revision,
@@ -539,23 +563,44 @@ enum pn_rc pn_catalog_commit(struct pn_catalog *catalog, struct pn_slice epoch, 
         rc = pn_error_set(err, PN_CONFLICT, "wrong_epoch",
                           "a change of another epoch without a full configuration before it");
     else
-        rc = try_commit(catalog, &next, err);
+        rc = apply_pending(catalog, err);
+    if (rc == PN_OK && !catalog->is_deferring)
+        rc = compile(catalog, &next, err);
     if (rc != PN_OK) {
         undo(catalog);
-        settle(catalog, false);
+        if (!catalog->is_deferring)
+            settle(catalog, false);
         pn_catalog_rollback(catalog);
         pn_metric_add(PN_METRIC_SNAPSHOTS_REFUSED, 1);
         return rc;
     }
-    settle(catalog, true);
-    pn_catalog_rollback(catalog);
     memcpy(catalog->epoch, epoch.ptr ? epoch.ptr : "", epoch.len);
     catalog->epoch[epoch.len] = '\0';
-    assert(next);
-    next->revision = revision;
-    pn_snapshot_unref(catalog->snapshot);
-    catalog->snapshot = next;
+    catalog->deferred_revision = revision;
+    if (!catalog->is_deferring) {
+        settle(catalog, true);
+        take_snapshot(catalog, next, revision);
+    }
+    pn_catalog_rollback(catalog);
     return PN_OK;
+}
+
+void pn_catalog_defer(struct pn_catalog *catalog)
+{
+    catalog->is_deferring = true;
+    catalog->deferred_revision = catalog->snapshot->revision;
+}
+
+enum pn_rc pn_catalog_compile(struct pn_catalog *catalog, struct pn_error *err)
+{
+    struct pn_snapshot *next = NULL;
+    enum pn_rc rc = compile(catalog, &next, err);
+
+    settle(catalog, rc == PN_OK);
+    if (rc == PN_OK)
+        take_snapshot(catalog, next, catalog->deferred_revision);
+    catalog->is_deferring = false;
+    return rc;
 }
 
 /* --- life --- */

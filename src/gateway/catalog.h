@@ -36,6 +36,12 @@ enum pn_rc pn_catalog_delete(struct pn_catalog *catalog, struct pn_slice key) PN
  * and all is as it was. PN_CONFLICT: another epoch without a full configuration. */
 enum pn_rc pn_catalog_commit(struct pn_catalog *catalog, struct pn_slice epoch, uint64_t revision,
                              struct pn_error *err) PN_MUST_USE;
+/** From now on commits only take over the items, until pn_catalog_compile() makes one snapshot of
+ * all of them: the replay of a log, where what the next commit replaces need not be compiled first.
+ * What cannot be used is then kept as broken, as in a full configuration. */
+void pn_catalog_defer(struct pn_catalog *catalog);
+/** PN_NOMEM, or the first thing that cannot be marked as broken: the snapshot is the former one. */
+enum pn_rc pn_catalog_compile(struct pn_catalog *catalog, struct pn_error *err) PN_MUST_USE;
 /** Drops what is pending (the feed's connection ended). */
 void pn_catalog_rollback(struct pn_catalog *catalog);
 

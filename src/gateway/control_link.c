@@ -150,7 +150,9 @@ enum pn_rc pn_gateway_replay(struct pn_gateway *gateway, struct pn_error *err)
 {
     struct timespec pause = {0, REPLAY_PAUSE_MS * 1000000L};
     enum pn_rc rc = PN_OK;
+    enum pn_rc compiled;
 
+    pn_catalog_defer(gateway->catalog);
     for (int i = 0; i < REPLAY_TRIES; i++) {
         struct replay replay;
 
@@ -163,6 +165,8 @@ enum pn_rc pn_gateway_replay(struct pn_gateway *gateway, struct pn_error *err)
             break;
         nanosleep(&pause, NULL);
     }
+    compiled = pn_catalog_compile(gateway->catalog, rc == PN_OK ? err : NULL);
+    rc = rc == PN_OK ? compiled : rc;
     pn_log(PN_LOG_INFO, "feed_log_replayed", "resources", PN_I(pn_catalog_count(gateway->catalog)),
            "revision", PN_I(pn_catalog_revision(gateway->catalog)), NULL);
     return rc;

@@ -97,6 +97,34 @@ static void unchanged_apis_and_tables_are_shared(void **state)
     pn_snapshot_unref(former);
 }
 
+static void deferred_commits_are_compiled_once_and_to_the_same(void **state)
+{
+    struct fixture *f = *state;
+    const struct pn_snapshot *former = pn_catalog_snapshot(f->catalog);
+
+    pn_catalog_defer(f->catalog);
+    load(f->catalog);
+    assert_int_equal(put(f->catalog, "/apis/echo", "api", API("echo2")), PN_OK);
+    assert_int_equal(pn_catalog_commit(f->catalog, PN_LIT("e1"), 2, NULL), PN_OK);
+    assert_int_equal(pn_catalog_delete(f->catalog, PN_LIT("/apis/other")), PN_OK);
+    assert_int_equal(put(f->catalog, "/apis/bad", "api", API("bad")), PN_OK);
+    assert_int_equal(put(f->catalog, "/apis/bad/policies/policy", "policy",
+                         "{\"properties\":{\"value\":\"<nonsense/>\"}}"),
+                     PN_OK);
+    assert_int_equal(pn_catalog_commit(f->catalog, PN_LIT("e1"), 3, NULL), PN_OK);
+    assert_ptr_equal(pn_catalog_snapshot(f->catalog), former);
+    assert_int_equal(pn_catalog_compile(f->catalog, NULL), PN_OK);
+    assert_int_equal(pn_catalog_revision(f->catalog), 3);
+    assert_non_null(api_at(f->catalog, "/echo2"));
+    assert_int_equal(api_at(f->catalog, "/echo2")->operation_count, 1);
+    assert_null(api_at(f->catalog, "/echo"));
+    assert_null(api_at(f->catalog, "/other"));
+    assert_true(api_at(f->catalog, "/bad")->is_broken); /* fails closed, alone */
+    assert_int_equal(put(f->catalog, "/apis/new", "api", API("new")), PN_OK);
+    assert_int_equal(pn_catalog_commit(f->catalog, PN_LIT("e1"), 4, NULL), PN_OK);
+    assert_non_null(api_at(f->catalog, "/new"));
+}
+
 static void refused_commit_keeps_the_former_snapshot(void **state)
 {
     struct fixture *f = *state;
@@ -314,6 +342,7 @@ int main(void)
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
     const struct CMUnitTest tests[] = {
         TEST(unchanged_apis_and_tables_are_shared),
+        TEST(deferred_commits_are_compiled_once_and_to_the_same),
         TEST(refused_commit_keeps_the_former_snapshot),
         TEST(full_configuration_deletes_the_rest_and_keeps_the_same),
         TEST(broken_policy_in_a_full_configuration_closes_its_api_only),
