@@ -29,6 +29,12 @@
 #define PN_LIMITS_CLIENT(X)                                                                        \
     X(CLIENT_CONNECTIONS, "client-connections", COUNT, 20000, 1, 10000000, GATEWAY,                \
       "open client connections of the whole gateway")                                              \
+    X(CLIENT_CONNECTIONS_PER_ADDRESS, "client-connections-per-address", COUNT, 16384, 1, 1000000,  \
+      GATEWAY, "open connections of one client address (IPv6: of one /64 network)")                \
+    X(PROXY_HEADER_BYTES, "proxy-header-bytes", BYTES, 4096, 232, 65551, GATEWAY,                  \
+      "a PROXY protocol header with its extensions")                                               \
+    X(PROXY_HEADER_TIMEOUT, "proxy-header-timeout", MS, 5000, 100, 600000, GATEWAY,                \
+      "a connection's first byte to the end of its PROXY protocol header")                         \
     X(CLIENT_TLS_TIMEOUT, "client-tls-timeout", MS, 10000, 100, 600000, GATEWAY,                   \
       "a client's TLS handshake")                                                                  \
     X(CLIENT_IDLE_TIMEOUT, "client-idle-timeout", MS, 75000, 100, 86400000, GATEWAY,               \
@@ -141,6 +147,15 @@
 
 /* The gateway process. */
 #define PN_LIMITS_GATEWAY(X)                                                                       \
+    X(OPEN_REQUESTS, "open-requests", COUNT, 100000, 1, 10000000, GATEWAY,                         \
+      "requests being served, of the whole gateway; above: 503 with Retry-After")                  \
+    X(OVERLOAD_LAG, "overload-lag", MS, 300, 0, 60000, GATEWAY,                                    \
+      "a gateway thread's turns last so long on average: new requests get 503 with Retry-After "   \
+      "until it is three quarters of that; 0: not watched")                                        \
+    X(DRAIN_DELAY, "drain-delay", MS, 0, 0, 3600000, GATEWAY,                                      \
+      "after SIGTERM, all is served as before while /readyz says 503, so that balancers notice")   \
+    X(DRAIN_IDLE, "drain-idle", MS, 1000, 0, 60000, GATEWAY,                                       \
+      "a draining gateway waits for a last request on a connection that carries none")             \
     X(DRAIN_TIMEOUT, "drain-timeout", MS, 30000, 0, 86400000, GATEWAY,                             \
       "requests under way are finished after SIGTERM; 0: they are ended at once")
 

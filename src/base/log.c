@@ -45,6 +45,11 @@ bool pn_log_level_parse(struct pn_slice text, enum pn_log_level *level)
     return false;
 }
 
+const char *pn_log_level_name(enum pn_log_level level)
+{
+    return level_names[level];
+}
+
 bool pn_log_enabled(enum pn_log_level level)
 {
     return (int)level >= atomic_load_explicit(&lowest_level, memory_order_relaxed);

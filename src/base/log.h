@@ -34,6 +34,8 @@ void pn_log_setup(const char *process, enum pn_log_level level);
 void pn_log_set_level(enum pn_log_level level);
 /** "debug", "info", "warn", "error"; false if it is none of these. */
 bool pn_log_level_parse(struct pn_slice text, enum pn_log_level *level);
+/** "debug", "info", "warn", "error". */
+const char *pn_log_level_name(enum pn_log_level level);
 bool pn_log_enabled(enum pn_log_level level);
 /** Pairs of `const char *key, const struct pn_log_value *value`, ended by NULL. A line has at most
  *  PN_LOG_LINE_MAX bytes; what is longer is cut and marked. */

@@ -20,6 +20,9 @@
     X(CALLS, "postern_calls", "gauge", "Requests that are being served.")                          \
     X(CLIENT_REFUSED, "postern_client_refused_total", "counter",                                   \
       "Client connections refused because a limit was reached.")                                   \
+    X(PROXY_REFUSED, "postern_proxy_header_refused_total", "counter",                              \
+      "Client connections refused for a missing or malformed PROXY header, or an untrusted "       \
+      "sender.")                                                                                   \
     X(BACKEND_CONNECTIONS, "postern_backend_connections", "gauge", "Open backend connections.")    \
     X(BACKEND_CONNECTED, "postern_backend_connected_total", "counter",                             \
       "Backend connections opened.")                                                               \

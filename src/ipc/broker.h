@@ -55,3 +55,6 @@ enum pn_rc pn_broker_accept(struct pn_broker *broker, char service[32], enum pn_
                             int *fd) PN_MUST_USE;
 /** The index-th listening socket of that name from PN_LISTEN_FDS, or -1. */
 int pn_listen_fd(const char *name, size_t index);
+/** Whether connections of that socket must begin with a PROXY header. *trusted: the address ranges
+ *  of the proxies that are believed, separated by spaces; static. */
+bool pn_listen_wants_proxy(int fd, struct pn_slice *trusted);

@@ -12,9 +12,14 @@
 #define PN_IMPORT_FD          3 /* postern-import: the one connection it has */
 
 /* Descriptors a child finds its listening sockets from. */
-#define PN_LISTEN_FIRST_FD 5
-#define PN_LISTEN_ENV      "PN_LISTEN_FDS"
-#define PN_LOG_LEVEL_ENV   "PN_LOG_LEVEL"
+#define PN_LISTEN_FIRST_FD  5
+#define PN_LISTEN_ENV       "PN_LISTEN_FDS"
+#define PN_LISTEN_PROXY_ENV "PN_LISTEN_PROXY"
+#define PN_LOG_LEVEL_ENV    "PN_LOG_LEVEL"
+
+/* A gateway that hands over to another one waits so long, at most, for a last request on idle
+ * connections: the new control serves only then. */
+#define PN_HAND_OVER_IDLE_MS 1000
 
 #define PN_SERVICE_NAME_MAX 32 /* with NUL */
 #define PN_READY_BYTES_MAX  (64u * 1024)
