@@ -67,6 +67,7 @@ struct pn_call *pn_call_create(struct pn_worker *worker, struct pn_front *front)
     pn_headers_init(&call->context.request_headers, call->arena);
     pn_headers_init(&call->context.response_headers, call->arena);
     pn_metric_add(PN_METRIC_CALLS, 1);
+    pn_overload_opened(&worker->overload);
     return call;
 }
 
@@ -94,6 +95,7 @@ static void call_release(struct pn_call *call)
     call->identity_pin = NULL;
     call->front = NULL;
     pn_metric_add(PN_METRIC_CALLS, -1);
+    pn_overload_closed(&worker->overload);
     pn_arena_reset(call->arena);
     if (worker->spare_call_count >= PN_CALLS_SPARE_MAX) {
         call_free(call);

@@ -35,6 +35,23 @@ static void client_free(void *object)
     free(object);
 }
 
+/** Whether its address may have one more connection; counted. */
+static bool admit(struct pn_worker *worker, const struct pn_peer_address *peer)
+{
+    if (!worker->spec.addresses ||
+        pn_address_count_add(worker->spec.addresses, peer,
+                             pn_limit_value(PN_LIMIT_CLIENT_CONNECTIONS_PER_ADDRESS)))
+        return true;
+    pn_limit_hit(PN_LIMIT_CLIENT_CONNECTIONS_PER_ADDRESS);
+    return false;
+}
+
+static void dismiss(struct pn_worker *worker, const struct pn_peer_address *peer)
+{
+    if (worker->spec.addresses)
+        pn_address_count_drop(worker->spec.addresses, peer);
+}
+
 void pn_client_close(struct pn_client *client, bool abort)
 {
     struct pn_worker *worker = client->worker;
@@ -55,6 +72,7 @@ void pn_client_close(struct pn_client *client, bool abort)
     client->stream = NULL;
     pn_inlet_fini(&client->inlet);
     pn_list_remove(&client->entry);
+    dismiss(worker, &client->origin.peer);
     pn_loop_defer_free(worker->loop, &client->deferred, client_free, client);
     pn_worker_client_ended(worker);
 }
@@ -196,6 +214,10 @@ void pn_client_accept(struct pn_worker *worker, int fd, bool is_tls,
 
     if (!is_tls || server) /* TLS without a certificate yet: refuse */
         client = calloc(1, sizeof(*client));
+    if (client && !admit(worker, peer)) {
+        free(client);
+        client = NULL;
+    }
     if (!client) {
         pn_metric_add(PN_METRIC_CLIENT_REFUSED, 1);
         close(fd);
@@ -210,6 +232,7 @@ void pn_client_accept(struct pn_worker *worker, int fd, bool is_tls,
     if (pn_stream_accept(worker->loop, fd, server, PN_CLIENT_TLS_TIMEOUT_MS, &client_events, client,
                          &client->stream) != PN_OK) {
         free(client);
+        dismiss(worker, peer);
         pn_metric_add(PN_METRIC_CLIENT_REFUSED, 1);
         return;
     }
@@ -220,16 +243,20 @@ void pn_client_accept(struct pn_worker *worker, int fd, bool is_tls,
     pn_metric_add(PN_METRIC_CLIENT_ACCEPTED, 1);
 }
 
-void pn_clients_drain(struct pn_worker *worker)
+void pn_clients_drain(struct pn_worker *worker, uint64_t idle_ms)
 {
     for (struct pn_list *at = worker->clients.next; at != &worker->clients;) {
         struct pn_client *client = PN_CONTAINER(at, struct pn_client, entry);
 
         at = at->next;
-        if (client->state == PN_CLIENT_IDLE || client->state == PN_CLIENT_OPENING)
-            pn_client_close(client, false);
-        else if (client->state == PN_CLIENT_H2)
+        if (client->state == PN_CLIENT_H2) {
             pn_h2_drain(client);
+        } else if (client->state == PN_CLIENT_IDLE || client->state == PN_CLIENT_OPENING) {
+            if (idle_ms == 0)
+                pn_client_close(client, false);
+            else if (client->state == PN_CLIENT_IDLE) /* its next request may be on its way */
+                pn_client_arm(client, idle_ms);
+        }
     }
 }
 

@@ -56,6 +56,8 @@ void pn_client_linger(struct pn_client *client);
 /** The connection has had as many requests as it may: this one is the last. Counted when so. */
 bool pn_client_is_used_up(const struct pn_client *client);
 void pn_client_arm(struct pn_client *client, uint64_t delay_ms);
-/** Ends the idle ones; the others end after their answer. */
-void pn_clients_drain(struct pn_worker *worker);
+/** The others end after their answer; idle ones after one more, or without one in `idle_ms` (0:
+ * now).
+ */
+void pn_clients_drain(struct pn_worker *worker, uint64_t idle_ms);
 void pn_clients_abort(struct pn_worker *worker);

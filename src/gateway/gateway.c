@@ -14,6 +14,7 @@
 #include "base/file.h"
 #include "base/limits.h"
 #include "base/log.h"
+#include "base/metrics.h"
 #include "gateway/gateway_internal.h"
 #include "gateway/probe.h"
 #include "ipc/probe.h"
@@ -61,28 +62,54 @@ static void on_drained(void *ctx)
 static void on_drain_timeout(struct pn_timer *timer)
 {
     struct pn_gateway *gateway = timer->ctx;
+    int64_t cut = pn_metric_get(PN_METRIC_CLIENT_CONNECTIONS);
 
-    pn_log(PN_LOG_WARN, "drain_timeout", NULL);
+    for (int64_t i = 0; i < cut; i++)
+        pn_limit_hit(PN_LIMIT_DRAIN_TIMEOUT);
+    pn_log(PN_LOG_WARN, "drain_timeout", "connections", PN_I(cut), NULL);
     pn_loop_stop(gateway->loop);
 }
 
-static void start_drain(struct pn_gateway *gateway)
+static void tell_workers(struct pn_gateway *gateway, enum pn_worker_end how)
 {
-    if (gateway->is_draining)
-        return;
-    gateway->is_draining = true;
-    pn_log(PN_LOG_INFO, "draining", NULL);
-    pn_loop_arm(gateway->loop, &gateway->drain_timer, pn_limit_value(PN_LIMIT_DRAIN_TIMEOUT));
     for (unsigned i = 0; i < gateway->worker_count; i++) {
-        if (pn_worker_drain(gateway->workers[i]) != PN_OK)
+        if (pn_worker_end(gateway->workers[i], how) != PN_OK && how != PN_WORKER_LEAVE)
             pn_loop_stop(gateway->loop);
     }
 }
 
+static void start_drain(struct pn_gateway *gateway, enum pn_worker_end how)
+{
+    if (gateway->is_draining)
+        return;
+    gateway->is_draining = true;
+    pn_log(PN_LOG_INFO, "draining", "sockets",
+           PN_S(how == PN_WORKER_HAND_OVER ? "handed over" : "closed"), NULL);
+    pn_loop_disarm(gateway->loop, &gateway->leave_timer);
+    pn_loop_arm(gateway->loop, &gateway->drain_timer, pn_limit_value(PN_LIMIT_DRAIN_TIMEOUT));
+    tell_workers(gateway, how);
+}
+
+static void on_left(struct pn_timer *timer)
+{
+    start_drain(timer->ctx, PN_WORKER_DRAIN);
+}
+
 static void on_signal(void *ctx, int signal_number)
 {
-    (void)signal_number;
-    start_drain(ctx);
+    struct pn_gateway *gateway = ctx;
+    uint64_t delay_ms = pn_limit_value(PN_LIMIT_DRAIN_DELAY);
+
+    if (signal_number == SIGUSR2) {
+        start_drain(gateway, PN_WORKER_HAND_OVER);
+    } else if (delay_ms == 0 || gateway->is_leaving) {
+        start_drain(gateway, PN_WORKER_DRAIN);
+    } else {
+        gateway->is_leaving = true;
+        pn_log(PN_LOG_INFO, "leaving", "drain_in_ms", PN_I(delay_ms), NULL);
+        tell_workers(gateway, PN_WORKER_LEAVE);
+        pn_loop_arm(gateway->loop, &gateway->leave_timer, delay_ms);
+    }
 }
 
 /* --- what the supervisor brings --- */
@@ -98,7 +125,7 @@ static void on_incoming(struct pn_watch *watch, unsigned events)
     (void)events;
     if (rc == PN_EOF) { /* the supervisor is gone: nobody would start us again */
         pn_loop_unwatch(&gateway->incoming);
-        start_drain(gateway);
+        start_drain(gateway, PN_WORKER_DRAIN);
         return;
     }
     if (rc != PN_OK)
@@ -111,17 +138,46 @@ static void on_incoming(struct pn_watch *watch, unsigned events)
         close(fd);
 }
 
-static void find_listeners(struct pn_gateway *gateway)
+static enum pn_rc read_trusted(struct pn_listener_socket *to, struct pn_slice list,
+                               struct pn_error *err)
 {
-    for (size_t i = 0; i < PN_WORKER_LISTENERS_MAX / 2; i++) {
-        int plain = pn_listen_fd("gateway", i);
-        int tls = pn_listen_fd("gateway-tls", i);
+    struct pn_slice word;
 
-        if (plain >= 0)
-            gateway->plain_fds[gateway->plain_count++] = plain;
-        if (tls >= 0)
-            gateway->tls_fds[gateway->tls_count++] = tls;
+    while (pn_slice_cut(&list, ' ', &word)) {
+        enum pn_rc rc;
+
+        if (to->trusted_count == PN_LISTENER_TRUSTED_MAX)
+            return pn_error_set(err, PN_LIMIT, "too_many_ranges",
+                                "a listener trusts at most %d ranges of addresses",
+                                PN_LISTENER_TRUSTED_MAX);
+        rc = pn_cidr_parse(word, &to->trusted[to->trusted_count++], err);
+        if (rc != PN_OK)
+            return rc;
     }
+    return PN_OK;
+}
+
+static enum pn_rc find_listeners(struct pn_gateway *gateway, const char *name, bool is_tls,
+                                 struct pn_error *err)
+{
+    enum pn_rc rc = PN_OK;
+
+    for (size_t i = 0; rc == PN_OK; i++) {
+        int fd = pn_listen_fd(name, i);
+        struct pn_listener_socket *to = &gateway->sockets[gateway->socket_count];
+        struct pn_slice trusted = {NULL, 0};
+
+        if (fd < 0)
+            break;
+        if (gateway->socket_count == PN_WORKER_LISTENERS_MAX)
+            return pn_error_set(err, PN_LIMIT, "too_many_listeners",
+                                "more than %d listening sockets", PN_WORKER_LISTENERS_MAX);
+        *to = (struct pn_listener_socket){.fd = fd, .is_tls = is_tls};
+        to->wants_proxy = pn_listen_wants_proxy(fd, &trusted);
+        rc = read_trusted(to, trusted, err);
+        gateway->socket_count++;
+    }
+    return rc;
 }
 
 /* --- life --- */
@@ -183,6 +239,7 @@ static enum pn_rc set_up_loop(struct pn_gateway *gateway, struct pn_error *err)
     sigemptyset(&signals);
     sigaddset(&signals, SIGTERM);
     sigaddset(&signals, SIGINT);
+    sigaddset(&signals, SIGUSR2); /* another gateway takes over */
     if (rc == PN_OK)
         rc = pn_loop_signals(gateway->loop, &signals, on_signal, gateway, err);
     if (rc == PN_OK)
@@ -190,6 +247,7 @@ static enum pn_rc set_up_loop(struct pn_gateway *gateway, struct pn_error *err)
             pn_loop_watch(gateway->loop, &gateway->incoming, pn_broker_incoming_fd(gateway->broker),
                           PN_LOOP_READ, PN_WATCH_LEVEL, on_incoming, gateway);
     pn_timer_init(&gateway->drain_timer, on_drain_timeout, gateway);
+    pn_timer_init(&gateway->leave_timer, on_left, gateway);
     return rc;
 }
 
@@ -207,12 +265,17 @@ enum pn_rc pn_gateway_create(struct pn_broker *broker, const struct pn_gateway_o
     if (gateway->threads > PN_GATEWAY_THREADS_MAX)
         gateway->threads = PN_GATEWAY_THREADS_MAX;
     gateway->dns_servers = options->dns_servers;
-    find_listeners(gateway);
-    rc = ares_library_init(ARES_LIB_INIT_ALL) == ARES_SUCCESS
-             ? PN_OK
-             : pn_error_set(err, PN_INTERNAL, "dns_init_failed", "c-ares cannot start");
+    rc = find_listeners(gateway, "gateway", false, err);
+    if (rc == PN_OK)
+        rc = find_listeners(gateway, "gateway-tls", true, err);
+    if (rc == PN_OK && ares_library_init(ARES_LIB_INIT_ALL) != ARES_SUCCESS)
+        rc = pn_error_set(err, PN_INTERNAL, "dns_init_failed", "c-ares cannot start");
     if (rc == PN_OK)
         rc = set_up_loop(gateway, err);
+    gateway->addresses =
+        pn_address_count_create((size_t)pn_limit_value(PN_LIMIT_CLIENT_CONNECTIONS));
+    if (rc == PN_OK && !gateway->addresses)
+        rc = pn_error_set(err, PN_NOMEM, "out_of_memory", "no memory to count connections in");
     if (rc == PN_OK)
         rc = pn_signer_create(&gateway->signer, err);
     if (rc == PN_OK)
@@ -236,9 +299,9 @@ enum pn_rc pn_gateway_create(struct pn_broker *broker, const struct pn_gateway_o
 }
 
 /** At least one each: a limit below the number of threads counts as that number. */
-static size_t clients_per_worker(unsigned threads)
+static size_t share_of(enum pn_limit limit, unsigned threads)
 {
-    uint64_t share = pn_limit_value(PN_LIMIT_CLIENT_CONNECTIONS) / threads;
+    uint64_t share = pn_limit_value(limit) / threads;
 
     return share > 0 ? (size_t)share : 1;
 }
@@ -249,11 +312,13 @@ static enum pn_rc start_workers(struct pn_gateway *gateway, struct pn_error *err
                                   .broker = gateway->broker,
                                   .signer = gateway->signer,
                                   .dns_servers = gateway->dns_servers,
-                                  .clients_max = clients_per_worker(gateway->threads),
-                                  .plain_fds = gateway->plain_fds,
-                                  .tls_fds = gateway->tls_fds,
-                                  .plain_count = gateway->plain_count,
-                                  .tls_count = gateway->tls_count,
+                                  .clients_max =
+                                      share_of(PN_LIMIT_CLIENT_CONNECTIONS, gateway->threads),
+                                  .calls_max = share_of(PN_LIMIT_OPEN_REQUESTS, gateway->threads),
+                                  .addresses = gateway->addresses,
+                                  .accepting = &gateway->accepting,
+                                  .sockets = gateway->sockets,
+                                  .socket_count = gateway->socket_count,
                                   .on_released = on_released,
                                   .on_switched = on_switched,
                                   .on_drained = on_drained,
@@ -261,6 +326,7 @@ static enum pn_rc start_workers(struct pn_gateway *gateway, struct pn_error *err
     enum pn_rc rc = PN_OK;
 
     memcpy(spec.trusts, gateway->trusts, sizeof(spec.trusts));
+    atomic_store(&gateway->accepting, gateway->threads);
     for (unsigned i = 0; rc == PN_OK && i < gateway->threads; i++) {
         spec.index = i;
         spec.snapshot = pn_snapshot_ref(pn_catalog_snapshot(gateway->catalog));
@@ -315,6 +381,7 @@ void pn_gateway_destroy(struct pn_gateway *gateway)
     pn_signer_destroy(gateway->signer);
     pn_loop_unwatch(&gateway->incoming);
     pn_loop_destroy(gateway->loop);
+    pn_address_count_destroy(gateway->addresses);
     ares_library_cleanup();
     free(gateway);
 }

@@ -19,7 +19,8 @@ struct pn_gateway_options {
  */
 enum pn_rc pn_gateway_create(struct pn_broker *broker, const struct pn_gateway_options *options,
                              struct pn_gateway **gateway, struct pn_error *err) PN_MUST_USE;
-/** Replays the log, starts the workers, serves until SIGTERM or SIGINT (then drains, PN_OK) or
- * until the supervisor is gone (the same). */
+/** Replays the log, starts the workers, serves until SIGTERM or SIGINT (then drains, PN_OK), until
+ * SIGUSR2 (drains, but leaves the listening sockets to another gateway, PN_OK) or until the
+ * supervisor is gone (the same). */
 enum pn_rc pn_gateway_run(struct pn_gateway *gateway, struct pn_error *err) PN_MUST_USE;
 void pn_gateway_destroy(struct pn_gateway *gateway);

@@ -36,13 +36,15 @@ struct pn_gateway {
     const char *dns_servers; /* NULL: those of the system */
     unsigned switching;      /* workers that have not changed over yet */
     unsigned drained;
-    bool is_draining;
-    struct pn_timer drain_timer;
+    bool is_leaving, is_draining;
+    struct pn_timer leave_timer, drain_timer;
+    atomic_uint accepting; /* workers */
+    struct pn_address_count *addresses;
     struct pn_watch incoming;
     struct pn_probes *probes;
     struct pn_control_link link;
-    int plain_fds[PN_WORKER_LISTENERS_MAX], tls_fds[PN_WORKER_LISTENERS_MAX];
-    size_t plain_count, tls_count;
+    struct pn_listener_socket sockets[PN_WORKER_LISTENERS_MAX];
+    size_t socket_count;
 };
 
 /** Takes `fd`. */

@@ -5,17 +5,17 @@
 #include "gateway/listener.h"
 
 #include <errno.h>
-#include <netinet/in.h>
-#include <netinet/tcp.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
 #include "base/log.h"
 #include "base/metrics.h"
 #include "gateway/client.h"
+#include "gateway/newcomer.h"
 
 #define ACCEPT_BATCH    16 /* connections taken in one go, so that other workers get theirs */
 #define ACCEPT_PAUSE_MS 100
+#define QUEUE_MAX       65536
 
 static void on_resume(struct pn_timer *timer)
 {
@@ -35,58 +35,80 @@ static void pause_accepting(struct pn_listener *listener, int error)
     pn_loop_arm(listener->worker->loop, &listener->resume, ACCEPT_PAUSE_MS);
 }
 
+/** At the limit. A plain client is told so; one that speaks TLS would take it for a broken
+ *  handshake. What it has sent is read, because closing would else reset what we say. */
+static void turn_away(const struct pn_listener *listener, int fd)
+{
+    static const char answer[] = "HTTP/1.1 503 Service Unavailable\r\nRetry-After: 1\r\n"
+                                 "Connection: close\r\nContent-Length: 0\r\n\r\n";
+    char scratch[4096];
+
+    pn_metric_add(PN_METRIC_CLIENT_REFUSED, 1);
+    pn_limit_hit(PN_LIMIT_CLIENT_CONNECTIONS);
+    if (!listener->is_tls &&
+        send(fd, answer, sizeof(answer) - 1, MSG_DONTWAIT | MSG_NOSIGNAL) > 0) {
+        (void)shutdown(fd, SHUT_WR);
+        (void)!recv(fd, scratch, sizeof(scratch), MSG_DONTWAIT);
+    }
+    close(fd);
+}
+
 static void take_client(struct pn_listener *listener, int fd, const struct sockaddr_storage *from)
 {
     struct pn_worker *worker = listener->worker;
-    struct pn_peer_address peer = {0};
-    int on = 1;
+    struct pn_peer_address peer;
 
-    if (worker->client_count >= worker->spec.clients_max) {
-        pn_metric_add(PN_METRIC_CLIENT_REFUSED, 1);
-        pn_limit_hit(PN_LIMIT_CLIENT_CONNECTIONS);
-        close(fd);
+    if (worker->client_count + worker->newcomer_count >= worker->spec.clients_max) {
+        turn_away(listener, fd);
         return;
     }
-    (void)setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
     if (pn_peer_address_from((const struct sockaddr *)from, &peer) != PN_OK)
-        peer.family = AF_INET;
-    pn_client_accept(worker, fd, listener->is_tls, &peer);
+        peer.family = AF_UNSPEC; /* by a Unix socket */
+    if (listener->wants_proxy)
+        pn_newcomer_accept(listener, fd, &peer);
+    else
+        pn_client_accept(worker, fd, listener->is_tls, &peer);
+}
+
+/** False: there is none, or none can be taken now. */
+static bool accept_one(struct pn_listener *listener)
+{
+    struct sockaddr_storage from = {0};
+    socklen_t len = sizeof(from);
+    int fd =
+        accept4(listener->watch.fd, (struct sockaddr *)&from, &len, SOCK_NONBLOCK | SOCK_CLOEXEC);
+
+    if (fd >= 0) {
+        take_client(listener, fd, &from);
+        return true;
+    }
+    if (errno == EMFILE || errno == ENFILE || errno == ENOBUFS || errno == ENOMEM)
+        pause_accepting(listener, errno);
+    return errno == EINTR || errno == ECONNABORTED;
 }
 
 static void on_acceptable(struct pn_watch *watch, unsigned events)
 {
-    struct pn_listener *listener = watch->ctx;
-
     (void)events;
     for (int i = 0; i < ACCEPT_BATCH; i++) {
-        struct sockaddr_storage from;
-        socklen_t len = sizeof(from);
-        int fd = accept4(watch->fd, (struct sockaddr *)&from, &len, SOCK_NONBLOCK | SOCK_CLOEXEC);
-
-        if (fd >= 0) {
-            take_client(listener, fd, &from);
-            continue;
-        }
-        if (errno == EMFILE || errno == ENFILE || errno == ENOBUFS || errno == ENOMEM)
-            pause_accepting(listener, errno);
-        if (errno != EINTR && errno != ECONNABORTED)
+        if (!accept_one(watch->ctx))
             return;
     }
 }
 
-static enum pn_rc open_one(struct pn_worker *worker, int fd, bool is_tls, struct pn_error *err)
+static enum pn_rc open_one(struct pn_worker *worker, const struct pn_listener_socket *socket,
+                           struct pn_error *err)
 {
-    struct pn_listener *listener;
+    struct pn_listener *listener = &worker->listeners[worker->listener_count++];
     enum pn_rc rc;
 
-    if (worker->listener_count == PN_WORKER_LISTENERS_MAX)
-        return pn_error_set(err, PN_LIMIT, "too_many_listeners", "more than %d listening sockets",
-                            PN_WORKER_LISTENERS_MAX);
-    listener = &worker->listeners[worker->listener_count++];
     listener->worker = worker;
-    listener->is_tls = is_tls;
+    listener->is_tls = socket->is_tls;
+    listener->wants_proxy = socket->wants_proxy;
+    listener->trusted = socket->trusted;
+    listener->trusted_count = socket->trusted_count;
     pn_timer_init(&listener->resume, on_resume, listener);
-    rc = pn_loop_watch(worker->loop, &listener->watch, fd, PN_LOOP_READ, PN_WATCH_SHARED,
+    rc = pn_loop_watch(worker->loop, &listener->watch, socket->fd, PN_LOOP_READ, PN_WATCH_SHARED,
                        on_acceptable, listener);
     return rc == PN_OK ? rc : pn_error_from_errno(err, errno, "cannot watch a listening socket");
 }
@@ -95,10 +117,8 @@ enum pn_rc pn_listeners_open(struct pn_worker *worker, struct pn_error *err)
 {
     enum pn_rc rc = PN_OK;
 
-    for (size_t i = 0; rc == PN_OK && i < worker->spec.plain_count; i++)
-        rc = open_one(worker, worker->spec.plain_fds[i], false, err);
-    for (size_t i = 0; rc == PN_OK && i < worker->spec.tls_count; i++)
-        rc = open_one(worker, worker->spec.tls_fds[i], true, err);
+    for (size_t i = 0; rc == PN_OK && i < worker->spec.socket_count; i++)
+        rc = open_one(worker, &worker->spec.sockets[i], err);
     return rc;
 }
 
@@ -109,4 +129,27 @@ void pn_listeners_close(struct pn_worker *worker)
         pn_loop_disarm(worker->loop, &worker->listeners[i].resume);
     }
     worker->listener_count = 0;
+}
+
+void pn_listeners_finish(struct pn_worker *worker)
+{
+    for (size_t i = 0; i < worker->spec.socket_count; i++) {
+        const struct pn_listener_socket *socket = &worker->spec.sockets[i];
+        struct pn_listener listener = {.worker = worker, .is_tls = socket->is_tls};
+        struct sockaddr_storage from = {0};
+        socklen_t len = sizeof(from);
+        int fd = accept4(socket->fd, (struct sockaddr *)&from, &len, SOCK_NONBLOCK | SOCK_CLOEXEC);
+
+        listener.wants_proxy = socket->wants_proxy;
+        listener.trusted = socket->trusted;
+        listener.trusted_count = socket->trusted_count;
+        for (size_t k = 0; k < QUEUE_MAX && fd >= 0; k++) {
+            take_client(&listener, fd, &from);
+            len = sizeof(from);
+            fd = accept4(socket->fd, (struct sockaddr *)&from, &len, SOCK_NONBLOCK | SOCK_CLOEXEC);
+        }
+        if (fd >= 0)
+            close(fd);
+        close(socket->fd);
+    }
 }

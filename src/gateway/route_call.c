@@ -47,7 +47,7 @@ static bool answer_health(struct pn_call *call, struct pn_slice path)
     if (!pn_slice_eq_str(call->request.method, "GET") &&
         !pn_slice_eq_str(call->request.method, "HEAD"))
         return false;
-    if (call->worker->is_draining && pn_slice_eq_str(path, "/readyz"))
+    if ((call->worker->is_leaving || call->worker->is_draining) && pn_slice_eq_str(path, "/readyz"))
         pn_call_answer_text(call, 503, "text/plain", PN_LIT("draining\n"));
     else
         pn_call_answer_text(call, 200, "text/plain", PN_LIT("ok\n"));

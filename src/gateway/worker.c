@@ -14,6 +14,8 @@
 #include "gateway/client_h1.h"
 #include "gateway/client_h2.h"
 #include "gateway/listener.h"
+#include "gateway/newcomer.h"
+#include "ipc/protocol.h"
 #include "signer/signer.h"
 
 /* --- snapshots --- */
@@ -220,11 +222,37 @@ struct pn_slice pn_worker_date(struct pn_worker *worker)
     return pn_slice_str(worker->date);
 }
 
+/* --- overload --- */
+
+#define PAUSE_MS 5 /* without events: nothing has waited */
+
+static void on_turn_end(void *ctx)
+{
+    struct pn_worker *worker = ctx;
+
+    worker->turn_end_ms = pn_clock_monotonic_ms();
+    pn_overload_turn(&worker->overload, worker->turn_end_ms - pn_loop_now_ms(worker->loop));
+}
+
+bool pn_worker_is_overloaded(struct pn_worker *worker)
+{
+    struct pn_overload *overload = &worker->overload;
+
+    if (overload->is_slow && pn_loop_now_ms(worker->loop) >= worker->turn_end_ms + PAUSE_MS)
+        pn_overload_rested(overload);
+    if (overload->is_full)
+        pn_limit_hit(PN_LIMIT_OPEN_REQUESTS);
+    else if (overload->is_slow)
+        pn_limit_hit(PN_LIMIT_OVERLOAD_LAG);
+    return overload->is_full || overload->is_slow;
+}
+
 /* --- drain --- */
 
 struct order {
     struct pn_message message;
     struct pn_worker *worker;
+    enum pn_worker_end how;
 };
 
 static void deliver_drained(struct pn_message *message)
@@ -236,11 +264,12 @@ static void deliver_drained(struct pn_message *message)
     free(order);
 }
 
-static void tell_drained(struct pn_worker *worker)
+void pn_worker_tell_drained(struct pn_worker *worker)
 {
     struct order *order;
 
-    if (!worker->is_draining || worker->client_count > 0 || worker->has_drained)
+    if (!worker->is_draining || worker->has_drained ||
+        worker->client_count + worker->newcomer_count > 0)
         return;
     worker->has_drained = true;
     order = calloc(1, sizeof(*order));
@@ -252,19 +281,35 @@ static void tell_drained(struct pn_worker *worker)
         free(order);
 }
 
-static void deliver_drain(struct pn_message *message)
+static void stop_accepting(struct pn_worker *worker, enum pn_worker_end how)
+{
+    bool is_last = worker->spec.accepting && atomic_fetch_sub(worker->spec.accepting, 1) == 1;
+
+    pn_listeners_close(worker);
+    if (how == PN_WORKER_DRAIN && is_last)
+        pn_listeners_finish(worker);
+}
+
+static void deliver_order(struct pn_message *message)
 {
     struct order *order = PN_CONTAINER(message, struct order, message);
     struct pn_worker *worker = order->worker;
+    uint64_t idle_ms = pn_limit_value(PN_LIMIT_DRAIN_IDLE);
 
+    if (order->how == PN_WORKER_LEAVE) {
+        worker->is_leaving = true;
+    } else if (!worker->is_draining) {
+        if (order->how == PN_WORKER_HAND_OVER && idle_ms > PN_HAND_OVER_IDLE_MS)
+            idle_ms = PN_HAND_OVER_IDLE_MS;
+        worker->is_draining = true;
+        stop_accepting(worker, order->how);
+        pn_clients_drain(worker, idle_ms);
+        pn_worker_tell_drained(worker);
+    }
     free(order);
-    worker->is_draining = true;
-    pn_listeners_close(worker);
-    pn_clients_drain(worker);
-    tell_drained(worker);
 }
 
-enum pn_rc pn_worker_drain(struct pn_worker *worker)
+enum pn_rc pn_worker_end(struct pn_worker *worker, enum pn_worker_end how)
 {
     struct order *order = calloc(1, sizeof(*order));
     enum pn_rc rc;
@@ -272,7 +317,8 @@ enum pn_rc pn_worker_drain(struct pn_worker *worker)
     if (!order)
         return PN_NOMEM;
     order->worker = worker;
-    order->message.deliver = deliver_drain;
+    order->how = how;
+    order->message.deliver = deliver_order;
     rc = pn_loop_post(worker->loop, &order->message);
     if (rc != PN_OK)
         free(order);
@@ -283,7 +329,7 @@ void pn_worker_client_ended(struct pn_worker *worker)
 {
     worker->client_count--;
     pn_metric_add(PN_METRIC_CLIENT_CONNECTIONS, -1);
-    tell_drained(worker);
+    pn_worker_tell_drained(worker);
 }
 
 /* --- life --- */
@@ -298,6 +344,7 @@ static void *worker_main(void *ctx)
         pn_log_error(PN_LOG_ERROR, "worker_failed", &err);
         abort(); /* the supervisor starts the gateway anew */
     }
+    pn_newcomers_end(worker);
     pn_clients_abort(worker);
     pn_pool_close_idle(worker->pool);
     pn_signer_bind_thread(NULL);
@@ -317,6 +364,7 @@ enum pn_rc pn_worker_create(const struct pn_worker_spec *spec, struct pn_worker 
     worker->http_limits = (struct pn_http_limits)PN_HTTP_LIMITS_IN_FORCE;
     pn_list_init(&worker->clients);
     pn_list_init(&worker->reconnects);
+    pn_list_init(&worker->newcomers);
     pn_io_buffers_init(&worker->buffers);
     rc = pn_loop_create(&worker->loop, err);
     if (rc == PN_OK)
@@ -336,6 +384,10 @@ enum pn_rc pn_worker_create(const struct pn_worker_spec *spec, struct pn_worker 
         if (!worker->tls_map || !worker->balances || !worker->pin)
             rc = pn_error_set(err, PN_NOMEM, "out_of_memory", "no memory for a worker");
     }
+    worker->overload.lag_max_ms = pn_limit_value(PN_LIMIT_OVERLOAD_LAG);
+    worker->overload.open_max = spec->calls_max > 0 ? spec->calls_max : SIZE_MAX;
+    if (rc == PN_OK && pn_loop_add_hook(worker->loop, on_turn_end, worker) != PN_OK)
+        rc = pn_error_set(err, PN_LIMIT, "too_many_hooks", "the loop takes no further hook");
     if (rc == PN_OK)
         rc = pn_listeners_open(worker, err);
     if (rc == PN_OK) {

@@ -8,15 +8,20 @@
 #pragma once
 
 #include <pthread.h>
+#include <stdatomic.h>
 
+#include "base/cidr.h"
 #include "base/clock.h"
+#include "gateway/address_count.h"
 #include "gateway/catalog.h"
 #include "gateway/limits.h"
+#include "gateway/overload.h"
 #include "upstream/exchange.h"
 
-#define PN_WORKER_LISTENERS_MAX  16
 #define PN_WORKER_RECONNECTS_MAX 256 /* that wait for their time; above, they act at once */
-#define PN_TRUST_VARIANTS        4   /* chain check on/off × name check on/off */
+#define PN_WORKER_LISTENERS_MAX  32
+#define PN_LISTENER_TRUSTED_MAX  32
+#define PN_TRUST_VARIANTS        4 /* chain check on/off × name check on/off */
 
 struct pn_worker;
 struct pn_call;
@@ -37,7 +42,19 @@ struct pn_listener {
     struct pn_worker *worker;
     bool is_tls;
     bool is_paused;
+    bool wants_proxy;              /* connections begin with a PROXY header */
+    const struct pn_cidr *trusted; /* who may send one; the main thread's */
+    size_t trusted_count;
     struct pn_timer resume;
+};
+
+/** A listening socket as the main thread knows it. */
+struct pn_listener_socket {
+    int fd;
+    bool is_tls;
+    bool wants_proxy;
+    struct pn_cidr trusted[PN_LISTENER_TRUSTED_MAX];
+    size_t trusted_count;
 };
 
 /** What the main thread gives each worker. All borrowed. */
@@ -49,9 +66,12 @@ struct pn_worker_spec {
     struct pn_trust *trusts[PN_TRUST_VARIANTS]; /* [chain * 2 + name]; NULL: fails closed */
     struct pn_snapshot *snapshot; /* the first one; the main thread has counted it for us */
     const char *dns_servers;      /* NULL: those of the system */
-    size_t clients_max;
-    const int *plain_fds, *tls_fds; /* listening sockets */
-    size_t plain_count, tls_count;
+    size_t clients_max, calls_max;
+    struct pn_address_count *addresses; /* of the whole gateway */
+    atomic_uint *accepting; /* workers that have not stopped accepting; the last one closes the
+                               sockets */
+    const struct pn_listener_socket *sockets;
+    size_t socket_count;
     /** On the main thread: a snapshot is not used any more; the worker uses the newest; drained. */
     void (*on_released)(void *ctx, struct pn_snapshot *snapshot);
     void (*on_switched)(void *ctx);
@@ -77,6 +97,8 @@ struct pn_worker {
     struct pn_http_limits http_limits;
     struct pn_listener listeners[PN_WORKER_LISTENERS_MAX];
     size_t listener_count;
+    struct pn_list newcomers; /* connections whose PROXY header is awaited (newcomer.h) */
+    size_t newcomer_count;
     struct pn_list clients;
     size_t client_count;
     struct pn_call *spare_calls;
@@ -87,7 +109,10 @@ struct pn_worker {
     size_t spare_h2_turn_count;
     struct pn_h2_memory *h2_memory; /* shared by the HTTP/2 connections */
     struct pn_buf h2_out;           /* frames on their way out, for a moment */
+    bool is_leaving;                /* /readyz says so, all else is as before */
     bool is_draining, has_drained;
+    struct pn_overload overload;
+    uint64_t turn_end_ms;
     int64_t date_s;
     char date[PN_TIME_TEXT];
 };
@@ -106,8 +131,14 @@ void pn_worker_destroy(struct pn_worker *worker);
 /** The worker takes `snapshot` (counted for it) between two turns and then on_switched comes.
  *  PN_NOMEM, PN_LIMIT. */
 enum pn_rc pn_worker_use(struct pn_worker *worker, struct pn_snapshot *snapshot) PN_MUST_USE;
-/** Stop accepting, end idle clients, finish the others; then on_drained. */
-enum pn_rc pn_worker_drain(struct pn_worker *worker) PN_MUST_USE;
+enum pn_worker_end {
+    PN_WORKER_LEAVE,     /* tell balancers, by /readyz; serve on */
+    PN_WORKER_DRAIN,     /* stop accepting: what waits at the sockets is taken, then they close */
+    PN_WORKER_HAND_OVER, /* stop accepting: another process goes on at the same sockets */
+};
+/** DRAIN and HAND_OVER: each connection gets one more answer at most; those without a request wait
+ *  for one for a moment (limit drain-idle). Then on_drained. PN_NOMEM, PN_LIMIT. */
+enum pn_rc pn_worker_end(struct pn_worker *worker, enum pn_worker_end how) PN_MUST_USE;
 
 /* --- from the worker's own thread --- */
 
@@ -127,5 +158,10 @@ void pn_worker_backends_changed(struct pn_worker *worker, const struct pn_snapsh
 void pn_worker_backends_fini(struct pn_worker *worker);
 /** The Date field's value, made once a second. */
 struct pn_slice pn_worker_date(struct pn_worker *worker);
+/** No new request should be taken: answer 503 with Retry-After PN_OVERLOAD_RETRY_AFTER_S. Counts
+ *  the limit that says so. */
+bool pn_worker_is_overloaded(struct pn_worker *worker);
+/** Nothing is left to be finished: on_drained, once. To be asked when something has ended. */
+void pn_worker_tell_drained(struct pn_worker *worker);
 /** A client has gone. */
 void pn_worker_client_ended(struct pn_worker *worker);
