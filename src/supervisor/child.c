@@ -17,6 +17,7 @@
 #include <string.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/limits.h"
@@ -29,14 +30,19 @@
 struct birth {
     const char *path;
     char *const *args;
+    int executable;
     const int *fds; /* become 3, 4, 5, … */
     size_t fd_count;
 };
 
-static void move_descriptors(const struct birth *birth)
+/* Returns where the executable is now. */
+static int move_descriptors(const struct birth *birth)
 {
     int scratch[PN_CHILD_FDS_MAX + 2];
+    int executable = -1;
 
+    if (birth->executable > 0)
+        executable = fcntl(birth->executable, F_DUPFD_CLOEXEC, SCRATCH_FD);
     for (size_t i = 0; i < birth->fd_count; i++) {
         scratch[i] = fcntl(birth->fds[i], F_DUPFD_CLOEXEC, SCRATCH_FD);
         if (scratch[i] < 0)
@@ -46,12 +52,30 @@ static void move_descriptors(const struct birth *birth)
         if (dup2(scratch[i], PN_BROKER_ASK_FD + (int)i) < 0)
             _exit(EXIT_NO_EXEC);
     }
-    close_range((unsigned)(PN_BROKER_ASK_FD + (int)birth->fd_count), ~0u, 0);
+    if (executable >= 0 && dup3(executable, PN_BROKER_ASK_FD + (int)birth->fd_count, O_CLOEXEC) < 0)
+        _exit(EXIT_NO_EXEC);
+    if (executable >= 0)
+        executable = PN_BROKER_ASK_FD + (int)birth->fd_count;
+    close_range((unsigned)(PN_BROKER_ASK_FD + (int)birth->fd_count + (executable >= 0)), ~0u, 0);
+    return executable;
+}
+
+/* By its path, as long as that is the same file: then the process has its name in lists. */
+static void execute(const struct birth *birth, int executable)
+{
+    struct stat held, named;
+
+    if (executable < 0 || (fstat(executable, &held) == 0 && stat(birth->path, &named) == 0 &&
+                           held.st_dev == named.st_dev && held.st_ino == named.st_ino &&
+                           strncmp(birth->path, "/proc/", 6) != 0))
+        execv(birth->path, birth->args);
+    else
+        execveat(executable, "", birth->args, environ, AT_EMPTY_PATH);
 }
 
 static void reset_signals(void)
 {
-    static const int handled[] = {SIGTERM, SIGINT, SIGHUP, SIGCHLD, SIGPIPE};
+    static const int handled[] = {SIGTERM, SIGINT, SIGHUP, SIGUSR2, SIGCHLD, SIGPIPE};
     sigset_t none;
 
     for (size_t i = 0; i < sizeof(handled) / sizeof(handled[0]); i++)
@@ -69,8 +93,7 @@ static void be_born(const struct birth *birth, pid_t parent)
     if (getppid() != parent)
         _exit(EXIT_NO_EXEC);
     reset_signals();
-    move_descriptors(birth);
-    execv(birth->path, birth->args);
+    execute(birth, move_descriptors(birth));
     _exit(EXIT_NO_EXEC);
 }
 
@@ -79,7 +102,7 @@ static enum pn_rc launch(const struct birth *birth, pid_t *pid, struct pn_error 
     pid_t parent = getpid();
     pid_t made;
 
-    if (access(birth->path, X_OK) != 0)
+    if (birth->executable <= 0 && access(birth->path, X_OK) != 0)
         return pn_error_from_errno(err, errno, "cannot start %s", birth->path);
     made = fork();
     if (made < 0)
@@ -105,21 +128,29 @@ static int set_or_unset(const char *name, const char *value)
 /* The environment of the next child: what is not its own is taken out. */
 static enum pn_rc set_environment(const struct pn_child_spec *spec, struct pn_error *err)
 {
-    struct pn_buf listen;
+    struct pn_buf listen, proxies;
     enum pn_rc rc = PN_OK;
     const char *text;
 
     pn_buf_init(&listen, 4096);
+    pn_buf_init(&proxies, 65536);
     for (size_t i = 0; i < spec->fd_count && rc == PN_OK; i++)
         rc = pn_buf_printf(&listen, "%s%s=%d", i > 0 ? "," : "", spec->fds[i].name,
                            PN_LISTEN_FIRST_FD + (int)i);
+    for (size_t i = 0; i < spec->fd_count && rc == PN_OK; i++) {
+        if (spec->fds[i].proxies)
+            rc = pn_buf_printf(&proxies, "%s%d=%s", proxies.len > 0 ? "," : "",
+                               PN_LISTEN_FIRST_FD + (int)i, spec->fds[i].proxies);
+    }
     text = rc == PN_OK ? pn_buf_str(&listen) : NULL;
     if (!text || setenv(PN_LISTEN_ENV, text, 1) != 0 ||
         setenv(PN_LOG_LEVEL_ENV, spec->log_level, 1) != 0 ||
+        set_or_unset(PN_LISTEN_PROXY_ENV, proxies.len > 0 ? pn_buf_str(&proxies) : NULL) != 0 ||
         set_or_unset("PN_ENDPOINTS", spec->endpoints) != 0 ||
         set_or_unset(PN_LIMITS_ENV, spec->limits) != 0)
         rc = pn_error_set(err, PN_NOMEM, "no_memory", "out of memory");
     pn_buf_fini(&listen);
+    pn_buf_fini(&proxies);
     return rc;
 }
 
@@ -133,7 +164,7 @@ enum pn_rc pn_child_start(struct pn_child *child, uint64_t now_ms, struct pn_err
     int fds[PN_CHILD_FDS_MAX + 2];
     int ask[2] = {-1, -1};
     int push[2] = {-1, -1};
-    struct birth birth = {child->spec.path, as_argv(child->spec.args), fds,
+    struct birth birth = {child->spec.path, as_argv(child->spec.args), child->spec.executable, fds,
                           child->spec.fd_count + 2};
     enum pn_rc rc = make_pair(ask, err);
 
@@ -164,6 +195,7 @@ enum pn_rc pn_child_start(struct pn_child *child, uint64_t now_ms, struct pn_err
     pn_channel_init(&child->ask, ask[0]);
     pn_channel_init(&child->push, push[0]);
     child->is_ready = false;
+    child->owes_ready = false;
     child->started_ms = now_ms;
     child->restart_at_ms = 0;
     pn_child_flush(child);
@@ -272,13 +304,13 @@ void pn_child_log_level(struct pn_child *child, const char *level)
     pn_buf_fini(&frame);
 }
 
-enum pn_rc pn_child_start_import(const char *path, const char *log_level, pid_t *pid, int *fd,
-                                 struct pn_error *err)
+enum pn_rc pn_child_start_import(const char *path, int executable, const char *log_level,
+                                 pid_t *pid, int *fd, struct pn_error *err)
 {
     const char *args[] = {"postern-import", NULL};
     const struct pn_child_spec spec = {.log_level = log_level};
     int pair[2];
-    struct birth birth = {path, as_argv(args), &pair[1], 1};
+    struct birth birth = {path, as_argv(args), executable, &pair[1], 1};
     enum pn_rc rc = make_pair(pair, err);
 
     if (rc != PN_OK)

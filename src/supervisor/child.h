@@ -18,12 +18,15 @@
 struct pn_child_fd {
     const char *name; /* of the listener */
     int fd;
+    const char *proxies; /* it wants PROXY headers, from these address ranges; NULL: it does not */
 };
 
 struct pn_child_spec {
     enum pn_role role;
-    const char *name;                    /* "gateway" */
-    const char *path;                    /* of the executable */
+    const char *name; /* "gateway" */
+    const char *path; /* of the executable */
+    int executable;   /* a descriptor of the same; where `path` is another file, this is started; 0:
+                         `path` alone */
     const char *args[PN_CHILD_ARGS_MAX]; /* NULL-ended; args[0] too */
     struct pn_child_fd fds[PN_CHILD_FDS_MAX];
     size_t fd_count;
@@ -43,6 +46,8 @@ struct pn_child {
     pid_t pid;              /* 0: not running */
     struct pn_channel ask;  /* its questions */
     struct pn_channel push; /* what we push to it */
+    uint32_t ready_id;      /* READY that is still to be answered; see house.h */
+    bool owes_ready;
     struct pn_pending pending[PN_CHILD_PENDING_MAX];
     size_t pending_count;
     bool is_ready;                      /* this run of it has said so */
@@ -65,5 +70,5 @@ void pn_child_flush(struct pn_child *child);
 /** Tells a running child its new log level. */
 void pn_child_log_level(struct pn_child *child, const char *level);
 /** Starts `path` with one socket at descriptor 3 (postern-import); *fd is the other end. PN_IO. */
-enum pn_rc pn_child_start_import(const char *path, const char *log_level, pid_t *pid, int *fd,
-                                 struct pn_error *err) PN_MUST_USE;
+enum pn_rc pn_child_start_import(const char *path, int executable, const char *log_level,
+                                 pid_t *pid, int *fd, struct pn_error *err) PN_MUST_USE;

@@ -71,7 +71,8 @@ static enum pn_rc start_import(struct pn_house *house, uint64_t now_ms, int *fd,
         if (free_one->pid != 0)
             continue;
         free_one->started_ms = now_ms;
-        return pn_child_start_import(house->import_path, house->log_level, &free_one->pid, fd, err);
+        return pn_child_start_import(house->import_path, house->import_executable, house->log_level,
+                                     &free_one->pid, fd, err);
     }
     return pn_error_set(err, PN_LIMIT, "too_many_imports",
                         "%d imports are under way already: try again in a moment",
@@ -148,6 +149,11 @@ static bool on_ready(struct pn_house *house, struct pn_child *asker, uint32_t id
     json_decref(json);
     asker->is_ready = true;
     asker->was_ready = true;
+    if (house->holds_control && asker->spec.role == PN_ROLE_CONTROL) {
+        asker->owes_ready = true;
+        asker->ready_id = id;
+        return true;
+    }
     return answer(asker, PN_BROKER_READY_OK, id, NULL, -1);
 }
 
@@ -191,6 +197,18 @@ bool pn_house_reap_import(struct pn_house *house, pid_t pid)
         }
     }
     return false;
+}
+
+void pn_house_release_control(struct pn_house *house)
+{
+    struct pn_child *control = &house->members[PN_MEMBER_CONTROL];
+
+    house->holds_control = false;
+    if (!control->owes_ready)
+        return;
+    control->owes_ready = false;
+    if (!answer(control, PN_BROKER_READY_OK, control->ready_id, NULL, -1))
+        pn_log(PN_LOG_WARN, "ready_not_answered", "child", PN_S(control->spec.name), NULL);
 }
 
 bool pn_house_is_ready(const struct pn_house *house)

@@ -23,6 +23,8 @@ struct pn_house {
     struct pn_child members[PN_MEMBER_COUNT]; /* in the order of their start */
     struct pn_import imports[PN_IMPORT_PROCESSES_MAX];
     const char *import_path;
+    int import_executable; /* as pn_child_spec.executable */
+    bool holds_control;    /* control is not told that it may serve: pn_house_release_control() */
     const char *log_level;
     json_t *facts; /* what the members told with READY, merged */
 };
@@ -34,4 +36,6 @@ bool pn_house_answer(struct pn_house *house, struct pn_child *asker, uint64_t no
 void pn_house_check_imports(struct pn_house *house, uint64_t now_ms);
 /** True when `pid` was an import. */
 bool pn_house_reap_import(struct pn_house *house, pid_t pid);
+/** Answers what READY of control was held back. */
+void pn_house_release_control(struct pn_house *house);
 bool pn_house_is_ready(const struct pn_house *house);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * Opening listening sockets. See listen.h.
+ * Opening listening sockets. See listen.h. With one thread, before it starts children.
  */
 #include "supervisor/listen.h"
 
@@ -10,6 +10,8 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
 #include <unistd.h>
 
 #include "base/slice.h"
@@ -91,13 +93,51 @@ static enum pn_rc bind_error(struct pn_error *err, int cause, const char *addres
     return PN_IO;
 }
 
+/* The host as clients on this machine would write it: "localhost" for loopback and wildcard. */
+static void name_host(const char *host, char out[256])
+{
+    static const char *const local[] = {"",        "localhost", "127.0.0.1", "::1",
+                                        "0.0.0.0", "::",        "*",         NULL};
+
+    snprintf(out, 256, "localhost");
+    for (size_t i = 0; local[i]; i++) {
+        if (strcmp(host, local[i]) == 0)
+            return;
+    }
+    snprintf(out, 256, strchr(host, ':') ? "[%.250s]" : "%.250s", host);
+}
+
+static const char *path_of(const char *text)
+{
+    return text + sizeof("unix:") - 1;
+}
+
 static bool is_no_ipv6(int cause)
 {
     return cause == EAFNOSUPPORT || cause == EADDRNOTAVAIL;
 }
 
-static enum pn_rc open_localhost(const char *address, unsigned port, struct pn_listen_set *set,
-                                 struct pn_error *err)
+/* `address` as its owner wrote it. */
+static enum pn_rc keep(struct pn_listen_set *set, int fd, const struct pn_listen_address *address,
+                       struct pn_error *err)
+{
+    struct pn_listen_socket *socket = &set->sockets[set->count];
+
+    if (set->count == PN_LISTEN_FDS_MAX) {
+        close(fd);
+        return pn_error_set(err, PN_LIMIT, "address", "a listener has at most %d sockets",
+                            PN_LISTEN_FDS_MAX);
+    }
+    *socket = (struct pn_listen_socket){
+        .fd = fd, .is_unix = address->is_unix, .wants_proxy = address->wants_proxy};
+    memcpy(socket->text, address->text, sizeof(socket->text));
+    memcpy(socket->trusted, address->trusted, sizeof(socket->trusted));
+    set->count++;
+    return PN_OK;
+}
+
+static enum pn_rc open_localhost(const struct pn_listen_address *address, unsigned port,
+                                 struct pn_listen_set *set, struct pn_error *err)
 {
     for (int tries = 0; tries < SAME_PORT_TRIES; tries++) {
         struct sockaddr_in v4 = {.sin_family = AF_INET,
@@ -109,99 +149,213 @@ static enum pn_rc open_localhost(const char *address, unsigned port, struct pn_l
         int cause;
 
         if (first < 0)
-            return bind_error(err, errno, address);
-        set->port = port_of(first);
-        v6.sin6_port = htons((uint16_t)set->port);
+            return bind_error(err, errno, address->text);
+        v6.sin6_port = htons((uint16_t)port_of(first));
         second = open_one((const struct sockaddr *)&v6, sizeof(v6));
         cause = errno;
-        set->fds[0] = first;
-        set->count = 1;
-        if (second >= 0)
-            set->fds[set->count++] = second;
-        if (second >= 0 || is_no_ipv6(cause))
-            return PN_OK;
-        pn_listen_close(set);
+        if (second >= 0 || is_no_ipv6(cause)) {
+            enum pn_rc rc = keep(set, first, address, err);
+
+            if (second >= 0 && rc == PN_OK)
+                rc = keep(set, second, address, err);
+            return rc;
+        }
+        close(first);
         if (port != 0 || cause != EADDRINUSE)
-            return bind_error(err, cause, address);
+            return bind_error(err, cause, address->text);
     }
-    return bind_error(err, EADDRINUSE, address);
+    return bind_error(err, EADDRINUSE, address->text);
 }
 
-static enum pn_rc open_named(const char *address, const struct host_port *where,
+static void set_port(struct addrinfo *at, unsigned port)
+{
+    if (at->ai_family == AF_INET6)
+        ((struct sockaddr_in6 *)(void *)at->ai_addr)->sin6_port = htons((uint16_t)port);
+    else
+        ((struct sockaddr_in *)(void *)at->ai_addr)->sin_port = htons((uint16_t)port);
+}
+
+static enum pn_rc open_named(const struct pn_listen_address *address, const struct host_port *where,
                              struct pn_listen_set *set, struct pn_error *err)
 {
     const struct addrinfo hints = {.ai_socktype = SOCK_STREAM,
                                    .ai_flags = AI_PASSIVE | AI_NUMERICSERV};
+    bool is_any = !where->host[0] || strcmp(where->host, "*") == 0;
+    unsigned number = where->port;
     struct addrinfo *found = NULL;
+    size_t before = set->count;
     char port[8];
     enum pn_rc rc = PN_OK;
     int cause;
 
     snprintf(port, sizeof(port), "%u", where->port);
-    cause = getaddrinfo(where->host[0] ? where->host : NULL, port, &hints, &found);
+    cause = getaddrinfo(is_any ? NULL : where->host, port, &hints, &found);
     if (cause != 0)
-        return pn_error_set(err, PN_INVALID, "address", "'%s': %s", address, gai_strerror(cause));
-    for (const struct addrinfo *at = found; at && set->count < PN_LISTEN_FDS_MAX && rc == PN_OK;
-         at = at->ai_next) {
+        return pn_error_set(err, PN_INVALID, "address", "'%s': %s", address->text,
+                            gai_strerror(cause));
+    for (struct addrinfo *at = found; at && rc == PN_OK; at = at->ai_next) {
         int fd;
 
-        if (set->count > 0 && where->port == 0) {
-            uint16_t same = htons((uint16_t)set->port);
-
-            if (at->ai_family == AF_INET6)
-                ((struct sockaddr_in6 *)(void *)at->ai_addr)->sin6_port = same;
-            else
-                ((struct sockaddr_in *)(void *)at->ai_addr)->sin_port = same;
-        }
+        set_port(at, number); /* any free one is the same for all */
         fd = open_one(at->ai_addr, at->ai_addrlen);
         if (fd >= 0) {
-            set->fds[set->count++] = fd;
-            set->port = port_of(fd);
+            number = port_of(fd);
+            rc = keep(set, fd, address, err);
         } else if (at->ai_family != AF_INET6 || !is_no_ipv6(errno)) {
-            rc = bind_error(err, errno, address);
+            rc = bind_error(err, errno, address->text);
         }
     }
-    if (rc == PN_OK && set->count == 0)
-        rc = bind_error(err, EADDRNOTAVAIL, address);
+    if (rc == PN_OK && set->count == before)
+        rc = bind_error(err, EADDRNOTAVAIL, address->text);
     freeaddrinfo(found);
     return rc;
 }
 
-enum pn_rc pn_listen_open(const char *address, struct pn_listen_set *set, struct pn_error *err)
-{
-    struct host_port where = {0};
-    enum pn_rc rc = split(address, &where, err);
+/* ---- Unix sockets ---- */
 
-    *set = (struct pn_listen_set){0};
+/* Whether somebody answers there. */
+static bool is_alive(const struct sockaddr_un *where)
+{
+    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+    bool answer;
+
+    if (fd < 0)
+        return true;
+    /* EAGAIN: its queue is full. */
+    answer = connect(fd, (const struct sockaddr *)where, sizeof(*where)) == 0 || errno == EAGAIN;
+    close(fd);
+    return answer;
+}
+
+/* The file of a process that is gone. Anything else there is not ours to remove. */
+static enum pn_rc remove_stale(const struct sockaddr_un *where, struct pn_error *err)
+{
+    struct stat info;
+
+    if (lstat(where->sun_path, &info) != 0)
+        return errno == ENOENT
+                   ? PN_OK
+                   : pn_error_from_errno(err, errno, "cannot look at %s", where->sun_path);
+    if (!S_ISSOCK(info.st_mode))
+        return pn_error_set(err, PN_IO, "address",
+                            "%s exists and is no socket: choose another path", where->sun_path);
+    if (is_alive(where))
+        return pn_error_set(err, PN_IO, "address",
+                            "another program listens on %s: stop it, or choose another path",
+                            where->sun_path);
+    if (unlink(where->sun_path) != 0)
+        return pn_error_from_errno(err, errno, "cannot remove the stale socket %s",
+                                   where->sun_path);
+    return PN_OK;
+}
+
+static enum pn_rc open_unix(const struct pn_listen_address *address, struct pn_listen_set *set,
+                            struct pn_error *err)
+{
+    struct sockaddr_un where = {.sun_family = AF_UNIX};
+    int fd = -1;
+    enum pn_rc rc;
+
+    snprintf(where.sun_path, sizeof(where.sun_path), "%s", path_of(address->text));
+    rc = remove_stale(&where, err);
     if (rc != PN_OK)
         return rc;
-    if (pn_slice_case_eq_str(pn_slice_str(where.host), "localhost"))
-        rc = open_localhost(address, where.port, set, err);
-    else
-        rc = open_named(address, &where, set, err);
-    if (rc != PN_OK)
-        pn_listen_close(set);
+    fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+    /* Nobody can connect before listen(): by then the mode is right. */
+    if (fd < 0 || bind(fd, (const struct sockaddr *)&where, sizeof(where)) != 0 ||
+        chmod(where.sun_path, address->mode) != 0 || listen(fd, PN_LISTEN_BACKLOG) != 0) {
+        rc = pn_error_from_errno(err, errno, "cannot listen on %s", address->text);
+        if (fd >= 0)
+            close(fd);
+        return rc;
+    }
+    return keep(set, fd, address, err);
+}
+
+/* ---- all ---- */
+
+/* Those of `former` that were made for the same address. True: there were some. */
+static bool take_former(struct pn_listen_set *former, const struct pn_listen_address *address,
+                        struct pn_listen_set *set)
+{
+    bool found = false;
+
+    for (size_t i = 0; former && i < former->count; i++) {
+        struct pn_listen_socket *socket = &former->sockets[i];
+
+        if (socket->fd < 0 || strcmp(socket->text, address->text) != 0 ||
+            keep(set, socket->fd, address, NULL) != PN_OK)
+            continue;
+        socket->fd = -1;
+        found = true;
+        if (address->is_unix)
+            (void)!chmod(path_of(address->text), address->mode);
+    }
+    return found;
+}
+
+static enum pn_rc open_address(const struct pn_listen_address *address,
+                               struct pn_listen_set *former, struct pn_listen_set *set,
+                               struct pn_error *err)
+{
+    struct host_port where = {0};
+    size_t first = set->count;
+    enum pn_rc rc = PN_OK;
+
+    if (!address->is_unix)
+        rc = split(address->text, &where, err);
+    if (rc == PN_OK && !take_former(former, address, set)) {
+        if (address->is_unix)
+            rc = open_unix(address, set, err);
+        else if (pn_slice_case_eq_str(pn_slice_str(where.host), "localhost"))
+            rc = open_localhost(address, where.port, set, err);
+        else
+            rc = open_named(address, &where, set, err);
+    }
+    if (rc == PN_OK && !address->is_unix && set->port == 0) {
+        set->port = port_of(set->sockets[first].fd);
+        name_host(where.host, set->host);
+    }
     return rc;
 }
 
-void pn_listen_close(struct pn_listen_set *set)
+enum pn_rc pn_listen_open(const struct pn_listen_value *value, struct pn_listen_set *former,
+                          struct pn_listen_set *set, struct pn_error *err)
 {
-    for (size_t i = 0; i < set->count; i++)
-        close(set->fds[i]);
+    enum pn_rc rc = PN_OK;
+
+    *set = (struct pn_listen_set){.count = 0};
+    for (size_t i = 0; i < value->count && rc == PN_OK; i++)
+        rc = open_address(&value->addresses[i], former, set, err);
+    if (rc != PN_OK && !former)
+        pn_listen_close(set, true);
+    return rc;
+}
+
+void pn_listen_close(struct pn_listen_set *set, bool removes_files)
+{
+    for (size_t i = 0; i < set->count; i++) {
+        struct pn_listen_socket *socket = &set->sockets[i];
+
+        if (socket->fd < 0)
+            continue;
+        if (removes_files && socket->is_unix)
+            (void)!unlink(path_of(socket->text));
+        close(socket->fd);
+    }
     set->count = 0;
 }
 
-void pn_listen_host(const char *address, char out[256])
+void pn_listen_address_print(const struct pn_listen_socket *socket, char out[PN_LISTEN_ADDRESS_MAX])
 {
-    static const char *const local[] = {"", "localhost", "127.0.0.1", "::1", "0.0.0.0", "::"};
-    struct host_port where = {0};
+    struct sockaddr_storage address = {0};
+    socklen_t len = sizeof(address);
+    char host[64], port[8];
 
-    snprintf(out, 256, "localhost");
-    if (split(address, &where, NULL) != PN_OK)
+    snprintf(out, PN_LISTEN_ADDRESS_MAX, "%s", socket->text);
+    if (socket->is_unix || getsockname(socket->fd, (struct sockaddr *)&address, &len) != 0 ||
+        getnameinfo((const struct sockaddr *)&address, len, host, sizeof(host), port, sizeof(port),
+                    NI_NUMERICHOST | NI_NUMERICSERV) != 0)
         return;
-    for (size_t i = 0; i < sizeof(local) / sizeof(local[0]); i++) {
-        if (strcmp(where.host, local[i]) == 0)
-            return;
-    }
-    snprintf(out, 256, strchr(where.host, ':') ? "[%.250s]" : "%.250s", where.host);
+    snprintf(out, PN_LISTEN_ADDRESS_MAX, strchr(host, ':') ? "[%s]:%s" : "%s:%s", host, port);
 }

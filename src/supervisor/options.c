@@ -30,6 +30,7 @@ enum setting {
     LOG_LEVEL,
     LIMIT,
     LIST_LIMITS,
+    CHECK,
     SETTINGS
 };
 
@@ -43,10 +44,12 @@ static const struct {
          "where everything is kept (default: $XDG_STATE_HOME/postern or ~/.local/state/postern)"},
     [CONFIG] = {"config", "FILE",
                 "YAML file with any of these settings; flags win; SIGHUP reads it again"},
-    [GATEWAY] = {"gateway", "HOST:PORT",
-                 "plain HTTP listener of the gateway (default: localhost:8080)"},
-    [GATEWAY_TLS] = {"gateway-tls", "HOST:PORT",
-                     "TLS listener of the gateway (default: localhost:8443)"},
+    [GATEWAY] = {"gateway", "ADDRESS",
+                 "plain HTTP listener of the gateway (default: localhost:8080): HOST:PORT, "
+                 "[IPV6]:PORT, :PORT, unix:/PATH[,mode=0660] or none; again or by commas for more; "
+                 "with \",proxy[,trusted=RANGE…]\" connections begin with a PROXY header"},
+    [GATEWAY_TLS] = {"gateway-tls", "ADDRESS",
+                     "TLS listener of the gateway (default: localhost:8443); likewise"},
     [CONTROL] = {"control", "HOST:PORT",
                  "HTTPS: management REST API, tokens (default: localhost:9443)"},
     [VAULT] = {"vault", "HOST:PORT", "HTTPS: embedded key vault (default: localhost:9444)"},
@@ -64,6 +67,8 @@ static const struct {
     [LIMIT] =
         {"limit", "NAME=VALUE",
          "set a limit; again for each (in FILE: \"limits:\" with a line NAME: VALUE for each)"},
+    [CHECK] = {"check", NULL,
+               "check options, FILE and executables, and end: status 0 if all is well"},
     [LIST_LIMITS] = {"list-limits", NULL, "print the limits as they would be, and end"},
 };
 
@@ -145,6 +150,19 @@ static bool are_name_servers(struct pn_slice list)
     return true;
 }
 
+/* The first value of a source takes the place of what was there, others are added. */
+static bool add_listen(struct pn_options *options, enum pn_listen which, const char *value)
+{
+    char *text = options->listen[which];
+    size_t len = options->listen_is_given[which] ? strlen(text) : 0;
+
+    if (strchr(value, ' ') || len + strlen(value) + 2 > PN_ADDRESS_MAX)
+        return false;
+    options->listen_is_given[which] = true;
+    snprintf(text + len, PN_ADDRESS_MAX - len, "%s%s", len > 0 ? " " : "", value);
+    return true;
+}
+
 static bool apply(struct pn_options *options, enum setting setting, const char *value)
 {
     switch (setting) {
@@ -156,7 +174,7 @@ static bool apply(struct pn_options *options, enum setting setting, const char *
     case GATEWAY_TLS:
     case CONTROL:
     case VAULT:
-        return copy(options->listen[setting - GATEWAY], PN_ADDRESS_MAX, value);
+        return add_listen(options, (enum pn_listen)(setting - GATEWAY), value);
     case THREADS:
         return read_number(value, 1, PN_THREADS_MAX, &options->threads);
     case DNS_SERVERS:
@@ -172,6 +190,7 @@ static bool apply(struct pn_options *options, enum setting setting, const char *
         return pn_log_level_parse(pn_slice_str(value), &options->log_level);
     case LIMIT:
     case LIST_LIMITS:
+    case CHECK:
     case SETTINGS:
         break; /* not of this form */
     }
@@ -215,6 +234,24 @@ static enum pn_rc apply_limits(struct pn_options *options, yaml_document_t *docu
     return PN_OK;
 }
 
+/* A listener's addresses, one per line. */
+static enum pn_rc apply_list(struct pn_options *options, yaml_document_t *document,
+                             enum setting setting, const yaml_node_t *list, struct pn_error *err)
+{
+    for (const yaml_node_item_t *item = list->data.sequence.items.start;
+         item < list->data.sequence.items.top; item++) {
+        const yaml_node_t *node = yaml_document_get_node(document, *item);
+
+        if (node->type != YAML_SCALAR_NODE ||
+            !apply(options, setting, (const char *)node->data.scalar.value))
+            return pn_error_set(err, PN_INVALID, "config", "%s line %zu: '%s' wants %s: %s",
+                                options->config_file, node->start_mark.line + 1,
+                                settings[setting].name, settings[setting].argument,
+                                settings[setting].help);
+    }
+    return PN_OK;
+}
+
 /* One "key: value" of the file. */
 static enum pn_rc apply_pair(struct pn_options *options, yaml_document_t *document, bool *seen,
                              const yaml_node_t *key, const yaml_node_t *value, struct pn_error *err)
@@ -225,7 +262,7 @@ static enum pn_rc apply_pair(struct pn_options *options, yaml_document_t *docume
 
     if (key->type == YAML_SCALAR_NODE && strcmp(name, "limits") == 0)
         setting = LIMIT;
-    else if (setting == CONFIG || setting == LIMIT || setting == LIST_LIMITS)
+    else if (setting == CONFIG || setting == LIMIT || setting == LIST_LIMITS || setting == CHECK)
         setting = -1;
     if (setting < 0)
         return pn_error_set(err, PN_INVALID, "config",
@@ -237,6 +274,8 @@ static enum pn_rc apply_pair(struct pn_options *options, yaml_document_t *docume
     seen[setting] = true;
     if (setting == LIMIT)
         return apply_limits(options, document, value, err);
+    if (value->type == YAML_SEQUENCE_NODE && setting >= GATEWAY && setting <= VAULT)
+        return apply_list(options, document, (enum setting)setting, value, err);
     if (value->type != YAML_SCALAR_NODE ||
         !apply(options, (enum setting)setting, (const char *)value->data.scalar.value))
         return pn_error_set(err, PN_INVALID, "config", "%s line %zu: '%s' wants %s: %s",
@@ -265,7 +304,7 @@ static enum pn_rc apply_document(struct pn_options *options, yaml_document_t *do
     return rc;
 }
 
-static enum pn_rc read_config(struct pn_options *options, struct pn_error *err)
+static enum pn_rc read_config(struct pn_options *options, const char *given, struct pn_error *err)
 {
     yaml_parser_t parser;
     yaml_document_t document;
@@ -273,7 +312,10 @@ static enum pn_rc read_config(struct pn_options *options, struct pn_error *err)
     enum pn_rc rc;
 
     pn_buf_init(&text, PN_CONFIG_BYTES_MAX);
-    rc = pn_file_read(options->config_file, &text, err);
+    rc = given ? pn_buf_append_str(&text, given) : pn_file_read(options->config_file, &text, err);
+    options->config_text = rc == PN_OK ? pn_slice_dup(pn_buf_slice(&text)) : NULL;
+    if (rc == PN_OK && !options->config_text)
+        rc = pn_error_set(err, PN_NOMEM, "no_memory", "out of memory");
     if (rc == PN_OK && !yaml_parser_initialize(&parser))
         rc = pn_error_set(err, PN_NOMEM, "no_memory", "out of memory");
     if (rc != PN_OK) {
@@ -316,8 +358,9 @@ static enum pn_rc read_flags(int argc, char **argv, struct pn_options *options, 
         if (setting < 0)
             return pn_error_set(err, PN_INVALID, "usage",
                                 "there is no option '%s' (see postern serve --help)", argv[i]);
-        if (setting == LIST_LIMITS && equals == flag.len) {
-            options->lists_limits = true;
+        if ((setting == LIST_LIMITS || setting == CHECK) && equals == flag.len) {
+            options->lists_limits = options->lists_limits || setting == LIST_LIMITS;
+            options->checks_only = options->checks_only || setting == CHECK;
             continue;
         }
         value = equals < flag.len ? argv[i] + equals + 1 : argv[++i];
@@ -375,7 +418,23 @@ static enum pn_rc make_absolute(char path[PATH_MAX], struct pn_error *err)
     return PN_OK;
 }
 
-enum pn_rc pn_options_read(int argc, char **argv, struct pn_options *options, struct pn_error *err)
+static enum pn_rc read_addresses(struct pn_options *options, struct pn_error *err)
+{
+    for (int i = 0; i < PN_LISTEN_COUNT; i++) {
+        bool for_clients = i == PN_LISTEN_GATEWAY || i == PN_LISTEN_GATEWAY_TLS;
+        enum pn_rc rc =
+            pn_listen_value_parse(options->listen[i], for_clients, &options->addresses[i], err);
+
+        if (rc != PN_OK) {
+            pn_error_prefix(err, "--%s", pn_listen_names[i]);
+            return rc;
+        }
+    }
+    return PN_OK;
+}
+
+enum pn_rc pn_options_read_as(int argc, char **argv, const char *config_text,
+                              struct pn_options *options, struct pn_error *err)
 {
     static const char *const defaults[PN_LISTEN_COUNT] = {"localhost:8080", "localhost:8443",
                                                           "localhost:9443", "localhost:9444"};
@@ -389,12 +448,26 @@ enum pn_rc pn_options_read(int argc, char **argv, struct pn_options *options, st
     if (rc == PN_OK)
         rc = make_absolute(options->config_file, err);
     if (rc == PN_OK && options->config_file[0])
-        rc = read_config(options, err);
+        rc = read_config(options, config_text, err);
+    memset(options->listen_is_given, 0, sizeof(options->listen_is_given));
     if (rc == PN_OK)
         rc = read_flags(argc, argv, options, false, err);
     if (rc == PN_OK)
         rc = make_absolute(options->config_file, err);
+    if (rc == PN_OK)
+        rc = read_addresses(options, err);
     if (rc == PN_OK && !options->data_dir[0])
         rc = default_data_dir(options, err);
     return rc == PN_OK ? make_absolute(options->data_dir, err) : rc;
+}
+
+enum pn_rc pn_options_read(int argc, char **argv, struct pn_options *options, struct pn_error *err)
+{
+    return pn_options_read_as(argc, argv, NULL, options, err);
+}
+
+void pn_options_fini(struct pn_options *options)
+{
+    free(options->config_text);
+    options->config_text = NULL;
 }

@@ -6,7 +6,9 @@
  *
  *   data: /var/lib/postern
  *   gateway: 0.0.0.0:8080
- *   gateway-tls: 0.0.0.0:8443
+ *   gateway-tls:
+ *     - 0.0.0.0:8443
+ *     - 10.0.0.1:8444,proxy,trusted=10.0.0.0/8
  *   log-level: info
  *   limits:
  *     client-connections: 50000
@@ -21,10 +23,11 @@
 #include "base/error.h"
 #include "base/limits.h"
 #include "base/log.h"
+#include "supervisor/listen_value.h"
 
 #define PN_CONFIG_BYTES_MAX 65536
 #define PN_THREADS_MAX      256
-#define PN_ADDRESS_MAX      300
+#define PN_ADDRESS_MAX      2048 /* all addresses of a listener */
 
 enum pn_listen {
     PN_LISTEN_GATEWAY,
@@ -38,15 +41,19 @@ enum pn_listen {
 
 struct pn_options {
     char data_dir[PATH_MAX];
-    char config_file[PATH_MAX]; /* "" = none */
-    char listen[PN_LISTEN_COUNT][PN_ADDRESS_MAX];
-    unsigned threads;                     /* 0: as many as cores */
-    char dns_servers[PN_DNS_SERVERS_MAX]; /* "" = those of the system */
-    unsigned control_workers;             /* 0: control's default */
-    unsigned rotation_interval_s;         /* 0: the default */
-    char user[64];                        /* "" = stay who we are */
+    char config_file[PATH_MAX];                        /* "" = none */
+    char listen[PN_LISTEN_COUNT][PN_ADDRESS_MAX];      /* as written; several values by spaces */
+    struct pn_listen_value addresses[PN_LISTEN_COUNT]; /* the same, understood */
+    bool listen_is_given[PN_LISTEN_COUNT];             /* by the source that is being read */
+    unsigned threads;                                  /* 0: as many as cores */
+    unsigned control_workers;                          /* 0: control's default */
+    unsigned rotation_interval_s;                      /* 0: the default */
+    char user[64];                                     /* "" = stay who we are */
+    char dns_servers[PN_DNS_SERVERS_MAX];              /* "" = those of the system */
     enum pn_log_level log_level;
     uint64_t limits[PN_LIMIT_COUNT];
+    bool checks_only;  /* --check */
+    char *config_text; /* of the configuration file; NULL: none; pn_options_fini() */
     bool lists_limits; /* --list-limits: print `limits` and end */
 };
 
@@ -56,3 +63,7 @@ extern const char *const pn_listen_names[PN_LISTEN_COUNT];
 /** PN_INVALID: err tells which flag or line and what is expected. PN_EOF: --help was printed. */
 enum pn_rc pn_options_read(int argc, char **argv, struct pn_options *options,
                            struct pn_error *err) PN_MUST_USE;
+/** The same with `config_text` for what the configuration file says (NULL: read it). */
+enum pn_rc pn_options_read_as(int argc, char **argv, const char *config_text,
+                              struct pn_options *options, struct pn_error *err) PN_MUST_USE;
+void pn_options_fini(struct pn_options *options);
