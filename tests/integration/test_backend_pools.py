@@ -1,13 +1,16 @@
 # SPDX-License-Identifier: Apache-2.0
 """Backend entities of type Pool, and reconnect."""
 import collections
+import concurrent.futures
+import contextlib
 import json
 import time
 
 import pytest
-from lab import service
+from lab import service, web
 from lab.backends import free_port
 from lab.members import Member
+from lab.nodes import Node
 from lab.service import policy
 
 pytestmark = pytest.mark.usefixtures("postern")
@@ -189,3 +192,37 @@ def test_reconnect_of_a_pool_is_of_its_members(postern, pool):
         assert postern.arm("POST", f"/backends/{name}/reconnect").status == 202
         who(postern, name, 4)
         assert (a.connections, b.connections) == (2, 2)
+
+
+def test_reconnect_lets_http2_streams_end_and_opens_another_connection(postern, ca, uploaded,
+                                                                       tmp_path):
+    crt, key = ca.server().write(tmp_path, "server")
+    (tmp_path / "ca.crt").write_bytes(ca.certificate_pem)
+    backend = Node("h2_backend.mjs", cert=str(crt), key=str(key), clientCa=str(tmp_path / "ca.crt"))
+    try:
+        name = service.unique("reconnect")
+        postern.put(f"/backends/{name}", {
+            "url": backend.url, "protocol": "http", "credentials": {"certificateIds": [
+                f"{postern.service_id}/certificates/{uploaded['p256']}"]}})
+        postern.make_api(name, "http://127.0.0.1:1", policy(
+            f'<set-backend-service backend-id="{name}" />', '<forward-request http-version="2" />'))
+
+        def held():
+            with contextlib.closing(web.Session(postern.gateway, timeout=60)) as session:
+                return session.call("GET", f"/{name}/hold")
+
+        def connections():
+            return postern.call(f"/{name}/stats").json()
+        with concurrent.futures.ThreadPoolExecutor(1) as threads:
+            answer = threads.submit(held)
+            service.wait_for("the held request",
+                             lambda: sum(c["open"] for c in connections()) >= 2, 20)
+            before = postern.metric("postern_backend_connected_total")
+            assert postern.arm("POST", f"/backends/{name}/reconnect").status == 202
+            assert postern.call(f"/{name}/echo").status == 200
+            assert postern.metric("postern_backend_connected_total") > before
+            assert not answer.done(), "the stream under way is not cut"
+            assert postern.call(f"/{name}/release").json() == 1
+            assert answer.result().status == 200
+    finally:
+        backend.stop()

@@ -1,11 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """The HTTP proxy of a backend: tunnels through a real one, and every way in which one can refuse."""
-import json
-
 import pytest
 from lab import service
 from lab.backends import free_port
 from lab.members import Member
+from lab.nodes import Node
 from lab.proxies import ScriptedProxy, Tinyproxy
 from lab.service import policy
 
@@ -132,6 +131,24 @@ def test_a_proxy_that_is_not_there_or_never_answers_is_explained(tmp_path, trust
                 assert f"code={code} " in failure(own, name)
     finally:
         own.stop()
+
+
+def test_http2_runs_inside_the_tunnel(postern, ca, uploaded, clients, behind, tmp_path):
+    crt, key = ca.server().write(tmp_path, "server")
+    (tmp_path / "ca.crt").write_bytes(ca.certificate_pem)
+    backend = Node("h2_backend.mjs", cert=str(crt), key=str(key), clientCa=str(tmp_path / "ca.crt"))
+    try:
+        with ScriptedProxy() as proxy:
+            name = behind(backend.url, {"url": proxy.url}, uploaded["p256"])
+            postern.set_policy(f"/apis/{name}", policy(
+                f'<set-backend-service backend-id="{name}" />',
+                '<forward-request http-version="2" />'))
+            for _ in range(4):
+                seen = postern.call(f"/{name}/echo").json()
+                assert seen["sha1"].replace(":", "") == clients["p256"].sha1
+            assert len(proxy.heads) == 1
+    finally:
+        backend.stop()
 
 
 def test_the_backends_certificate_is_checked_through_the_tunnel(postern, nginx, uploaded, behind):
