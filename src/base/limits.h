@@ -107,6 +107,10 @@
       "one key makes session tickets; at least a 60th of tls-ticket-lifetime")                     \
     X(TLS_CLIENT_CHAIN_BYTES, "tls-client-chain-bytes", BYTES, 65536, 4096, 1048576, GATEWAY,      \
       "the certificates that a client sends when it is asked for one")                             \
+    X(TLS_VERIFIED_CHAINS, "tls-verified-chains", COUNT, 4096, 0, 1000000, GATEWAY,                \
+      "verified chains of backends that are remembered, per trust policy; 0: none")                \
+    X(TLS_VERIFIED_LIFETIME, "tls-verified-lifetime", MS, 3600000, 1000, 86400000, GATEWAY,        \
+      "a verified chain is remembered, and never beyond its certificates' validity")               \
     X(TLS_SESSIONS, "tls-sessions", COUNT, 4096, 1, 1000000, GATEWAY,                              \
       "identities whose TLS sessions with backends are kept, per context and gateway thread")      \
     X(TLS_SESSIONS_PER_IDENTITY, "tls-sessions-per-identity", COUNT, 4, 1, 8, GATEWAY,             \

@@ -42,6 +42,8 @@
       "Backend TLS handshakes that resumed a session.")                                            \
     X(BACKEND_HANDSHAKES, "postern_backend_tls_full_total", "counter",                             \
       "Full backend TLS handshakes.")                                                              \
+    X(BACKEND_CHAINS_KNOWN, "postern_backend_tls_chains_known_total", "counter",                   \
+      "Full backend handshakes whose chain had been verified before.")                             \
     X(BACKEND_SESSIONS_EVICTED, "postern_backend_tls_sessions_evicted_total", "counter",           \
       "Backend TLS sessions dropped for newer ones before they were resumed.")                     \
     X(CLIENT_RESUMED, "postern_client_tls_resumed_total", "counter",                               \

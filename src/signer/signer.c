@@ -73,9 +73,10 @@ enum pn_rc pn_signer_create(struct pn_signer **out, struct pn_error *err)
     if (!signer)
         return pn_error_set(err, PN_NOMEM, "no_memory", "No memory for the signer.");
     signer->libctx = OSSL_LIB_CTX_new();
-    /* "default" first: it wins wherever nobody asks for our provider. */
-    if (signer->libctx)
-        signer->standard = OSSL_PROVIDER_load(signer->libctx, "default");
+    /* The standard one first: it wins wherever nobody asks for our provider. */
+    if (signer->libctx && OSSL_PROVIDER_add_builtin(signer->libctx, PN_SIGNER_STANDARD_NAME,
+                                                    pn_signer_standard_init) == 1)
+        signer->standard = OSSL_PROVIDER_load(signer->libctx, PN_SIGNER_STANDARD_NAME);
     if (signer->standard &&
         OSSL_PROVIDER_add_builtin(signer->libctx, PN_SIGNER_PROVIDER_NAME, provider_init) == 1)
         signer->own = OSSL_PROVIDER_load(signer->libctx, PN_SIGNER_PROVIDER_NAME);

@@ -26,6 +26,11 @@ struct pn_signer_keydata {
     struct pn_key_id key;
 };
 
+/* The part of OpenSSL's default provider that TLS needs, as a provider: standard.c. */
+#define PN_SIGNER_STANDARD_NAME "postern-standard"
+int pn_signer_standard_init(const OSSL_CORE_HANDLE *handle, const OSSL_DISPATCH *in,
+                            const OSSL_DISPATCH **out, void **provctx);
+
 extern const OSSL_ALGORITHM pn_signer_keymgmt_algorithms[];
 extern const OSSL_ALGORITHM pn_signer_signature_algorithms[];
 

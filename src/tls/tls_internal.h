@@ -55,6 +55,9 @@ BIO *pn_tls_bio_new(struct pn_tls_link *link);
 int pn_tls_tickets_callback(struct pn_tls_tickets *tickets, SSL *ssl, unsigned char *name,
                             unsigned char *iv, EVP_CIPHER_CTX *cipher, EVP_MAC_CTX *mac,
                             bool is_making);
+/** For SSL_CTX_set_cert_verify_callback(3) of a client whose policy checks the chain; `arg`: its
+ * struct pn_trust. */
+int pn_tls_verify_chain(X509_STORE_CTX *store, void *arg);
 /** Things that both kinds of context want. */
 void pn_tls_context_setup(SSL_CTX *ctx);
 enum pn_rc pn_tls_context_use(SSL_CTX *ctx, const struct pn_tls_certificate *certificate,

@@ -7,12 +7,14 @@
 #include <dirent.h>
 #include <openssl/err.h>
 #include <openssl/pem.h>
+#include <pthread.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/file.h"
+#include "base/limits.h"
 
 #define BUNDLE_BYTES_MAX (16u * 1024 * 1024)
 
@@ -31,7 +33,13 @@ struct pn_trust {
     bool check_chain;
     bool check_name;
     struct pn_trust_id id;
+
+    pthread_mutex_t lock;              /* of what follows: taken at full handshakes only */
+    struct pn_trust_verdict *verdicts; /* sets of WAYS; until_s 0: free */
+    size_t sets;
+    unsigned turn; /* which one of a full set goes */
 };
+#define WAYS 4
 
 /* ---- CA sets */
 
@@ -283,6 +291,7 @@ enum pn_rc pn_trust_create(struct pn_trust_roots *roots, bool check_chain, bool 
     if (!trust)
         return pn_error_set(err, PN_NOMEM, "no_memory", "No memory for a trust policy.");
     atomic_init(&trust->references, 1);
+    (void)pthread_mutex_init(&trust->lock, NULL);
     /* Without chain check the CAs do not matter: then all such policies are one. */
     if (check_chain) {
         trust->roots = pn_trust_roots_ref(roots);
@@ -308,6 +317,8 @@ void pn_trust_unref(struct pn_trust *trust)
     if (!trust || atomic_fetch_sub_explicit(&trust->references, 1, memory_order_acq_rel) != 1)
         return;
     pn_trust_roots_unref(trust->roots);
+    (void)pthread_mutex_destroy(&trust->lock);
+    free(trust->verdicts);
     free(trust);
 }
 
@@ -329,4 +340,67 @@ bool pn_trust_checks_name(const struct pn_trust *trust)
 X509_STORE *pn_trust_store(const struct pn_trust *trust)
 {
     return trust->roots ? trust->roots->store : NULL;
+}
+
+/* ---- verified chains */
+
+/* The key is a SHA-256: any part of it is as good as another for the place. */
+static struct pn_trust_verdict *set_of(const struct pn_trust *trust,
+                                       const uint8_t key[PN_SHA256_BYTES])
+{
+    uint64_t number;
+
+    memcpy(&number, key, sizeof(number));
+    return trust->verdicts + number % trust->sets * WAYS;
+}
+
+static bool is_of(const struct pn_trust_verdict *verdict, const uint8_t key[PN_SHA256_BYTES])
+{
+    return verdict->until_s != 0 && memcmp(verdict->key, key, PN_SHA256_BYTES) == 0;
+}
+
+bool pn_trust_knows(struct pn_trust *trust, const uint8_t key[PN_SHA256_BYTES], int64_t now_s)
+{
+    bool is_known = false;
+
+    pthread_mutex_lock(&trust->lock);
+    for (size_t i = 0; trust->verdicts && i < WAYS; i++) {
+        const struct pn_trust_verdict *verdict = set_of(trust, key) + i;
+
+        is_known = is_known ||
+                   (is_of(verdict, key) && verdict->from_s <= now_s && now_s <= verdict->until_s);
+    }
+    pthread_mutex_unlock(&trust->lock);
+    return is_known;
+}
+
+/* The place of the same key, else a free one, else that of another one. */
+static struct pn_trust_verdict *place_for(struct pn_trust *trust,
+                                          const uint8_t key[PN_SHA256_BYTES])
+{
+    struct pn_trust_verdict *set = set_of(trust, key);
+
+    for (size_t i = 0; i < WAYS; i++) {
+        if (is_of(&set[i], key))
+            return &set[i];
+    }
+    for (size_t i = 0; i < WAYS; i++) {
+        if (set[i].until_s == 0)
+            return &set[i];
+    }
+    pn_limit_hit(PN_LIMIT_TLS_VERIFIED_CHAINS);
+    return &set[trust->turn++ % WAYS];
+}
+
+void pn_trust_learn(struct pn_trust *trust, const struct pn_trust_verdict *verdict)
+{
+    pthread_mutex_lock(&trust->lock);
+    if (!trust->verdicts) {
+        trust->sets = (size_t)pn_limit_value(PN_LIMIT_TLS_VERIFIED_CHAINS) / WAYS;
+        if (trust->sets > 0)
+            trust->verdicts = calloc(trust->sets * WAYS, sizeof(*trust->verdicts));
+    }
+    if (trust->verdicts)
+        *place_for(trust, verdict->key) = *verdict;
+    pthread_mutex_unlock(&trust->lock);
 }

@@ -3,7 +3,8 @@
  * What a backend must prove: a set of CAs, chain check, name check.
  *
  * A CA set is loaded once and shared by every trust policy that uses it, however many backends
- * there are. Both objects are immutable, reference-counted and may be used by any thread.
+ * there are. Both objects are immutable (but for what a policy remembers of verified chains),
+ * reference-counted and may be used by any thread.
  */
 #pragma once
 
@@ -47,5 +48,16 @@ void pn_trust_unref(struct pn_trust *trust);
 const struct pn_trust_id *pn_trust_id(const struct pn_trust *trust);
 bool pn_trust_checks_chain(const struct pn_trust *trust);
 bool pn_trust_checks_name(const struct pn_trust *trust);
+
+/** That a chain was verified for a name: SHA-256 of both, and while what validity holds. */
+struct pn_trust_verdict {
+    uint8_t key[PN_SHA256_BYTES];
+    int64_t from_s, until_s; /* Unix seconds, both included */
+};
+/** Whether this policy has verified it and remembers, and `now_s` is within its validity. Any
+ * thread. */
+bool pn_trust_knows(struct pn_trust *trust, const uint8_t key[PN_SHA256_BYTES], int64_t now_s);
+/** Remembers; an older verdict may make room (limit "tls-verified-chains"). Any thread. */
+void pn_trust_learn(struct pn_trust *trust, const struct pn_trust_verdict *verdict);
 /** Borrowed; NULL when the policy has no CA set. */
 X509_STORE *pn_trust_store(const struct pn_trust *trust);

@@ -6,6 +6,7 @@
 
 #include <assert.h>
 #include <openssl/core_names.h>
+#include <openssl/param_build.h>
 #include <openssl/rsa.h>
 #include <openssl/x509v3.h>
 #include <stdlib.h>
@@ -218,4 +219,36 @@ struct pn_trust *test_trust(const struct test_pair *ca, bool check_chain, bool c
     pn_trust_roots_unref(roots);
     OPENSSL_free(der);
     return trust;
+}
+
+static void must(bool is_fine)
+{
+    if (!is_fine)
+        abort();
+}
+
+EVP_PKEY *test_forge(EVP_PKEY *public_half, EVP_PKEY *private_half)
+{
+    EVP_PKEY *forged = NULL;
+    EVP_PKEY_CTX *ctx = EVP_PKEY_CTX_new_from_name(NULL, "EC", NULL);
+    OSSL_PARAM_BLD *builder = OSSL_PARAM_BLD_new();
+    OSSL_PARAM *params;
+    BIGNUM *number = NULL;
+    unsigned char point[133];
+    size_t point_len = 0;
+
+    must(EVP_PKEY_get_octet_string_param(public_half, OSSL_PKEY_PARAM_PUB_KEY, point, sizeof(point),
+                                         &point_len) == 1);
+    must(EVP_PKEY_get_bn_param(private_half, OSSL_PKEY_PARAM_PRIV_KEY, &number) == 1);
+    OSSL_PARAM_BLD_push_utf8_string(builder, OSSL_PKEY_PARAM_GROUP_NAME, "P-256", 0);
+    OSSL_PARAM_BLD_push_octet_string(builder, OSSL_PKEY_PARAM_PUB_KEY, point, point_len);
+    OSSL_PARAM_BLD_push_BN(builder, OSSL_PKEY_PARAM_PRIV_KEY, number);
+    params = OSSL_PARAM_BLD_to_param(builder);
+    must(EVP_PKEY_fromdata_init(ctx) == 1);
+    must(EVP_PKEY_fromdata(ctx, &forged, EVP_PKEY_KEYPAIR, params) == 1);
+    OSSL_PARAM_free(params);
+    OSSL_PARAM_BLD_free(builder);
+    BN_free(number);
+    EVP_PKEY_CTX_free(ctx);
+    return forged;
 }

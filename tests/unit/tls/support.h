@@ -28,6 +28,10 @@ struct test_spec {
 struct test_pair test_pair_make(const struct test_spec *spec);
 void test_pair_fini(struct test_pair *pair);
 
+/** The public half of one key with the private half of another: it passes for the first one's, and
+ *  signs as the second. EC P-256; the caller frees it. */
+EVP_PKEY *test_forge(EVP_PKEY *public_half, EVP_PKEY *private_half);
+
 /** A certificate whose key the seam finds: keys are registered until test_keys_clear(). */
 struct pn_tls_certificate *test_certificate(struct pn_signer *signer, const char *name,
                                             uint64_t generation, enum pn_key_use use,

@@ -9,9 +9,7 @@
 
 #include <cmocka.h>
 
-#include <openssl/core_names.h>
 #include <openssl/err.h>
-#include <openssl/param_build.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
@@ -587,42 +585,13 @@ static void resumed_session_remembers_the_clients_certificate(void **state)
     tickets_end();
 }
 
-/* The public half of one key with the private half of another: it passes for the first one's, and
- * signs as the second. */
-static EVP_PKEY *forge(EVP_PKEY *public_half, EVP_PKEY *private_half)
-{
-    EVP_PKEY *forged = NULL;
-    EVP_PKEY_CTX *ctx = EVP_PKEY_CTX_new_from_name(NULL, "EC", NULL);
-    OSSL_PARAM_BLD *builder = OSSL_PARAM_BLD_new();
-    OSSL_PARAM *params;
-    BIGNUM *number = NULL;
-    unsigned char point[133];
-    size_t point_len = 0;
-
-    assert_int_equal(EVP_PKEY_get_octet_string_param(public_half, OSSL_PKEY_PARAM_PUB_KEY, point,
-                                                     sizeof(point), &point_len),
-                     1);
-    assert_int_equal(EVP_PKEY_get_bn_param(private_half, OSSL_PKEY_PARAM_PRIV_KEY, &number), 1);
-    OSSL_PARAM_BLD_push_utf8_string(builder, OSSL_PKEY_PARAM_GROUP_NAME, "P-256", 0);
-    OSSL_PARAM_BLD_push_octet_string(builder, OSSL_PKEY_PARAM_PUB_KEY, point, point_len);
-    OSSL_PARAM_BLD_push_BN(builder, OSSL_PKEY_PARAM_PRIV_KEY, number);
-    params = OSSL_PARAM_BLD_to_param(builder);
-    assert_int_equal(EVP_PKEY_fromdata_init(ctx), 1);
-    assert_int_equal(EVP_PKEY_fromdata(ctx, &forged, EVP_PKEY_KEYPAIR, params), 1);
-    OSSL_PARAM_free(params);
-    OSSL_PARAM_BLD_free(builder);
-    BN_free(number);
-    EVP_PKEY_CTX_free(ctx);
-    return forged;
-}
-
 static void certificate_without_its_key_ends_the_handshake(void **state)
 {
     struct pn_tls_server *server = server_of(&(struct listener){.asks = true});
     struct test_pair forged = {.x509 = client_pair.x509};
 
     (void)state;
-    forged.key = forge(client_pair.key, default_pair.key);
+    forged.key = test_forge(client_pair.key, default_pair.key);
     for (size_t v = 0; v < 2; v++) {
         struct visit visit = {.name = "api.example.test", .version = versions[v], .pair = &forged};
 
