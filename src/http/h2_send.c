@@ -55,6 +55,10 @@ static enum pn_rc pull(struct pn_h2 *h2, struct pn_source *body, size_t len, siz
     bool has_read = false;
 
     *copied = 0;
+    /* All of it at once: what lies behind the buffer's end would not survive its growing. */
+    h2->out_rc = pn_buf_reserve(h2->out, FRAME_HEADER_BYTES + len);
+    if (h2->out_rc != PN_OK)
+        return h2->out_rc;
     while (*copied < len) {
         enum pn_rc rc = pn_source_peek(body);
         size_t part = 0;
@@ -68,9 +72,6 @@ static enum pn_rc pull(struct pn_h2 *h2, struct pn_source *body, size_t len, siz
         if (rc != PN_OK)
             return rc;
         part = body->held.len < len - *copied ? body->held.len : len - *copied;
-        h2->out_rc = pn_buf_reserve(h2->out, FRAME_HEADER_BYTES + *copied + part);
-        if (h2->out_rc != PN_OK)
-            return h2->out_rc;
         memcpy(h2->out->ptr + h2->out->len + FRAME_HEADER_BYTES + *copied, body->held.ptr, part);
         *copied += part;
         pn_source_use(body, part);
@@ -145,11 +146,6 @@ static ssize_t on_read_body(nghttp2_session *session, int32_t id, uint8_t *buf, 
         return NGHTTP2_ERR_DEFERRED;
     } else if (copied == 0) {
         return source_failed(stream, rc);
-    }
-    if (copied == 0) { /* the frame header needs its place all the same */
-        h2->out_rc = pn_buf_reserve(h2->out, FRAME_HEADER_BYTES);
-        if (h2->out_rc != PN_OK)
-            return NGHTTP2_ERR_CALLBACK_FAILURE;
     }
     return (ssize_t)copied;
 }
