@@ -230,8 +230,10 @@ static const struct pn_source_ops out_ops = {.next = out_next, .read = out_read,
 
 void pn_h2_turn_source_failed(struct pn_h2_turn *turn)
 {
+    uint32_t code = turn->front.call->exchange.reset_code;
+
     pn_call_broke_off(turn->front.call);
-    turn_reset(turn, PN_H2_INTERNAL_ERROR);
+    turn_reset(turn, code);
 }
 
 void pn_h2_turn_sent(struct pn_h2_turn *turn)
@@ -282,10 +284,17 @@ static enum pn_rc set_fields(struct pn_h2_turn *turn, const struct pn_answer *an
     return rc;
 }
 
+/** Known to be: END_STREAM goes with the head (of gRPC, an answer that is trailers only). */
+static bool is_empty(const struct pn_source *body)
+{
+    return pn_source_is_done(body) && (!body->trailers || body->trailers->count == 0);
+}
+
 static void front_answer(struct pn_front *front, const struct pn_answer *answer)
 {
     struct pn_h2_turn *turn = turn_of(front);
-    bool has_body = !answer->is_bodiless && !(answer->has_length && answer->length == 0);
+    bool has_body = !answer->is_bodiless && !(answer->has_length && answer->length == 0) &&
+                    !is_empty(answer->body);
     enum pn_rc rc = set_fields(turn, answer);
 
     pn_loop_disarm(turn->link->client->worker->loop, &turn->timer);

@@ -380,6 +380,7 @@ void pn_exchange_init(struct pn_exchange *exchange, struct pn_pool *pool,
     exchange->pool = pool;
     exchange->events = events;
     exchange->ctx = ctx;
+    exchange->reset_code = PN_H2_INTERNAL_ERROR;
     exchange->acquire.on_ready = on_acquired;
     exchange->acquire.on_failed = on_acquire_failed;
     exchange->acquire.ctx = exchange;
