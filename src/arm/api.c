@@ -91,7 +91,8 @@ static bool check_path(struct pn_problems *problems, json_t *properties)
 
 static bool is_supported_type(const char *type)
 {
-    return !type || strcmp(type, "http") == 0 || strcmp(type, "websocket") == 0;
+    return !type || strcmp(type, "http") == 0 || strcmp(type, "websocket") == 0 ||
+           strcmp(type, "grpc") == 0;
 }
 
 static void check_supported(struct pn_problems *problems, const json_t *properties)
@@ -105,8 +106,8 @@ static void check_supported(struct pn_problems *problems, const json_t *properti
                        "Create the API and its operations one by one.");
     if (!is_supported_type(type))
         pn_problem_add(problems, "type",
-                       "APIs of another type than 'http' and 'websocket' are not offered by "
-                       "this Postern.");
+                       "APIs of another type than 'http', 'websocket' and 'grpc' are not offered "
+                       "by this Postern.");
     if (json_object_get(properties, "apiVersion") ||
         json_object_get(properties, "apiVersionSetId") ||
         json_object_get(properties, "apiVersionSet"))

@@ -81,8 +81,8 @@ static void settle_keep_alive(struct pn_h1_turn *turn, const struct pn_answer *a
 
     if (turn->front.closes)
         turn->is_keepable = false;
-    if (!body->has_ended && turn->is_keepable) /* an early answer of a backend says that we close */
-        turn->is_keepable = !answer->is_uploading && pn_source_skip(body);
+    if (!body->has_ended && !answer->is_uploading && turn->is_keepable)
+        turn->is_keepable = pn_source_skip(body);
     if (turn->client->worker->is_draining)
         turn->is_keepable = false;
 }

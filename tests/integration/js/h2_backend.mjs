@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // An HTTP/2 backend: node h2_backend.mjs '{"cert":…,"key":…,"clientCa":…,"streams":N}'
 // Without a certificate it speaks h2c. It prints its port, and ends with its standard input.
+import crypto from 'node:crypto';
 import fs from 'node:fs';
 import http2 from 'node:http2';
 
@@ -83,10 +84,10 @@ const routes = {
         };
         more();
     },
-    count(stream) {
-        let bytes = 0;
-        stream.on('data', (piece) => { bytes += piece.length; });
-        stream.on('end', () => json(stream, bytes));
+    digest(stream) {
+        const sha = crypto.createHash('sha256');
+        stream.on('data', (piece) => sha.update(piece));
+        stream.on('end', () => json(stream, sha.digest('hex')));
     },
     early(stream) { json(stream, 'early', 403); },
     reset(stream, headers, entry, query) { stream.close(Number(query.get('code'))); },

@@ -1,0 +1,89 @@
+# SPDX-License-Identifier: Apache-2.0
+"""gRPC from @grpc/grpc-js through the gateway to a gRPC server that demands a client certificate."""
+import urllib.parse
+
+import pytest
+from lab import nodes, service
+from lab.service import policy, wait_for
+
+OK, CANCELLED, DEADLINE_EXCEEDED, FAILED_PRECONDITION = 0, 1, 4, 9
+
+
+@pytest.fixture(scope="module")
+def server(ca, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("grpc")
+    crt, key = ca.server().write(folder, "server")
+    ca_file = folder / "client-ca.crt"
+    ca_file.write_bytes(ca.certificate_pem)
+    process = nodes.Node("grpc.mjs", serve=True, cert=str(crt), key=str(key), clientCa=str(ca_file))
+    yield process
+    process.stop()
+
+
+@pytest.fixture(scope="module")
+def api(postern, server, uploaded):
+    """An API of type grpc: its backend is spoken to over HTTP/2 without a word in the policy."""
+    name = service.unique("grpc")
+    postern.make_api(name, server.url, policy(
+        f'<authentication-certificate certificate-id="{uploaded["p256"]}" />'), type="grpc")
+    return name
+
+
+def ask(postern, api, *calls):
+    target = urllib.parse.urlsplit(postern.gateway_tls).netloc
+    return nodes.run("grpc.mjs", target=target, ca=postern.ca_file, path=f"/{api}/test.Echo",
+                     calls=calls)
+
+
+def test_a_unary_call_carries_the_certificate_and_its_trailers(postern, api, clients):
+    seen, = ask(postern, api, {"kind": "unary", "method": "Unary", "body": "hello"})
+    assert (seen["code"], seen["body"]) == (OK, "hello"), seen
+    assert seen["trailers"]["x-subject"] == clients["p256"].common_name
+
+
+def test_an_error_is_trailers_only_and_keeps_its_code(postern, api):
+    seen, = ask(postern, api, {"kind": "unary", "method": "Fail"})
+    assert (seen["code"], seen["details"], seen["why"]) == (
+        FAILED_PRECONDITION, "not now", "on purpose")
+
+
+def test_a_client_streams(postern, api):
+    seen, = ask(postern, api, {"kind": "collect", "count": 300, "size": 50000})
+    assert (seen["code"], seen["body"]) == (OK, str(300 * 50000)), seen
+
+
+def test_a_server_streams(postern, api):
+    seen, = ask(postern, api, {"kind": "burst", "count": 300, "size": 50000})
+    assert seen == {"messages": 300, "bytes": 300 * 50000, "code": OK}
+
+
+def test_both_stream_at_the_same_time(postern, api):
+    """Each message waits for the echo of the one before: nothing on the way may be held back."""
+    seen = ask(postern, api, *[{"kind": "chat", "count": 100}] * 10)
+    assert seen == [{"turns": 100, "code": OK}] * 10
+
+
+def test_a_cancelled_call_is_cancelled_at_the_server(postern, api):
+    def cancelled():
+        seen, = ask(postern, api, {"kind": "unary", "method": "Unary"})
+        return int(seen["trailers"]["x-cancelled"])
+    before = cancelled()
+    seen = ask(postern, api, {"kind": "unary", "method": "Hang", "cancelMs": 200},
+               {"kind": "burst", "count": 100000, "size": 10000, "cancelAfter": 3})
+    assert [s["code"] for s in seen] == [CANCELLED, CANCELLED], seen
+    wait_for("both cancelled at the server", lambda: cancelled() == before + 2)
+    wait_for("no stream is left", lambda: postern.metric("postern_backend_streams") == 0)
+
+
+def test_the_deadline_of_the_client_ends_the_call(postern, api):
+    seen, = ask(postern, api, {"kind": "unary", "method": "Hang", "deadlineMs": 300})
+    assert seen["code"] == DEADLINE_EXCEEDED
+
+
+def test_many_calls_share_the_connections(postern, api):
+    before = postern.metric("postern_backend_connected_total")
+    seen = ask(postern, api, *[{"kind": "unary", "method": "Unary", "body": str(i)}
+                               for i in range(200)])
+    assert [s["body"] for s in seen] == [str(i) for i in range(200)]
+    assert postern.metric("postern_backend_connected_total") - before <= 10
+    assert postern.metric("postern_identity_mismatch_total") == 0
