@@ -117,8 +117,14 @@ void pn_worker_backends_changed(struct pn_worker *worker, const struct pn_snapsh
 
 void pn_worker_backends_fini(struct pn_worker *worker)
 {
-    while (worker->reconnects.next && !pn_list_is_empty(&worker->reconnects))
-        reconnect_end(PN_CONTAINER(worker->reconnects.next, struct reconnect, entry));
+    struct pn_list *head = &worker->reconnects;
+
+    for (struct pn_list *at = head->next; at && at != head;) {
+        struct reconnect *reconnect = PN_CONTAINER(at, struct reconnect, entry);
+
+        at = at->next;
+        reconnect_end(reconnect);
+    }
     pn_map_destroy(worker->balances, free);
     worker->balances = NULL;
 }
