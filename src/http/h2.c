@@ -101,6 +101,7 @@ struct pn_h2 *pn_h2_create(enum pn_h2_side side, const struct pn_h2_config *conf
     h2->ctx = ctx;
     h2->side = side;
     h2->is_server = side == PN_H2_SERVER;
+    h2->last_id = -1;
     h2->config = *config;
     h2->now_ms = now_ms;
     pn_list_init(&h2->streams);

@@ -168,6 +168,13 @@ struct h2_head {
     struct pn_http_fault fault;
 };
 
+/* Ids that a client has passed over: closed by that, and never opened (RFC 9113 §5.1.1). */
+struct h2_gap {
+    int32_t first;
+    int32_t last; /* 0: an unused place */
+};
+enum { H2_GAPS = 4 }; /* the last ones are remembered: who counts by two has none */
+
 struct pn_h2 {
     nghttp2_session *session;
     struct pn_h2_memory *memory;
@@ -181,6 +188,9 @@ struct pn_h2 {
     uint64_t streams_total;
     uint64_t now_ms;
     struct h2_head head;
+    int32_t last_id; /* server: the last one that the client has opened */
+    struct h2_gap gaps[H2_GAPS];
+    size_t next_gap;
     struct h2_bucket floods[H2_FLOODS];
     enum pn_rc verdict;   /* PN_OK: the connection lives */
     char failure[96];     /* why not */

@@ -75,6 +75,12 @@ static void headers_on_even(struct pn_buf *in)
     put_headers(in, 2, END_STREAM, GET_FIELDS);
 }
 
+static void headers_below_another(struct pn_buf *in)
+{
+    put_headers(in, 7, END_STREAM, GET_FIELDS);
+    put_headers(in, 3, END_STREAM, GET_FIELDS);
+}
+
 static void headers_after_end(struct pn_buf *in)
 {
     put_headers(in, 1, END_STREAM, GET_FIELDS);
@@ -289,6 +295,7 @@ static void broken_frames_end_the_connection(void **state)
         {"data_after_end", data_after_end, PN_H2_STREAM_CLOSED},
         {"headers_on_zero", headers_on_zero, PN_H2_PROTOCOL_ERROR},
         {"headers_on_even", headers_on_even, PN_H2_PROTOCOL_ERROR},
+        {"headers_below_another", headers_below_another, PN_H2_PROTOCOL_ERROR},
         {"headers_after_end", headers_after_end, PN_H2_STREAM_CLOSED},
         {"headers_padding_too_long", headers_padding_too_long, PN_H2_PROTOCOL_ERROR},
         {"headers_not_continued", headers_not_continued, PN_H2_PROTOCOL_ERROR},
