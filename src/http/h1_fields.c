@@ -55,31 +55,28 @@ bool pn_h1_cut_line(struct pn_slice *rest, struct pn_slice *line)
 enum pn_rc pn_h1_read_field(struct pn_slice line, int bad_status, struct pn_slice *name,
                             struct pn_slice *value, struct pn_http_fault *fault)
 {
-    size_t i = 0;
+    const char *colon = line.len > 0 ? memchr(line.ptr, ':', line.len) : NULL;
+    size_t i = colon ? (size_t)(colon - line.ptr) : line.len;
     size_t end = line.len;
 
     if (line.len > 0 && (line.ptr[0] == ' ' || line.ptr[0] == '\t'))
         return pn_h1_refuse(fault, PN_MALFORMED, bad_status, /* RFC 9112 §5.2: obs-fold */
                             "a header line begins with white space; folded lines are not accepted");
-    while (i < line.len && pn_h1_is_tchar((unsigned char)line.ptr[i]))
-        i++;
-    if (i == line.len || line.ptr[i] != ':')
+    *name = pn_slice(line.ptr, i);
+    if (!colon || !pn_h1_are_tchars(*name))
         return pn_h1_refuse(fault, PN_MALFORMED, bad_status,
                             "a header name is followed by something other than a colon");
     if (i == 0)
         return pn_h1_refuse(fault, PN_MALFORMED, bad_status, "a header has no name");
-    *name = pn_slice(line.ptr, i);
     i++;
     while (i < end && (line.ptr[i] == ' ' || line.ptr[i] == '\t'))
         i++;
     while (end > i && (line.ptr[end - 1] == ' ' || line.ptr[end - 1] == '\t'))
         end--;
     *value = pn_slice(line.ptr + i, end - i);
-    for (; i < end; i++) {
-        if (!pn_h1_is_field_byte((unsigned char)line.ptr[i]))
-            return pn_h1_refuse(fault, PN_MALFORMED, bad_status,
-                                "a header value has a control character");
-    }
+    if (!pn_h1_are_field_bytes(*value))
+        return pn_h1_refuse(fault, PN_MALFORMED, bad_status,
+                            "a header value has a control character");
     return PN_OK;
 }
 

@@ -4,6 +4,8 @@
  */
 #pragma once
 
+#include <string.h>
+
 #include "http/h1.h"
 
 /* Classes of bytes, one bit each. A table, and inline, because every byte of every head passes
@@ -28,6 +30,63 @@ static inline bool pn_h1_is_field_byte(unsigned char c)
 static inline bool pn_h1_is_target_byte(unsigned char c)
 {
     return (pn_h1_classes[c] & PN_H1_TARGET) != 0;
+}
+
+/* Eight bytes at a time, for the bytes that nearly all heads consist of; whatever else there is, the
+ * table judges. A byte's highest bit in the result says that the byte is (not) of the class; the sums
+ * stay below 256, so that no byte carries into its neighbour. */
+#define PN_H1_EACH(byte) (UINT64_C(0x0101010101010101) * (byte))
+
+static inline uint64_t pn_h1_load8(const char *at)
+{
+    uint64_t eight;
+
+    memcpy(&eight, at, sizeof(eight));
+    return eight;
+}
+
+/** All of SP to '~'. */
+static inline bool pn_h1_are_printable8(uint64_t eight)
+{
+    uint64_t low = eight & PN_H1_EACH(0x7f);
+    uint64_t above_space = low + PN_H1_EACH(0x80 - ' ');
+    uint64_t above_tilde = low + PN_H1_EACH(0x80 - 0x7f);
+
+    return ((above_space & ~above_tilde & ~eight) & PN_H1_EACH(0x80)) == PN_H1_EACH(0x80);
+}
+
+/** All letters or '-'. */
+static inline bool pn_h1_are_name8(uint64_t eight)
+{
+    uint64_t low = (eight | PN_H1_EACH(0x20)) & PN_H1_EACH(0x7f);
+    uint64_t from_a = low + PN_H1_EACH(0x80 - 'a');
+    uint64_t above_z = low + PN_H1_EACH(0x80 - ('z' + 1));
+    uint64_t no_dash = ((eight ^ PN_H1_EACH('-')) & PN_H1_EACH(0x7f)) + PN_H1_EACH(0x7f);
+    uint64_t named = (from_a & ~above_z) | ~no_dash;
+
+    return (named & ~eight & PN_H1_EACH(0x80)) == PN_H1_EACH(0x80);
+}
+
+static inline bool pn_h1_are_field_bytes(struct pn_slice text)
+{
+    size_t i = 0;
+
+    for (; i + 8 <= text.len && pn_h1_are_printable8(pn_h1_load8(text.ptr + i)); i += 8)
+        continue;
+    while (i < text.len && pn_h1_is_field_byte((unsigned char)text.ptr[i]))
+        i++;
+    return i == text.len;
+}
+
+static inline bool pn_h1_are_tchars(struct pn_slice text)
+{
+    size_t i = 0;
+
+    for (; i + 8 <= text.len && pn_h1_are_name8(pn_h1_load8(text.ptr + i)); i += 8)
+        continue;
+    while (i < text.len && pn_h1_is_tchar((unsigned char)text.ptr[i]))
+        i++;
+    return i == text.len;
 }
 
 /* The digit's value, or -1. */

@@ -71,9 +71,24 @@ enum pn_rc pn_h1_write_status_line(struct pn_buf *out, int status, struct pn_sli
 
 enum pn_rc pn_h1_write_field(struct pn_buf *out, struct pn_slice name, struct pn_slice value)
 {
+    enum pn_rc rc;
+    char *at;
+
     if (!pn_header_name_is_valid(name) || !pn_header_value_is_valid(value))
         return PN_MALFORMED;
-    return APPEND(out, name, PN_LIT(": "), value, PN_LIT("\r\n"));
+    rc = pn_buf_reserve(out, name.len + value.len + 4);
+    if (rc != PN_OK)
+        return rc;
+    at = out->ptr + out->len;
+    memcpy(at, name.ptr, name.len);
+    at += name.len;
+    memcpy(at, ": ", 2);
+    at += 2;
+    if (value.len > 0)
+        memcpy(at, value.ptr, value.len);
+    memcpy(at + value.len, "\r\n", 2);
+    out->len += name.len + value.len + 4;
+    return PN_OK;
 }
 
 enum pn_rc pn_h1_write_fields(struct pn_buf *out, const struct pn_headers *headers)

@@ -100,11 +100,7 @@ size_t pn_headers_remove(struct pn_headers *headers, struct pn_slice name)
 
 bool pn_header_name_is_valid(struct pn_slice name)
 {
-    for (size_t i = 0; i < name.len; i++) {
-        if (!pn_h1_is_tchar((unsigned char)name.ptr[i]))
-            return false;
-    }
-    return name.len > 0;
+    return name.len > 0 && pn_h1_are_tchars(name);
 }
 
 static bool is_space(char c)
@@ -118,9 +114,5 @@ bool pn_header_value_is_valid(struct pn_slice value)
         return true;
     if (is_space(value.ptr[0]) || is_space(value.ptr[value.len - 1]))
         return false;
-    for (size_t i = 0; i < value.len; i++) {
-        if (!pn_h1_is_field_byte((unsigned char)value.ptr[i]))
-            return false;
-    }
-    return true;
+    return pn_h1_are_field_bytes(value);
 }
