@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * A certificate generation.
+ * A certificate generation: facts and DER. OpenSSL's objects of it take ten times as much memory;
+ * they are made once to check it, and then again for each context that uses it.
  */
 #include "tls/certificate.h"
 
@@ -22,37 +23,64 @@ struct pn_tls_certificate {
     char thumbprint_text[2 * PN_SHA1_BYTES + 1];
     uint8_t chain_id[PN_SHA256_BYTES];
     int64_t not_before, not_after;
-    X509 *leaf;
-    STACK_OF(X509) * issuers;
-    EVP_PKEY *pkey;
+    struct pn_signer *signer; /* borrowed */
+    size_t chain_count;
+    size_t der_bytes[PN_CHAIN_MAX];
+    uint8_t *der; /* of the whole chain, one behind the other */
 };
 
-static enum pn_rc parse_chain(struct pn_tls_certificate *certificate,
-                              const struct pn_tls_certificate_spec *spec, struct pn_error *err)
+/* The chain as it is sent, and its hash. */
+static enum pn_rc keep_chain(struct pn_tls_certificate *certificate,
+                             const struct pn_tls_certificate_spec *spec, struct pn_error *err)
 {
-    certificate->issuers = sk_X509_new_null();
-    if (!certificate->issuers)
+    size_t total = 0;
+
+    for (size_t i = 0; i < spec->chain_count; i++) {
+        if (spec->chain[i].len == 0 || spec->chain[i].len > PN_IMPORT_BYTES_MAX)
+            return pn_error_set(err, PN_MALFORMED, "malformed_certificate",
+                                "Number %zu of the chain of '%s' is not a DER certificate", i + 1,
+                                spec->name);
+        total += spec->chain[i].len;
+    }
+    certificate->der = malloc(total);
+    if (!certificate->der)
         return pn_error_set(err, PN_NOMEM, "no_memory", "No memory for a certificate chain.");
+    certificate->chain_count = spec->chain_count;
+    total = 0;
     for (size_t i = 0; i < spec->chain_count; i++) {
         uint8_t so_far[2 * PN_SHA256_BYTES];
-        const unsigned char *begin = (const unsigned char *)spec->chain[i].ptr;
-        const unsigned char *cursor = begin;
-        X509 *x509 = NULL;
 
-        if (spec->chain[i].len && spec->chain[i].len <= PN_IMPORT_BYTES_MAX)
-            x509 = d2i_X509(NULL, &cursor, (long)spec->chain[i].len);
-        if (!x509 || cursor != begin + spec->chain[i].len) {
-            X509_free(x509);
-            return pn_error_from_openssl(err, PN_MALFORMED, "malformed_certificate",
-                                         "Number %zu of the chain of '%s' is not a DER certificate",
-                                         i + 1, spec->name);
-        }
+        memcpy(certificate->der + total, spec->chain[i].ptr, spec->chain[i].len);
+        certificate->der_bytes[i] = spec->chain[i].len;
+        total += spec->chain[i].len;
         memcpy(so_far, certificate->chain_id, PN_SHA256_BYTES);
         pn_sha256(spec->chain[i], so_far + PN_SHA256_BYTES);
         pn_sha256(pn_slice(so_far, sizeof(so_far)), certificate->chain_id);
+    }
+    return PN_OK;
+}
+
+static enum pn_rc parse_chain(const struct pn_tls_certificate *certificate,
+                              struct pn_tls_material *material, struct pn_error *err)
+{
+    const unsigned char *cursor = certificate->der;
+
+    material->issuers = sk_X509_new_null();
+    if (!material->issuers)
+        return pn_error_set(err, PN_NOMEM, "no_memory", "No memory for a certificate chain.");
+    for (size_t i = 0; i < certificate->chain_count; i++) {
+        const unsigned char *end = cursor + certificate->der_bytes[i];
+        X509 *x509 = d2i_X509(NULL, &cursor, (long)certificate->der_bytes[i]);
+
+        if (!x509 || cursor != end) {
+            X509_free(x509);
+            return pn_error_from_openssl(err, PN_MALFORMED, "malformed_certificate",
+                                         "Number %zu of the chain of '%s' is not a DER certificate",
+                                         i + 1, certificate->name);
+        }
         if (i == 0) {
-            certificate->leaf = x509;
-        } else if (!sk_X509_push(certificate->issuers, x509)) {
+            material->leaf = x509;
+        } else if (!sk_X509_push(material->issuers, x509)) {
             X509_free(x509);
             return pn_error_set(err, PN_NOMEM, "no_memory", "No memory for a certificate chain.");
         }
@@ -70,36 +98,73 @@ static bool unix_time(const ASN1_TIME *time, int64_t *unix_s)
     return true;
 }
 
-static enum pn_rc read_facts(struct pn_tls_certificate *certificate, struct pn_error *err)
+static enum pn_rc read_facts(struct pn_tls_certificate *certificate, const X509 *leaf,
+                             struct pn_error *err)
 {
     unsigned len = PN_SHA1_BYTES;
 
-    if (!unix_time(X509_get0_notBefore(certificate->leaf), &certificate->not_before) ||
-        !unix_time(X509_get0_notAfter(certificate->leaf), &certificate->not_after))
+    if (!unix_time(X509_get0_notBefore(leaf), &certificate->not_before) ||
+        !unix_time(X509_get0_notAfter(leaf), &certificate->not_after))
         return pn_error_set(err, PN_MALFORMED, "malformed_certificate",
                             "Certificate '%s' has a validity that is no time.", certificate->name);
-    if (X509_digest(certificate->leaf, EVP_sha1(), certificate->thumbprint, &len) != 1)
+    if (X509_digest(leaf, EVP_sha1(), certificate->thumbprint, &len) != 1)
         return pn_error_from_openssl(err, PN_INTERNAL, "hash_failed", "No thumbprint of '%s'",
                                      certificate->name);
     pn_hex_upper(certificate->thumbprint, PN_SHA1_BYTES, certificate->thumbprint_text);
     return PN_OK;
 }
 
-static enum pn_rc make_key(struct pn_signer *signer, struct pn_tls_certificate *certificate,
-                           struct pn_error *err)
+static enum pn_rc make_key(const struct pn_tls_certificate *certificate,
+                           struct pn_tls_material *material, struct pn_error *err)
 {
     enum pn_rc rc;
     unsigned char *spki = NULL;
-    int len = i2d_X509_PUBKEY(X509_get_X509_PUBKEY(certificate->leaf), &spki);
+    int len = i2d_X509_PUBKEY(X509_get_X509_PUBKEY(material->leaf), &spki);
 
     if (len <= 0)
         return pn_error_from_openssl(err, PN_MALFORMED, "malformed_certificate",
                                      "No public key in '%s'", certificate->name);
-    rc = pn_signer_key(signer, certificate->use, &certificate->key, pn_slice(spki, (size_t)len),
-                       &certificate->pkey, err);
+    rc = pn_signer_key(certificate->signer, certificate->use, &certificate->key,
+                       pn_slice(spki, (size_t)len), &material->pkey, err);
     if (rc != PN_OK)
         pn_error_prefix(err, "Certificate '%s'", certificate->name);
     OPENSSL_free(spki);
+    return rc;
+}
+
+void pn_tls_material_fini(struct pn_tls_material *material)
+{
+    X509_free(material->leaf);
+    sk_X509_pop_free(material->issuers, X509_free);
+    EVP_PKEY_free(material->pkey);
+    memset(material, 0, sizeof(*material));
+}
+
+enum pn_rc pn_tls_certificate_open(const struct pn_tls_certificate *certificate,
+                                   struct pn_tls_material *material, struct pn_error *err)
+{
+    enum pn_rc rc;
+
+    memset(material, 0, sizeof(*material));
+    rc = parse_chain(certificate, material, err);
+    if (rc == PN_OK)
+        rc = make_key(certificate, material, err);
+    if (rc != PN_OK)
+        pn_tls_material_fini(material);
+    return rc;
+}
+
+/* Whether it can be used, and what it says. */
+static enum pn_rc check(struct pn_tls_certificate *certificate, struct pn_error *err)
+{
+    struct pn_tls_material material = {0};
+    enum pn_rc rc = parse_chain(certificate, &material, err);
+
+    if (rc == PN_OK)
+        rc = read_facts(certificate, material.leaf, err);
+    if (rc == PN_OK)
+        rc = make_key(certificate, &material, err);
+    pn_tls_material_fini(&material);
     return rc;
 }
 
@@ -130,11 +195,10 @@ enum pn_rc pn_tls_certificate_create(struct pn_signer *signer,
     certificate->generation = spec->generation;
     certificate->use = spec->use;
     certificate->key = spec->key;
-    rc = parse_chain(certificate, spec, err);
+    certificate->signer = signer;
+    rc = keep_chain(certificate, spec, err);
     if (rc == PN_OK)
-        rc = read_facts(certificate, err);
-    if (rc == PN_OK)
-        rc = make_key(signer, certificate, err);
+        rc = check(certificate, err);
     if (rc != PN_OK) {
         pn_tls_certificate_unref(certificate);
         return rc;
@@ -154,9 +218,7 @@ void pn_tls_certificate_unref(struct pn_tls_certificate *certificate)
     if (!certificate ||
         atomic_fetch_sub_explicit(&certificate->references, 1, memory_order_acq_rel) != 1)
         return;
-    X509_free(certificate->leaf);
-    sk_X509_pop_free(certificate->issuers, X509_free);
-    EVP_PKEY_free(certificate->pkey);
+    free(certificate->der);
     free(certificate);
 }
 
@@ -198,21 +260,6 @@ int64_t pn_tls_certificate_not_before(const struct pn_tls_certificate *certifica
 int64_t pn_tls_certificate_not_after(const struct pn_tls_certificate *certificate)
 {
     return certificate->not_after;
-}
-
-X509 *pn_tls_certificate_leaf(const struct pn_tls_certificate *certificate)
-{
-    return certificate->leaf;
-}
-
-STACK_OF(X509) * pn_tls_certificate_issuers(const struct pn_tls_certificate *certificate)
-{
-    return certificate->issuers;
-}
-
-EVP_PKEY *pn_tls_certificate_pkey(const struct pn_tls_certificate *certificate)
-{
-    return certificate->pkey;
 }
 
 enum pn_key_use pn_tls_certificate_use(const struct pn_tls_certificate *certificate)

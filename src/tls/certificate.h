@@ -47,9 +47,18 @@ const struct pn_key_id *pn_tls_certificate_key(const struct pn_tls_certificate *
 /** Unix seconds. */
 int64_t pn_tls_certificate_not_before(const struct pn_tls_certificate *certificate);
 int64_t pn_tls_certificate_not_after(const struct pn_tls_certificate *certificate);
-X509 *pn_tls_certificate_leaf(const struct pn_tls_certificate *certificate);
-STACK_OF(X509) * pn_tls_certificate_issuers(const struct pn_tls_certificate *certificate);
-EVP_PKEY *pn_tls_certificate_pkey(const struct pn_tls_certificate *certificate);
+/** What OpenSSL needs of a certificate. */
+struct pn_tls_material {
+    X509 *leaf;
+    STACK_OF(X509) * issuers;
+    EVP_PKEY *pkey; /* signs by the keyholder */
+};
+/** Made anew for each caller, who ends it with pn_tls_material_fini(): a context keeps what it was
+ *  given, and of thousands of certificates few have one. PN_NOMEM, PN_INTERNAL. Any thread. */
+enum pn_rc pn_tls_certificate_open(const struct pn_tls_certificate *certificate,
+                                   struct pn_tls_material *material,
+                                   struct pn_error *err) PN_MUST_USE;
+void pn_tls_material_fini(struct pn_tls_material *material);
 enum pn_key_use pn_tls_certificate_use(const struct pn_tls_certificate *certificate);
 /** Whether both are one generation: name, number and whole chain. NULL equals NULL only. */
 bool pn_tls_certificate_equal(const struct pn_tls_certificate *a,

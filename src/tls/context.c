@@ -34,14 +34,19 @@ void pn_tls_context_setup(SSL_CTX *ctx)
 enum pn_rc pn_tls_context_use(SSL_CTX *ctx, const struct pn_tls_certificate *certificate,
                               struct pn_error *err)
 {
-    if (SSL_CTX_use_certificate(ctx, pn_tls_certificate_leaf(certificate)) != 1 ||
-        SSL_CTX_use_PrivateKey(ctx, pn_tls_certificate_pkey(certificate)) != 1 ||
-        SSL_CTX_set1_chain(ctx, pn_tls_certificate_issuers(certificate)) != 1 ||
-        SSL_CTX_check_private_key(ctx) != 1)
-        return pn_error_from_openssl(
+    struct pn_tls_material material;
+    enum pn_rc rc = pn_tls_certificate_open(certificate, &material, err);
+
+    if (rc != PN_OK)
+        return rc;
+    if (SSL_CTX_use_certificate(ctx, material.leaf) != 1 ||
+        SSL_CTX_use_PrivateKey(ctx, material.pkey) != 1 ||
+        SSL_CTX_set1_chain(ctx, material.issuers) != 1 || SSL_CTX_check_private_key(ctx) != 1)
+        rc = pn_error_from_openssl(
             err, PN_INVALID, "certificate_unusable", "Certificate '%s' (%s) cannot be used for TLS",
             pn_tls_certificate_name(certificate), pn_tls_certificate_thumbprint_text(certificate));
-    return PN_OK;
+    pn_tls_material_fini(&material);
+    return rc;
 }
 
 struct pn_slice pn_tls_alpn_wire(enum pn_alpn alpn)

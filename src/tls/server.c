@@ -47,10 +47,11 @@ static bool is_below_wildcard(const char *pattern, const char *name)
     return pattern[0] == '*' && dot && dot != name && strcmp(pattern + 1, dot) == 0;
 }
 
-static bool is_named_in(const struct pn_tls_certificate *certificate, const char *name)
+static bool is_named_in(const struct host *host, const char *name)
 {
-    return X509_check_host(pn_tls_certificate_leaf(certificate), name, 0,
-                           X509_CHECK_FLAG_NO_PARTIAL_WILDCARDS, NULL) == 1;
+    X509 *leaf = SSL_CTX_get0_certificate(host->ctx);
+
+    return leaf && X509_check_host(leaf, name, 0, X509_CHECK_FLAG_NO_PARTIAL_WILDCARDS, NULL) == 1;
 }
 
 /* The host for `name`, or NULL. */
@@ -67,7 +68,7 @@ static const struct host *host_find(const struct pn_tls_server *server, const ch
             found = &server->hosts[i];
     }
     for (size_t i = 0; i < server->count && !found; i++) {
-        if (!server->hosts[i].name[0] && is_named_in(server->hosts[i].certificate, name))
+        if (!server->hosts[i].name[0] && is_named_in(&server->hosts[i], name))
             found = &server->hosts[i];
     }
     return found;
