@@ -7,7 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define FIRST_SLOTS 16
+#define FIRST_SLOTS 4 /* three entries: the operation and the policy of an API, and itself */
 
 struct slot {
     char *key; /* NULL: free */

@@ -42,7 +42,8 @@ static enum pn_rc read_certificate_ids(const json_t *list, struct pn_backend *ba
 
         if (!id || *last_segment(id) == '\0')
             return refuse(err, "an entry of credentials.certificateIds is no certificate id");
-        backend->certificate_ids[backend->certificate_id_count++] = last_segment(id);
+        if (i == 0)
+            backend->certificate_id = last_segment(id);
     }
     return PN_OK;
 }
@@ -56,8 +57,9 @@ static enum pn_rc read_thumbprints(const json_t *list, struct pn_backend *backen
         return refuse(err, "more than 32 credentials.certificate");
     for (size_t i = 0; i < n; i++) {
         struct pn_slice text = pn_slice_str(json_string_value(json_array_get(list, i)));
+        char other[PN_THUMBPRINT_TEXT];
 
-        if (!pn_thumbprint_parse(text, backend->thumbprints[backend->thumbprint_count++]))
+        if (!pn_thumbprint_parse(text, i == 0 ? backend->thumbprint : other))
             return refuse(err, "an entry of credentials.certificate is no thumbprint");
     }
     return PN_OK;

@@ -37,10 +37,9 @@ struct pn_backend {
     const char *name;
     struct pn_target target;
     bool validate_chain, validate_name;
-    const char *certificate_ids[PN_BACKEND_CERTIFICATES_MAX]; /* names, lower case */
-    size_t certificate_id_count;
-    char thumbprints[PN_BACKEND_CERTIFICATES_MAX][PN_THUMBPRINT_TEXT];
-    size_t thumbprint_count;
+    /* of several in a list the first one counts */
+    const char *certificate_id;          /* name, lower case; NULL: none */
+    char thumbprint[PN_THUMBPRINT_TEXT]; /* "": none */
     json_t *headers, *query; /* {"name": ["value", …]} or NULL; borrowed from the document */
     const char *authorization_scheme, *authorization_parameter; /* both or none */
     struct pn_proxy *proxy;                                     /* NULL: connect directly */

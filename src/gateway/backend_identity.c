@@ -39,13 +39,13 @@ static struct choice choose_certificate(const struct pn_call *call)
         choice.certificate =
             pn_snapshot_certificate_embedded(snapshot, context->certificate_embedded);
         choice.detail = "the policy's own certificate is not there";
-    } else if (backend && backend->certificate_id_count > 0) {
+    } else if (backend && backend->certificate_id) {
         choice.certificate =
-            pn_snapshot_certificate(snapshot, pn_slice_str(backend->certificate_ids[0]));
+            pn_snapshot_certificate(snapshot, pn_slice_str(backend->certificate_id));
         choice.detail = "the backend names a certificate id that does not exist";
-    } else if (backend && backend->thumbprint_count > 0) {
+    } else if (backend && backend->thumbprint[0]) {
         choice.certificate =
-            pn_snapshot_certificate_by_thumbprint(snapshot, pn_slice_str(backend->thumbprints[0]));
+            pn_snapshot_certificate_by_thumbprint(snapshot, pn_slice_str(backend->thumbprint));
         choice.detail = "the backend names a thumbprint that no certificate has";
     } else {
         choice.is_demanded = false;

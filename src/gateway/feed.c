@@ -155,39 +155,33 @@ enum pn_rc pn_feed_write_stats(struct pn_buf *out, uint32_t id)
     return rc == PN_OK ? pn_frame_end(out, start) : rc;
 }
 
-static enum pn_rc write_upsert(struct pn_buf *out, struct pn_buf *json, const struct pn_item *item)
+static enum pn_rc write_upsert(struct pn_buf *out, const struct pn_item *item)
 {
     size_t start;
-    enum pn_rc rc;
+    enum pn_rc rc = pn_frame_begin(out, PN_FEED_UPSERT, 0, &start);
 
-    pn_buf_clear(json);
-    rc = pn_json_dump(item->json, json);
-    if (rc == PN_OK)
-        rc = pn_frame_begin(out, PN_FEED_UPSERT, 0, &start);
     if (rc == PN_OK)
         rc = pn_frame_str(out, item->key);
     if (rc == PN_OK)
         rc = pn_frame_str(out, item->type);
     if (rc == PN_OK)
-        rc = pn_frame_bytes(out, pn_buf_slice(json));
+        rc = pn_frame_bytes(out, pn_slice(item->text, item->text_bytes));
     return rc == PN_OK ? pn_frame_end(out, start) : rc;
 }
 
 enum pn_rc pn_feed_write_catalog(struct pn_buf *out, const struct pn_catalog *catalog)
 {
-    struct pn_buf json;
     size_t start, position = 0;
     const struct pn_item *item;
     enum pn_rc rc = pn_frame_begin(out, PN_FEED_FULL, 0, &start);
 
-    pn_buf_init_secret(&json, PN_FRAME_BYTES_MAX);
     if (rc == PN_OK)
         rc = pn_frame_str(out, pn_catalog_epoch(catalog));
     if (rc == PN_OK)
         rc = pn_frame_end(out, start);
     for (item = pn_catalog_next(catalog, &position); rc == PN_OK && item;
          item = pn_catalog_next(catalog, &position))
-        rc = write_upsert(out, &json, item);
+        rc = write_upsert(out, item);
     if (rc == PN_OK)
         rc = pn_frame_begin(out, PN_FEED_COMMIT, 0, &start);
     if (rc == PN_OK)
@@ -196,6 +190,5 @@ enum pn_rc pn_feed_write_catalog(struct pn_buf *out, const struct pn_catalog *ca
         rc = pn_frame_u64(out, pn_catalog_revision(catalog));
     if (rc == PN_OK)
         rc = pn_frame_end(out, start);
-    pn_buf_fini(&json);
     return rc;
 }

@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/secret.h"
 #include "gateway/item.h"
 
 static enum pn_rc refuse(struct pn_error *err, const char *reason)
@@ -206,11 +207,26 @@ static bool kind_from_type(struct pn_slice type, enum pn_item_kind *kind)
 static enum pn_rc mark_broken(struct pn_item *item, const struct pn_error *err)
 {
     item->is_broken = true;
-    if (!item->json)
-        item->json = json_null();
     free(item->broken_reason);
     item->broken_reason = pn_slice_dup(pn_slice_str(err->message));
     return item->broken_reason ? PN_OK : PN_NOMEM;
+}
+
+/** Lets go of the tree, or of what is in it for people only: most of the memory of an item. */
+static void trim(struct pn_item *item)
+{
+    static const char *const for_people[] = {"displayName", "description",        "responses",
+                                             "request",     "templateParameters", NULL};
+
+    if (item->kind == PN_ITEM_CERTIFICATE || item->kind == PN_ITEM_POLICY) {
+        item->properties = NULL;
+        item->internal = NULL;
+        json_decref(item->json);
+        item->json = NULL;
+    } else if (item->kind == PN_ITEM_API || item->kind == PN_ITEM_OPERATION) {
+        for (size_t i = 0; for_people[i]; i++)
+            (void)json_object_del(item->properties, for_people[i]);
+    }
 }
 
 enum pn_rc pn_item_create(struct pn_signer *signer, struct pn_slice key, struct pn_slice type,
@@ -233,7 +249,9 @@ enum pn_rc pn_item_create(struct pn_signer *signer, struct pn_slice key, struct 
     }
     item->key = pn_slice_dup(key);
     item->type = pn_slice_dup(type);
-    if (!item->key || !item->type)
+    item->text = pn_slice_dup(json);
+    item->text_bytes = json.len;
+    if (!item->key || !item->type || !item->text)
         goto out;
     item->name = last_segment(item->key);
     rc = pn_json_parse(json, &item->json, reason);
@@ -242,8 +260,10 @@ enum pn_rc pn_item_create(struct pn_signer *signer, struct pn_slice key, struct 
         item->internal = json_object_get(item->json, "internal");
         rc = read_item(item, reason);
     }
-    if (rc == PN_OK)
+    if (rc == PN_OK) {
+        trim(item);
         goto out;
+    }
     pn_error_prefix(reason, "%s", item->key);
     if (keep_broken && rc != PN_NOMEM)
         rc = mark_broken(item, reason);
@@ -285,6 +305,9 @@ void pn_item_unref(struct pn_item *item)
         break;
     }
     json_decref(item->json);
+    if (item->text)
+        pn_wipe(item->text, item->text_bytes);
+    free(item->text);
     free(item->broken_reason);
     free(item->key);
     free(item->type);
@@ -294,5 +317,5 @@ void pn_item_unref(struct pn_item *item)
 bool pn_item_eq(const struct pn_item *a, const struct pn_item *b)
 {
     return a->kind == b->kind && strcmp(a->key, b->key) == 0 && a->is_broken == b->is_broken &&
-           json_equal(a->json, b->json);
+           a->text_bytes == b->text_bytes && memcmp(a->text, b->text, a->text_bytes) == 0;
 }

@@ -50,11 +50,13 @@ struct pn_subscription_keys {
 struct pn_item {
     unsigned refs;
     enum pn_item_kind kind;
-    char *key;                     /* "/apis/echo" */
-    char *type;                    /* "api" */
-    const char *name;              /* last part of the key */
-    json_t *json;                  /* the whole document */
-    json_t *properties, *internal; /* borrowed from it; may be NULL */
+    char *key;        /* "/apis/echo" */
+    char *type;       /* "api" */
+    const char *name; /* last part of the key */
+    char *text;       /* the whole document, as the feed gave it */
+    size_t text_bytes;
+    json_t *json;                  /* what is still read of it; NULL: nothing */
+    json_t *properties, *internal; /* borrowed from `json`; may be NULL */
     struct pn_signer *signer;      /* borrowed */
     bool is_broken;
     char *broken_reason;
@@ -74,5 +76,5 @@ enum pn_rc pn_item_create(struct pn_signer *signer, struct pn_slice key, struct 
                           struct pn_error *err) PN_MUST_USE;
 struct pn_item *pn_item_ref(struct pn_item *item);
 void pn_item_unref(struct pn_item *item);
-/** Same key, type and JSON value. */
+/** Same key, type and document, byte by byte: control writes the same thing the same way. */
 bool pn_item_eq(const struct pn_item *a, const struct pn_item *b);

@@ -32,9 +32,9 @@ static inline bool pn_h1_is_target_byte(unsigned char c)
     return (pn_h1_classes[c] & PN_H1_TARGET) != 0;
 }
 
-/* Eight bytes at a time, for the bytes that nearly all heads consist of; whatever else there is, the
- * table judges. A byte's highest bit in the result says that the byte is (not) of the class; the sums
- * stay below 256, so that no byte carries into its neighbour. */
+/* Eight bytes at a time, for the bytes that nearly all heads consist of; whatever else there is,
+ * the table judges. A byte's highest bit in the result says that the byte is (not) of the class;
+ * the sums stay below 256, so that no byte carries into its neighbour. */
 #define PN_H1_EACH(byte) (UINT64_C(0x0101010101010101) * (byte))
 
 static inline uint64_t pn_h1_load8(const char *at)

@@ -8,7 +8,7 @@
 
 #include "policy/policy.h"
 
-#define PN_POLICY_ARENA_BLOCK     8192u
+#define PN_POLICY_ARENA_BLOCK     1024u /* most documents have a handful of elements */
 #define PN_POLICY_ARENA_MAX       (64u * 1024 * 1024) /* of one document's tree */
 #define PN_POLICY_CONDITIONS_MAX  64                  /* nesting of brackets in an expression */
 #define PN_POLICY_TIMEOUT_S_MAX   86400u
