@@ -432,13 +432,37 @@ static enum pn_rc make_listener(struct pn_catalog *catalog, const struct pn_snap
     rc = pn_listen_names_make(next->service, items, usable, catalog->tickets, &next->listener,
                               &reason);
     free(items);
-    if (rc != PN_OK && catalog->is_full && rc != PN_NOMEM) {
+    if (rc != PN_OK && keeps_broken(catalog) && rc != PN_NOMEM) {
         pn_log_error(PN_LOG_ERROR, "listener_unusable", &reason);
         return PN_OK;
     }
     if (rc != PN_OK && err)
         *err = reason;
     return rc;
+}
+
+/** The certificates with what this commit changes: a new generation must not cost the more the more
+ *  certificates there are. PN_LIMIT: a whole table is to be made. */
+static enum pn_rc amend_certificates(struct pn_catalog *catalog, struct pn_item_table *former,
+                                     struct pn_item_table **table)
+{
+    struct pn_item_change changes[PN_TABLE_CHANGES_MAX];
+    size_t count = 0;
+
+    if (keeps_broken(catalog))
+        return PN_LIMIT;
+    for (struct pn_list *at = catalog->pending_order.next; at != &catalog->pending_order;
+         at = at->next) {
+        const struct change *change = PN_CONTAINER(at, struct change, entry);
+        const struct pn_item *either = change->item ? change->item : change->former;
+
+        if (!change->is_applied || either->kind != PN_ITEM_CERTIFICATE)
+            continue;
+        if (count == PN_TABLE_CHANGES_MAX)
+            return PN_LIMIT;
+        changes[count++] = (struct pn_item_change){change->former, change->item};
+    }
+    return pn_item_table_amend(former, changes, count, table);
 }
 
 /** The former's table when nothing of that kind changed, else a new one. */
@@ -449,6 +473,12 @@ static enum pn_rc table_for(struct pn_catalog *catalog, enum pn_item_kind kind,
         former->refs++;
         *table = former;
         return PN_OK;
+    }
+    if (former && kind == PN_ITEM_CERTIFICATE) {
+        enum pn_rc rc = amend_certificates(catalog, former, table);
+
+        if (rc != PN_LIMIT)
+            return rc;
     }
     return make_table(catalog, kind, table);
 }

@@ -16,40 +16,138 @@
 
 /* --- item tables --- */
 
-/** Later ones of the same name or thumbprint leave the first in place. */
-static enum pn_rc map_add(struct pn_map *map, const char *prefix, const char *name,
-                          struct pn_item *item)
-{
-    char key[TABLE_KEY_MAX];
-    int len = snprintf(key, sizeof(key), "%s%s", prefix, name);
+#define ITEM_KEYS_MAX 2
 
-    if (len < 0 || (size_t)len >= sizeof(key))
-        return PN_LIMIT;
-    if (pn_map_get(map, pn_slice(key, (size_t)len)))
-        return PN_OK;
-    return pn_map_set(map, pn_slice(key, (size_t)len), item, NULL);
+/** What an item is found by, in `texts`. */
+static size_t item_keys(const struct pn_item *item, char texts[ITEM_KEYS_MAX][TABLE_KEY_MAX],
+                        struct pn_slice keys[ITEM_KEYS_MAX])
+{
+    bool is_embedded =
+        pn_slice_starts_with(pn_slice_str(item->key), PN_LIT(PN_EMBEDDED_KEY_PREFIX));
+    size_t count = item->kind == PN_ITEM_CERTIFICATE && !is_embedded ? 2 : 1;
+    int len = snprintf(texts[0], TABLE_KEY_MAX, "%s%s", is_embedded ? PN_EMBEDDED_NAME_PREFIX : "",
+                       item->name);
+
+    if (len < 0 || len >= TABLE_KEY_MAX)
+        return 0; /* such a name cannot be asked for either */
+    keys[0] = pn_slice(texts[0], (size_t)len);
+    if (count == 2) {
+        len = snprintf(texts[1], TABLE_KEY_MAX, "%s%s", THUMBPRINT_PREFIX,
+                       item->as.certificate.thumbprint);
+        keys[1] = pn_slice(texts[1], (size_t)len);
+    }
+    return count;
 }
 
+static struct pn_item gone; /* in the table over a base: the name is no more */
+
+const struct pn_item *pn_item_table_find(const struct pn_item_table *table, struct pn_slice key)
+{
+    const struct pn_item *item = pn_map_get(table->by_name, key);
+
+    if (!item && table->base)
+        item = pn_map_get(table->base->by_name, key);
+    return item == &gone ? NULL : item;
+}
+
+/** Later ones of the same name or thumbprint leave the first in place. */
 static enum pn_rc table_add(struct pn_item_table *table, struct pn_item *item)
 {
+    char texts[ITEM_KEYS_MAX][TABLE_KEY_MAX];
+    struct pn_slice keys[ITEM_KEYS_MAX];
     enum pn_rc rc = PN_OK;
+    size_t count;
 
     if (item->is_broken)
         return PN_OK;
     if (item->kind == PN_ITEM_SUBSCRIPTION) {
-        const struct pn_subscription_keys *keys = &item->as.subscription;
+        const struct pn_subscription_keys *of = &item->as.subscription;
 
-        for (size_t i = 0; rc == PN_OK && i < keys->count; i++)
-            rc = pn_key_table_add(table->keys, keys->sha256[i], &keys->subscription);
+        for (size_t i = 0; rc == PN_OK && i < of->count; i++)
+            rc = pn_key_table_add(table->keys, of->sha256[i], &of->subscription);
         return rc;
     }
-    if (item->kind != PN_ITEM_CERTIFICATE)
-        return map_add(table->by_name, "", item->name, item);
-    if (pn_slice_starts_with(pn_slice_str(item->key), PN_LIT(PN_EMBEDDED_KEY_PREFIX)))
-        return map_add(table->by_name, PN_EMBEDDED_NAME_PREFIX, item->name, item);
-    rc = map_add(table->by_name, "", item->name, item);
+    count = item_keys(item, texts, keys);
+    if (count == 0)
+        return PN_LIMIT;
+    for (size_t i = 0; rc == PN_OK && i < count; i++) {
+        if (pn_item_table_find(table, keys[i]))
+            table->has_twins = true;
+        else
+            rc = pn_map_set(table->by_name, keys[i], item, NULL);
+    }
+    return rc;
+}
+
+static enum pn_rc table_remove(struct pn_item_table *table, const struct pn_item *item)
+{
+    char texts[ITEM_KEYS_MAX][TABLE_KEY_MAX];
+    struct pn_slice keys[ITEM_KEYS_MAX];
+    size_t count = item->is_broken ? 0 : item_keys(item, texts, keys);
+    enum pn_rc rc = PN_OK;
+
+    for (size_t i = 0; rc == PN_OK && i < count; i++) {
+        if (pn_item_table_find(table, keys[i]) == item)
+            rc = pn_map_set(table->by_name, keys[i], &gone, NULL);
+    }
+    return rc;
+}
+
+/** An empty table over the base of `former`, with what `former` has over it. */
+static enum pn_rc table_over(struct pn_item_table *former, size_t more, struct pn_item_table **out)
+{
+    struct pn_item_table *table = calloc(1, sizeof(*table));
+    struct pn_slice key;
+    size_t position = 0;
+    void *value;
+    enum pn_rc rc = PN_OK;
+
+    if (!table)
+        return PN_NOMEM;
+    table->refs = 1;
+    table->base = former->base ? former->base : former;
+    table->base->refs++;
+    table->by_name = pn_map_create(true);
+    table->items = calloc((former->base ? former->count : 0) + more, sizeof(*table->items));
+    if (!table->by_name || !table->items)
+        rc = PN_NOMEM;
+    while (rc == PN_OK && former->base && pn_map_next(former->by_name, &position, &key, &value))
+        rc = pn_map_set(table->by_name, key, value, NULL);
+    for (size_t i = 0; rc == PN_OK && former->base && i < former->count; i++)
+        table->items[table->count++] = pn_item_ref(former->items[i]);
     if (rc == PN_OK)
-        rc = map_add(table->by_name, THUMBPRINT_PREFIX, item->as.certificate.thumbprint, item);
+        *out = table;
+    else
+        pn_item_table_unref(table);
+    return rc;
+}
+
+enum pn_rc pn_item_table_amend(struct pn_item_table *former, const struct pn_item_change *changes,
+                               size_t count, struct pn_item_table **out)
+{
+    struct pn_item_table *table = NULL;
+    enum pn_rc rc;
+
+    if (former->has_twins || (former->base ? former->count : 0) + count > PN_TABLE_CHANGES_MAX)
+        return PN_LIMIT;
+    rc = table_over(former, count, &table);
+    for (size_t i = 0; rc == PN_OK && i < count; i++) {
+        if (changes[i].former)
+            rc = table_remove(table, changes[i].former);
+    }
+    for (size_t i = 0; rc == PN_OK && i < count; i++) {
+        if (!changes[i].item)
+            continue;
+        table->items[table->count++] = pn_item_ref(changes[i].item);
+        rc = table_add(table, changes[i].item);
+        if (table->has_twins)
+            rc = PN_LIMIT;
+    }
+    if (rc == PN_OK) {
+        *out = table;
+        table = NULL;
+    }
+    pn_item_table_unref(table);
     return rc;
 }
 
@@ -89,6 +187,7 @@ void pn_item_table_unref(struct pn_item_table *table)
     for (size_t i = 0; i < table->count; i++)
         pn_item_unref(table->items[i]);
     free(table->items);
+    pn_item_table_unref(table->base);
     free(table);
 }
 
@@ -175,7 +274,7 @@ const struct pn_api *pn_snapshot_route(const struct pn_snapshot *snapshot, struc
 const struct pn_backend *pn_snapshot_backend(const struct pn_snapshot *snapshot,
                                              struct pn_slice name)
 {
-    const struct pn_item *item = pn_map_get(snapshot->backends->by_name, name);
+    const struct pn_item *item = pn_item_table_find(snapshot->backends, name);
 
     return item ? &item->as.backend : NULL;
 }
@@ -189,7 +288,7 @@ static const struct pn_client_certificate *certificate_get(const struct pn_snaps
 
     if (len < 0 || (size_t)len >= sizeof(key))
         return NULL;
-    item = pn_map_get(snapshot->certificates->by_name, pn_slice(key, (size_t)len));
+    item = pn_item_table_find(snapshot->certificates, pn_slice(key, (size_t)len));
     return item ? &item->as.certificate : NULL;
 }
 
@@ -201,7 +300,7 @@ const struct pn_client_certificate *pn_snapshot_certificate(const struct pn_snap
 
     if (pn_slice_find(name, ':') < name.len || pn_slice_find(name, '#') < name.len)
         return NULL;
-    item = pn_map_get(snapshot->certificates->by_name, name);
+    item = pn_item_table_find(snapshot->certificates, name);
     return item ? &item->as.certificate : NULL;
 }
 

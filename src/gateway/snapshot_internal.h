@@ -15,14 +15,31 @@ struct pn_route_list {
     size_t count;
 };
 
-/** A look-up table over items, and what keeps them. */
+#define PN_TABLE_CHANGES_MAX 256 /* entries over a base before a whole table is made again */
+
+/** A look-up table over items, and what keeps them. One with a base has only what differs from it.
+ */
 struct pn_item_table {
     unsigned refs;
-    struct pn_map *by_name;
-    struct pn_key_table *keys; /* of subscriptions only */
-    struct pn_item **items;
+    struct pn_item_table *base; /* NULL: this one is whole */
+    struct pn_map *by_name;     /* with a base: also names that are no more (pn_item_gone) */
+    struct pn_key_table *keys;  /* of subscriptions only */
+    struct pn_item **items;     /* with a base: those that came since */
     size_t count;
+    bool has_twins; /* some name or thumbprint is of several items: the first one has it */
 };
+
+/** NULL: no such thing. */
+const struct pn_item *pn_item_table_find(const struct pn_item_table *table, struct pn_slice key);
+
+/** One item that a commit replaced, made (former NULL) or deleted (item NULL). */
+struct pn_item_change {
+    struct pn_item *former, *item;
+};
+/** A table of certificates with these changes, which shares the rest with `former`. PN_LIMIT: make
+ * a whole one instead (too many changes, or twins). PN_NOMEM. */
+enum pn_rc pn_item_table_amend(struct pn_item_table *former, const struct pn_item_change *changes,
+                               size_t count, struct pn_item_table **table) PN_MUST_USE;
 
 /** Compiles the API `api_item` with its `children` (operations and policies, by key). With
  *  `keep_broken`, what cannot be used is marked; otherwise PN_INVALID. PN_NOMEM. */

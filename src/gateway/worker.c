@@ -107,7 +107,8 @@ void pn_worker_unpin(struct pn_worker *worker, struct pn_pin *pin)
     pin->users--;
     if (pin == worker->pin || pin->users > 0)
         return;
-    retire_replaced(worker); /* its last requests may have opened connections */
+    if (pin->snapshot->certificates != worker->pin->snapshot->certificates)
+        retire_replaced(worker); /* its last requests may have opened connections */
     pin_release(worker, pin);
 }
 

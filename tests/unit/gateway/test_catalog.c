@@ -15,8 +15,12 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <openssl/x509.h>
+
+#include "base/encode.h"
 #include "gateway/feed.h"
 #include "gateway/feedlog.h"
+#include "gateway/snapshot_internal.h"
 #include "signer/signer.h"
 
 #define API(path)                                                                                  \
@@ -123,6 +127,117 @@ static void deferred_commits_are_compiled_once_and_to_the_same(void **state)
     assert_int_equal(put(f->catalog, "/apis/new", "api", API("new")), PN_OK);
     assert_int_equal(pn_catalog_commit(f->catalog, PN_LIT("e1"), 4, NULL), PN_OK);
     assert_non_null(api_at(f->catalog, "/new"));
+}
+
+/** A certificate resource with a new key; `thumbprint` is that of its certificate. */
+static void make_certificate(struct pn_buf *json, char thumbprint[PN_THUMBPRINT_TEXT])
+{
+    EVP_PKEY *key = EVP_PKEY_Q_keygen(NULL, NULL, "EC", "P-256");
+    X509 *x509 = X509_new();
+    unsigned char *der = NULL, *spki = NULL;
+    uint8_t sha256[PN_SHA256_BYTES], sha1[PN_SHA1_BYTES];
+    char key_id[65];
+    unsigned sha1_len = sizeof(sha1);
+    int der_len, spki_len;
+
+    assert_int_equal(X509_set_version(x509, X509_VERSION_3), 1);
+    assert_non_null(X509_gmtime_adj(X509_getm_notBefore(x509), -60));
+    assert_non_null(X509_gmtime_adj(X509_getm_notAfter(x509), 3600));
+    assert_int_equal(X509_set_pubkey(x509, key), 1);
+    assert_true(X509_sign(x509, key, EVP_sha256()) > 0);
+    der_len = i2d_X509(x509, &der);
+    spki_len = i2d_PUBKEY(key, &spki);
+    assert_int_equal(X509_digest(x509, EVP_sha1(), sha1, &sha1_len), 1);
+    pn_hex_upper(sha1, sizeof(sha1), thumbprint);
+    pn_sha256(pn_slice(spki, (size_t)spki_len), sha256);
+    pn_hex_lower(sha256, sizeof(sha256), key_id);
+    pn_buf_clear(json);
+    assert_int_equal(pn_buf_printf(json, "{\"internal\":{\"keyId\":\"%s\",\"chain\":[\"", key_id),
+                     PN_OK);
+    assert_int_equal(pn_base64_encode(pn_slice(der, (size_t)der_len), json), PN_OK);
+    assert_int_equal(pn_buf_append_str(json, "\"]}}"), PN_OK);
+    OPENSSL_free(der);
+    OPENSSL_free(spki);
+    X509_free(x509);
+    EVP_PKEY_free(key);
+}
+
+static void put_certificate(struct pn_catalog *catalog, const char *key, const struct pn_buf *json)
+{
+    assert_int_equal(pn_catalog_upsert(catalog, pn_slice_str(key), PN_LIT("certificate"),
+                                       pn_buf_slice(json), NULL),
+                     PN_OK);
+}
+
+static const char *thumbprint_of(struct pn_catalog *catalog, const char *name)
+{
+    const struct pn_client_certificate *found =
+        pn_snapshot_certificate(pn_catalog_snapshot(catalog), pn_slice_str(name));
+
+    return found ? found->thumbprint : "none";
+}
+
+static bool has_thumbprint(struct pn_catalog *catalog, const char *thumbprint)
+{
+    return pn_snapshot_certificate_by_thumbprint(pn_catalog_snapshot(catalog),
+                                                 pn_slice_str(thumbprint)) != NULL;
+}
+
+static void changed_certificate_is_found_and_the_others_are_shared(void **state)
+{
+    struct fixture *f = *state;
+    char first[PN_THUMBPRINT_TEXT], second[PN_THUMBPRINT_TEXT], third[PN_THUMBPRINT_TEXT];
+    struct pn_item_table *whole;
+    struct pn_buf json;
+
+    pn_buf_init(&json, 65536);
+    assert_int_equal(pn_catalog_full(f->catalog, PN_LIT("e1")), PN_OK);
+    make_certificate(&json, first);
+    put_certificate(f->catalog, "/certificates/c1", &json);
+    make_certificate(&json, second);
+    put_certificate(f->catalog, "/certificates/c2", &json);
+    assert_int_equal(pn_catalog_commit(f->catalog, PN_LIT("e1"), 1, NULL), PN_OK);
+    whole = pn_catalog_snapshot(f->catalog)->certificates;
+    assert_null(whole->base);
+
+    make_certificate(&json, third);
+    put_certificate(f->catalog, "/certificates/c1", &json);
+    assert_int_equal(pn_catalog_commit(f->catalog, PN_LIT("e1"), 2, NULL), PN_OK);
+    assert_ptr_equal(pn_catalog_snapshot(f->catalog)->certificates->base, whole);
+    assert_string_equal(thumbprint_of(f->catalog, "C1"), third);
+    assert_string_equal(thumbprint_of(f->catalog, "c2"), second);
+    assert_false(has_thumbprint(f->catalog, first));
+    assert_true(has_thumbprint(f->catalog, third));
+
+    assert_int_equal(pn_catalog_delete(f->catalog, PN_LIT("/certificates/c2")), PN_OK);
+    put_certificate(f->catalog, "/certificates/c3", &json); /* the same as c1 */
+    assert_int_equal(pn_catalog_commit(f->catalog, PN_LIT("e1"), 3, NULL), PN_OK);
+    assert_string_equal(thumbprint_of(f->catalog, "c2"), "none");
+    assert_false(has_thumbprint(f->catalog, second));
+    assert_int_equal(pn_catalog_delete(f->catalog, PN_LIT("/certificates/c1")), PN_OK);
+    assert_int_equal(pn_catalog_commit(f->catalog, PN_LIT("e1"), 4, NULL), PN_OK);
+    assert_string_equal(thumbprint_of(f->catalog, "c1"), "none");
+    assert_true(has_thumbprint(f->catalog, third)); /* c3 still has it */
+    pn_buf_fini(&json);
+}
+
+static void a_thousand_changes_of_one_certificate_are_all_found(void **state)
+{
+    struct fixture *f = *state;
+    char thumbprint[PN_THUMBPRINT_TEXT];
+    struct pn_buf json;
+
+    pn_buf_init(&json, 65536);
+    assert_int_equal(pn_catalog_full(f->catalog, PN_LIT("e1")), PN_OK);
+    assert_int_equal(pn_catalog_commit(f->catalog, PN_LIT("e1"), 1, NULL), PN_OK);
+    for (uint64_t i = 0; i < 4 * PN_TABLE_CHANGES_MAX; i++) {
+        make_certificate(&json, thumbprint);
+        put_certificate(f->catalog, "/certificates/c1", &json);
+        assert_int_equal(pn_catalog_commit(f->catalog, PN_LIT("e1"), 2 + i, NULL), PN_OK);
+        assert_string_equal(thumbprint_of(f->catalog, "c1"), thumbprint);
+    }
+    assert_true(pn_catalog_snapshot(f->catalog)->certificates->count <= PN_TABLE_CHANGES_MAX);
+    pn_buf_fini(&json);
 }
 
 static void refused_commit_keeps_the_former_snapshot(void **state)
@@ -342,6 +457,8 @@ int main(void)
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
     const struct CMUnitTest tests[] = {
         TEST(unchanged_apis_and_tables_are_shared),
+        TEST(changed_certificate_is_found_and_the_others_are_shared),
+        TEST(a_thousand_changes_of_one_certificate_are_all_found),
         TEST(deferred_commits_are_compiled_once_and_to_the_same),
         TEST(refused_commit_keeps_the_former_snapshot),
         TEST(full_configuration_deletes_the_rest_and_keeps_the_same),
