@@ -49,6 +49,10 @@
       "no byte either way of a WebSocket or another upgraded connection")                          \
     X(CLIENT_REQUESTS, "client-requests", COUNT, 0, 0, 1000000000, GATEWAY,                        \
       "requests of one client connection; then it ends; 0: no end")                                \
+    X(REQUEST_BODY_BYTES, "request-body-bytes", BYTES, 0, 0, 1099511627776, GATEWAY,               \
+      "a request's body; above: 413; 0: no limit")                                                 \
+    X(REQUEST_SKIP_BYTES, "request-skip-bytes", BYTES, 1048576, 0, 1073741824, GATEWAY,            \
+      "rest of a body that is read over after an early answer; above: the connection ends")        \
     X(CLIENT_LINGER_TIMEOUT, "client-linger-timeout", MS, 2000, 0, 60000, GATEWAY,                 \
       "reading and dropping what a refused client still sends")                                    \
     X(CALL_MEMORY, "call-memory", BYTES, 1048576, 131072, 1073741824, GATEWAY,                     \

@@ -134,7 +134,16 @@ void pn_call_answered(struct pn_call *call)
 
 void pn_call_begin(struct pn_call *call)
 {
+    uint64_t body_bytes_max = pn_limit_value(PN_LIMIT_REQUEST_BODY_BYTES);
+
     call->has_request = true;
+    call->body->bytes_max = body_bytes_max;
+    if (body_bytes_max > 0 && call->request.framing == PN_BODY_LENGTH &&
+        call->request.content_length > body_bytes_max) {
+        pn_limit_hit(PN_LIMIT_REQUEST_BODY_BYTES);
+        pn_call_refuse(call, 413, "the body is too large: the limit request-body-bytes");
+        return;
+    }
     if (call->request.form == PN_AUTHORITY_FORM) {
         pn_call_refuse(call, 400, "CONNECT is not served here");
         return;

@@ -12,6 +12,8 @@
 #include "gateway/client_h1_internal.h"
 #include "gateway/client_h2.h"
 
+#define SKIPS_MAX 16 /* reads in a row of a body that nobody wants */
+
 /* --- turns --- */
 
 static struct pn_h1_turn *turn_take(struct pn_client *client)
@@ -40,6 +42,8 @@ static struct pn_h1_turn *turn_take(struct pn_client *client)
     turn->is_keepable = false;
     turn->is_tunnel = false;
     turn->is_half_done = false;
+    turn->has_continued = false;
+    turn->is_skipping = false;
     turn->front.upgrade = pn_slice(NULL, 0);
     return turn;
 }
@@ -152,6 +156,8 @@ static void begin_call(struct pn_client *client, size_t head_bytes)
     if (head.ptr)
         rc = pn_h1_request_parse(head, limits, request, &fault);
     if (rc != PN_OK) {
+        if (rc == PN_LIMIT)
+            pn_limit_hit(fault.status == 414 ? PN_LIMIT_TARGET_BYTES : PN_LIMIT_HEADER_COUNT);
         pn_call_refuse(turn->front.call, fault.status, fault.cause);
         return;
     }
@@ -169,7 +175,7 @@ static void refuse_head(struct pn_client *client, enum pn_rc rc, const struct pn
     struct pn_h1_turn *turn;
 
     if (rc == PN_LIMIT)
-        pn_limit_hit(PN_LIMIT_HEADER_BYTES);
+        pn_limit_hit(fault->status == 414 ? PN_LIMIT_TARGET_BYTES : PN_LIMIT_HEADER_BYTES);
     turn = turn_begin(client);
     if (turn)
         pn_call_refuse(turn->front.call, fault->status, fault->cause);
@@ -262,6 +268,10 @@ static void look_for_end(struct pn_h1_turn *turn)
 
 void pn_h1_on_readable(struct pn_client *client)
 {
+    if (client->turn->is_skipping) {
+        pn_h1_skip_body(client->turn);
+        return;
+    }
     if (client->turn->is_tunnel && pn_body_out_is_empty(&client->turn->out))
         pn_client_arm(client, PN_TUNNEL_IDLE_TIMEOUT_MS);
     if (client->turn->in.source.has_ended)
@@ -270,35 +280,74 @@ void pn_h1_on_readable(struct pn_client *client)
         pn_call_on_body(client->turn->front.call);
 }
 
-void pn_h1_on_timeout(struct pn_client *client)
+static enum pn_limit limit_of_timeout(const struct pn_h1_turn *turn)
 {
-    if (client->turn->answer) {
-        pn_limit_hit(client->turn->is_tunnel && pn_body_out_is_empty(&client->turn->out)
-                         ? PN_LIMIT_TUNNEL_IDLE_TIMEOUT
-                         : PN_LIMIT_CLIENT_WRITE_TIMEOUT);
-        pn_metric_add(PN_METRIC_TIMEOUTS, 1);
-        pn_client_close(client, true);
-        return;
-    }
-    pn_call_on_timeout(client->turn->front.call);
+    if (turn->is_skipping)
+        return PN_LIMIT_CLIENT_BODY_TIMEOUT;
+    return turn->is_tunnel && pn_body_out_is_empty(&turn->out) ? PN_LIMIT_TUNNEL_IDLE_TIMEOUT
+                                                               : PN_LIMIT_CLIENT_WRITE_TIMEOUT;
 }
 
-void pn_h1_turn_end(struct pn_h1_turn *turn)
+void pn_h1_on_timeout(struct pn_client *client)
+{
+    if (!client->turn->answer) {
+        pn_call_on_timeout(client->turn->front.call);
+        return;
+    }
+    pn_limit_hit(limit_of_timeout(client->turn));
+    pn_metric_add(PN_METRIC_TIMEOUTS, 1);
+    pn_client_close(client, true);
+}
+
+/** Both messages are over: the next request, or the end. */
+static void turn_over(struct pn_h1_turn *turn)
 {
     struct pn_client *client = turn->client;
     bool keep = turn->is_keepable && pn_source_is_done(&turn->in.source);
 
-    pn_call_answered(turn->front.call);
     turn_give_back(turn);
-    if (keep && !client->worker->is_draining) {
-        client->state = PN_CLIENT_IDLE;
-        memset(&client->scan, 0, sizeof(client->scan));
-        pn_client_arm(client, PN_CLIENT_IDLE_TIMEOUT_MS);
-        if (pn_inlet_bytes(&client->inlet).len > 0 || !client->inlet.is_drained)
-            pn_loop_soon(client->worker->loop, &client->next);
-        else
-            pn_inlet_rest(&client->inlet);
+    if (!keep || client->worker->is_draining) {
+        pn_client_linger(client);
         return;
     }
-    pn_client_linger(client);
+    client->state = PN_CLIENT_IDLE;
+    memset(&client->scan, 0, sizeof(client->scan));
+    pn_client_arm(client, PN_CLIENT_IDLE_TIMEOUT_MS);
+    if (pn_inlet_bytes(&client->inlet).len > 0 || !client->inlet.is_drained)
+        pn_loop_soon(client->worker->loop, &client->next);
+    else
+        pn_inlet_rest(&client->inlet);
+}
+
+void pn_h1_skip_body(struct pn_h1_turn *turn)
+{
+    struct pn_client *client = turn->client;
+    struct pn_source *body = &turn->in.source;
+    enum pn_rc rc = PN_OK;
+
+    for (int i = 0; rc == PN_OK && i < SKIPS_MAX; i++) {
+        for (rc = pn_source_peek(body); rc == PN_OK; rc = pn_source_peek(body))
+            pn_source_use(body, body->held.len);
+        if (rc == PN_AGAIN)
+            rc = pn_source_read(body);
+    }
+    if (rc == PN_OK)
+        pn_loop_soon(client->worker->loop, &turn->again);
+    else if (rc == PN_AGAIN)
+        pn_client_arm(client, PN_CLIENT_BODY_TIMEOUT_MS);
+    else if (rc == PN_EOF)
+        turn_over(turn);
+    else
+        pn_client_close(client, rc != PN_IO);
+}
+
+void pn_h1_turn_end(struct pn_h1_turn *turn)
+{
+    pn_call_answered(turn->front.call);
+    turn->front.call = NULL;
+    turn->is_skipping = turn->is_keepable && !pn_source_is_done(&turn->in.source);
+    if (turn->is_skipping)
+        pn_h1_skip_body(turn);
+    else
+        turn_over(turn);
 }

@@ -74,17 +74,31 @@ static enum pn_rc write_fields(struct pn_h1_turn *turn, const struct pn_answer *
     return rc == PN_OK ? pn_h1_write_end(out) : rc;
 }
 
-/** The part of the request's body that nobody read would be taken for the next request. */
+/** What has not come yet of the request's body will be read over before the next request, if the
+ *  client surely sends it (it may not, when it waits for a 100) and it is not too much. */
+static bool can_skip_rest(const struct pn_h1_turn *turn)
+{
+    const struct pn_request_head *request = &turn->front.call->request;
+
+    if (request->framing != PN_BODY_LENGTH)
+        return false;
+    if (request->expects_continue && !turn->has_continued && turn->in.source.taken_bytes == 0)
+        return false;
+    return request->content_length - turn->in.source.taken_bytes <=
+           pn_limit_value(PN_LIMIT_REQUEST_SKIP_BYTES);
+}
+
+/** Whether the connection can be used again: the head says so, and what it says must come true. */
 static void settle_keep_alive(struct pn_h1_turn *turn, const struct pn_answer *answer)
 {
     struct pn_source *body = &turn->in.source;
 
-    if (turn->front.closes)
+    if (turn->front.closes || turn->client->worker->is_draining)
         turn->is_keepable = false;
-    if (!body->has_ended && !answer->is_uploading && turn->is_keepable)
-        turn->is_keepable = pn_source_skip(body);
-    if (turn->client->worker->is_draining)
-        turn->is_keepable = false;
+    if (!turn->is_keepable || body->has_ended)
+        return;
+    if (answer->is_uploading || !pn_source_skip(body))
+        turn->is_keepable = can_skip_rest(turn);
 }
 
 /* --- bodies --- */
@@ -163,12 +177,17 @@ static void move(struct pn_h1_turn *turn)
 
 void pn_h1_on_again(struct pn_task *task)
 {
-    move(task->ctx);
+    struct pn_h1_turn *turn = task->ctx;
+
+    if (turn->is_skipping)
+        pn_h1_skip_body(turn);
+    else
+        move(turn);
 }
 
 void pn_h1_on_writable(struct pn_client *client)
 {
-    if (client->turn->answer)
+    if (client->turn->answer && !client->turn->is_skipping)
         move(client->turn);
 }
 
@@ -248,6 +267,7 @@ static void front_inform(struct pn_front *front, int status, struct pn_slice rea
     if (is_old(front->call))
         return;
     if (status == 100) {
+        turn->has_continued = true;
         if (pn_inlet_bytes(&turn->client->inlet).len == 0) /* else it has not waited */
             write_interim(turn, PN_H1_CONTINUE);
         return;

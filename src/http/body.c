@@ -25,6 +25,18 @@ void pn_source_init_memory(struct pn_source *source, struct pn_slice bytes)
     source->taken_bytes = bytes.len;
 }
 
+/** A new piece is held. */
+static enum pn_rc take(struct pn_source *source)
+{
+    source->taken_bytes += source->held.len;
+    if (source->bytes_max == 0 || source->taken_bytes <= source->bytes_max)
+        return PN_OK;
+    source->held = pn_slice("", 0);
+    source->fault.status = 413;
+    source->fault.cause = "the body is too large: the limit request-body-bytes";
+    return PN_LIMIT;
+}
+
 enum pn_rc pn_source_peek(struct pn_source *source)
 {
     enum pn_rc rc;
@@ -35,7 +47,7 @@ enum pn_rc pn_source_peek(struct pn_source *source)
         return PN_EOF;
     rc = source->ops->next(source);
     if (rc == PN_OK)
-        source->taken_bytes += source->held.len;
+        rc = take(source);
     else if (rc == PN_EOF)
         source->has_ended = true;
     return rc;

@@ -32,6 +32,7 @@ struct pn_source {
     const struct pn_source_ops *ops;
     struct pn_slice held; /* taken off its framing, not yet used; valid until all of it is used */
     uint64_t taken_bytes; /* that were ever in `held` */
+    uint64_t bytes_max;   /* of the whole body; above: PN_LIMIT with the fault 413. 0: no limit */
     bool has_ended;       /* the last byte has been in `held` */
     const struct pn_headers *trailers; /* of a body that has ended; NULL: none are wanted */
     enum pn_rc failure; /* why it failed: PN_IO, PN_MALFORMED, PN_LIMIT, PN_NOMEM, PN_TIMEOUT */
