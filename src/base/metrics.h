@@ -18,6 +18,8 @@
     X(CLIENT_CONNECTIONS, "postern_client_connections", "gauge", "Open client connections.")       \
     X(CLIENT_ACCEPTED, "postern_client_accepted_total", "counter", "Client connections accepted.") \
     X(CALLS, "postern_calls", "gauge", "Requests that are being served.")                          \
+    X(CLIENT_STREAMS, "postern_client_streams", "gauge",                                           \
+      "Requests under way on HTTP/2 connections of clients.")                                      \
     X(CLIENT_REFUSED, "postern_client_refused_total", "counter",                                   \
       "Client connections refused because a limit was reached.")                                   \
     X(PROXY_REFUSED, "postern_proxy_header_refused_total", "counter",                              \

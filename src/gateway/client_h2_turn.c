@@ -28,6 +28,7 @@ static void turn_give_back(struct pn_h2_turn *turn)
 {
     struct pn_worker *worker = turn->link->client->worker;
 
+    pn_metric_add(PN_METRIC_CLIENT_STREAMS, -1);
     pn_loop_disarm(worker->loop, &turn->timer);
     turn->link = NULL;
     turn->stream = NULL;
@@ -52,7 +53,7 @@ void pn_h2_turns_free_spare(struct pn_worker *worker)
 }
 
 /** The stream ends here and now, for a reason that its client shall see. */
-static void turn_reset(struct pn_h2_turn *turn, enum pn_h2_code code)
+static void turn_reset(struct pn_h2_turn *turn, uint32_t code)
 {
     struct pn_call *call = turn->front.call;
 
@@ -104,6 +105,7 @@ struct pn_arena *pn_h2_turn_begin(struct pn_h2_link *link, struct pn_h2_stream *
 
     if (!turn)
         return NULL;
+    pn_metric_add(PN_METRIC_CLIENT_STREAMS, 1);
     turn->link = link;
     turn->stream = stream;
     turn->answer = NULL;
