@@ -342,7 +342,7 @@ static void front_inform(struct pn_front *front, int status, struct pn_slice rea
 
 static void front_abort(struct pn_front *front)
 {
-    turn_reset(turn_of(front), PN_H2_INTERNAL_ERROR);
+    turn_reset(turn_of(front), front->call->exchange.reset_code);
 }
 
 static const struct pn_front_ops front_ops = {

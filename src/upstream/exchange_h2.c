@@ -217,11 +217,15 @@ void pn_exchange_h2_on_closed(void *ctx, struct pn_h2_stream *stream, uint32_t c
     exchange->request_sent = true; /* nothing more can be */
     pn_metric_add(PN_METRIC_BACKEND_STREAMS, -1);
     if (exchange->state == PN_EXCHANGE_ANSWERING) {
+        bool is_lost = pn_conn_h2_failure(exchange->conn) != NULL;
+
+        /* The connection may end before the reader has looked. */
+        pn_conn_h2_left(exchange->conn);
+        exchange->conn = NULL;
         take_over(exchange, &stream->in);
         if (is_whole)
             return; /* its reader sees the end */
-        exchange->reset_code = pn_conn_h2_failure(exchange->conn) ? PN_H2_INTERNAL_ERROR
-                                                                  : pn_exchange_h2_code_out(code);
+        exchange->reset_code = is_lost ? PN_H2_INTERNAL_ERROR : pn_exchange_h2_code_out(code);
         break_answer(exchange, stream->in.failure != PN_OK ? stream->in.failure : PN_IO);
         return;
     }

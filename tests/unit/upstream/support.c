@@ -130,6 +130,11 @@ static enum pn_rc body_read(struct pn_source *source)
 
 static const struct pn_source_ops body_ops = {.next = body_next, .read = body_read};
 
+void pn_fake_source_init(struct pn_fake_source *fake)
+{
+    pn_source_init(&fake->source, &body_ops, false);
+}
+
 static void on_informational(void *ctx)
 {
     ((struct pn_fake_user *)ctx)->informational++;

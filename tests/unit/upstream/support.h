@@ -14,6 +14,9 @@ struct pn_fake_source {
     bool ends;               /* behind it */
 };
 
+/** A body of `text`, not yet ended unless `ends`. */
+void pn_fake_source_init(struct pn_fake_source *fake);
+
 /** Everything that one exchange told. */
 struct pn_fake_user {
     struct pn_exchange exchange;
