@@ -3,7 +3,7 @@
 # `make help` lists the targets. `make run` and `make test` set the machine up by themselves.
 MAKEFLAGS += --no-print-directory
 .DEFAULT_GOAL := build
-.PHONY: build run test check asan tsan coverage fuzz bench install clean ci help setup
+.PHONY: build run test check asan tsan coverage fuzz soak bench install clean ci help setup
 
 PREFIX  ?= /usr/local
 ENGINE  ?= h1
@@ -46,6 +46,11 @@ fuzz:    ## one fuzzer: make fuzz ENGINE=h1 SECONDS=60
 	@tools/setup build check
 	@tools/build fuzz
 	@tools/fuzz $(ENGINE) $(SECONDS)
+
+soak: build  ## random clients and backends that leave, and swaps of certificates: make soak SECONDS=180
+	@tools/setup test
+	@PN_SOAK_SECONDS=$(SECONDS) PN_BIN="$$PWD/build/bin" /usr/bin/python3 -B -m pytest -q -s \
+	    -p no:cacheprovider tests/integration/test_soak.py
 
 bench: build  ## CPU time per request beside nginx and haproxy (SCENARIOS="S1 S7" chooses)
 	@tools/setup bench

@@ -61,9 +61,13 @@ static enum pn_rc literal_dup(struct pn_slice text, char **out, struct pn_error 
 
     pn_buf_init(&buf, PN_ROUTE_TEMPLATE_MAX + 1);
     rc = pn_percent_decode(text, &buf);
+    if (rc == PN_OK && pn_slice_find(pn_buf_slice(&buf), '\0') < buf.len)
+        rc = PN_INVALID; /* the text would end there, and match more than it says */
     if (rc == PN_OK)
         *out = pn_slice_dup(pn_buf_slice(&buf));
     pn_buf_fini(&buf);
+    if (rc == PN_INVALID)
+        return refuse(err, "a NUL");
     if (rc == PN_MALFORMED)
         return refuse(err, "a broken percent escape");
     return rc == PN_OK && *out ? PN_OK : out_of_memory(err);
@@ -198,6 +202,8 @@ enum pn_rc pn_route_template_parse(struct pn_slice url_template, struct pn_slice
     if (url_template.len > PN_ROUTE_TEMPLATE_MAX)
         return pn_error_set(err, PN_LIMIT, "invalid_url_template",
                             "urlTemplate is longer than %d bytes", PN_ROUTE_TEMPLATE_MAX);
+    if (pn_slice_find(url_template, '\0') < url_template.len)
+        return refuse(err, "a NUL");
     parsed->leaf = calloc(1, sizeof(*parsed->leaf));
     if (!parsed->leaf)
         return out_of_memory(err);

@@ -440,6 +440,11 @@ bool pn_stream_is_tls(const struct pn_stream *stream)
     return stream->ssl || stream->client;
 }
 
+bool pn_stream_peer_ended(const struct pn_stream *stream)
+{
+    return stream->link.peer_ended;
+}
+
 uint64_t pn_stream_opened_ms(const struct pn_stream *stream)
 {
     return stream->opened_ms;

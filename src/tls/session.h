@@ -99,6 +99,9 @@ bool pn_stream_is_open(const struct pn_stream *stream);
 bool pn_stream_is_tls(const struct pn_stream *stream);
 /** Milliseconds of the loop's clock at which on_open came. */
 uint64_t pn_stream_opened_ms(const struct pn_stream *stream);
+/** The peer has closed, or its half, as far as the loop has told; bytes may be left to read. Costs
+ * no system call. No further event comes, so who begins anew on such a stream waits in vain. */
+bool pn_stream_peer_ended(const struct pn_stream *stream);
 /** What a client stream was opened with: before each request the pool compares it with what the
  * request demands. NULL for accepted streams. */
 const struct pn_tls_identity *pn_stream_identity(const struct pn_stream *stream);

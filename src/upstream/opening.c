@@ -12,79 +12,14 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "base/limits.h"
 #include "tls/session.h"
-
-enum attempt_state { UNTRIED, RUNNING, USED };
-
-struct attempt {
-    struct pn_opening *opening;
-    enum attempt_state state;
-    struct pn_peer_address peer;
-    int fd;
-    struct pn_watch watch;
-    struct pn_timer timer;
-};
-
-struct pn_opening {
-    struct pn_opening_spec spec;
-    struct pn_resolve resolve;
-    bool is_resolving;
-    struct attempt attempts[PN_RESOLVE_ADDRESSES_MAX];
-    size_t count, running;
-    struct pn_timer stagger;
-    struct attempt *winner;
-    struct pn_buf tunnel; /* the request to the proxy, then its answer; secret */
-    size_t tunnel_sent;
-    bool is_answering;
-    struct pn_stream *stream;
-    struct pn_deferred deferred;
-};
+#include "upstream/opening_internal.h"
 
 static enum pn_rc dial(struct pn_opening *opening);
 
-static size_t answer_max(void)
-{
-    return (size_t)pn_limit_value(PN_LIMIT_PROXY_ANSWER);
-}
-
-/* --- order --- */
-
-/** Moves the addresses of `family` to `out`, rotated by `turn`. Returns how many. */
-static size_t take_family(const struct pn_peer_address *addresses, size_t count, bool is_first,
-                          unsigned turn, struct pn_peer_address *out)
-{
-    size_t found[PN_RESOLVE_ADDRESSES_MAX];
-    size_t n = 0;
-
-    for (size_t i = 0; i < count; i++)
-        if ((addresses[i].family == addresses[0].family) == is_first)
-            found[n++] = i;
-    for (size_t i = 0; i < n; i++)
-        out[i] = addresses[found[(i + turn) % n]];
-    return n;
-}
-
-void pn_opening_order(struct pn_peer_address *addresses, size_t count, unsigned turn)
-{
-    struct pn_peer_address first[PN_RESOLVE_ADDRESSES_MAX], second[PN_RESOLVE_ADDRESSES_MAX];
-    size_t first_count, second_count, used = 0;
-
-    if (count < 2)
-        return;
-    first_count = take_family(addresses, count, true, turn, first);
-    second_count = take_family(addresses, count, false, turn, second);
-    for (size_t i = 0; used < count; i++) {
-        if (i < first_count)
-            addresses[used++] = first[i];
-        if (i < second_count)
-            addresses[used++] = second[i];
-    }
-}
-
 /* --- the end --- */
 
-static void attempt_close(struct attempt *attempt)
+static void attempt_close(struct pn_attempt *attempt)
 {
     pn_loop_disarm(attempt->opening->spec.loop, &attempt->timer);
     pn_loop_unwatch(&attempt->watch);
@@ -98,10 +33,10 @@ static void stop_race(struct pn_opening *opening)
 {
     pn_loop_disarm(opening->spec.loop, &opening->stagger);
     for (size_t i = 0; i < opening->count; i++) {
-        if (opening->attempts[i].state != RUNNING)
+        if (opening->attempts[i].state != PN_ATTEMPT_RUNNING)
             continue;
         attempt_close(&opening->attempts[i]);
-        opening->attempts[i].state = UNTRIED;
+        opening->attempts[i].state = PN_ATTEMPT_UNTRIED;
     }
     opening->running = 0;
 }
@@ -120,7 +55,7 @@ void pn_opening_cancel(struct pn_opening *opening)
     pn_loop_defer_free(opening->spec.loop, &opening->deferred, free, opening);
 }
 
-static void fail(struct pn_opening *opening)
+void pn_opening_fail(struct pn_opening *opening)
 {
     struct pn_opening_spec spec = opening->spec;
 
@@ -128,7 +63,7 @@ static void fail(struct pn_opening *opening)
     spec.on_failed(spec.ctx);
 }
 
-static void set_peer(struct pn_opening *opening, const struct attempt *attempt)
+void pn_opening_set_peer(struct pn_opening *opening, const struct pn_attempt *attempt)
 {
     char text[PN_PEER_ADDRESS_TEXT];
 
@@ -168,11 +103,11 @@ static void on_stream_failed(void *ctx, struct pn_stream *stream,
     bool may_help = another_address_may_help(report);
 
     pn_failure_from_report(opening->spec.failure, report);
-    set_peer(opening, opening->winner);
+    pn_opening_set_peer(opening, opening->winner);
     opening->stream = NULL;
     pn_stream_destroy(stream);
     if (!may_help || !go_on(opening))
-        fail(opening);
+        pn_opening_fail(opening);
 }
 
 static void ignore_event(void *ctx, struct pn_stream *stream)
@@ -206,8 +141,7 @@ static enum pn_rc make_identity(struct pn_opening *opening, struct pn_tls_identi
     return PN_OK;
 }
 
-/** The stream takes `fd` (-1: it connects by itself). PN_AGAIN, or failure tells. */
-static enum pn_rc secure(struct pn_opening *opening, int fd)
+enum pn_rc pn_opening_secure(struct pn_opening *opening, int fd)
 {
     struct pn_tls_identity identity;
     struct pn_stream_connect_spec spec = {.identity = &identity,
@@ -235,172 +169,30 @@ static enum pn_rc secure(struct pn_opening *opening, int fd)
                    ? "client_certificate_not_yet_valid"
                    : "client_certificate_expired";
     pn_failure_set(opening->spec.failure, code, "%s", err.message);
-    set_peer(opening, opening->winner);
-    return rc;
-}
-
-/* --- the tunnel --- */
-
-static void tunnel_failed(struct pn_opening *opening, const char *code, const char *what)
-{
-    const struct pn_proxy *proxy = opening->spec.proxy;
-
-    pn_failure_set(opening->spec.failure, code, "the proxy %s:%u of the backend %s", proxy->host,
-                   proxy->port, what);
-    set_peer(opening, opening->winner);
-    fail(opening);
-}
-
-static void tunnel_refused(struct pn_opening *opening, enum pn_proxy_answer answer, int status)
-{
-    char what[128];
-
-    switch (answer) {
-    case PN_PROXY_AUTH_REQUIRED:
-        tunnel_failed(opening, "proxy_auth_required",
-                      "wants other credentials (407): check the proxy's username and password");
-        return;
-    case PN_PROXY_REFUSED:
-        snprintf(what, sizeof(what), "refused the tunnel to the backend with status %d", status);
-        tunnel_failed(opening, "proxy_refused", what);
-        return;
-    case PN_PROXY_MALFORMED:
-        if (opening->tunnel.len >= answer_max())
-            pn_limit_hit(PN_LIMIT_PROXY_ANSWER);
-        tunnel_failed(opening, "proxy_malformed",
-                      "answered CONNECT with something that is not an answer to it");
-        return;
-    case PN_PROXY_MORE:
-    case PN_PROXY_OPEN:
-        return;
-    }
-}
-
-static void tunnel_open(struct pn_opening *opening)
-{
-    struct attempt *winner = opening->winner;
-    int fd = winner->fd;
-
-    pn_loop_disarm(opening->spec.loop, &winner->timer);
-    pn_loop_unwatch(&winner->watch);
-    winner->fd = -1; /* the stream's */
-    pn_buf_fini(&opening->tunnel);
-    if (secure(opening, fd) != PN_AGAIN)
-        fail(opening);
-}
-
-static void tunnel_read(struct pn_opening *opening)
-{
-    for (;;) {
-        enum pn_proxy_answer answer;
-        int status = 0;
-        ssize_t n;
-
-        size_t room = answer_max() - opening->tunnel.len;
-
-        if (pn_buf_reserve(&opening->tunnel, room) != PN_OK) {
-            tunnel_failed(opening, "out_of_memory", "cannot be read: no memory");
-            return;
-        }
-        n = recv(opening->winner->fd, opening->tunnel.ptr + opening->tunnel.len, room, 0);
-        if (n < 0 && (errno == EAGAIN || errno == EINTR))
-            return;
-        if (n <= 0) {
-            tunnel_failed(opening, "proxy_closed", "closed the connection instead of an answer");
-            return;
-        }
-        opening->tunnel.len += (size_t)n;
-        answer = pn_proxy_read(pn_buf_slice(&opening->tunnel), answer_max(), &status);
-        if (answer == PN_PROXY_MORE)
-            continue;
-        if (answer == PN_PROXY_OPEN)
-            tunnel_open(opening);
-        else
-            tunnel_refused(opening, answer, status);
-        return;
-    }
-}
-
-static void tunnel_step(struct pn_opening *opening)
-{
-    struct pn_buf *out = &opening->tunnel;
-
-    while (!opening->is_answering) {
-        ssize_t n = send(opening->winner->fd, out->ptr + opening->tunnel_sent,
-                         out->len - opening->tunnel_sent, MSG_NOSIGNAL);
-
-        if (n < 0 && (errno == EAGAIN || errno == EINTR))
-            return;
-        if (n < 0) {
-            tunnel_failed(opening, "proxy_closed", "closed the connection");
-            return;
-        }
-        opening->tunnel_sent += (size_t)n;
-        if (opening->tunnel_sent < out->len)
-            continue;
-        opening->is_answering = true;
-        pn_buf_clear(out);
-    }
-    tunnel_read(opening);
-}
-
-static void on_tunnel_event(struct pn_watch *watch, unsigned events)
-{
-    (void)events;
-    tunnel_step(watch->ctx);
-}
-
-static void on_tunnel_timeout(struct pn_timer *timer)
-{
-    struct attempt *attempt = timer->ctx;
-
-    tunnel_failed(attempt->opening, "proxy_timeout", "did not answer in time");
-}
-
-/** The winner has a connection to the proxy. */
-static enum pn_rc tunnel_start(struct pn_opening *opening)
-{
-    struct attempt *winner = opening->winner;
-    enum pn_rc rc;
-
-    pn_buf_fini(&opening->tunnel);
-    pn_buf_init_secret(&opening->tunnel, PN_PROXY_REQUEST_MAX + answer_max());
-    opening->tunnel_sent = 0;
-    opening->is_answering = false;
-    rc = pn_proxy_request(opening->spec.proxy, opening->spec.host, opening->spec.port,
-                          &opening->tunnel);
-    if (rc == PN_OK)
-        rc = pn_loop_watch(opening->spec.loop, &winner->watch, winner->fd,
-                           PN_LOOP_READ | PN_LOOP_WRITE, PN_WATCH_EDGE, on_tunnel_event, opening);
-    if (rc == PN_OK) {
-        pn_timer_init(&winner->timer, on_tunnel_timeout, winner);
-        pn_loop_arm(opening->spec.loop, &winner->timer, opening->spec.timeout_ms);
-        return PN_AGAIN;
-    }
-    pn_failure_set(opening->spec.failure, "connect_failed", "no memory for a tunnel");
+    pn_opening_set_peer(opening, opening->winner);
     return rc;
 }
 
 /* --- the race --- */
 
 /** `attempt` has a TCP connection. */
-static enum pn_rc win(struct pn_opening *opening, struct attempt *attempt)
+static enum pn_rc win(struct pn_opening *opening, struct pn_attempt *attempt)
 {
     int fd = attempt->fd;
 
     pn_loop_disarm(opening->spec.loop, &attempt->timer);
     pn_loop_unwatch(&attempt->watch);
-    attempt->state = USED;
+    attempt->state = PN_ATTEMPT_USED;
     opening->running--;
     stop_race(opening);
     opening->winner = attempt;
     if (opening->spec.proxy)
-        return tunnel_start(opening);
+        return pn_opening_tunnel(opening);
     attempt->fd = -1;
-    return secure(opening, fd);
+    return pn_opening_secure(opening, fd);
 }
 
-static void lose(struct pn_opening *opening, struct attempt *attempt, int error)
+static void lose(struct pn_opening *opening, struct pn_attempt *attempt, int error)
 {
     struct pn_tls_report report = {.stage = PN_STAGE_CONNECT, .alert = -1, .system_error = error};
 
@@ -415,13 +207,13 @@ static void lose(struct pn_opening *opening, struct attempt *attempt, int error)
         report.cause = PN_CAUSE_CONNECT_FAILED;
     pn_failure_from_report(opening->spec.failure, &report);
     attempt_close(attempt);
-    attempt->state = USED;
+    attempt->state = PN_ATTEMPT_USED;
     opening->running--;
 }
 
 static void on_connect_event(struct pn_watch *watch, unsigned events)
 {
-    struct attempt *attempt = watch->ctx;
+    struct pn_attempt *attempt = watch->ctx;
     struct pn_opening *opening = attempt->opening;
     int error = 0;
     socklen_t len = sizeof(error);
@@ -431,32 +223,32 @@ static void on_connect_event(struct pn_watch *watch, unsigned events)
     (void)getsockopt(attempt->fd, SOL_SOCKET, SO_ERROR, &error, &len);
     if (error == 0) {
         if (win(opening, attempt) != PN_AGAIN)
-            fail(opening);
+            pn_opening_fail(opening);
         return;
     }
     lose(opening, attempt, error);
     if (dial(opening) != PN_AGAIN && opening->running == 0)
-        fail(opening);
+        pn_opening_fail(opening);
 }
 
 static void on_connect_timeout(struct pn_timer *timer)
 {
-    struct attempt *attempt = timer->ctx;
+    struct pn_attempt *attempt = timer->ctx;
     struct pn_opening *opening = attempt->opening;
 
     lose(opening, attempt, ETIMEDOUT);
     if (!go_on(opening))
-        fail(opening);
+        pn_opening_fail(opening);
 }
 
 /** 0: connected; EINPROGRESS: it is watched; else it failed. */
-static int attempt_start(struct pn_opening *opening, struct attempt *attempt)
+static int attempt_start(struct pn_opening *opening, struct pn_attempt *attempt)
 {
     struct sockaddr_storage address;
     socklen_t len = pn_peer_address_to(&attempt->peer, &address);
     int on = 1;
 
-    attempt->state = RUNNING;
+    attempt->state = PN_ATTEMPT_RUNNING;
     opening->running++;
     attempt->fd = socket(attempt->peer.family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
     if (attempt->fd < 0)
@@ -489,10 +281,10 @@ static int attempt_start(struct pn_opening *opening, struct attempt *attempt)
 static enum pn_rc dial(struct pn_opening *opening)
 {
     for (size_t i = 0; i < opening->count; i++) {
-        struct attempt *attempt = &opening->attempts[i];
+        struct pn_attempt *attempt = &opening->attempts[i];
         int error;
 
-        if (attempt->state != UNTRIED)
+        if (attempt->state != PN_ATTEMPT_UNTRIED)
             continue;
         error = attempt_start(opening, attempt);
         if (error == 0)
@@ -511,7 +303,7 @@ static void on_stagger(struct pn_timer *timer)
     struct pn_opening *opening = timer->ctx;
 
     if (dial(opening) != PN_AGAIN && opening->running == 0)
-        fail(opening);
+        pn_opening_fail(opening);
 }
 
 /* --- the name --- */
@@ -538,7 +330,7 @@ static enum pn_rc dial_all(struct pn_opening *opening)
     pn_opening_order(resolve->addresses, resolve->count, resolve->turn);
     opening->count = resolve->count;
     for (size_t i = 0; i < resolve->count; i++) {
-        struct attempt *attempt = &opening->attempts[i];
+        struct pn_attempt *attempt = &opening->attempts[i];
 
         attempt->opening = opening;
         attempt->fd = -1;
@@ -549,8 +341,8 @@ static enum pn_rc dial_all(struct pn_opening *opening)
     if (proxy || opening->count > 1)
         return dial(opening);
     opening->winner = &opening->attempts[0]; /* nobody to race with: the stream connects */
-    opening->winner->state = USED;
-    return secure(opening, -1);
+    opening->winner->state = PN_ATTEMPT_USED;
+    return pn_opening_secure(opening, -1);
 }
 
 static void on_resolved(struct pn_resolve *query)
@@ -562,7 +354,7 @@ static void on_resolved(struct pn_resolve *query)
         set_dns_failure(opening, dialled_host(opening));
     else if (dial_all(opening) == PN_AGAIN)
         return;
-    fail(opening);
+    pn_opening_fail(opening);
 }
 
 enum pn_rc pn_opening_start(const struct pn_opening_spec *spec, struct pn_opening **out)
@@ -575,7 +367,7 @@ enum pn_rc pn_opening_start(const struct pn_opening_spec *spec, struct pn_openin
         return PN_NOMEM;
     }
     opening->spec = *spec;
-    pn_buf_init_secret(&opening->tunnel, PN_PROXY_REQUEST_MAX + answer_max());
+    pn_buf_init_secret(&opening->tunnel, PN_PROXY_REQUEST_MAX);
     pn_timer_init(&opening->stagger, on_stagger, opening);
     opening->resolve.on_done = on_resolved;
     opening->resolve.ctx = opening;

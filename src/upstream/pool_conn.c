@@ -105,7 +105,8 @@ static bool is_reusable(const struct pn_conn *conn)
 {
     const struct pn_pool *pool = conn->group->pool;
 
-    return pn_loop_now_ms(pool->loop) - conn->idle_since_ms < pool->limits.idle_timeout_ms &&
+    return !pn_stream_peer_ended(conn->stream) &&
+           pn_loop_now_ms(pool->loop) - conn->idle_since_ms < pool->limits.idle_timeout_ms &&
            !pn_conn_is_old(conn);
 }
 

@@ -2,6 +2,7 @@
 """Names of backends: several addresses, families, changes, time to live, name servers that fail."""
 import collections
 import contextlib
+import os
 import socket
 import subprocess
 import time
@@ -30,6 +31,10 @@ def resolving(names, tmp_path_factory, trust):
     instance.start()
     yield instance
     instance.stop()
+
+
+def open_files(postern):
+    return len(os.listdir(f"/proc/{postern.pid('gateway')}/fd"))
 
 
 @contextlib.contextmanager
@@ -80,12 +85,15 @@ def test_an_address_that_does_not_answer_costs_a_quarter_of_a_second(resolving, 
         host = f"{service.unique('slow')}.test"
         names.names[host] = addresses
         resolving.make_api(host, f"http://{host}:{two.port}")
+        assert resolving.call(f"/{host}/x").status == 200
+        before = open_files(resolving)
         for _ in range(4):
             begin = time.monotonic()
             answer = resolving.call(f"/{host}/x")
             assert answer.status == 200 and answer.json()["member"] == "two"
             assert time.monotonic() - begin < 2.5
-    assert resolving.metric("postern_backend_connections") == 0, "the losers are closed"
+        service.wait_for("the losers are closed", lambda: open_files(resolving) <= before, 5)
+    assert resolving.metric("postern_backend_connections") == 0
 
 
 def test_new_connections_follow_a_name_that_moves(resolving, names):

@@ -141,8 +141,9 @@ static void what_no_template_has_is_not_found(void **state)
 
 static void broken_templates_are_refused(void **state)
 {
-    static const char *const broken[] = {"/{a",  "/a}",     "/{a}{b}",   "/{}",
-                                         "/*/a", "/{*r}/a", "/a?b={c}d", "/%zz"};
+    static const char *const broken[] = {"/{a",    "/a}",     "/{a}{b}",   "/{}",
+                                         "/*/a",   "/{*r}/a", "/a?b={c}d", "/%zz",
+                                         "/a%00b", "/{a}%00", "/a?b=%00c"};
     struct pn_route_tree *tree = pn_route_tree_create();
 
     (void)state;
