@@ -7,7 +7,9 @@ RST_STREAM on a connection that goes on (`resets`), an answer (`answers`), or no
 (`lives`). Where the RFC lets the receiver choose between an error of the stream and one of the
 connection (section 5.4.1), the case says what we choose.
 """
+import re
 import struct
+import time
 
 import pytest
 from lab import backends, service
@@ -819,3 +821,49 @@ def test_conformance(postern, api, name, way):
     with Connection(origin, postern.ca_file, piecewise=way == "bytes") as connection:
         connection.slow_path = f"/{api}/x"
         CASES[name](connection)
+
+
+# --- 10.5: floods end the connection that makes them, and are counted ---
+
+FLOODS = {
+    "h2-pings": lambda c, i: frame(PING, payload=b"12345678"),
+    "h2-settings": lambda c, i: settings(),
+    "h2-priorities": lambda c, i: frame(PRIORITY, 0, 3, b"\0\0\0\0\x10"),
+    "h2-empty-data": lambda c, i: frame(DATA, 0, 1),
+    "h2-window-updates": lambda c, i: window(0, 1),
+    "h2-resets": lambda c, i: c.request(3 + 2 * i, 0, method="POST") + reset(3 + 2 * i),
+}
+
+
+@pytest.fixture(scope="module")
+def strict_postern(tmp_path_factory, trust):
+    options = [word for name in FLOODS for word in ("--limit", f"{name}=20")]
+    instance = service.Postern(tmp_path_factory.mktemp("floods"), options=options,
+                               environment=trust)
+    instance.start()
+    backend = backends.Python()
+    instance.make_api("flooded", backend.url)
+    yield instance
+    instance.stop()
+    backend.stop()
+
+
+def hits(postern, limit):
+    metrics = postern.session(postern.control).get("/metrics").text
+    found = re.search(r'postern_limit_hits_total\{limit="%s"\} (\d+)' % limit, metrics)
+    return int(found[1]) if found else 0
+
+
+@pytest.mark.parametrize("limit", FLOODS)
+def test_a_flood_ends_its_connection_and_is_counted(strict_postern, limit):
+    before = hits(strict_postern, limit)
+    with Connection(strict_postern.gateway) as c, Connection(strict_postern.gateway) as other:
+        c.slow_path = "/flooded/x"
+        c.send(c.request(1, 0, method="POST"))
+        c.send(b"".join(FLOODS[limit](c, i) for i in range(40)))
+        c.expect_goaway(ENHANCE_YOUR_CALM)
+        other.expect_alive()
+    deadline = time.monotonic() + 10
+    while hits(strict_postern, limit) == before and time.monotonic() < deadline:
+        time.sleep(0.1)
+    assert hits(strict_postern, limit) == before + 1

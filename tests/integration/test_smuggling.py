@@ -3,7 +3,7 @@
 import re
 
 import pytest
-from lab import service, web
+from lab import h2frames, raw, service, web
 
 LINE = b"POST /%s/x HTTP/1.1\r\n"
 HOST = b"Host: gateway.test\r\n"
@@ -172,3 +172,144 @@ def test_the_control_listener_refuses_them_too(postern):
                     pass
         assert b" 400" in received.split(b"\r\n")[0], (case, received)
         assert len(ANSWER.findall(received)) == 1, (case, received)
+
+
+# --- HTTP/2 in front of an HTTP/1.1 backend: lengths and borders are translated ---
+
+INNER = "GET /smuggled HTTP/1.1\r\nHost: x\r\n\r\n"
+BAD_H2 = {
+    "line-in-value": [("x", f"y\r\n\r\n{INNER}")],
+    "lf-in-value": [("x", "y\nTransfer-Encoding: chunked")],
+    "cr-in-value": [("x", "y\rTransfer-Encoding: chunked")],
+    "nul-in-value": [("x", "y\0z")],
+    "line-in-name": [("x: y\r\ntransfer-encoding", "chunked")],
+    "colon-in-name": [("transfer-encoding:", "chunked")],
+    "space-in-name": [("content-length ", "0")],
+    "tab-in-name": [("content-length\t", "0")],
+    "upper-case-name": [("Transfer-Encoding", "chunked")],
+    "transfer-encoding": [("transfer-encoding", "chunked")],
+    "transfer-encoding-folded": [("x", "y\r\n transfer-encoding: chunked")],
+    "connection-names-length": [("connection", "content-length")],
+    "upgrade": [("upgrade", "h2c"), ("connection", "upgrade")],
+    "two-lengths": [("content-length", "0"), ("content-length", "50")],
+    "two-equal-lengths": [("content-length", "5"), ("content-length", "5")],
+    "listed-length": [("content-length", "5, 5")],
+    "signed-length": [("content-length", "+5")],
+    "hex-length": [("content-length", "0x5")],
+    "empty-length": [("content-length", "")],
+    "line-in-cookie": [("cookie", "a=b"), ("cookie", f"c\r\n\r\n{INNER}")],
+    "line-in-path": [(":path", f"/%s/x HTTP/1.1\r\nHost: x\r\n\r\n{INNER}")],
+    "space-in-path": [(":path", "/%s/x HTTP/1.1")],
+    "line-in-method": [(":method", f"GET / HTTP/1.1\r\nHost: x\r\n\r\n{INNER}POST")],
+    "space-in-method": [(":method", "GET /smuggled")],
+    "line-in-authority": [(":authority", f"x\r\n\r\n{INNER}")],
+    "line-in-scheme": [(":scheme", f"https\r\n\r\n{INNER}")],
+    "absolute-path": [(":path", "http://smuggled/x")],
+    "another-host": [("host", "smuggled")],
+    "host-with-line": [("host", f"x\r\n\r\n{INNER}")],
+    "te-chunked": [("te", "chunked")],
+}
+
+
+@pytest.fixture(scope="module")
+def strict(postern):
+    """An API in front of the strictest reader of HTTP/1.1."""
+    with raw.Recorder() as backend:
+        name = service.unique("strict")
+        postern.make_api(name, backend.url)
+        yield name, backend
+
+
+def h2_request(connection, api, fields, flags=0):
+    """Pseudo-headers among `fields` take the place of the right ones."""
+    given = {n: v.replace("%s", api) for n, v in fields if n.startswith(":")}
+    head = [(n, given.get(n, v)) for n, v in connection.head("POST", f"/{api}/bad")]
+    return h2frames.frame(h2frames.HEADERS, flags | h2frames.END_HEADERS, 1, h2frames.block(
+        *head, *((n, v) for n, v in fields if not n.startswith(":"))))
+
+
+def still_in_step(postern, api, backend):
+    """The backend saw nothing doubtful, and its connections are where they should be."""
+    with h2frames.Connection(postern.gateway) as connection:
+        for stream in (1, 3, 5):
+            connection.send(connection.request(stream, path=f"/{api}/after"))
+            connection.expect_answer(stream, 200)
+    assert not backend.doubts
+    assert not backend.of("smuggled")
+
+
+@pytest.mark.parametrize("case", BAD_H2)
+@pytest.mark.parametrize("ends", [True, False], ids=["no-body", "body"])
+def test_nothing_is_injected_through_http_2(postern, strict, case, ends):
+    api, backend = strict
+    with h2frames.Connection(postern.gateway) as connection:
+        connection.send(h2_request(connection, api, BAD_H2[case], ends))
+        if not ends:
+            connection.send(h2frames.frame(h2frames.DATA, 1, 1, b"0\r\n\r\n" + INNER.encode()))
+        connection.expect_answer(1, 400)
+        connection.settle()
+        assert not connection.goaway
+    assert not backend.of("/bad"), backend.of("/bad")[0].fields
+    still_in_step(postern, api, backend)
+
+
+def test_a_body_of_http_2_cannot_end_its_chunks(postern, strict):
+    api, backend = strict
+    evil = b"0\r\n\r\n" + INNER.encode()
+    with h2frames.Connection(postern.gateway) as connection:
+        connection.send(connection.request(1, 0, method="POST", path=f"/{api}/chunks"))
+        for piece in (evil, evil[:3], evil[3:]):
+            connection.send(h2frames.frame(h2frames.DATA, 0, 1, piece))
+        connection.send(h2frames.frame(h2frames.DATA, 1, 1, b""))
+        connection.expect_answer(1, 200)
+    seen, = backend.of("/chunks")
+    assert seen.is_whole and seen.is_chunked and seen.body == evil * 2
+    still_in_step(postern, api, backend)
+
+
+@pytest.mark.parametrize("length,pieces", [("5", [b"1234"]), ("5", [b"12345" + INNER.encode()]),
+                                           ("5", [b"123", b"456" + INNER.encode()]),
+                                           ("0", [INNER.encode()]), ("5", [])],
+                         ids=["short", "long", "long-in-pieces", "zero", "none"])
+def test_a_length_that_lies_is_never_a_whole_request(postern, strict, length, pieces):
+    api, backend = strict
+    path = f"/{api}/{service.unique('lies')}"
+    with h2frames.Connection(postern.gateway) as connection:
+        connection.send(connection.request(1, 0, method="POST", path=path,
+                                           fields=[("content-length", length)]))
+        for piece in pieces:
+            connection.send(h2frames.frame(h2frames.DATA, 0, 1, piece))
+        connection.send(h2frames.frame(h2frames.DATA, 1, 1, b""))
+        connection.expect_reset(1, h2frames.PROTOCOL_ERROR)
+    # With a length of 0 the head may have gone out before the body came that it does not have.
+    assert length == "0" or not [r for r in backend.of(path) if r.is_whole]
+    still_in_step(postern, api, backend)
+
+
+def test_trailers_of_http_2_bring_no_framing(postern, strict):
+    api, backend = strict
+    with h2frames.Connection(postern.gateway) as connection:
+        connection.send(connection.request(1, 0, method="POST", path=f"/{api}/trailers") +
+                        h2frames.frame(h2frames.DATA, 0, 1, b"abc") +
+                        h2frames.frame(h2frames.HEADERS, 5, 1, h2frames.block(
+                            ("content-length", "50"), ("host", "smuggled"), ("x-sum", "7"),
+                            ("authorization", "x"))))
+        connection.expect_answer(1, 200)
+    seen, = backend.of("/trailers")
+    assert seen.body == b"abc" and seen.trailers in ([], [("x-sum", "7")])
+    assert seen.all("host") != ["smuggled"]
+    still_in_step(postern, api, backend)
+
+
+def test_what_http_1_has_and_http_2_has_not_is_made_right(postern, strict):
+    """Names in lower case, one Host, one Cookie, one framing."""
+    api, backend = strict
+    with h2frames.Connection(postern.gateway) as connection:
+        connection.send(connection.request(1, path=f"/{api}/right", fields=[
+            ("cookie", "a=1"), ("te", "trailers"), ("cookie", "b=2"), ("x-empty", ""),
+            ("x-text", "\xe4 \t b")]))
+        connection.expect_answer(1, 200)
+    seen, = backend.of("/right")
+    assert seen.all("cookie") == ["a=1; b=2"] and seen.get("x-empty") == ""
+    assert seen.get("x-text") == "\xe4 \t b" and not seen.is_chunked and seen.length == 0
+    still_in_step(postern, api, backend)
