@@ -186,9 +186,12 @@ static void on_length(struct h2_head *head, struct pn_slice value)
 
 static void on_crumb(struct h2_head *head, struct pn_slice value)
 {
-    head->crumb_bytes += value.len + 2;
-    if (head->crumbs.count == 0)
+    head->crumb_count++;
+    if (head->crumb_count == 1)
         add(head, PN_LIT("cookie"), value); /* its value is put together at the end */
+    if (value.len == 0)                     /* at the end it would leave a space there */
+        return;
+    head->crumb_bytes += value.len + 2;
     if (pn_headers_add(&head->crumbs, PN_LIT("cookie"), value) != PN_OK)
         refuse(head, PN_NOMEM, 500, "out of memory");
 }
@@ -266,9 +269,9 @@ static void join_crumbs(struct h2_head *head)
     char *joined = NULL;
     size_t len = 0;
 
-    if (head->crumbs.count < 2)
+    if (head->crumb_count < 2)
         return;
-    joined = pn_arena_alloc(head->stream->arena, head->crumb_bytes);
+    joined = pn_arena_alloc(head->stream->arena, head->crumb_bytes + 1);
     if (!joined) {
         refuse(head, PN_NOMEM, 500, "out of memory");
         return;
@@ -280,8 +283,7 @@ static void join_crumbs(struct h2_head *head)
             memcpy(joined + len, "; ", 2);
             len += 2;
         }
-        if (crumb.len > 0)
-            memcpy(joined + len, crumb.ptr, crumb.len);
+        memcpy(joined + len, crumb.ptr, crumb.len);
         len += crumb.len;
     }
     for (size_t i = 0; i < head->headers.count; i++) {

@@ -154,6 +154,7 @@ struct h2_head {
     size_t bytes; /* RFC 9113 §6.5.2: name, value and 32 for each field */
     size_t count;
     size_t continuations;
+    size_t crumb_count; /* cookie fields */
     size_t crumb_bytes;
     struct pn_slice method;
     struct pn_slice scheme;
@@ -163,7 +164,7 @@ struct h2_head {
     struct pn_slice status;
     struct pn_slice length; /* Content-Length */
     struct pn_headers headers;
-    struct pn_headers crumbs; /* cookie */
+    struct pn_headers crumbs; /* those that are not empty */
     enum pn_rc rc;            /* why it is refused */
     struct pn_http_fault fault;
 };

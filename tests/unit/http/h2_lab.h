@@ -156,6 +156,7 @@ struct call {                    /* what was told of one stream */
     struct pn_slice trailer; /* value of "x-trailer" */
     struct pn_source out;
     struct pn_slice out_text;
+    size_t out_piece;   /* what the source gives at once; 0: all */
     bool reads_nothing; /* leaves the body where it is */
 };
 
@@ -210,7 +211,9 @@ static inline enum pn_rc lab_next(struct pn_source *source)
     if (call->out_text.len == 0)
         return PN_EOF;
     source->held = call->out_text;
-    call->out_text.len = 0;
+    if (call->out_piece > 0)
+        source->held = pn_slice_sub(call->out_text, 0, call->out_piece);
+    call->out_text = pn_slice_sub(call->out_text, source->held.len, call->out_text.len);
     return PN_OK;
 }
 

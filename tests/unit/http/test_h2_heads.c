@@ -255,6 +255,7 @@ static void cookie_crumbs_become_one_field(void **state)
     good(BEGIN "cookie|a=b\nx|y\ncookie|c=d\ncookie|e=f\n", 0, check_cookie);
     good(BEGIN "cookie|a=b\nx|y\ncookie|c=d\ncookie|e=f\n", 1, check_cookie);
     good(BEGIN "x|y\ncookie|a=b; c=d; e=f\n", 1, check_cookie);
+    good(BEGIN "x|y\ncookie|\ncookie|a=b; c=d\ncookie|\ncookie|e=f\ncookie|\n", 1, check_cookie);
 }
 
 static void the_framing_of_a_request_is_known(void **state)

@@ -185,6 +185,28 @@ static void a_body_larger_than_every_window_arrives(void **state)
     pair_destroy(&pair);
 }
 
+/* Pieces that share a frame, in an output that has to grow for it. */
+static void a_body_in_pieces_arrives_whole(void **state)
+{
+    (void)state;
+    for (size_t piece = 1; piece < 20000; piece = piece * 7 + 1) {
+        struct pair pair = pair_create(0);
+        char *text = pattern(60000);
+        struct call *mine = NULL;
+
+        pair_open(&pair);
+        talk(&pair);
+        mine = ask(&pair, "POST", pn_slice(text, 60000), true);
+        mine->out_piece = piece;
+        pn_buf_fini(&pair.client->out); /* begins with nothing */
+        talk(&pair);
+        assert_int_equal(pair.server->calls[0].body.len, 60000);
+        assert_memory_equal(pair.server->calls[0].body.ptr, text, 60000);
+        free(text);
+        pair_destroy(&pair);
+    }
+}
+
 static void answer_with(struct call *call, struct pn_slice body)
 {
     call->out_text = body;
@@ -773,6 +795,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_request_is_answered),
         cmocka_unit_test(a_body_larger_than_every_window_arrives),
+        cmocka_unit_test(a_body_in_pieces_arrives_whole),
         cmocka_unit_test(a_stalled_stream_does_not_block_the_others),
         cmocka_unit_test(a_stream_is_not_closed_before_its_answer_is_read),
         cmocka_unit_test(trailers_follow_bodies),
