@@ -7,7 +7,7 @@ _postern()
         1) words="serve certificate api backend policy vault identity token status demo help
             --help --version" ;;
         2) case ${COMP_WORDS[1]} in
-            certificate) words="add list show refresh delete usage check expiry" ;;
+            certificate) words="add list show refresh delete usage generations promote check expiry" ;;
             api) words="add list show delete" ;;
             backend) words="add update list show probe delete" ;;
             policy) words="show set delete check" ;;

@@ -68,6 +68,11 @@ struct pn_arm_services {
     /** pn_rotation_refresh and pn_rotation_rescan */
     enum pn_rc (*refresh)(void *ctx, const char *certificate_id, struct pn_error *err);
     void (*rescan)(void *ctx);
+    /** pn_rotation_offer and pn_rotation_promote; NULL in tests: a PUT replaces at once. */
+    enum pn_rc (*offer)(void *ctx, const char *certificate_id, const json_t *properties,
+                        const json_t *internal, bool force, uint64_t *number, struct pn_error *err);
+    enum pn_rc (*promote)(void *ctx, const char *certificate_id, uint64_t number, bool force,
+                          struct pn_error *err);
     /** pn_probe_ask */
     enum pn_rc (*probe)(void *ctx, struct pn_slice question, int timeout_ms, struct pn_buf *answer,
                         struct pn_error *err);
@@ -89,6 +94,9 @@ struct pn_arm_config {
 enum pn_rc pn_arm_create(const struct pn_arm_config *config, struct pn_arm **arm,
                          struct pn_error *err) PN_MUST_USE;
 void pn_arm_destroy(struct pn_arm *arm);
+/** A pn_preflight_fn (rotation/rotation.h); `ctx` is the struct pn_arm. Any thread. */
+enum pn_rc pn_arm_preflight(void *ctx, const char *certificate_id, const json_t *internal,
+                            json_t **verdicts, struct pn_error *err) PN_MUST_USE;
 
 /** Answers one request; never fails (what goes wrong becomes an ARM error body). */
 void pn_arm_handle(struct pn_arm *arm, const struct pn_request *request,

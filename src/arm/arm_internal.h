@@ -266,6 +266,11 @@ void arm_certificate_delete(struct arm_call *call);
 void arm_certificate_refresh(struct arm_call *call);
 void arm_certificate_check(struct arm_call *call);
 void arm_certificate_usage(struct arm_call *call);
+void arm_generations(struct arm_call *call);
+void arm_generation_promote(struct arm_call *call);
+/** 409: it was refused by a backend and stays staged. */
+void arm_answer_refused_generation(struct arm_call *call, uint64_t number,
+                                   const struct pn_error *err);
 /** The file that properties.data holds, into a secret buffer of PN_IMPORT_BYTES_MAX. False:
  * answered. */
 bool arm_certificate_file(struct arm_call *call, const json_t *properties, struct pn_buf *file);

@@ -46,6 +46,19 @@ static void forget_unused(struct arm_call *call, const json_t *internal)
         services->forget_unused(services->ctx, PN_USE_CLIENT, &key);
 }
 
+/** The keys of the current generation, and of those that wait or drain. */
+static void forget_all(struct arm_call *call, const json_t *internal)
+{
+    const json_t *entry;
+    size_t i;
+
+    forget_unused(call, internal);
+    json_array_foreach(json_object_get(internal, "generations"), i, entry)
+    {
+        forget_unused(call, json_object_get(entry, "internal"));
+    }
+}
+
 /* ---- reading ---- */
 
 static const char *const filter_fields[] = {"name", "subject", "thumbprint", "expirationDate",
@@ -196,6 +209,25 @@ static bool key_is_there(struct arm_call *call, const json_t *internal)
     return false;
 }
 
+/** A certificate that is there already gets a new generation: shown to its backends first. */
+static bool offer_candidate(struct arm_call *call, const struct candidate *candidate)
+{
+    const struct pn_arm_services *services = &call->arm->config.services;
+    bool force = pn_slice_case_eq_str(pn_request_query(call->request, "force"), "true");
+    struct pn_error err = {0};
+    uint64_t number = 0;
+    enum pn_rc rc = services->offer(services->ctx, call->id, candidate->properties,
+                                    candidate->internal, force, &number, &err);
+
+    if (rc == PN_OK)
+        arm_get_with(call, arm_view_plain);
+    else if (rc == PN_DENIED)
+        arm_answer_refused_generation(call, number, &err);
+    else
+        arm_answer_failure(call, &err);
+    return rc == PN_OK;
+}
+
 /** Stores the candidate. Takes what it holds. */
 static bool store_candidate(struct arm_call *call, struct candidate *candidate)
 {
@@ -211,6 +243,12 @@ static bool store_candidate(struct arm_call *call, struct candidate *candidate)
         return false;
     }
     old = json_object_get(former.body, "internal");
+    if (old && call->arm->config.services.offer) {
+        pn_store_rollback(txn);
+        json_decref(internal);
+        pn_store_item_fini(&former);
+        return offer_candidate(call, candidate);
+    }
     if (!key_is_there(call, candidate->internal)) {
         pn_store_rollback(txn);
         json_decref(internal);
@@ -276,7 +314,7 @@ void arm_certificate_delete(struct arm_call *call)
     }
     arm_delete(call);
     if (item.id && call->response->status == 200) {
-        forget_unused(call, json_object_get(item.body, "internal"));
+        forget_all(call, json_object_get(item.body, "internal"));
         services->rescan(services->ctx);
     }
     pn_store_item_fini(&item);

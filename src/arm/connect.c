@@ -123,6 +123,23 @@ static void rescan(void *ctx)
     pn_rotation_rescan(connection->rotation);
 }
 
+static enum pn_rc offer(void *ctx, const char *certificate_id, const json_t *properties,
+                        const json_t *internal, bool force, uint64_t *number, struct pn_error *err)
+{
+    struct pn_arm_connection *connection = ctx;
+
+    return pn_rotation_offer(connection->rotation, certificate_id, properties, internal, "upload",
+                             force, number, err);
+}
+
+static enum pn_rc promote(void *ctx, const char *certificate_id, uint64_t number, bool force,
+                          struct pn_error *err)
+{
+    struct pn_arm_connection *connection = ctx;
+
+    return pn_rotation_promote(connection->rotation, certificate_id, number, force, err);
+}
+
 static enum pn_rc probe(void *ctx, struct pn_slice question, int timeout_ms, struct pn_buf *answer,
                         struct pn_error *err)
 {
@@ -147,5 +164,7 @@ void pn_arm_connect(struct pn_arm_services *services, struct pn_arm_connection *
         .refresh = refresh,
         .rescan = rescan,
         .probe = probe,
+        .offer = offer,
+        .promote = promote,
     };
 }

@@ -41,7 +41,8 @@ static char *make_key(const char *id, struct pn_error *err)
 /** Members of internal that stay here. */
 static json_t *gateway_internal(const struct pn_store_item *item)
 {
-    static const char *const kept_here[] = {"sealed", "sealedKeys", "systemAssigned", NULL};
+    static const char *const kept_here[] = {"sealed", "sealedKeys", "systemAssigned", "generations",
+                                            NULL};
     json_t *internal = json_object_get(item->body, "internal");
     json_t *copy = internal ? json_copy(internal) : json_object();
 

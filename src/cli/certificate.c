@@ -123,6 +123,57 @@ static enum pn_cli_exit run_usage(struct pn_cli *cli)
     return code;
 }
 
+/* ---- generations */
+
+static enum pn_cli_exit show_generations(struct pn_cli *cli, const json_t *answer)
+{
+    static const struct pn_cli_column generation_columns[] = {{"NUMBER", "number"},
+                                                              {"STATE", "state"},
+                                                              {"CAUSE", "cause"},
+                                                              {"THUMBPRINT", "thumbprint"},
+                                                              {"EXPIRES", "expirationDate"},
+                                                              {"PROMOTED", "promotedAt"},
+                                                              {"REFUSAL", "refusal"},
+                                                              {NULL, NULL}};
+
+    return pn_cli_print_list(cli, json_object_get(answer, "value"), generation_columns);
+}
+
+static enum pn_cli_exit run_generations(struct pn_cli *cli)
+{
+    char *path = pn_cli_path("/certificates/", cli->positionals[0], "/generations");
+    json_t *answer = NULL;
+    enum pn_cli_exit code = pn_cli_arm(cli, "GET", path, NULL, &answer);
+
+    if (code == PN_CLI_DONE)
+        code = show_generations(cli, answer);
+    json_decref(answer);
+    free(path);
+    return code;
+}
+
+static enum pn_cli_exit run_promote(struct pn_cli *cli)
+{
+    char *above = pn_cli_path("/certificates/", cli->positionals[0], "/generations");
+    char *last = pn_cli_path("/", cli->positionals[1], "/promote");
+    char *path = NULL;
+    json_t *answer = NULL;
+    json_t *body = json_pack("{s:{s:b}}", "properties", "force", pn_cli_flag(cli, "force"));
+    enum pn_cli_exit code = PN_CLI_REFUSED;
+
+    if (asprintf(&path, "%s%s", above, last) < 0)
+        abort();
+    code = pn_cli_arm(cli, "POST", path, body, &answer);
+    if (code == PN_CLI_DONE)
+        code = show_generations(cli, answer);
+    json_decref(body);
+    json_decref(answer);
+    free(path);
+    free(last);
+    free(above);
+    return code;
+}
+
 /* ---- check FILE: the doctor */
 
 static enum pn_cli_exit print_report(struct pn_cli *cli, const json_t *report)
@@ -244,6 +295,10 @@ static const struct pn_cli_option add_options[] = {
     {"identity", "CLIENTID", "user-assigned identity for the vault (default: system-assigned)"},
     {NULL, NULL, NULL},
 };
+static const struct pn_cli_option promote_options[] = {
+    {"force", NULL, "also when a backend refuses it"},
+    {NULL, NULL, NULL},
+};
 static const struct pn_cli_option check_options[] = {
     {"password-file", "FILE", "its password (\"-\": standard input)"},
     {NULL, NULL, NULL},
@@ -268,6 +323,12 @@ const struct pn_cli_command pn_cli_certificate_commands[] = {
     {"certificate usage", "NAME", 1, 1, NULL,
      "Lists what uses it: backends, policies, APIs and operations.",
      "postern certificate usage orders", run_usage},
+    {"certificate generations", "NAME", 1, 1, NULL,
+     "Shows its generations: which serves, which waits and why, which were.",
+     "postern certificate generations orders", run_generations},
+    {"certificate promote", "NAME NUMBER", 2, 2, promote_options,
+     "Makes a staged or a draining generation the current one.",
+     "postern certificate promote orders 3", run_promote},
     {"certificate check", "FILE", 1, 1, check_options,
      "Tells what a PFX or PEM file is and what is wrong with it; nothing is saved.",
      "postern certificate check orders.pfx --password-file orders.pass", run_check},

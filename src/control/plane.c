@@ -139,6 +139,7 @@ static enum pn_rc make_arm(struct pn_plane *plane, struct pn_broker *broker, str
         .gateway_url = plane->endpoints.gateway_url,
         .audiences = plane->audiences,
     };
+    enum pn_rc rc;
 
     plane->connection = (struct pn_arm_connection){
         .store = plane->store,
@@ -149,7 +150,10 @@ static enum pn_rc make_arm(struct pn_plane *plane, struct pn_broker *broker, str
     };
     pn_arm_connect(&plane->services, &plane->connection);
     config.services = plane->services;
-    return pn_arm_create(&config, &plane->arm, err);
+    rc = pn_arm_create(&config, &plane->arm, err);
+    if (rc == PN_OK)
+        pn_rotation_set_preflight(plane->rotation, pn_arm_preflight, plane->arm);
+    return rc;
 }
 
 static enum pn_rc make_vault(struct pn_plane *plane, struct pn_error *err)

@@ -152,6 +152,12 @@ static json_t *warnings_json(const struct pn_imported *imported, const struct pn
     return NULL;
 }
 
+enum pn_rc pn_generation_set_refused(json_t *body, const char *message, int64_t now_ms)
+{
+    return pn_generation_set_status(json_object_get(body, "properties"), "CertificateRefused",
+                                    message, now_ms);
+}
+
 static enum pn_rc add_key_vault(json_t *properties, json_t *internal,
                                 const struct pn_generation_origin *origin, int64_t now_ms)
 {

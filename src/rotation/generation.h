@@ -44,3 +44,5 @@ enum pn_rc pn_generation_make(const struct pn_imported *imported,
  * PN_NOMEM. */
 enum pn_rc pn_generation_set_status(json_t *properties, const char *code, const char *message,
                                     int64_t now_ms) PN_MUST_USE;
+/** The same for a stored certificate whose new generation was refused: code CertificateRefused. */
+enum pn_rc pn_generation_set_refused(json_t *body, const char *message, int64_t now_ms) PN_MUST_USE;

@@ -17,6 +17,8 @@
  */
 #pragma once
 
+#include <jansson.h>
+
 #include "base/buf.h"
 #include "base/error.h"
 #include "ipc/keyholder.h"
@@ -30,12 +32,25 @@ struct pn_store;
 #define PN_ROTATION_BACKOFF_MAX_S 3600
 #define PN_ROTATION_OBJECTS_MAX   4096 /* vault objects that are followed */
 
+/** Shows a generation (`internal`: keyId, chain, generation) to the backends that use the
+ * certificate, by handshakes without a request. *verdicts: [{backend, address, outcome, cause,
+ * message}], a new reference, also with PN_DENIED. PN_OK: nobody refuses it. PN_DENIED: err says
+ * who does, and how. PN_UNAVAILABLE, PN_TIMEOUT: nobody could be asked. May block for seconds. */
+typedef enum pn_rc (*pn_preflight_fn)(void *ctx, const char *certificate_id, const json_t *internal,
+                                      json_t **verdicts, struct pn_error *err);
+
+#define PN_ROTATION_CANARY_MS       60000 /* how long a new generation is watched */
+#define PN_ROTATION_CANARY_EVERY_MS 5000
+#define PN_ROTATION_DRAIN_MS        120000 /* then the former generation's key is forgotten */
+
 /** All pointers are borrowed until _destroy. */
 struct pn_rotation_config {
     struct pn_store *store;
     struct pn_keyholder *keyholder;
     struct pn_keyvault *keyvault;
     struct pn_publisher publisher;
+    pn_preflight_fn preflight; /* NULL: nobody is asked */
+    void *preflight_ctx;
     unsigned interval_s;       /* 0: PN_ROTATION_INTERVAL_S */
     int64_t (*now_ms)(void);   /* Unix; NULL: the system's clock */
     uint64_t (*mono_ms)(void); /* monotonic; NULL: the system's clock */
@@ -72,6 +87,19 @@ enum pn_rc pn_rotation_fetch_certificate(struct pn_rotation *rotation, enum pn_k
  * (code not_key_vault); what store and publisher say. */
 enum pn_rc pn_rotation_refresh(struct pn_rotation *rotation, const char *certificate_id,
                                struct pn_error *err) PN_MUST_USE;
+/** A new generation of a certificate, made by pn_generation_make() and imported: staged, shown to
+ * the backends, and the current one when nobody refuses it, or with `force`. The certificate must
+ * exist. `etag` 0, or the revision that it must have (PN_CONFLICT). PN_DENIED: it stays staged; err
+ * says who refused it; PN_UNAVAILABLE. Publishes. *number: which generation. */
+enum pn_rc pn_rotation_offer(struct pn_rotation *rotation, const char *certificate_id,
+                             const json_t *properties, const json_t *internal, const char *cause,
+                             bool force, uint64_t *number, struct pn_error *err) PN_MUST_USE;
+/** Makes a staged or draining generation the current one. PN_DENIED without `force` when a backend
+ * refuses it. PN_NOT_FOUND, PN_INVALID. */
+enum pn_rc pn_rotation_promote(struct pn_rotation *rotation, const char *certificate_id,
+                               uint64_t number, bool force, struct pn_error *err) PN_MUST_USE;
+/** Before _start: who is asked. */
+void pn_rotation_set_preflight(struct pn_rotation *rotation, pn_preflight_fn preflight, void *ctx);
 /** The embedded vault changed `name` (NULL: its access policies): its followers are polled now.
  * Does not block. */
 void pn_rotation_notify(struct pn_rotation *rotation, const char *vault, const char *name);

@@ -151,7 +151,7 @@ static enum pn_rc write_outcome(struct pn_rotation *rotation, struct pn_store_tx
         pn_buf_fini(&spki);
     }
     if (rc == PN_OK && change->is_written)
-        rc = pn_store_put(txn, item.id, item.type, item.body, NULL, err);
+        rc = pn_store_put(txn, item.id, item.type, item.body, pn_store_keep_references, err);
     pn_store_item_fini(&item);
     return rc;
 }
@@ -167,6 +167,44 @@ static void log_outcome(const char *certificate_id, const struct pn_fetched *fet
                PN_S(pn_rotation_status_code(failure)), "message", PN_S(failure->message), NULL);
 }
 
+/* A new version of a certificate: staged, shown to its backends, promoted. PN_NOT_FOUND: it is not
+ * new, or not a certificate of backends. */
+static enum pn_rc offer(struct pn_rotation *rotation, const char *certificate_id,
+                        const char *secret_identifier, const struct pn_fetched *fetched,
+                        struct pn_error *err)
+{
+    struct pn_store_item item = {0};
+    json_t *properties = NULL, *internal = NULL;
+    const json_t *key_vault;
+    uint64_t number = 0;
+    enum pn_rc rc = pn_store_get(rotation->config.store, certificate_id, &item, err);
+
+    if (rc != PN_OK)
+        return rc;
+    key_vault = key_vault_of(item.body);
+    if (strcmp(item.type, CERTIFICATE_TYPE) != 0 || is_current(item.body, fetched) ||
+        !pn_slice_eq_str(pn_json_slice(key_vault, "secretIdentifier"), secret_identifier)) {
+        rc = PN_NOT_FOUND;
+    } else {
+        struct pn_generation_origin origin = {
+            .generation = 1, /* numbered when it is staged */
+            .secret_identifier = secret_identifier,
+            .identity_client_id = pn_json_str(key_vault, "identityClientId"),
+            .secret_version = fetched->version,
+        };
+
+        rc = pn_generation_make(&fetched->imported, &origin, rotation->now_ms(), &properties,
+                                &internal, err);
+        if (rc == PN_OK)
+            rc = pn_rotation_offer(rotation, certificate_id, properties, internal, "vault", false,
+                                   &number, err);
+    }
+    pn_store_item_fini(&item);
+    json_decref(properties);
+    json_decref(internal);
+    return rc;
+}
+
 enum pn_rc rotation_apply(struct pn_rotation *rotation, const char *certificate_id,
                           const char *secret_identifier, const struct pn_fetched *fetched,
                           const struct pn_error *failure, bool force, struct pn_error *err)
@@ -180,6 +218,13 @@ enum pn_rc rotation_apply(struct pn_rotation *rotation, const char *certificate_
     /* Our own stop says nothing about the vault: lastStatus stays. */
     if (failure && strcmp(failure->code, PN_KEYVAULT_STOPPING) == 0)
         return PN_OK;
+    if (fetched) {
+        rc = offer(rotation, certificate_id, secret_identifier, fetched, err);
+        if (rc == PN_DENIED) /* written already: it stays staged, and lastStatus says why */
+            return PN_OK;
+        if (rc != PN_NOT_FOUND)
+            return rc;
+    }
     rc = pn_store_begin(rotation->config.store, &txn, err);
     if (rc != PN_OK)
         return rc;
@@ -215,6 +260,8 @@ static enum pn_rc forget_unused(struct pn_rotation *rotation, struct pn_store_tx
 
     pn_hex_lower(key->sha256, sizeof key->sha256, key_id);
     rc = pn_store_key_is_used(txn, key_id, &is_used, err);
+    if (rc == PN_OK && !is_used)
+        rc = rotation_key_waits(txn, key_id, &is_used, err);
     if (rc == PN_OK && !is_used)
         rc = pn_keyholder_forget(rotation->config.keyholder, use, key, err);
     return rc;

@@ -364,7 +364,10 @@ static bool is_stopping(struct pn_rotation *rotation)
 uint64_t rotation_turn(struct pn_rotation *rotation)
 {
     uint64_t next_ms = rotation->mono_ms() + SCAN_EVERY_MS;
+    uint64_t watch_ms = rotation_watch(rotation);
 
+    if (rotation->mono_ms() + watch_ms < next_ms)
+        next_ms = rotation->mono_ms() + watch_ms;
     scan_store(rotation);
     take_notices(rotation);
     for (size_t i = 0; i < rotation->followed_count && !is_stopping(rotation); i++) {

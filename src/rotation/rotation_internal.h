@@ -18,6 +18,8 @@
 #define STATUS_MESSAGE_MAX 512
 
 /* One vault object that certificates follow, as one identity, for one use. */
+struct pn_store_txn;
+
 struct followed {
     char *key; /* use, service, client id, origin, name */
     enum pn_key_use use;
@@ -70,3 +72,10 @@ enum pn_rc rotation_apply(struct pn_rotation *rotation, const char *certificate_
 uint64_t rotation_turn(struct pn_rotation *rotation);
 void rotation_drop_followed(struct pn_rotation *rotation);
 void *rotation_thread(void *ctx);
+
+/* rotation_offer.c */
+/* Whether a staged or draining generation has this key. */
+enum pn_rc rotation_key_waits(struct pn_store_txn *txn, const char *key_id, bool *is_used,
+                              struct pn_error *err) PN_MUST_USE;
+/* Canary, drain and retirement of all certificates; returns after how many ms to come again. */
+uint64_t rotation_watch(struct pn_rotation *rotation);

@@ -52,9 +52,12 @@ static uint64_t mono_ms(void)
     return mono;
 }
 
+#define NOW_MS 1800000000123
+static int64_t later_ms; /* since NOW_MS */
+
 static int64_t now_ms(void)
 {
-    return 1800000000123;
+    return NOW_MS + later_ms;
 }
 
 static enum pn_rc give(void *ctx, const struct pn_identity_ref *identity,
@@ -213,7 +216,11 @@ static void new_version_becomes_the_next_generation(void **state)
     turn_later();
     expect(C1, 2, V2, "Success");
     assert_int_equal(published, pn_store_revision(store));
-    /* The former key is forgotten. */
+    /* The former key is kept while it drains, for a way back, and forgotten then. */
+    assert_int_equal(fake_keyholder_count(PN_USE_CLIENT), 2);
+    later_ms = PN_ROTATION_DRAIN_MS + 1;
+    turn_later();
+    later_ms = 0;
     assert_int_equal(fake_keyholder_count(PN_USE_CLIENT), 1);
 }
 

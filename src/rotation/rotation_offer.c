@@ -1,0 +1,402 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * A generation's way to be the current one, and the watch after it: canary, drain, retirement.
+ *
+ * The backends are asked outside every transaction; what they said counts only if the certificate
+ * is still the same when it is written.
+ */
+#include <stdio.h>
+#include <string.h>
+
+#include "base/clock.h"
+#include "base/encode.h"
+#include "base/json.h"
+#include "base/log.h"
+#include "rotation/generation.h"
+#include "rotation/generations.h"
+#include "rotation/rotation_internal.h"
+#include "store/store.h"
+
+void pn_rotation_set_preflight(struct pn_rotation *rotation, pn_preflight_fn preflight, void *ctx)
+{
+    rotation->config.preflight = preflight;
+    rotation->config.preflight_ctx = ctx;
+}
+
+/* What the backends say of it. PN_OK when there is nobody to ask. */
+static enum pn_rc ask(struct pn_rotation *rotation, const char *certificate_id,
+                      const json_t *internal, json_t **verdicts, struct pn_error *err)
+{
+    *verdicts = NULL;
+    if (!rotation->config.preflight)
+        return PN_OK;
+    return rotation->config.preflight(rotation->config.preflight_ctx, certificate_id, internal,
+                                      verdicts, err);
+}
+
+/* One change of the stored certificate, in a transaction of its own. */
+struct edit {
+    enum pn_rc (*apply)(struct pn_rotation *rotation, json_t *body, void *ctx,
+                        struct pn_error *err);
+    void *ctx;
+};
+
+/* What a certificate's document says of its generations, as references of the store, which has an
+ * index of them: the keys of those that wait or drain, and whether there is one to watch. */
+#define KEY_REFERENCE   "/postern/keys/%s"
+#define WATCH_REFERENCE "/postern/draining"
+#define REFERENCE_TEXT  96
+
+struct references {
+    char texts[PN_GENERATIONS_KEPT_MAX + 2][REFERENCE_TEXT];
+    const char *list[PN_GENERATIONS_KEPT_MAX + 3];
+    size_t count;
+};
+
+static void add_reference(struct references *references, const char *text)
+{
+    if (references->count >= PN_GENERATIONS_KEPT_MAX + 2)
+        return;
+    (void)snprintf(references->texts[references->count], REFERENCE_TEXT, "%s", text);
+    references->list[references->count] = references->texts[references->count];
+    references->count++;
+}
+
+static void make_references(const json_t *body, struct references *references)
+{
+    const json_t *list = json_object_get(json_object_get(body, "internal"), "generations");
+    const json_t *entry;
+    size_t i;
+
+    memset(references, 0, sizeof(*references));
+    if (pn_generations_find(body, "draining"))
+        add_reference(references, WATCH_REFERENCE);
+    json_array_foreach(list, i, entry)
+    {
+        const char *key = pn_json_str(json_object_get(entry, "internal"), "keyId");
+        char text[REFERENCE_TEXT];
+
+        if (!key || pn_slice_eq_str(pn_json_slice(entry, "state"), "retired"))
+            continue;
+        (void)snprintf(text, sizeof(text), KEY_REFERENCE, key);
+        add_reference(references, text);
+    }
+}
+
+enum pn_rc rotation_key_waits(struct pn_store_txn *txn, const char *key_id, bool *is_used,
+                              struct pn_error *err)
+{
+    struct pn_store_list users = {0};
+    char text[REFERENCE_TEXT];
+    enum pn_rc rc;
+
+    (void)snprintf(text, sizeof(text), KEY_REFERENCE, key_id);
+    rc = pn_store_users(txn, text, &users, err);
+    *is_used = users.count > 0;
+    pn_store_list_fini(&users);
+    return rc;
+}
+
+static enum pn_rc edit_certificate(struct pn_rotation *rotation, const char *certificate_id,
+                                   const struct edit *edit, uint64_t *revision,
+                                   struct pn_error *err)
+{
+    struct references references;
+    struct pn_store_item item = {0};
+    struct pn_store_txn *txn = NULL;
+    enum pn_rc rc = pn_store_begin(rotation->config.store, &txn, err);
+
+    if (rc == PN_OK)
+        rc = pn_store_txn_get(txn, certificate_id, &item, err);
+    if (rc == PN_OK)
+        rc = edit->apply(rotation, item.body, edit->ctx, err);
+    if (rc == PN_OK) {
+        make_references(item.body, &references);
+        rc = pn_store_put(txn, item.id, item.type, item.body, references.list, err);
+    }
+    pn_store_item_fini(&item);
+    if (rc == PN_OK)
+        return pn_store_commit(txn, revision, err);
+    pn_store_rollback(txn);
+    return rc;
+}
+
+struct staging {
+    const json_t *properties, *internal;
+    const char *cause;
+    uint64_t number;
+    bool is_current; /* it serves already */
+};
+
+static enum pn_rc apply_staging(struct pn_rotation *rotation, json_t *body, void *ctx,
+                                struct pn_error *err)
+{
+    struct staging *staging = ctx;
+    struct pn_key_id key;
+    struct pn_buf spki;
+    enum pn_rc rc;
+
+    if (!pn_hex_decode(pn_json_slice(staging->internal, "keyId"), key.sha256, sizeof(key.sha256)))
+        return pn_error_set(err, PN_INTERNAL, "no_key_id", "the generation has no key id");
+    /* Somebody may have forgotten this key between the import and now. */
+    pn_buf_init(&spki, 16384);
+    rc = pn_keyholder_public(rotation->config.keyholder, PN_USE_CLIENT, &key, &spki, err);
+    pn_buf_fini(&spki);
+    if (rc != PN_OK)
+        return rc == PN_NOT_FOUND ? PN_AGAIN : rc;
+    staging->number = pn_generations_stage(body, staging->properties, staging->internal,
+                                           staging->cause, rotation->now_ms());
+    staging->is_current = pn_slice_eq_str(
+        pn_json_slice(pn_generations_at(body, staging->number), "state"), "current");
+    return staging->number > 0 ? PN_OK
+                               : pn_error_set(err, PN_NOMEM, "out_of_memory", "out of memory");
+}
+
+struct promotion {
+    uint64_t number;
+    const char *cause;
+    json_t *verdicts; /* borrowed */
+};
+
+static enum pn_rc apply_promotion(struct pn_rotation *rotation, json_t *body, void *ctx,
+                                  struct pn_error *err)
+{
+    const struct promotion *promotion = ctx;
+    int64_t now_ms = rotation->now_ms();
+    enum pn_rc rc = promotion->verdicts ? pn_generations_note(body, promotion->number,
+                                                              promotion->verdicts, NULL, now_ms)
+                                        : PN_OK;
+
+    if (rc == PN_OK)
+        rc = pn_generations_promote(body, promotion->number, promotion->cause, now_ms,
+                                    now_ms + PN_ROTATION_DRAIN_MS, err);
+    return rc;
+}
+
+struct refusal {
+    uint64_t number;
+    json_t *verdicts;
+    const char *message;
+};
+
+static enum pn_rc apply_refusal(struct pn_rotation *rotation, json_t *body, void *ctx,
+                                struct pn_error *err)
+{
+    const struct refusal *refusal = ctx;
+
+    if (pn_generations_note(body, refusal->number, refusal->verdicts, refusal->message,
+                            rotation->now_ms()) != PN_OK)
+        return pn_error_set(err, PN_CONFLICT, "certificate_changed",
+                            "the certificate was changed meanwhile");
+    if (json_object_get(json_object_get(body, "properties"), "keyVault"))
+        return pn_generation_set_refused(body, refusal->message, rotation->now_ms());
+    return PN_OK;
+}
+
+/* Notes at a generation, and as lastStatus, why it does not serve. */
+static void note_refusal(struct pn_rotation *rotation, const char *certificate_id, uint64_t number,
+                         json_t *verdicts, const char *message)
+{
+    struct refusal refusal = {.number = number, .verdicts = verdicts, .message = message};
+    const struct edit edit = {.apply = apply_refusal, .ctx = &refusal};
+    struct pn_error err = {0};
+    uint64_t revision;
+
+    if (edit_certificate(rotation, certificate_id, &edit, &revision, &err) != PN_OK)
+        pn_log_error(PN_LOG_ERROR, "refusal_not_written", &err);
+}
+
+static enum pn_rc publish(struct pn_rotation *rotation, uint64_t revision, struct pn_error *err)
+{
+    const struct pn_publisher *publisher = &rotation->config.publisher;
+
+    return publisher->publish ? publisher->publish(publisher->ctx, revision, err) : PN_OK;
+}
+
+/* Asks, then makes it current. `internal`: what is shown. */
+static enum pn_rc take_over(struct pn_rotation *rotation, const char *certificate_id,
+                            uint64_t number, const json_t *internal, const char *cause, bool force,
+                            struct pn_error *err)
+{
+    struct promotion promotion = {.number = number, .cause = cause};
+    const struct edit edit = {.apply = apply_promotion, .ctx = &promotion};
+    uint64_t revision = 0;
+    enum pn_rc rc =
+        force ? PN_OK : ask(rotation, certificate_id, internal, &promotion.verdicts, err);
+
+    if (rc == PN_OK) {
+        rc = edit_certificate(rotation, certificate_id, &edit, &revision, err);
+    } else {
+        note_refusal(rotation, certificate_id, number, promotion.verdicts, err->message);
+        pn_log(PN_LOG_WARN, "generation_staged", "certificate", PN_S(certificate_id), "generation",
+               PN_I(number), "reason", PN_S(err->message), NULL);
+    }
+    json_decref(promotion.verdicts);
+    if (rc != PN_OK)
+        return rc;
+    pn_log(PN_LOG_INFO, "certificate_rotated", "certificate", PN_S(certificate_id), "generation",
+           PN_I(number), "cause", PN_S(cause), NULL);
+    pn_rotation_rescan(rotation); /* the follower watches over it */
+    return publish(rotation, revision, err);
+}
+
+enum pn_rc pn_rotation_offer(struct pn_rotation *rotation, const char *certificate_id,
+                             const json_t *properties, const json_t *internal, const char *cause,
+                             bool force, uint64_t *number, struct pn_error *err)
+{
+    struct staging staging = {.properties = properties, .internal = internal, .cause = cause};
+    const struct edit edit = {.apply = apply_staging, .ctx = &staging};
+    uint64_t revision;
+    enum pn_rc rc = edit_certificate(rotation, certificate_id, &edit, &revision, err);
+
+    if (rc != PN_OK)
+        return rc;
+    *number = staging.number;
+    if (staging.is_current)
+        return publish(rotation, revision, err);
+    return take_over(rotation, certificate_id, staging.number, internal, cause, force, err);
+}
+
+enum pn_rc pn_rotation_promote(struct pn_rotation *rotation, const char *certificate_id,
+                               uint64_t number, bool force, struct pn_error *err)
+{
+    struct pn_store_item item = {0};
+    json_t *internal = NULL;
+    enum pn_rc rc = pn_store_get(rotation->config.store, certificate_id, &item, err);
+
+    if (rc == PN_OK) {
+        const json_t *entry = pn_generations_at(item.body, number);
+        const char *state = pn_json_str(entry, "state");
+
+        internal = json_deep_copy(json_object_get(entry, "internal"));
+        if (!internal)
+            rc = pn_error_set(err, PN_NOT_FOUND, "no_generation", "there is no generation %llu",
+                              (unsigned long long)number);
+        else if (!state || strcmp(state, "retired") == 0 || strcmp(state, "current") == 0)
+            rc = pn_error_set(err, PN_INVALID, "generation_state", "generation %llu is %s",
+                              (unsigned long long)number, state ? state : "of no state");
+    }
+    pn_store_item_fini(&item);
+    if (rc == PN_OK)
+        rc = take_over(rotation, certificate_id, number, internal, force ? "forced" : "promoted",
+                       force, err);
+    json_decref(internal);
+    return rc;
+}
+
+/* ---- the watch: on the follower's thread */
+
+static enum pn_rc apply_retirement(struct pn_rotation *rotation, json_t *body, void *ctx,
+                                   struct pn_error *err)
+{
+    int64_t *next_ms = ctx;
+
+    return pn_generations_retire(body, rotation->now_ms(), next_ms)
+               ? PN_OK
+               : pn_error_set(err, PN_AGAIN, "nothing_to_retire", "nothing is due");
+}
+
+/* The keys of what has just been retired are forgotten, unless something else has them. */
+static void forget_retired(struct pn_rotation *rotation, const json_t *before)
+{
+    const json_t *list = json_object_get(json_object_get(before, "internal"), "generations");
+    const json_t *entry;
+    size_t i;
+
+    json_array_foreach(list, i, entry)
+    {
+        struct pn_key_id key;
+
+        if (pn_slice_eq_str(pn_json_slice(entry, "state"), "draining") &&
+            pn_hex_decode(pn_json_slice(json_object_get(entry, "internal"), "keyId"), key.sha256,
+                          sizeof(key.sha256)))
+            pn_rotation_forget_unused(rotation, PN_USE_CLIENT, &key);
+    }
+}
+
+static void retire_due(struct pn_rotation *rotation, const struct pn_store_item *item,
+                       int64_t *next_ms)
+{
+    const struct edit edit = {.apply = apply_retirement, .ctx = next_ms};
+    struct pn_error err = {0};
+    uint64_t revision;
+    enum pn_rc rc = edit_certificate(rotation, item->id, &edit, &revision, &err);
+
+    if (rc == PN_OK)
+        forget_retired(rotation, item->body);
+    else if (rc != PN_AGAIN && rc != PN_NOT_FOUND)
+        pn_log_error(PN_LOG_ERROR, "retirement_failed", &err);
+}
+
+/* A backend that refuses the new generation and takes the former one: back to that. */
+static void roll_back_if_refused(struct pn_rotation *rotation, const struct pn_store_item *item)
+{
+    const json_t *former = pn_generations_find(item->body, "draining");
+    uint64_t number = (uint64_t)pn_json_int(former, "number", 0);
+    struct pn_error refusal = {0}, err = {0};
+    struct promotion promotion = {.number = number, .cause = "rolled back"};
+    const struct edit edit = {.apply = apply_promotion, .ctx = &promotion};
+    json_t *verdicts = NULL, *former_verdicts = NULL;
+    uint64_t revision = 0;
+
+    if (ask(rotation, item->id, json_object_get(item->body, "internal"), &verdicts, &refusal) ==
+            PN_DENIED &&
+        ask(rotation, item->id, json_object_get(former, "internal"), &former_verdicts, &err) ==
+            PN_OK &&
+        edit_certificate(rotation, item->id, &edit, &revision, &err) == PN_OK) {
+        pn_log(PN_LOG_WARN, "certificate_rolled_back", "certificate", PN_S(item->id), "generation",
+               PN_I(number), "reason", PN_S(refusal.message), NULL);
+        note_refusal(
+            rotation, item->id,
+            (uint64_t)pn_json_int(json_object_get(item->body, "internal"), "generation", 0),
+            verdicts, refusal.message);
+        if (publish(rotation, revision, &err) != PN_OK)
+            pn_log_error(PN_LOG_ERROR, "rollback_not_live", &err);
+    }
+    json_decref(verdicts);
+    json_decref(former_verdicts);
+}
+
+/* Whether the newest promotion is young enough to be watched. */
+static bool is_canary(const struct pn_rotation *rotation, const json_t *body)
+{
+    const json_t *current = pn_generations_find(body, "current");
+    int64_t promoted_s = 0;
+
+    return pn_generations_find(body, "draining") &&
+           pn_time_parse_iso8601(pn_json_slice(current, "promotedAt"), &promoted_s) &&
+           rotation->now_ms() < promoted_s * 1000 + PN_ROTATION_CANARY_MS;
+}
+
+uint64_t rotation_watch(struct pn_rotation *rotation)
+{
+    struct pn_store_list list = {0};
+    struct pn_error err = {0};
+    int64_t now_ms = rotation->now_ms();
+    int64_t next_ms = now_ms + PN_ROTATION_DRAIN_MS;
+
+    struct pn_store_txn *txn = NULL;
+    enum pn_rc rc = pn_store_begin(rotation->config.store, &txn, &err);
+
+    if (rc == PN_OK)
+        rc = pn_store_users(txn, WATCH_REFERENCE, &list, &err);
+    pn_store_rollback(txn);
+    if (rc != PN_OK) {
+        pn_log_error(PN_LOG_ERROR, "rotation_scan_failed", &err);
+        return PN_ROTATION_CANARY_EVERY_MS;
+    }
+    for (size_t i = 0; i < list.count; i++) {
+        const struct pn_store_item *item = &list.items[i];
+
+        if (!pn_generations_find(item->body, "draining"))
+            continue;
+        if (is_canary(rotation, item->body)) {
+            roll_back_if_refused(rotation, item);
+            if (next_ms > now_ms + PN_ROTATION_CANARY_EVERY_MS)
+                next_ms = now_ms + PN_ROTATION_CANARY_EVERY_MS;
+        }
+        retire_due(rotation, item, &next_ms);
+    }
+    pn_store_list_fini(&list);
+    return (uint64_t)(next_ms > now_ms ? next_ms - now_ms : 1);
+}

@@ -1,0 +1,219 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Promise 5: a bad new certificate never takes over. Generations, pre-flight, canary, by hand."""
+import contextlib
+import socket
+import subprocess
+import threading
+import time
+
+import pytest
+from lab import service, web
+from lab.backends import free_port
+from lab.service import policy, with_certificate
+
+
+class Picky:
+    """openssl s_server that ends the handshake unless the client's certificate is of its CA. One that changes its
+    mind is a new one on the same port."""
+
+    def __init__(self, folder, server):
+        self.folder, self.port, self.process = folder, free_port(), None
+        self.crt, self.key = server.write(folder, "picky")
+
+    def accept(self, *authorities):
+        self.stop()
+        (self.folder / "accepted").write_bytes(b"".join(ca.certificate_pem for ca in authorities))
+        self.process = subprocess.Popen(
+            ["openssl", "s_server", "-accept", f"127.0.0.1:{self.port}", "-cert", self.crt, "-key", self.key,
+             "-CAfile", self.folder / "accepted", "-Verify", "1", "-verify_return_error", "-www", "-quiet"],
+            stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+
+        def listening():
+            with contextlib.suppress(OSError):
+                socket.create_connection(("127.0.0.1", self.port), 1).close()
+                return True
+        service.wait_for("s_server", listening)
+        return self
+
+    @property
+    def url(self):
+        return f"https://localhost:{self.port}"
+
+    def stop(self):
+        if self.process:
+            self.process.terminate()
+            self.process.wait()
+            self.process = None
+
+
+@pytest.fixture
+def picky(tmp_path, ca):
+    backend = Picky(tmp_path, ca.server()).accept(ca)
+    yield backend
+    backend.stop()
+
+
+def put(postern, name, identity, query=""):
+    return postern.arm("PUT", f"/certificates/{name}{query}",
+                       {"properties": {"data": identity.pfx_base64("p"), "password": "p"}})
+
+
+def generations(postern, name):
+    answer = postern.arm("GET", f"/certificates/{name}/generations")
+    assert answer.status == 200, answer.body
+    return {entry["number"]: entry for entry in answer.json()["value"]}
+
+
+def thumbprint(postern, name):
+    return postern.arm("GET", f"/certificates/{name}").json()["properties"]["thumbprint"]
+
+
+def use(postern, name, picky, how):
+    """The certificate at the backend: by a backend entity, or by an API's policy."""
+    if how == "backend":
+        postern.put(f"/backends/{name}", {"url": picky.url, "protocol": "http", "credentials": {
+            "certificateIds": [f"{postern.service_id}/certificates/{name}"]}})
+        postern.make_api(name, picky.url, policy(f'<set-backend-service backend-id="{name}" />'))
+    else:
+        postern.make_api(name, picky.url, with_certificate(name))
+
+
+@pytest.mark.parametrize("how", ["backend", "policy"])
+def test_a_bad_new_certificate_never_takes_over(postern, ca, other_ca, picky, how):
+    name = service.unique("gen")
+    good, bad, better = ca.client(name), other_ca.client(name), ca.client(name)
+    assert put(postern, name, good).status == 201
+    use(postern, name, picky, how)
+    assert postern.call(f"/{name}/x").status == 200
+    refused = put(postern, name, bad)
+    assert refused.status == 409, refused.body
+    error = refused.json()["error"]
+    assert error["code"] == "CertificateRefused" and f"localhost:{picky.port}" in error["message"]
+    assert thumbprint(postern, name) == good.sha1
+    assert postern.call(f"/{name}/x").status == 200
+    known = generations(postern, name)
+    assert {number: entry["state"] for number, entry in known.items()} == {1: "current", 2: "staged"}
+    assert known[2]["thumbprint"] == bad.sha1 and "refuses it" in known[2]["refusal"]
+    assert known[2]["verdicts"][0]["outcome"] == "refused" and known[2]["verdicts"][0]["port"] == picky.port
+    assert "chain" not in known[2] and "keyId" not in known[2]
+    assert put(postern, name, better).status == 200
+    assert thumbprint(postern, name) == better.sha1
+    known = generations(postern, name)
+    assert {number: entry["state"] for number, entry in known.items()} == {
+        1: "draining", 2: "retired", 3: "current"}
+    assert known[3]["promotedAt"] and known[3]["verdicts"][0]["outcome"] == "accepted"
+    assert postern.call(f"/{name}/x").status == 200
+
+
+def test_a_staged_generation_takes_over_when_the_backend_is_ready_or_by_force(postern, ca, other_ca, picky):
+    name = service.unique("staged")
+    good, bad = ca.client(name), other_ca.client(name)
+    put(postern, name, good)
+    use(postern, name, picky, "backend")
+    assert put(postern, name, bad).status == 409
+    promote = f"/certificates/{name}/generations/2/promote"
+    assert postern.arm("POST", promote).status == 409
+    picky.accept(ca, other_ca)
+    assert postern.arm("POST", promote).status == 200
+    assert thumbprint(postern, name) == bad.sha1 and postern.call(f"/{name}/x").status == 200
+    # and back again: the former one still drains, its key is still there
+    assert postern.arm("POST", f"/certificates/{name}/generations/1/promote").status == 200
+    assert thumbprint(postern, name) == good.sha1 and postern.call(f"/{name}/x").status == 200
+    assert postern.arm("POST", f"/certificates/{name}/generations/1/promote").status == 409
+    assert postern.arm("POST", f"/certificates/{name}/generations/77/promote").status == 404
+    picky.accept(ca)
+    forced = postern.arm("POST", promote, {"properties": {"force": True}})
+    assert forced.status == 200 and thumbprint(postern, name) == bad.sha1
+
+
+def test_a_put_with_force_asks_nobody(postern, ca, other_ca, picky):
+    name = service.unique("force")
+    put(postern, name, ca.client(name))
+    use(postern, name, picky, "backend")
+    bad = other_ca.client(name)
+    assert put(postern, name, bad, "?force=true").status == 200
+    assert thumbprint(postern, name) == bad.sha1
+
+
+def test_a_backend_that_is_away_refuses_nothing(postern, ca, picky):
+    name = service.unique("away")
+    put(postern, name, ca.client(name))
+    use(postern, name, picky, "backend")
+    picky.stop()
+    after = ca.client(name)
+    assert put(postern, name, after).status == 200
+    assert generations(postern, name)[2]["verdicts"][0]["outcome"] == "notReached"
+
+
+def test_the_same_file_again_makes_no_generation(postern, ca):
+    name = service.unique("same")
+    identity = ca.client(name)
+    data = identity.pfx_base64("p")
+    body = {"properties": {"data": data, "password": "p"}}
+    assert postern.arm("PUT", f"/certificates/{name}", body).status == 201
+    assert postern.arm("PUT", f"/certificates/{name}", body).status == 200
+    assert list(generations(postern, name)) == [1]
+
+
+def test_a_new_generation_that_is_refused_later_is_rolled_back(postern, ca, other_ca, picky):
+    """The canary: accepted at first, then the backend changes its mind, while the former one still works."""
+    name = service.unique("canary")
+    good, bad = ca.client(name), other_ca.client(name)
+    put(postern, name, good)
+    use(postern, name, picky, "backend")
+    picky.accept(ca, other_ca)
+    assert put(postern, name, bad).status == 200
+    picky.accept(ca)
+
+    def rolled_back():
+        return thumbprint(postern, name) == good.sha1
+    service.wait_for("the roll-back", rolled_back, 20, 0.2)
+    known = generations(postern, name)
+    assert known[1]["state"] == "current" and known[1]["cause"] == "rolled back"
+    assert known[2]["state"] == "draining" and "refuses it" in known[2]["refusal"]
+    assert postern.call(f"/{name}/x").status == 200
+
+
+def test_no_request_fails_while_generations_change(postern, ca, nginx):
+    name = service.unique("flow")
+    put(postern, name, ca.client(name))
+    postern.make_api(name, nginx.url("good"), with_certificate(name))
+    failures, stop = [], threading.Event()
+
+    def call():
+        session = web.Session(postern.gateway)
+        while not stop.is_set():
+            try:
+                answer = session.get(f"/{name}/x")
+                if answer.status != 200:
+                    failures.append(answer)
+            except Exception as error:  # a thread's own would be lost
+                failures.append(repr(error))
+    threads = [threading.Thread(target=call) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for _ in range(10):
+        assert put(postern, name, ca.client(name)).status == 200
+        time.sleep(0.05)
+    stop.set()
+    for thread in threads:
+        thread.join()
+    assert not failures, failures[:3]
+    states = [entry["state"] for entry in generations(postern, name).values()]
+    assert states.count("current") == 1 and states.count("draining") == 10
+
+
+def test_the_commands_show_and_promote(postern, ca, other_ca, picky):
+    name = service.unique("cmd")
+    put(postern, name, ca.client(name))
+    use(postern, name, picky, "backend")
+    put(postern, name, other_ca.client(name))
+
+    def run(*arguments):
+        return subprocess.run([service.BIN / "postern", "certificate", *arguments, "--data", str(postern.data)],
+                              capture_output=True, text=True, timeout=30)
+    shown = run("generations", name)
+    assert "staged" in shown.stdout and "refuses it" in shown.stdout, shown
+    refused = run("promote", name, "2")
+    assert refused.returncode == 1 and "CertificateRefused" in refused.stderr + refused.stdout, refused
+    assert run("promote", name, "2", "--force").returncode == 0
