@@ -117,7 +117,7 @@
       "a verified chain is remembered, and never beyond its certificates' validity")               \
     X(TLS_SESSIONS, "tls-sessions", COUNT, 4096, 1, 1000000, GATEWAY,                              \
       "identities whose TLS sessions with backends are kept, per context and gateway thread")      \
-    X(TLS_SESSIONS_PER_IDENTITY, "tls-sessions-per-identity", COUNT, 4, 1, 8, GATEWAY,             \
+    X(TLS_SESSIONS_PER_IDENTITY, "tls-sessions-per-identity", COUNT, 32, 1, 64, GATEWAY,           \
       "TLS sessions kept of one identity: each is used once in TLS 1.3")
 
 /* Connections and requests to backends. */

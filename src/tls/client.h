@@ -12,7 +12,7 @@
 #include "tls/identity.h"
 #include "tls/trust.h"
 
-#define PN_TLS_SESSIONS_PER_IDENTITY_MAX 8 /* the most that "tls-sessions-per-identity" can be */
+#define PN_TLS_SESSIONS_PER_IDENTITY_MAX 64 /* the most that "tls-sessions-per-identity" can be */
 
 #define PN_TLS_LATE_REQUESTS_MAX                                                                   \
     4 /* for the certificate after the handshake, and renegotiations, on one connection: each      \
