@@ -9,14 +9,15 @@ import time
 
 import pytest
 from lab import node, service
-from lab.service import with_certificate
+from lab.service import policy
 
 SECONDS = float(os.environ.get("PN_SOAK_SECONDS", "12"))
 CLIENTS = int(os.environ.get("PN_SOAK_CLIENTS", "24"))
 SEED = int(os.environ.get("PN_SOAK_SEED", "0")) or random.randrange(1 << 31)
 PROTOCOLS = os.environ.get("PN_SOAK_PROTOCOLS", "h1 h1s h2 h2c ws wss fragment").split()
 MB = 1 << 20
-GAUGES = ("postern_client_connections", "postern_calls", "postern_backend_connections")
+GAUGES = ("postern_client_connections", "postern_calls", "postern_backend_connections",
+          "postern_backend_streams", "postern_tunnels")
 
 
 def descriptors(pid):
@@ -58,7 +59,9 @@ def test_the_soak_ends_with_every_counter_balanced(soaked, ca):
             postern.make_api(name, backend.url(where))
         else:
             postern.upload(name, ca.client(f"{name}.0"))
-            postern.make_api(name, backend.url(where), with_certificate(name))
+            version = '<forward-request http-version="2" />' if where == "h2" else ""
+            postern.make_api(name, backend.url(where), policy(
+                f'<authentication-certificate certificate-id="{name}" />', version))
         apis.append({"path": f"/{name}", "subject": "" if where == "http" else f"{name}.",
                      "sockets": where != "h2"})
     for api in apis:

@@ -136,6 +136,7 @@ const routes = {
   },
   "/goaway": (request, response) => {
     request.resume();
+    if (!request.stream) response.setHeader("connection", "close"); // unsaid, it may cross a POST
     response.writeHead(200, { "x-subject": subject(request) });
     response.end("going");
     if (request.stream) request.stream.session.close();
