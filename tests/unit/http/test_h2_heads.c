@@ -332,7 +332,7 @@ static void heads_over_a_limit_are_answered(void **state)
         {1000, 6, 1000, 431}, {1000, 128, 10, 0},    {1000, 128, 9, 414},
     };
     /* 7 fields; 4 pseudo-headers; bytes with 32 for each field: 400 */
-    char lines[512];
+    char lines[512] = {0};
     size_t fill = 400 - 7 * 32;
 
     (void)state;
