@@ -12,7 +12,6 @@
 #include "http/h2_internal.h"
 
 enum {
-    FRAME_HEADER_BYTES = 9,
     SENT_HEAD_BYTES_MAX = 256 * 1024, /* of a head that we send, compressed */
     STREAM_ID_MAX = INT32_MAX,
 };
@@ -36,7 +35,7 @@ static enum pn_rc make_session(struct pn_h2 *h2)
     nghttp2_option_set_max_outbound_ack(option, config->queued_frames_max);
     /* Ours are counted in h2_receive.c; these stand behind them. See on_begin_frame() there. */
     nghttp2_option_set_max_continuations(option,
-                                         (config->continuations_max + 1) * FRAME_HEADER_BYTES);
+                                         (config->continuations_max + 1) * H2_FRAME_HEADER_BYTES);
     nghttp2_option_set_stream_reset_rate_limit(option, UINT32_MAX, UINT32_MAX);
     if (h2->is_server)
         code = nghttp2_session_server_new3(&h2->session, callbacks, h2, option, mem);
@@ -256,7 +255,7 @@ static void send_frames(struct pn_h2 *h2)
                 return;
             continue;
         }
-        if (h2->out_max - h2->out->len <= FRAME_HEADER_BYTES)
+        if (h2->out_max - h2->out->len <= H2_FRAME_HEADER_BYTES)
             return; /* no DATA would fit */
         len = nghttp2_session_mem_send(h2->session, &frame);
         if (len < 0 && h2->out_rc == PN_OK)

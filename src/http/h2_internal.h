@@ -2,10 +2,11 @@
  *
  * What the parts of the HTTP/2 engine share.
  *
- *   h2_memory.c   free lists              h2_head.c     header blocks into heads, and the rules
- *   h2_config.c   limits and buckets      h2_receive.c  nghttp2's callbacks for what comes
- *   h2.c          one connection          h2_send.c     heads and bodies that go
- *   h2_stream.c   one stream: its incoming body, its events, its end
+ *   h2.c          one connection          h2_receive.c  nghttp2's callbacks for what comes
+ *   h2_stream.c   one stream, its events  h2_fields.c   one field of a header block, and its rules
+ *   h2_source.c   the body that comes     h2_head.c     whole header blocks
+ *   h2_memory.c   free lists              h2_send.c     heads that go
+ *   h2_config.c   limits and buckets      h2_body.c     bodies that go
  */
 #pragma once
 
@@ -132,6 +133,8 @@ void pn_h2_tell(struct pn_h2 *h2);
 /** Received DATA. PN_NOMEM. */
 enum pn_rc pn_h2_stream_append(struct h2_stream *stream, const uint8_t *data,
                                size_t len) PN_MUST_USE;
+/** For pn_source_init(). */
+extern const struct pn_source_ops pn_h2_source_ops;
 /** What has come and was not used is dropped, and its window given back. */
 void pn_h2_stream_drop(struct h2_stream *stream);
 /** The peer's END_STREAM. */
@@ -231,10 +234,31 @@ void pn_h2_ask(struct pn_h2 *h2);
 void pn_h2_head_begin(struct pn_h2 *h2, struct h2_stream *stream, bool is_trailer);
 /** One field. Faults are kept in the head; above the hard limit: pn_h2_fail(). */
 void pn_h2_head_field(struct pn_h2 *h2, nghttp2_rcbuf *name, nghttp2_rcbuf *value);
+/** Why the head is not acceptable; the first reason counts. */
+void pn_h2_head_refuse(struct h2_head *head, enum pn_rc rc, int status, const char *cause);
+/** The same: PN_MALFORMED, 400. */
+void pn_h2_head_malformed(struct h2_head *head, const char *cause);
+/** The pseudo-headers are over: Host is made of :authority, in front of the fields. */
+void pn_h2_head_begin_regular(struct h2_head *head);
 /** The block is whole. */
 void pn_h2_head_end(struct pn_h2 *h2, bool is_end_stream);
+
+/* ---- sending ---- */
+
+enum {
+    H2_FRAME_HEADER_BYTES = 9,
+    H2_NV_STACK = 64, /* fields of a head that need no memory of their own */
+};
+/** Appends the fields to `nva`, which has room. Connection fields are left out, of a request Host
+ *  too. PN_MALFORMED in *rc: one is not valid. */
+size_t pn_h2_put_fields(nghttp2_nv *nva, const struct pn_headers *headers, bool is_request,
+                        enum pn_rc *rc);
+/** Of the provider of a body: its source.ptr is the struct h2_stream. */
+ssize_t pn_h2_read_body(nghttp2_session *session, int32_t id, uint8_t *buf, size_t len,
+                        uint32_t *flags, nghttp2_data_source *source, void *user);
 
 /* ---- callbacks ---- */
 
 void pn_h2_receive_callbacks(nghttp2_session_callbacks *callbacks);
 void pn_h2_send_callbacks(nghttp2_session_callbacks *callbacks);
+void pn_h2_body_callbacks(nghttp2_session_callbacks *callbacks);

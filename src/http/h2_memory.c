@@ -144,6 +144,7 @@ struct pn_h2_memory *pn_h2_memory_create(void)
     }
     pn_h2_receive_callbacks(memory->callbacks);
     pn_h2_send_callbacks(memory->callbacks);
+    pn_h2_body_callbacks(memory->callbacks);
     return memory;
 }
 

@@ -1,9 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * Heads and bodies that go. A body's bytes are copied once, from where its source holds them to
- * their place in the output behind the frame header that nghttp2 then writes: it is told that the
- * frame is sent without a copy of its own, and asks for a body only when the frame goes out at
- * once.
+ * Heads that go: answers, requests, and what follows when frames have been sent.
  */
 #include <assert.h>
 #include <stdio.h>
@@ -12,159 +9,6 @@
 #include "http/h1_internal.h"
 #include "http/h2_internal.h"
 #include "http/uri.h"
-
-enum {
-    FRAME_HEADER_BYTES = 9,
-    FRAME_BYTES_MAX =
-        16384,            /* of a payload, even if the peer takes more: the room of a TLS record */
-    NV_STACK = 64,        /* fields of a head that need no memory of their own */
-    CREDITS_PER_DATA = 2, /* WINDOW_UPDATE frames that a DATA frame of ours may bring: one for the
-                             stream, one for the connection */
-};
-
-static bool has_room(const struct pn_h2 *h2)
-{
-    return h2->out_max - h2->out->len > FRAME_HEADER_BYTES;
-}
-
-/* ---- bodies ---- */
-
-static ssize_t on_read_length(nghttp2_session *session, uint8_t type, int32_t id,
-                              int32_t connection_window, int32_t stream_window,
-                              uint32_t frame_bytes_max, void *user)
-{
-    struct pn_h2 *h2 = user;
-    size_t room = 0;
-
-    (void)session;
-    (void)type;
-    (void)id;
-    (void)connection_window;
-    (void)stream_window;
-    assert(h2->out && has_room(h2));
-    room = h2->out_max - h2->out->len - FRAME_HEADER_BYTES;
-    if (room > FRAME_BYTES_MAX)
-        room = FRAME_BYTES_MAX;
-    return (ssize_t)(room < frame_bytes_max ? room : frame_bytes_max);
-}
-
-/* Copies up to `len` bytes to where the frame's payload will be. *copied: how many. PN_OK: full;
- * PN_AGAIN, PN_EOF: the source has no more now, or ever. */
-static enum pn_rc pull(struct pn_h2 *h2, struct pn_source *body, size_t len, size_t *copied)
-{
-    bool has_read = false;
-
-    *copied = 0;
-    /* All of it at once: what lies behind the buffer's end would not survive its growing. */
-    h2->out_rc = pn_buf_reserve(h2->out, FRAME_HEADER_BYTES + len);
-    if (h2->out_rc != PN_OK)
-        return h2->out_rc;
-    while (*copied < len) {
-        enum pn_rc rc = pn_source_peek(body);
-        size_t part = 0;
-
-        if (rc == PN_AGAIN && *copied == 0 && !has_read) {
-            has_read = true;
-            rc = pn_source_read(body);
-            if (rc == PN_OK)
-                continue;
-        }
-        if (rc != PN_OK)
-            return rc;
-        part = body->held.len < len - *copied ? body->held.len : len - *copied;
-        memcpy(h2->out->ptr + h2->out->len + FRAME_HEADER_BYTES + *copied, body->held.ptr, part);
-        *copied += part;
-        pn_source_use(body, part);
-    }
-    return pn_source_is_done(body) ? PN_EOF : PN_OK;
-}
-
-static size_t put_fields(nghttp2_nv *nva, const struct pn_headers *headers, bool is_request,
-                         enum pn_rc *rc);
-
-/* The trailers go behind the body. */
-static enum pn_rc submit_trailers(struct pn_h2 *h2, struct h2_stream *stream,
-                                  const struct pn_headers *trailers, uint32_t *flags)
-{
-    nghttp2_nv stack[NV_STACK];
-    nghttp2_nv *nva = stack;
-    enum pn_rc rc = PN_OK;
-    size_t count = 0;
-
-    if (trailers->count > NV_STACK)
-        nva = pn_h2_alloc(h2->memory, trailers->count * sizeof(*nva));
-    if (!nva)
-        return PN_NOMEM;
-    count = put_fields(nva, trailers, true, &rc);
-    if (rc == PN_OK && count > 0) {
-        if (nghttp2_submit_trailer(h2->session, stream->pub.id, nva, count) != 0)
-            rc = PN_NOMEM;
-        *flags |= NGHTTP2_DATA_FLAG_NO_END_STREAM;
-    }
-    if (nva != stack)
-        pn_h2_free(nva);
-    return rc;
-}
-
-static ssize_t source_failed(struct h2_stream *stream, enum pn_rc rc)
-{
-    stream->source_rc = rc;
-    stream->body = NULL;
-    pn_h2_stream_tell(stream, H2_TELL_SOURCE_FAILED);
-    return NGHTTP2_ERR_DEFERRED;
-}
-
-static ssize_t on_read_body(nghttp2_session *session, int32_t id, uint8_t *buf, size_t len,
-                            uint32_t *flags, nghttp2_data_source *source, void *user)
-{
-    struct pn_h2 *h2 = user;
-    struct h2_stream *stream = source->ptr;
-    struct pn_source *body = stream->body;
-    size_t copied = 0;
-    enum pn_rc rc = PN_OK;
-
-    (void)session;
-    (void)id;
-    (void)buf;
-    *flags |= NGHTTP2_DATA_FLAG_NO_COPY;
-    if (!body) /* reset by its owner, or failed */
-        return NGHTTP2_ERR_DEFERRED;
-    rc = pull(h2, body, len, &copied);
-    if (h2->out_rc != PN_OK)
-        return NGHTTP2_ERR_CALLBACK_FAILURE;
-    if (rc == PN_EOF) {
-        *flags |= NGHTTP2_DATA_FLAG_EOF;
-        if (body->trailers && body->trailers->count > 0)
-            rc = submit_trailers(h2, stream, body->trailers, flags);
-        if (rc == PN_NOMEM) {
-            h2->out_rc = rc;
-            return NGHTTP2_ERR_CALLBACK_FAILURE;
-        }
-        stream->body = NULL;
-    } else if (copied == 0 && rc == PN_AGAIN) {
-        stream->is_waiting = true;
-        return NGHTTP2_ERR_DEFERRED;
-    } else if (copied == 0) {
-        return source_failed(stream, rc);
-    }
-    return (ssize_t)copied;
-}
-
-static int on_send_data(nghttp2_session *session, nghttp2_frame *frame, const uint8_t *header,
-                        size_t len, nghttp2_data_source *source, void *user)
-{
-    struct pn_h2 *h2 = user;
-    struct h2_stream *stream = source->ptr;
-
-    (void)session;
-    (void)frame;
-    memcpy(h2->out->ptr + h2->out->len, header, FRAME_HEADER_BYTES);
-    h2->out->len += FRAME_HEADER_BYTES + len;
-    stream->sent_bytes += len;
-    for (int i = 0; i < CREDITS_PER_DATA; i++)
-        pn_h2_bucket_give(&h2->floods[H2_WINDOW_UPDATES]);
-    return has_room(h2) ? 0 : NGHTTP2_ERR_PAUSE;
-}
 
 /* ---- what has been sent ---- */
 
@@ -242,8 +86,6 @@ static int on_frame_not_sent(nghttp2_session *session, const nghttp2_frame *fram
 
 void pn_h2_send_callbacks(nghttp2_session_callbacks *callbacks)
 {
-    nghttp2_session_callbacks_set_data_source_read_length_callback(callbacks, on_read_length);
-    nghttp2_session_callbacks_set_send_data_callback(callbacks, on_send_data);
     nghttp2_session_callbacks_set_on_frame_send_callback(callbacks, on_frame_sent);
     nghttp2_session_callbacks_set_on_frame_not_send_callback(callbacks, on_frame_not_sent);
 }
@@ -290,8 +132,8 @@ static bool is_left_out(struct pn_slice name, bool is_request)
 
 /* Appends the fields. PN_MALFORMED: one is not valid. Names are turned into lower case by nghttp2,
  * which copies both. */
-static size_t put_fields(nghttp2_nv *nva, const struct pn_headers *headers, bool is_request,
-                         enum pn_rc *rc)
+size_t pn_h2_put_fields(nghttp2_nv *nva, const struct pn_headers *headers, bool is_request,
+                        enum pn_rc *rc)
 {
     size_t count = 0;
 
@@ -315,7 +157,7 @@ static nghttp2_nv *nv_room(struct pn_h2 *h2, nghttp2_nv *stack, const struct pn_
 {
     size_t count = (headers ? headers->count : 0) + 6;
 
-    return count <= NV_STACK ? stack : pn_h2_alloc(h2->memory, count * sizeof(*stack));
+    return count <= H2_NV_STACK ? stack : pn_h2_alloc(h2->memory, count * sizeof(*stack));
 }
 
 static enum pn_rc rc_of(int code)
@@ -339,8 +181,8 @@ static enum pn_rc respond(struct h2_stream *stream, int status, const struct pn_
                           struct pn_source *body, bool is_final)
 {
     struct pn_h2 *h2 = stream->pub.h2;
-    nghttp2_data_provider provider = {.source = {.ptr = stream}, .read_callback = on_read_body};
-    nghttp2_nv stack[NV_STACK];
+    nghttp2_data_provider provider = {.source = {.ptr = stream}, .read_callback = pn_h2_read_body};
+    nghttp2_nv stack[H2_NV_STACK];
     nghttp2_nv *nva = nv_room(h2, stack, headers);
     char digits[4];
     enum pn_rc rc = PN_OK;
@@ -352,7 +194,7 @@ static enum pn_rc respond(struct h2_stream *stream, int status, const struct pn_
     (void)snprintf(digits, sizeof(digits), "%d", status);
     nva[0] = pseudo(PN_LIT(":status"), pn_slice_str(digits));
     if (headers)
-        count += put_fields(nva + 1, headers, false, &rc);
+        count += pn_h2_put_fields(nva + 1, headers, false, &rc);
     if (rc != PN_OK)
         goto out;
     if (is_final) {
@@ -454,8 +296,8 @@ static size_t put_pseudo(nghttp2_nv *nva, const struct pn_h2_request *request)
 enum pn_rc pn_h2_request(struct pn_h2 *h2, const struct pn_h2_request *request,
                          struct pn_h2_stream **result)
 {
-    nghttp2_data_provider provider = {.read_callback = on_read_body};
-    nghttp2_nv stack[NV_STACK];
+    nghttp2_data_provider provider = {.read_callback = pn_h2_read_body};
+    nghttp2_nv stack[H2_NV_STACK];
     nghttp2_nv *nva = NULL;
     struct h2_stream *stream = NULL;
     enum pn_rc rc = check_request(h2, request);
@@ -471,7 +313,7 @@ enum pn_rc pn_h2_request(struct pn_h2 *h2, const struct pn_h2_request *request,
     if (rc != PN_OK)
         goto out;
     count = put_pseudo(nva, request);
-    count += put_fields(nva + count, request->headers, true, &rc);
+    count += pn_h2_put_fields(nva + count, request->headers, true, &rc);
     if (rc != PN_OK)
         goto out;
     if (request->sends_te_trailers)

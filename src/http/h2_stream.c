@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * One stream: the body that comes, as a source; what is to be told to its owner; its end.
+ * One stream: its life, and what is told to its owner.
  *
  * nghttp2 forgets a stream when both sides have ended it, its owner when on_closed() was called or
  * he has reset it. The struct goes when both have.
@@ -9,125 +9,6 @@
 #include <string.h>
 
 #include "http/h2_internal.h"
-
-enum { PIECE_BYTES = 16 * 1024 - 64, PIECE_BYTES_SMALL = 2048 - 64 };
-
-static struct h2_stream *stream_of_source(struct pn_source *source)
-{
-    return pn_h2_stream_of(PN_CONTAINER(source, struct pn_h2_stream, in));
-}
-
-/* ---- the body that comes ---- */
-
-static enum pn_rc on_next(struct pn_source *source)
-{
-    struct h2_stream *stream = stream_of_source(source);
-    struct h2_piece *piece = stream->first;
-
-    if (source->failure != PN_OK)
-        return source->failure;
-    if (piece && piece->end > piece->start) {
-        source->held = pn_slice(piece->bytes + piece->start, piece->end - piece->start);
-        if (stream->is_end_received && !piece->next)
-            source->has_ended = true;
-        return PN_OK;
-    }
-    if (!stream->is_end_received)
-        return PN_AGAIN;
-    source->has_ended = true;
-    if (stream->is_closed)
-        pn_h2_stream_tell(stream, H2_TELL_CLOSED);
-    return PN_EOF;
-}
-
-/* Nothing can be asked of the peer: it sends as the window lets it. */
-static enum pn_rc on_read(struct pn_source *source)
-{
-    struct h2_stream *stream = stream_of_source(source);
-
-    if (source->failure != PN_OK)
-        return source->failure;
-    if (stream->buffered_bytes > 0)
-        return PN_OK;
-    return stream->is_end_received ? PN_EOF : PN_AGAIN;
-}
-
-static void on_used(struct pn_source *source, size_t len)
-{
-    struct h2_stream *stream = stream_of_source(source);
-    struct pn_h2 *h2 = stream->pub.h2;
-    struct h2_piece *piece = stream->first;
-
-    assert(piece && len <= piece->end - piece->start);
-    piece->start += len;
-    stream->buffered_bytes -= len;
-    if (piece->start == piece->end) {
-        stream->first = piece->next;
-        if (!stream->first)
-            stream->last = NULL;
-        pn_h2_free(piece);
-    }
-    /* nghttp2 sends WINDOW_UPDATE when half of the window was used. */
-    if (nghttp2_session_consume(h2->session, stream->pub.id, len) != 0)
-        pn_h2_fail(h2, PN_NOMEM, PN_H2_INTERNAL_ERROR, "out of memory");
-    if (stream->is_closed && source->has_ended && stream->buffered_bytes == 0)
-        pn_h2_stream_tell(stream, H2_TELL_CLOSED);
-    pn_h2_ask(h2);
-}
-
-static const struct pn_source_ops source_ops = {on_next, on_read, on_used};
-
-enum pn_rc pn_h2_stream_append(struct h2_stream *stream, const uint8_t *data, size_t len)
-{
-    while (len > 0) {
-        struct h2_piece *piece = stream->last;
-        size_t part = 0;
-
-        if (!piece || piece->end == piece->size) {
-            size_t size = len <= PIECE_BYTES_SMALL && !piece ? PIECE_BYTES_SMALL : PIECE_BYTES;
-
-            piece = pn_h2_alloc(stream->pub.h2->memory, sizeof(*piece) + size);
-            if (!piece)
-                return PN_NOMEM;
-            piece->next = NULL;
-            piece->start = 0;
-            piece->end = 0;
-            piece->size = size;
-            if (stream->last)
-                stream->last->next = piece;
-            else
-                stream->first = piece;
-            stream->last = piece;
-        }
-        part = piece->size - piece->end < len ? piece->size - piece->end : len;
-        memcpy(piece->bytes + piece->end, data, part);
-        piece->end += part;
-        stream->buffered_bytes += part;
-        data += part;
-        len -= part;
-    }
-    return PN_OK;
-}
-
-void pn_h2_stream_drop(struct h2_stream *stream)
-{
-    struct pn_h2 *h2 = stream->pub.h2;
-
-    while (stream->first) {
-        struct h2_piece *piece = stream->first;
-
-        stream->first = piece->next;
-        pn_h2_free(piece);
-    }
-    stream->last = NULL;
-    stream->pub.in.held = pn_slice(NULL, 0);
-    if (stream->buffered_bytes > 0 && h2->session &&
-        nghttp2_session_consume(h2->session, stream->pub.id, stream->buffered_bytes) != 0)
-        pn_h2_fail(h2, PN_NOMEM, PN_H2_INTERNAL_ERROR, "out of memory");
-    stream->buffered_bytes = 0;
-}
-
-/* ---- life ---- */
 
 struct h2_stream *pn_h2_stream_create(struct pn_h2 *h2, int32_t id, struct pn_arena *arena)
 {
@@ -138,7 +19,7 @@ struct h2_stream *pn_h2_stream_create(struct pn_h2 *h2, int32_t id, struct pn_ar
     memset(stream, 0, sizeof(*stream));
     stream->pub.h2 = h2;
     stream->pub.id = id;
-    pn_source_init(&stream->pub.in, &source_ops, false);
+    pn_source_init(&stream->pub.in, &pn_h2_source_ops, false);
     stream->arena = arena;
     pn_headers_init(&stream->trailers, arena);
     pn_list_init(&stream->ready);

@@ -1,0 +1,172 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * Bodies that go. Their bytes are copied once, from where the source holds them to their place in
+ * the output, behind the frame header that nghttp2 then writes: it is told that the frame is sent
+ * without a copy of its own, and asks for a body only when the frame goes out at once.
+ */
+#include <assert.h>
+#include <string.h>
+
+#include "http/h2_internal.h"
+
+enum {
+    FRAME_BYTES_MAX =
+        16384,            /* of a payload, even if the peer takes more: the room of a TLS record */
+    CREDITS_PER_DATA = 2, /* WINDOW_UPDATE frames that a DATA frame of ours may bring: one for the
+                             stream, one for the connection */
+};
+
+static bool has_room(const struct pn_h2 *h2)
+{
+    return h2->out_max - h2->out->len > H2_FRAME_HEADER_BYTES;
+}
+
+static ssize_t on_read_length(nghttp2_session *session, uint8_t type, int32_t id,
+                              int32_t connection_window, int32_t stream_window,
+                              uint32_t frame_bytes_max, void *user)
+{
+    struct pn_h2 *h2 = user;
+    size_t room = 0;
+
+    (void)session;
+    (void)type;
+    (void)id;
+    (void)connection_window;
+    (void)stream_window;
+    assert(h2->out && has_room(h2));
+    room = h2->out_max - h2->out->len - H2_FRAME_HEADER_BYTES;
+    if (room > FRAME_BYTES_MAX)
+        room = FRAME_BYTES_MAX;
+    return (ssize_t)(room < frame_bytes_max ? room : frame_bytes_max);
+}
+
+/* Room for `part` bytes behind a frame header and `copied` bytes, which the buffer does not count
+ * yet and must not lose when it grows. */
+static bool make_room(struct pn_h2 *h2, size_t copied, size_t part)
+{
+    size_t begun = copied > 0 ? H2_FRAME_HEADER_BYTES + copied : 0;
+
+    h2->out->len += begun;
+    h2->out_rc = pn_buf_reserve(h2->out, H2_FRAME_HEADER_BYTES + part);
+    h2->out->len -= begun;
+    return h2->out_rc == PN_OK;
+}
+
+/* Copies up to `len` bytes to where the frame's payload will be. *copied: how many. PN_OK: full;
+ * PN_AGAIN, PN_EOF: the source has no more now, or ever. */
+static enum pn_rc pull(struct pn_h2 *h2, struct pn_source *body, size_t len, size_t *copied)
+{
+    bool has_read = false;
+
+    *copied = 0;
+    while (*copied < len) {
+        enum pn_rc rc = pn_source_peek(body);
+        size_t part = 0;
+
+        if (rc == PN_AGAIN && *copied == 0 && !has_read) {
+            has_read = true;
+            rc = pn_source_read(body);
+            if (rc == PN_OK)
+                continue;
+        }
+        if (rc != PN_OK)
+            return rc;
+        part = body->held.len < len - *copied ? body->held.len : len - *copied;
+        if (!make_room(h2, *copied, part))
+            return h2->out_rc;
+        memcpy(h2->out->ptr + h2->out->len + H2_FRAME_HEADER_BYTES + *copied, body->held.ptr, part);
+        *copied += part;
+        pn_source_use(body, part);
+    }
+    return pn_source_is_done(body) ? PN_EOF : PN_OK;
+}
+
+/* The trailers go behind the body. */
+static enum pn_rc submit_trailers(struct pn_h2 *h2, struct h2_stream *stream,
+                                  const struct pn_headers *trailers, uint32_t *flags)
+{
+    nghttp2_nv stack[H2_NV_STACK];
+    nghttp2_nv *nva = stack;
+    enum pn_rc rc = PN_OK;
+    size_t count = 0;
+
+    if (trailers->count > H2_NV_STACK)
+        nva = pn_h2_alloc(h2->memory, trailers->count * sizeof(*nva));
+    if (!nva)
+        return PN_NOMEM;
+    count = pn_h2_put_fields(nva, trailers, true, &rc);
+    if (rc == PN_OK && count > 0) {
+        if (nghttp2_submit_trailer(h2->session, stream->pub.id, nva, count) != 0)
+            rc = PN_NOMEM;
+        *flags |= NGHTTP2_DATA_FLAG_NO_END_STREAM;
+    }
+    if (nva != stack)
+        pn_h2_free(nva);
+    return rc;
+}
+
+static ssize_t source_failed(struct h2_stream *stream, enum pn_rc rc)
+{
+    stream->source_rc = rc;
+    stream->body = NULL;
+    pn_h2_stream_tell(stream, H2_TELL_SOURCE_FAILED);
+    return NGHTTP2_ERR_DEFERRED;
+}
+
+ssize_t pn_h2_read_body(nghttp2_session *session, int32_t id, uint8_t *buf, size_t len,
+                        uint32_t *flags, nghttp2_data_source *source, void *user)
+{
+    struct pn_h2 *h2 = user;
+    struct h2_stream *stream = source->ptr;
+    struct pn_source *body = stream->body;
+    size_t copied = 0;
+    enum pn_rc rc = PN_OK;
+
+    (void)session;
+    (void)id;
+    (void)buf;
+    *flags |= NGHTTP2_DATA_FLAG_NO_COPY;
+    if (!body) /* reset by its owner, or failed */
+        return NGHTTP2_ERR_DEFERRED;
+    rc = pull(h2, body, len, &copied);
+    if (h2->out_rc != PN_OK)
+        return NGHTTP2_ERR_CALLBACK_FAILURE;
+    if (rc == PN_EOF) {
+        *flags |= NGHTTP2_DATA_FLAG_EOF;
+        if (body->trailers && body->trailers->count > 0)
+            rc = submit_trailers(h2, stream, body->trailers, flags);
+        if (rc == PN_NOMEM) {
+            h2->out_rc = rc;
+            return NGHTTP2_ERR_CALLBACK_FAILURE;
+        }
+        stream->body = NULL;
+    } else if (copied == 0 && rc == PN_AGAIN) {
+        stream->is_waiting = true;
+        return NGHTTP2_ERR_DEFERRED;
+    } else if (copied == 0) {
+        return source_failed(stream, rc);
+    }
+    return (ssize_t)copied;
+}
+
+static int on_send_data(nghttp2_session *session, nghttp2_frame *frame, const uint8_t *header,
+                        size_t len, nghttp2_data_source *source, void *user)
+{
+    struct pn_h2 *h2 = user;
+    struct h2_stream *stream = source->ptr;
+
+    (void)session;
+    (void)frame;
+    memcpy(h2->out->ptr + h2->out->len, header, H2_FRAME_HEADER_BYTES);
+    h2->out->len += H2_FRAME_HEADER_BYTES + len;
+    stream->sent_bytes += len;
+    for (int i = 0; i < CREDITS_PER_DATA; i++)
+        pn_h2_bucket_give(&h2->floods[H2_WINDOW_UPDATES]);
+    return has_room(h2) ? 0 : NGHTTP2_ERR_PAUSE;
+}
+
+void pn_h2_body_callbacks(nghttp2_session_callbacks *callbacks)
+{
+    nghttp2_session_callbacks_set_data_source_read_length_callback(callbacks, on_read_length);
+    nghttp2_session_callbacks_set_send_data_callback(callbacks, on_send_data);
+}

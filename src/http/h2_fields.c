@@ -1,0 +1,262 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * The fields of header blocks (RFC 9113 §8.2, §8.3). nghttp2 is told to check nothing of this: it
+ * would drop or reset without a reason, and what passes here must pass the rules of HTTP/1.1 too,
+ * because it may be written as that. Stricter than the RFC asks, as in http/h1.h: a repeated
+ * Content-Length or Host, an authority that differs from Host, "te" with more than "trailers".
+ *
+ * A field that breaks a rule makes the head bad, not the connection: the rest of the block is
+ * decoded (HPACK has a state) and dropped. Only above head_bytes_hard_max that is no longer done.
+ */
+#include <string.h>
+
+#include "base/limits.h"
+#include "http/h1_internal.h"
+#include "http/h2_internal.h"
+
+enum { FIELD_OVERHEAD = 32 }; /* RFC 9113 §6.5.2 */
+
+void pn_h2_head_refuse(struct h2_head *head, enum pn_rc rc, int status, const char *cause)
+{
+    if (head->fault.cause)
+        return;
+    head->rc = rc;
+    head->fault = (struct pn_http_fault){status, cause};
+}
+
+static void over(struct h2_head *head, enum pn_limit limit, int status, const char *cause)
+{
+    pn_limit_hit(limit);
+    pn_h2_head_refuse(head, PN_LIMIT, status, cause);
+}
+
+void pn_h2_head_malformed(struct h2_head *head, const char *cause)
+{
+    pn_h2_head_refuse(head, PN_MALFORMED, 400, cause);
+}
+
+void pn_h2_head_begin(struct pn_h2 *h2, struct h2_stream *stream, bool is_trailer)
+{
+    struct h2_head *head = &h2->head;
+
+    memset(head, 0, sizeof(*head));
+    head->stream = stream;
+    head->is_trailer = is_trailer;
+    if (!stream)
+        return;
+    pn_headers_init(&head->headers, stream->arena);
+    pn_headers_init(&head->crumbs, stream->arena);
+}
+
+static struct pn_slice slice_of(nghttp2_rcbuf *rcbuf)
+{
+    nghttp2_vec vec = nghttp2_rcbuf_get_buf(rcbuf);
+
+    return pn_slice(vec.base, vec.len);
+}
+
+/* nghttp2's static table lives for ever; all else is copied into the arena of the head. */
+static struct pn_slice keep(struct h2_head *head, nghttp2_rcbuf *rcbuf)
+{
+    struct pn_slice text = slice_of(rcbuf);
+    struct pn_slice copy = {"", 0};
+
+    if (text.len == 0)
+        return copy;
+    if (nghttp2_rcbuf_is_static(rcbuf))
+        return text;
+    copy = pn_arena_dup(head->stream->arena, text);
+    if (!copy.ptr)
+        pn_h2_head_refuse(head, PN_NOMEM, 500, "out of memory");
+    return copy;
+}
+
+/* ---- fields ---- */
+
+static void on_pseudo(struct pn_h2 *h2, struct pn_slice name, nghttp2_rcbuf *value)
+{
+    struct h2_head *head = &h2->head;
+    struct pn_slice *place = NULL;
+
+    if (head->is_trailer) {
+        pn_h2_head_malformed(head, "a trailer begins with a colon");
+        return;
+    }
+    if (head->has_regular) {
+        pn_h2_head_malformed(head, "a pseudo-header comes after other headers");
+        return;
+    }
+    if (h2->is_server) {
+        if (pn_slice_eq_str(name, ":method"))
+            place = &head->method;
+        else if (pn_slice_eq_str(name, ":path"))
+            place = &head->path;
+        else if (pn_slice_eq_str(name, ":scheme"))
+            place = &head->scheme;
+        else if (pn_slice_eq_str(name, ":authority"))
+            place = &head->authority;
+        else if (pn_slice_eq_str(name, ":protocol") && h2->config.allows_connect)
+            place = &head->protocol;
+    } else if (pn_slice_eq_str(name, ":status")) {
+        place = &head->status;
+    }
+    if (!place) {
+        pn_h2_head_malformed(head, "a pseudo-header is unknown here");
+        return;
+    }
+    if (place->ptr) {
+        pn_h2_head_malformed(head, "a pseudo-header is repeated");
+        return;
+    }
+    if (place == &head->path && slice_of(value).len > h2->config.http.target_bytes_max) {
+        over(head, PN_LIMIT_TARGET_BYTES, 414,
+             "the request target is longer than the limit target-bytes");
+        return;
+    }
+    *place = keep(head, value);
+}
+
+static bool is_name(struct pn_slice name)
+{
+    for (size_t i = 0; i < name.len; i++) {
+        unsigned char c = (unsigned char)name.ptr[i];
+
+        if (!pn_h1_is_tchar(c) || (c >= 'A' && c <= 'Z'))
+            return false;
+    }
+    return name.len > 0;
+}
+
+/* RFC 9113 §8.2.2. */
+static bool is_of_connection(struct pn_slice name)
+{
+    switch (name.len) {
+    case 7:
+        return pn_slice_eq_str(name, "upgrade");
+    case 10:
+        return pn_slice_eq_str(name, "connection") || pn_slice_eq_str(name, "keep-alive");
+    case 16:
+        return pn_slice_eq_str(name, "proxy-connection");
+    case 17:
+        return pn_slice_eq_str(name, "transfer-encoding");
+    default:
+        return false;
+    }
+}
+
+static void add(struct h2_head *head, struct pn_slice name, struct pn_slice value)
+{
+    if (pn_headers_add(&head->headers, name, value) != PN_OK)
+        pn_h2_head_refuse(head, PN_NOMEM, 500, "out of memory");
+}
+
+/* Host is made of :authority, in front of the fields, as HTTP/1.1 has it. */
+void pn_h2_head_begin_regular(struct h2_head *head)
+{
+    if (head->has_regular)
+        return;
+    head->has_regular = true;
+    if (head->authority.len > 0) {
+        add(head, PN_LIT("host"), head->authority);
+        head->has_host = true;
+    }
+}
+
+static void on_host(struct h2_head *head, struct pn_slice value)
+{
+    if (!head->has_host) {
+        head->has_host = true;
+        head->authority = value;
+        add(head, PN_LIT("host"), value);
+    } else if (!head->is_trailer && !pn_slice_case_eq(head->authority, value)) {
+        pn_h2_head_malformed(head, "host differs from :authority, or is repeated");
+    }
+}
+
+static void on_length(struct h2_head *head, struct pn_slice value)
+{
+    if (head->length.ptr) {
+        pn_h2_head_malformed(head, "content-length is repeated");
+        return;
+    }
+    head->length = value;
+    add(head, PN_LIT("content-length"), value);
+}
+
+static void on_crumb(struct h2_head *head, struct pn_slice value)
+{
+    head->crumb_count++;
+    if (head->crumb_count == 1)
+        add(head, PN_LIT("cookie"), value); /* its value is put together at the end */
+    if (value.len == 0)                     /* at the end it would leave a space there */
+        return;
+    head->crumb_bytes += value.len + 2;
+    if (pn_headers_add(&head->crumbs, PN_LIT("cookie"), value) != PN_OK)
+        pn_h2_head_refuse(head, PN_NOMEM, 500, "out of memory");
+}
+
+static void on_regular(struct pn_h2 *h2, nghttp2_rcbuf *name_buf, nghttp2_rcbuf *value_buf)
+{
+    struct h2_head *head = &h2->head;
+    struct pn_slice name = slice_of(name_buf);
+    struct pn_slice value = slice_of(value_buf);
+
+    if (!nghttp2_rcbuf_is_static(name_buf) && !is_name(name)) {
+        pn_h2_head_malformed(head, "a header name is no token in lower case");
+        return;
+    }
+    if (!nghttp2_rcbuf_is_static(value_buf) && !pn_header_value_is_valid(value)) {
+        pn_h2_head_malformed(
+            head, "a header value has a control character, or begins or ends with a space");
+        return;
+    }
+    if (is_of_connection(name) ||
+        (pn_slice_eq_str(name, "te") && !pn_slice_case_eq_str(value, "trailers"))) {
+        pn_h2_head_malformed(head, "a header of the connection, which HTTP/2 does not have");
+        return;
+    }
+    if (!head->is_trailer)
+        pn_h2_head_begin_regular(head);
+    else if (!pn_http_is_trailer_allowed(name))
+        return;
+    value = keep(head, value_buf);
+    if (h2->is_server && pn_slice_eq_str(name, "host"))
+        on_host(head, value);
+    else if (pn_slice_eq_str(name, "content-length"))
+        on_length(head, value);
+    else if (h2->is_server && pn_slice_eq_str(name, "cookie"))
+        on_crumb(head, value);
+    else
+        add(head, keep(head, name_buf), value);
+}
+
+void pn_h2_head_field(struct pn_h2 *h2, nghttp2_rcbuf *name, nghttp2_rcbuf *value)
+{
+    struct h2_head *head = &h2->head;
+    const struct pn_http_limits *limits = &h2->config.http;
+    struct pn_slice text = slice_of(name);
+
+    head->bytes += text.len + slice_of(value).len + FIELD_OVERHEAD;
+    head->count++;
+    if (head->bytes > h2->config.head_bytes_hard_max) {
+        pn_limit_hit(PN_LIMIT_H2_HEAD_BYTES);
+        pn_h2_fail(h2, PN_LIMIT, PN_H2_ENHANCE_YOUR_CALM,
+                   "a head is longer than the limit h2-head-bytes");
+        return;
+    }
+    if (!head->stream || head->fault.cause)
+        return;
+    if (head->is_trailer && head->bytes > limits->trailer_bytes_max)
+        over(head, PN_LIMIT_TRAILER_BYTES, 431,
+             "trailer fields are longer than the limit trailer-bytes");
+    else if (head->is_trailer && head->count > limits->trailer_count_max)
+        over(head, PN_LIMIT_TRAILER_COUNT, 431, "more trailer fields than the limit trailer-count");
+    else if (head->bytes > limits->header_bytes_max)
+        over(head, PN_LIMIT_HEADER_BYTES, 431, "the head is longer than the limit header-bytes");
+    else if (head->count > limits->header_count_max)
+        over(head, PN_LIMIT_HEADER_COUNT, 431, "more header fields than the limit header-count");
+    else if (text.len > 0 && text.ptr[0] == ':')
+        on_pseudo(h2, text, value);
+    else
+        on_regular(h2, name, value);
+}
