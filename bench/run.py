@@ -75,9 +75,20 @@ def take(figure, bench, peer):
     sys.exit(f"{figure.name}: {peer.name}: the load did not go well:\n{reason}")
 
 
+def warm(name, bench):
+    """Each figure once, unmeasured: connections to backends are made, pools and caches filled."""
+    seconds, bench.seconds = bench.seconds, 1
+    for figure in scenarios.SCENARIOS[name]:
+        for peer in bench.peers:
+            take(figure, bench, peer)
+    bench.seconds = seconds
+
+
 def run_scenario(name, bench, repetitions, output):
     """All samples: {(figure, peer): [one per repetition]}."""
     samples = {}
+    if name not in scenarios.OWN_PEERS:
+        warm(name, bench)
     for repetition in range(repetitions):
         turn = repetition % len(bench.peers)
         for figure in scenarios.SCENARIOS[name]:
@@ -148,7 +159,6 @@ def standing(stage, chosen):
                 service.wait_for(peer.name, lambda: peers.answers(peer.plain + "/keep/x",
                                                                   stages.BODY))
                 print(f"peer: {peer.name}: {peer.version()}: {command_line(peer.pids()[0])}")
-                bench.load(peer, measure.Wrk(), peer.plain, "/keep/x", 1)  # pools are filled
         yield bench
 
 

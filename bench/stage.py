@@ -148,7 +148,8 @@ class Stage:
         time.sleep(0.5)  # the log is flushed
         path = self.folder / "backend" / f"{name}.log"
         lines = path.read_text().split("\n")[:-1] if path.exists() else []
-        os.truncate(path, 0)
+        if path.exists():
+            os.truncate(path, 0)
         return sum(line == "r" for line in lines) / len(lines) if lines else 0.0
 
     @staticmethod
