@@ -250,7 +250,7 @@ void pn_clients_drain(struct pn_worker *worker, uint64_t idle_ms)
 
         at = at->next;
         if (client->state == PN_CLIENT_H2) {
-            pn_h2_drain(client);
+            pn_h2_drain(client, idle_ms);
         } else if (client->state == PN_CLIENT_IDLE || client->state == PN_CLIENT_OPENING) {
             if (idle_ms == 0)
                 pn_client_close(client, false);

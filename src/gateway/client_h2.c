@@ -234,6 +234,8 @@ void pn_h2_on_soon(struct pn_client *client)
 
 /* --- timeouts --- */
 
+static void say_last(struct pn_h2_link *link);
+
 static bool is_too_long(const struct pn_h2_link *link, uint64_t since_ms, uint64_t limit_ms)
 {
     return pn_loop_now_ms(link->client->worker->loop) - since_ms >= limit_ms;
@@ -247,6 +249,7 @@ void pn_h2_on_timer(struct pn_client *client)
     uint64_t idle_max =
         client->requests > 0 ? PN_CLIENT_IDLE_TIMEOUT_MS : PN_CLIENT_HEADER_TIMEOUT_MS;
 
+    say_last(link);
     if (link->is_stalled && is_too_long(link, link->stalled_ms, PN_CLIENT_WRITE_TIMEOUT_MS)) {
         pn_limit_hit(PN_LIMIT_CLIENT_WRITE_TIMEOUT);
         pn_metric_add(PN_METRIC_TIMEOUTS, 1);
@@ -271,12 +274,29 @@ void pn_h2_on_timer(struct pn_client *client)
 
 /* --- drain --- */
 
-void pn_h2_drain(struct pn_client *client)
+/** The second GOAWAY, when its time has come. The first one has had a round trip by then. */
+static void say_last(struct pn_h2_link *link)
 {
-    struct pn_h2_link *link = client->h2;
-
+    if (!link->is_leaving || link->is_last_said ||
+        pn_loop_now_ms(link->client->worker->loop) < link->leaving_ms)
+        return;
+    link->is_last_said = true;
     pn_h2_shutdown(link->h2);
-    pn_h2_ping(link->h2); /* its answer: the client has seen the first GOAWAY */
+}
+
+static void leave(struct pn_h2_link *link, uint64_t idle_ms)
+{
+    link->is_leaving = true;
+    link->leaving_ms = pn_loop_now_ms(link->client->worker->loop) + idle_ms;
+    pn_h2_shutdown(link->h2);
+    pn_h2_ping(link->h2); /* its answer: the client has seen the GOAWAY */
+}
+
+void pn_h2_drain(struct pn_client *client, uint64_t idle_ms)
+{
+    if (client->h2->is_leaving)
+        return;
+    leave(client->h2, idle_ms);
     (void)flush(client);
 }
 
@@ -292,10 +312,8 @@ static void count_request(struct pn_h2_link *link)
 {
     link->opening = NULL;
     link->client->requests++;
-    if (!pn_h2_is_shut_down(link->h2) && pn_client_is_used_up(link->client)) {
-        pn_h2_shutdown(link->h2);
-        pn_h2_ping(link->h2);
-    }
+    if (!link->is_leaving && pn_client_is_used_up(link->client))
+        leave(link, 0);
 }
 
 static void on_request(void *ctx, struct pn_h2_stream *stream,
@@ -347,10 +365,7 @@ static void on_closed(void *ctx, struct pn_h2_stream *stream, uint32_t code)
 
 static void on_pong(void *ctx)
 {
-    struct pn_h2_link *link = ctx;
-
-    if (pn_h2_is_shut_down(link->h2))
-        pn_h2_shutdown(link->h2);
+    say_last(ctx);
 }
 
 static void on_wants_output(void *ctx)
@@ -397,6 +412,6 @@ void pn_h2_begin(struct pn_client *client)
     client->state = PN_CLIENT_H2;
     pn_client_arm(client, TICK_MS);
     if (worker->is_draining)
-        pn_h2_shutdown(link->h2);
+        leave(link, 0);
     read_all(client);
 }

@@ -19,8 +19,9 @@ void pn_h2_on_readable(struct pn_client *client);
 void pn_h2_on_writable(struct pn_client *client);
 void pn_h2_on_soon(struct pn_client *client);
 void pn_h2_on_timer(struct pn_client *client);
-/** Says that nothing new is taken, and ends when what is under way has ended. */
-void pn_h2_drain(struct pn_client *client);
+/** Says that the connection ends; takes what still comes for `idle_ms`, then says which request was
+ *  the last, and ends with it (RFC 9113 §6.8). */
+void pn_h2_drain(struct pn_client *client, uint64_t idle_ms);
 /** The client has gone: ends every call. */
 void pn_h2_cancel(struct pn_client *client);
 

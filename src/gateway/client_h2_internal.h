@@ -20,6 +20,9 @@ struct pn_h2_link {
     bool is_read_pending;       /* reading stopped before PN_AGAIN */
     uint64_t stalled_ms;        /* since when */
     uint64_t idle_ms;           /* since when no stream is open */
+    bool is_leaving;            /* the first GOAWAY is said ... */
+    bool is_last_said;          /* ... and the second */
+    uint64_t leaving_ms;        /* not before this the second one is */
     struct pn_h2_turn *opening; /* its head is not whole yet */
     uint64_t opening_ms;
 };

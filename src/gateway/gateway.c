@@ -265,6 +265,7 @@ enum pn_rc pn_gateway_create(struct pn_broker *broker, const struct pn_gateway_o
     if (gateway->threads > PN_GATEWAY_THREADS_MAX)
         gateway->threads = PN_GATEWAY_THREADS_MAX;
     gateway->dns_servers = options->dns_servers;
+    gateway->forwarding = options->forwarding;
     rc = find_listeners(gateway, "gateway", false, err);
     if (rc == PN_OK)
         rc = find_listeners(gateway, "gateway-tls", true, err);
@@ -312,6 +313,7 @@ static enum pn_rc start_workers(struct pn_gateway *gateway, struct pn_error *err
                                   .broker = gateway->broker,
                                   .signer = gateway->signer,
                                   .dns_servers = gateway->dns_servers,
+                                  .forwarding = gateway->forwarding,
                                   .clients_max =
                                       share_of(PN_LIMIT_CLIENT_CONNECTIONS, gateway->threads),
                                   .calls_max = share_of(PN_LIMIT_OPEN_REQUESTS, gateway->threads),

@@ -33,6 +33,7 @@ struct pn_gateway {
     bool log_is_stale; /* a batch is missing in it: it must be written anew */
     struct pn_worker *workers[PN_GATEWAY_THREADS_MAX];
     unsigned worker_count, threads;
+    struct pn_forwarding forwarding;
     const char *dns_servers; /* NULL: those of the system */
     unsigned switching;      /* workers that have not changed over yet */
     unsigned drained;

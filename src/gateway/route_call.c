@@ -27,6 +27,19 @@ static void not_found(struct pn_call *call)
     pn_call_fail(call, &error);
 }
 
+/** Better no answer of a backend than a late one for everybody. */
+static void overloaded(struct pn_call *call)
+{
+    static const struct pn_call_error error = {.status = 503,
+                                               .code = "overloaded",
+                                               .source = "configuration",
+                                               .reason = "Overloaded",
+                                               .message = "Service unavailable",
+                                               .retry_after_s = PN_OVERLOAD_RETRY_AFTER_S};
+
+    pn_call_fail(call, &error);
+}
+
 static void unusable(struct pn_call *call, const char *detail)
 {
     struct pn_call_error error = {.status = 500,
@@ -91,31 +104,6 @@ static bool check_key(struct pn_call *call)
 
 /* --- what policies see --- */
 
-static enum pn_rc add_forwarded(struct pn_call *call)
-{
-    struct pn_headers *headers = &call->context.request_headers;
-    struct pn_slice former = pn_headers_get(headers, "X-Forwarded-For");
-    struct pn_slice value = pn_origin_ip(call->front->origin);
-    enum pn_rc rc;
-
-    if (former.len > 0) {
-        value = pn_slice_str(
-            pn_arena_printf(call->arena, "%.*s, %s", PN_FMT(former), call->front->origin->ip));
-        if (!value.ptr)
-            return PN_NOMEM;
-    }
-    (void)pn_headers_remove(headers, PN_LIT("X-Forwarded-For"));
-    (void)pn_headers_remove(headers, PN_LIT("X-Forwarded-Proto"));
-    (void)pn_headers_remove(headers, PN_LIT("X-Forwarded-Host"));
-    rc = pn_headers_add(headers, PN_LIT("X-Forwarded-For"), value);
-    if (rc == PN_OK)
-        rc = pn_headers_add(headers, PN_LIT("X-Forwarded-Proto"),
-                            call->front->origin->is_tls ? PN_LIT("https") : PN_LIT("http"));
-    if (rc == PN_OK && call->request.host.len > 0)
-        rc = pn_headers_add(headers, PN_LIT("X-Forwarded-Host"), call->request.host);
-    return rc;
-}
-
 static enum pn_rc fill_context(struct pn_call *call, struct pn_slice rest)
 {
     struct pn_policy_context *context = &call->context;
@@ -130,7 +118,8 @@ static enum pn_rc fill_context(struct pn_call *call, struct pn_slice rest)
     context->template_parameter_count = call->match.parameter_count;
     context->template_query_names = call->match.query_names;
     context->template_query_name_count = call->match.query_name_count;
-    return add_forwarded(call);
+    return pn_forwarding_apply(&call->worker->spec.forwarding, call->front->origin,
+                               call->request.host, &context->request_headers);
 }
 
 static void run_inbound(struct pn_call *call)
@@ -204,6 +193,10 @@ void pn_call_route(struct pn_call *call)
     if (!call->api) {
         if (!answer_health(call, path))
             not_found(call);
+        return;
+    }
+    if (pn_worker_is_overloaded(call->worker)) {
+        overloaded(call);
         return;
     }
     if (!allows_scheme(call)) {

@@ -14,6 +14,7 @@
 #include "base/clock.h"
 #include "gateway/address_count.h"
 #include "gateway/catalog.h"
+#include "gateway/forwarded.h"
 #include "gateway/limits.h"
 #include "gateway/overload.h"
 #include "upstream/exchange.h"
@@ -66,6 +67,7 @@ struct pn_worker_spec {
     struct pn_trust *trusts[PN_TRUST_VARIANTS]; /* [chain * 2 + name]; NULL: fails closed */
     struct pn_snapshot *snapshot; /* the first one; the main thread has counted it for us */
     const char *dns_servers;      /* NULL: those of the system */
+    struct pn_forwarding forwarding;
     size_t clients_max, calls_max;
     struct pn_address_count *addresses; /* of the whole gateway */
     atomic_uint *accepting; /* workers that have not stopped accepting; the last one closes the

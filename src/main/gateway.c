@@ -1,12 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * postern-gateway --data DIR [--threads N] [--dns-servers LIST]: faces the network. Started by
+ * postern-gateway --data DIR [--threads N] [--dns-servers LIST] [--x-forwarded MODE]
+ * [--forwarded on|off]: faces the network. Started by
  * `postern serve`; exits 0 after a drain, 1 when it cannot serve, 2 on a wrong argument. Links no
  * key parsing, no store.
  */
 #include <getopt.h>
 #include <signal.h>
 #include <stdio.h>
+#include <string.h>
 
 #include "base/limits.h"
 #include "base/log.h"
@@ -22,6 +24,8 @@ static bool read_options(int argc, char **argv, struct pn_gateway_options *optio
     static const struct option known[] = {{"data", required_argument, NULL, 'd'},
                                           {"threads", required_argument, NULL, 't'},
                                           {"dns-servers", required_argument, NULL, 'n'},
+                                          {"x-forwarded", required_argument, NULL, 'x'},
+                                          {"forwarded", required_argument, NULL, 'f'},
                                           {NULL, 0, NULL, 0}};
     bool is_fine = true;
     int option;
@@ -34,6 +38,11 @@ static bool read_options(int argc, char **argv, struct pn_gateway_options *optio
             options->data_dir = optarg;
         } else if (option == 'n') {
             options->dns_servers = optarg;
+        } else if (option == 'x') {
+            is_fine = pn_forwarding_mode_parse(pn_slice_str(optarg), &options->forwarding.mode);
+        } else if (option == 'f') {
+            options->forwarding.writes_forwarded = strcmp(optarg, "on") == 0;
+            is_fine = options->forwarding.writes_forwarded || strcmp(optarg, "off") == 0;
         } else if (option == 't') {
             is_fine = pn_slice_to_u64(pn_slice_str(optarg), THREADS_MAX, &number);
             options->threads = (unsigned)number;
@@ -67,7 +76,8 @@ int main(int argc, char **argv)
     pn_log_setup("gateway", PN_LOG_INFO);
     signal(SIGPIPE, SIG_IGN);
     if (!read_options(argc, argv, &options)) {
-        fprintf(stderr, "usage: postern-gateway --data DIR [--threads N] [--dns-servers LIST]\n");
+        fprintf(stderr, "usage: postern-gateway --data DIR [--threads N] [--dns-servers LIST] "
+                        "[--x-forwarded append|replace|off] [--forwarded on|off]\n");
         return 2;
     }
     rc = pn_limits_import(&err);

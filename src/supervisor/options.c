@@ -24,6 +24,8 @@ enum setting {
     VAULT,
     THREADS,
     DNS_SERVERS,
+    X_FORWARDED,
+    FORWARDED,
     CONTROL_WORKERS,
     ROTATION_INTERVAL,
     USER,
@@ -56,6 +58,11 @@ static const struct {
     [THREADS] = {"threads", "N", "threads of the gateway, 1 to 256 (default: one per core)"},
     [DNS_SERVERS] = {"dns-servers", "IP[:PORT],...",
                      "name servers for the gateway's backends (default: those of the system)"},
+    [X_FORWARDED] = {"x-forwarded", "append|replace|off",
+                     "X-Forwarded-For, -Proto and -Host for backends: behind what the client says, "
+                     "instead of it, or none of ours (default: append)"},
+    [FORWARDED] = {"forwarded", "on|off",
+                   "the same as Forwarded (RFC 7239), unless x-forwarded is off (default: off)"},
     [CONTROL_WORKERS] =
         {"control-workers", "N",
          "requests that control and vault each handle at a time, 1 to 64 (default: 8)"},
@@ -163,6 +170,18 @@ static bool add_listen(struct pn_options *options, enum pn_listen which, const c
     return true;
 }
 
+/** `words`: by single spaces. */
+static bool is_one_of(const char *value, const char *words)
+{
+    struct pn_slice rest = pn_slice_str(words);
+    struct pn_slice word;
+
+    while (pn_slice_cut(&rest, ' ', &word))
+        if (pn_slice_eq_str(word, value))
+            return true;
+    return false;
+}
+
 static bool apply(struct pn_options *options, enum setting setting, const char *value)
 {
     switch (setting) {
@@ -180,6 +199,12 @@ static bool apply(struct pn_options *options, enum setting setting, const char *
     case DNS_SERVERS:
         return are_name_servers(pn_slice_str(value)) &&
                copy(options->dns_servers, sizeof(options->dns_servers), value);
+    case X_FORWARDED:
+        return is_one_of(value, "append replace off") &&
+               copy(options->x_forwarded, sizeof(options->x_forwarded), value);
+    case FORWARDED:
+        return is_one_of(value, "on off") &&
+               copy(options->forwarded, sizeof(options->forwarded), value);
     case CONTROL_WORKERS:
         return read_number(value, 1, 64, &options->control_workers);
     case ROTATION_INTERVAL:

@@ -49,6 +49,8 @@ struct pn_options {
     unsigned control_workers;                          /* 0: control's default */
     unsigned rotation_interval_s;                      /* 0: the default */
     char user[64];                                     /* "" = stay who we are */
+    char x_forwarded[8];                               /* "append", "replace", "off"; "" = append */
+    char forwarded[4];                                 /* "on", "off"; "" = off */
     char dns_servers[PN_DNS_SERVERS_MAX];              /* "" = those of the system */
     enum pn_log_level log_level;
     uint64_t limits[PN_LIMIT_COUNT];

@@ -289,6 +289,14 @@ static void describe_members(struct pn_supervisor *self)
         *args++ = "--dns-servers";
         *args++ = options->dns_servers;
     }
+    if (options->x_forwarded[0] != '\0') {
+        *args++ = "--x-forwarded";
+        *args++ = options->x_forwarded;
+    }
+    if (options->forwarded[0] != '\0') {
+        *args++ = "--forwarded";
+        *args++ = options->forwarded;
+    }
     args = self->house.members[PN_MEMBER_CONTROL].spec.args + 3;
     if (options->control_workers > 0) {
         snprintf(self->workers, sizeof(self->workers), "%u", options->control_workers);
