@@ -14,7 +14,7 @@ _postern()
             vault) words="secret certificate" ;;
             identity) words="show add-certificate" ;;
             serve) words="--data --config --gateway --gateway-tls --control --vault --threads
-                --dns-servers --control-workers --rotation-interval --user --log-level" ;;
+                --dns-servers --x-forwarded --forwarded --control-workers --rotation-interval --user --log-level" ;;
             esac ;;
     esac
     case $current in
