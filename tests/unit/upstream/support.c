@@ -17,6 +17,7 @@
 #include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <netinet/tcp.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -62,8 +63,12 @@ int pn_fake_accept(struct pn_fake_backend *backend)
     for (int i = 0; i < TURNS_MAX; i++) {
         int fd = accept4(backend->listener, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
 
-        if (fd >= 0)
+        if (fd >= 0) {
+            int on = 1;
+
+            (void)setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
             return fd;
+        }
         pn_fake_turns(backend, 1);
     }
     return -1;

@@ -340,6 +340,7 @@ static void reset_behind_the_head_breaks_the_answer_with_its_code(void **state)
     } codes[] = {{PN_H2_CANCEL, PN_H2_CANCEL},
                  {PN_H2_ENHANCE_YOUR_CALM, PN_H2_ENHANCE_YOUR_CALM},
                  {PN_H2_INADEQUATE_SECURITY, PN_H2_INADEQUATE_SECURITY},
+                 {PN_H2_REFUSED_STREAM, PN_H2_INTERNAL_ERROR},
                  {PN_H2_PROTOCOL_ERROR, PN_H2_INTERNAL_ERROR}};
     struct fixture *f = *state;
     struct peer *peer = warm_up(f);
