@@ -302,3 +302,24 @@ def test_host_names_survive_a_restart(home, ca):
     home.start(ports)
     assert shown(home, "stay.test") == identity.sha1
     assert names_of(home)["stay.test"]["certificate"]["thumbprint"] == identity.sha1
+
+
+def alpn(postern, *offered):
+    context = ssl.create_default_context()
+    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    context.set_alpn_protocols(list(offered))
+    with socket.create_connection(address(postern), 10) as plain, \
+            context.wrap_socket(plain, server_hostname="localhost") as sock:
+        return sock.selected_alpn_protocol()
+
+
+def test_http2_is_offered_until_it_is_switched_off(home):
+    switch = "Microsoft.WindowsAzure.ApiManagement.Gateway.Protocols.Server.Http2"
+    assert alpn(home, "h2", "http/1.1") == "h2"
+    assert alpn(home, "http/1.1") == "http/1.1" and alpn(home, "acme") is None
+    for value, expected in (("false", "http/1.1"), ("True", "h2"), ("False", "http/1.1")):
+        answer = home.arm("PATCH", "", {"properties": {"customProperties": {switch: value}}})
+        assert answer.status == 200, answer
+        assert alpn(home, "h2", "http/1.1") == expected
+    home.arm("PATCH", "", {"properties": {"customProperties": None}})
+    assert alpn(home, "h2", "http/1.1") == "h2"
