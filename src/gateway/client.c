@@ -15,9 +15,21 @@
 
 #define DROPS_MAX 64 /* reads in a row of what nobody wants */
 
+#define TRIM_AFTER_MS 1000 /* so that a busy connection keeps its buffers */
+
 void pn_client_arm(struct pn_client *client, uint64_t delay_ms)
 {
+    client->rest_ms = 0;
     pn_loop_arm(client->worker->loop, &client->timer, delay_ms);
+}
+
+void pn_client_arm_idle(struct pn_client *client, uint64_t delay_ms)
+{
+    bool is_long = client->origin.is_tls && delay_ms > 2 * TRIM_AFTER_MS;
+
+    pn_client_arm(client, is_long ? TRIM_AFTER_MS : delay_ms);
+    if (is_long)
+        client->rest_ms = (uint32_t)(delay_ms - TRIM_AFTER_MS);
 }
 
 bool pn_client_is_used_up(const struct pn_client *client)
@@ -112,7 +124,7 @@ static void on_open(void *ctx, struct pn_stream *stream)
     }
     client->state = PN_CLIENT_IDLE;
     client->may_be_h2 = !client->origin.is_tls;
-    pn_client_arm(client, PN_CLIENT_HEADER_TIMEOUT_MS);
+    pn_client_arm_idle(client, PN_CLIENT_HEADER_TIMEOUT_MS);
     pn_h1_read_requests(client);
 }
 
@@ -196,8 +208,15 @@ static void on_timer(struct pn_timer *timer)
     case PN_CLIENT_H2:
         pn_h2_on_timer(client);
         return;
-    case PN_CLIENT_OPENING:
     case PN_CLIENT_IDLE:
+        if (client->rest_ms > 0) {
+            pn_stream_trim(client->stream);
+            pn_client_arm(client, client->rest_ms);
+            return;
+        }
+        pn_client_close(client, false);
+        return;
+    case PN_CLIENT_OPENING:
     case PN_CLIENT_LINGER:
         pn_client_close(client, false);
         return;

@@ -39,6 +39,7 @@ struct pn_client {
     struct pn_h1_turn *turn; /* the request under way */
     struct pn_h2_link *h2;   /* in state H2 */
     bool may_be_h2;          /* a preface may come */
+    uint32_t rest_ms;        /* of the timer, once the connection has idled for a moment; or 0 */
     struct pn_timer timer;
     struct pn_task next; /* look for the next request */
     struct pn_deferred deferred;
@@ -56,6 +57,8 @@ void pn_client_linger(struct pn_client *client);
 /** The connection has had as many requests as it may: this one is the last. Counted when so. */
 bool pn_client_is_used_up(const struct pn_client *client);
 void pn_client_arm(struct pn_client *client, uint64_t delay_ms);
+/** The same for a connection that waits for a request: TLS gives its buffers back in a moment. */
+void pn_client_arm_idle(struct pn_client *client, uint64_t delay_ms);
 /** The others end after their answer; idle ones after one more, or without one in `idle_ms` (0:
  * now).
  */

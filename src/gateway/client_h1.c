@@ -312,7 +312,7 @@ static void turn_over(struct pn_h1_turn *turn)
     }
     client->state = PN_CLIENT_IDLE;
     memset(&client->scan, 0, sizeof(client->scan));
-    pn_client_arm(client, PN_CLIENT_IDLE_TIMEOUT_MS);
+    pn_client_arm_idle(client, PN_CLIENT_IDLE_TIMEOUT_MS);
     if (pn_inlet_bytes(&client->inlet).len > 0 || !client->inlet.is_drained)
         pn_loop_soon(client->worker->loop, &client->next);
     else

@@ -267,6 +267,8 @@ void pn_h2_on_timer(struct pn_client *client)
     } else if (!link->is_over && is_too_long(link, link->idle_ms, idle_max)) {
         pn_h2_terminate(link->h2, PN_H2_NO_ERROR);
         link->is_over = true;
+    } else if (client->origin.is_tls && is_too_long(link, link->idle_ms, TICK_MS)) {
+        pn_stream_trim(client->stream);
     }
     pn_client_arm(client, TICK_MS);
     (void)flush(client);

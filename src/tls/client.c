@@ -147,7 +147,10 @@ static int on_new_session(SSL *ssl, SSL_SESSION *session)
     return kept != NULL;
 }
 
-/* The newest session of this identity. A TLS 1.3 ticket is used once (RFC 8446 appendix C.4). */
+/* The newest session of this identity. A TLS 1.3 ticket is used once while there are others; the
+ * last one stays, for connections that are opened at the same time: that an observer could tell
+ * that they are of one client (RFC 8446 appendix C.4) is no secret between a gateway and its
+ * backend. */
 static SSL_SESSION *session_take(struct pn_tls_client *client,
                                  const struct pn_tls_identity *identity)
 {
@@ -158,15 +161,27 @@ static SSL_SESSION *session_take(struct pn_tls_client *client,
     kept = kept_find(client, identity);
     if (kept) {
         session = kept->sessions[kept->count - 1];
-        if (SSL_SESSION_get_protocol_version(session) >= TLS1_3_VERSION)
+        if (SSL_SESSION_get_protocol_version(session) < TLS1_3_VERSION)
+            SSL_SESSION_up_ref(session);
+        else if (kept->count > 1)
             kept->count--;
         else
-            SSL_SESSION_up_ref(session);
-        if (!kept->count)
-            kept_drop(client, kept);
+            session = SSL_SESSION_dup(session); /* OpenSSL marks one as used up */
     }
     pthread_mutex_unlock(&client->lock);
     return session;
+}
+
+void pn_tls_client_forget_sessions(struct pn_tls_client *client,
+                                   const struct pn_tls_identity *identity)
+{
+    struct kept *kept;
+
+    pthread_mutex_lock(&client->lock);
+    kept = kept_find(client, identity);
+    if (kept)
+        kept_drop(client, kept);
+    pthread_mutex_unlock(&client->lock);
 }
 
 size_t pn_tls_client_session_count(struct pn_tls_client *client)

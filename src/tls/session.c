@@ -219,6 +219,8 @@ enum pn_rc pn_stream_accept(struct pn_loop *loop, int fd, struct pn_tls_server *
 
 static void fail_open(struct pn_stream *stream)
 {
+    if (stream->client && stream->ssl)
+        pn_tls_client_forget_sessions(stream->client, stream->identity);
     stream->state = PN_STREAM_FAILED;
     pn_loop_disarm(stream->loop, &stream->timer);
     pn_loop_unwatch(&stream->watch);

@@ -48,6 +48,9 @@ struct pn_tls_peer *pn_tls_peer_of(SSL *ssl);
 bool pn_tls_client_is_shared(const struct pn_tls_client *client);
 /** An SSL of the context, with its link. NULL: no memory. */
 SSL *pn_tls_client_ssl(struct pn_tls_client *client, struct pn_tls_link *link);
+/** A handshake with this identity has failed: perhaps for the session that was offered. */
+void pn_tls_client_forget_sessions(struct pn_tls_client *client,
+                                   const struct pn_tls_identity *identity);
 SSL *pn_tls_server_ssl(struct pn_tls_server *server, struct pn_tls_link *link);
 /** A BIO over link->fd that never raises SIGPIPE and does not ask an empty socket twice. */
 BIO *pn_tls_bio_new(struct pn_tls_link *link);

@@ -703,6 +703,54 @@ static void kept_sessions_are_bounded_per_identity(void **state)
     pn_tls_client_unref(tls);
 }
 
+/* Many connections at once share the last ticket; they do not fall back to full handshakes. */
+static void last_session_stays_for_connections_at_the_same_time(void **state)
+{
+    int versions[] = {TLS1_2_VERSION, TLS1_3_VERSION};
+
+    (void)state;
+    for (int i = 0; i < 2; i++) {
+        struct pn_tls_client *tls = context(trust, NULL);
+        struct server server = server_make(&(struct server_options){.version = versions[i]});
+        struct client client;
+
+        assert_false(visit(tls, &server, "backend.test", 443));
+        SSL_CTX_set_num_tickets(server.ctx, 0); /* no new ones come */
+        for (int k = 0; k < 6; k++) {
+            client_connect(&client, tls, &server, "backend.test", 443);
+            assert_true(client.is_open);
+            assert_true(pn_stream_report(client.stream)->is_resumed);
+            client_end(&client);
+        }
+        assert_int_equal(pn_tls_client_session_count(tls), 1);
+        server_fini(&server);
+        pn_tls_client_unref(tls);
+    }
+}
+
+static void failed_handshake_forgets_the_sessions_that_were_offered(void **state)
+{
+    struct pn_tls_client *tls = context(trust, NULL);
+    struct server server = server_make(&(struct server_options){0});
+    struct client client;
+
+    (void)state;
+    assert_false(visit(tls, &server, "backend.test", 443));
+    assert_false(visit(tls, &server, "backend.test", 444)); /* another identity */
+    assert_int_equal(pn_tls_client_session_count(tls), 4);
+    server.is_mute = true;
+    client_connect(&client, tls, &server, "backend.test", 443);
+    assert_int_equal(shutdown(server.fd, SHUT_RDWR), 0); /* hangs up on the ClientHello */
+    turns(NULL);
+    assert_true(client.is_failed);
+    server.is_mute = false;
+    assert_int_equal(pn_tls_client_session_count(tls), 2);
+    assert_false(visit(tls, &server, "backend.test", 443));
+    assert_true(visit(tls, &server, "backend.test", 444));
+    server_fini(&server);
+    pn_tls_client_unref(tls);
+}
+
 static void certificate_asked_for_after_the_handshake_is_sent(void **state)
 {
     struct test_pair pair = test_pair_make(
@@ -909,6 +957,8 @@ int main(void)
         cmocka_unit_test(sessions_die_with_their_generation),
         cmocka_unit_test(certificate_with_another_chain_is_another_identity),
         cmocka_unit_test(kept_sessions_are_bounded_per_identity),
+        cmocka_unit_test(last_session_stays_for_connections_at_the_same_time),
+        cmocka_unit_test(failed_handshake_forgets_the_sessions_that_were_offered),
         cmocka_unit_test(certificate_asked_for_after_the_handshake_is_sent),
         cmocka_unit_test(server_cannot_ask_for_the_certificate_without_end),
         cmocka_unit_test(broken_handshakes_have_their_own_causes),
