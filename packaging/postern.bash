@@ -4,7 +4,7 @@ _postern()
 {
     local current=${COMP_WORDS[COMP_CWORD]} words=""
     case $COMP_CWORD in
-        1) words="serve certificate api backend policy vault identity token status demo help
+        1) words="serve upgrade certificate api backend policy vault identity token status demo help
             --help --version" ;;
         2) case ${COMP_WORDS[1]} in
             certificate) words="add list show refresh delete usage generations promote check expiry" ;;
@@ -14,7 +14,9 @@ _postern()
             vault) words="secret certificate" ;;
             identity) words="show add-certificate" ;;
             serve) words="--data --config --gateway --gateway-tls --control --vault --threads
-                --dns-servers --x-forwarded --forwarded --control-workers --rotation-interval --user --log-level" ;;
+                --dns-servers --x-forwarded --forwarded --control-workers --rotation-interval --user
+                --log-level --limit --list-limits --check" ;;
+            upgrade) words="--data --config" ;;
             esac ;;
     esac
     case $current in

@@ -40,8 +40,10 @@ enum pn_rc pn_endpoints_read(struct pn_endpoints *endpoints, struct pn_error *er
     endpoints->gateway_tls_url = pn_json_str(endpoints->body, "gatewayTlsUrl");
     endpoints->control_url = pn_json_str(endpoints->body, "controlUrl");
     endpoints->vault_url = pn_json_str(endpoints->body, "vaultUrl");
-    if (!endpoints->gateway_url || !endpoints->gateway_tls_url || !endpoints->control_url ||
-        !endpoints->vault_url)
+    /* A gateway that listens at Unix sockets alone, or not at all, has no URL. */
+    if (!endpoints->gateway_url)
+        endpoints->gateway_url = endpoints->gateway_tls_url ? endpoints->gateway_tls_url : "";
+    if (!endpoints->control_url || !endpoints->vault_url)
         return pn_error_set(err, PN_INVALID, "no_endpoints", "PN_ENDPOINTS lacks a URL");
     port = strrchr(endpoints->vault_url, ':');
     snprintf(endpoints->vault_audience, sizeof(endpoints->vault_audience),

@@ -83,7 +83,8 @@ static void announce(struct pn_supervisor *self)
     if (!self->was_announced)
         print_ready(self);
     self->was_announced = true;
-    pn_notify("READY=1");
+    if (self->upgrade == PN_UPGRADE_NONE) /* else its outcome says it */
+        pn_notify("READY=1");
 }
 
 /* ---- stopping ------------------------------------------------------------------------------- */

@@ -1,0 +1,180 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The orderly end: balancers are told, requests are finished, connections say that they close."""
+import signal
+import socket
+import subprocess
+import threading
+import time
+import urllib.parse
+
+import pytest
+from lab import service, web
+from lab.service import policy
+
+HEALTH = b"GET /readyz HTTP/1.1\r\nHost: gw\r\n\r\n"
+
+
+@pytest.fixture
+def draining(tmp_path, trust):
+    """Starts one with these limits."""
+    started = []
+
+    def begin(*limits):
+        options = [word for limit in limits for word in ("--limit", limit)]
+        instance = service.Postern(tmp_path / "postern", environment=trust, options=options)
+        instance.start()
+        started.append(instance)
+        return instance
+
+    yield begin
+    for instance in started:
+        instance.kill()
+
+
+def connect(postern):
+    where = urllib.parse.urlsplit(postern.gateway)
+    sock = socket.create_connection((where.hostname, where.port), timeout=10)
+    return sock
+
+
+def head_of(sock):
+    got = b""
+    while b"\r\n\r\n" not in got:
+        more = sock.recv(4096)
+        if not more:
+            break
+        got += more
+    return got
+
+
+def test_readyz_tells_balancers_first_while_everything_is_served(draining, echo):
+    postern = draining("drain-delay=2s", "drain-idle=100ms")
+    postern.make_api("delay", echo.url, policy())
+    postern.process.send_signal(signal.SIGTERM)
+    service.wait_for("503 of /readyz", lambda: web.Session(postern.gateway)
+                     .get("/readyz").status == 503, 5)
+    kept = web.Session(postern.gateway, keep=True)
+    for _ in range(3):
+        assert kept.get("/delay/x").status == 200
+        assert web.Session(postern.gateway).get("/healthz").status == 200
+    assert postern.process.wait(20) == 0
+    kept.close()
+
+
+def test_kept_connection_gets_one_more_answer_that_says_close(draining, echo):
+    postern = draining("drain-idle=3s")
+    postern.make_api("idle", echo.url, policy())
+    with connect(postern) as first, connect(postern) as second:
+        for sock in (first, second):
+            sock.sendall(b"GET /idle/x HTTP/1.1\r\nHost: gw\r\n\r\n")
+            head = head_of(sock)
+            assert b" 200 " in head and b"close" not in head.lower()
+        postern.process.send_signal(signal.SIGTERM)
+        service.wait_for("the drain", lambda: "event=draining" in postern.log(), 5)
+        first.sendall(HEALTH)
+        head = head_of(first)
+        assert b" 503 " in head and b"connection: close" in head.lower()
+        begun = time.monotonic()
+        second.settimeout(10)
+        while second.recv(4096):
+            pass
+        assert time.monotonic() - begun < 6, "an idle one is closed"
+    assert postern.process.wait(20) == 0
+
+
+def test_request_that_takes_too_long_is_ended_at_the_limit(draining, echo):
+    release = threading.Event()
+    echo.route("/never", lambda handler: (release.wait(20), handler.answer(200)))
+    postern = draining("drain-timeout=1s")
+    postern.make_api("never", echo.url, policy())
+    with connect(postern) as sock:
+        sock.sendall(b"GET /never/never HTTP/1.1\r\nHost: gw\r\n\r\n")
+        time.sleep(0.5)
+        begun = time.monotonic()
+        postern.process.send_signal(signal.SIGTERM)
+        assert postern.process.wait(20) == 0
+        assert 0.5 < time.monotonic() - begun < 8
+    release.set()
+    assert "event=drain_timeout connections=1" in postern.log()
+
+
+def test_second_sigterm_does_not_wait(draining, echo):
+    release = threading.Event()
+    echo.route("/hang", lambda handler: (release.wait(20), handler.answer(200)))
+    postern = draining("drain-timeout=60s")
+    postern.make_api("hang", echo.url, policy())
+    with connect(postern) as sock:
+        sock.sendall(b"GET /hang/hang HTTP/1.1\r\nHost: gw\r\n\r\n")
+        time.sleep(0.5)
+        postern.process.send_signal(signal.SIGTERM)
+        time.sleep(0.5)
+        assert postern.process.poll() is None
+        postern.process.send_signal(signal.SIGTERM)
+        postern.process.wait(10)
+    release.set()
+
+
+def test_no_request_is_lost_by_a_stop_under_load(draining, echo):
+    """Whoever is connected is answered; who comes later is refused, never cut off."""
+    postern = draining("drain-idle=1s")
+    postern.make_api("load", echo.url, policy())
+    where = urllib.parse.urlsplit(postern.gateway)
+    problems, counts = [], [0, 0]
+    over = threading.Event()
+
+    def run(keep):
+        sock = None
+        while not over.is_set():
+            try:
+                if sock is None:
+                    sock = socket.create_connection((where.hostname, where.port), timeout=10)
+            except ConnectionRefusedError:
+                counts[1] += 1
+                return
+            try:
+                sock.sendall(b"GET /load/x HTTP/1.1\r\nHost: gw\r\nContent-Length: 0\r\n\r\n")
+                head = head_of(sock)
+                if b" 200 " not in head.split(b"\r\n")[0]:
+                    problems.append(head)
+                    return
+                length = int(next(line for line in head.lower().split(b"\r\n")
+                                  if line.startswith(b"content-length")).split(b":")[1])
+                rest = len(head.split(b"\r\n\r\n", 1)[1])
+                while rest < length:
+                    rest += len(sock.recv(65536))
+                counts[0] += 1
+                if not keep or b"connection: close" in head.lower():
+                    sock.close()
+                    sock = None
+            except OSError as error:
+                problems.append(repr(error))
+                return
+
+    threads = [threading.Thread(target=run, args=(i % 2 == 0,)) for i in range(8)]
+    for thread in threads:
+        thread.start()
+    time.sleep(1)
+    postern.process.send_signal(signal.SIGTERM)
+    assert postern.process.wait(30) == 0
+    over.set()
+    for thread in threads:
+        thread.join()
+    assert not problems, problems[:3]
+    assert counts[0] > 20 and counts[1] == 8
+
+
+def test_service_manager_is_told(tmp_path, trust):
+    """sd_notify's protocol: READY=1 when all serve, STOPPING=1 at the end."""
+    path = str(tmp_path / "notify")
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
+        manager.bind(path)
+        manager.settimeout(60)
+        postern = service.Postern(tmp_path / "postern",
+                                  environment=dict(trust, NOTIFY_SOCKET=path))
+        postern.start()
+        assert manager.recv(4096) == b"READY=1"
+        postern.process.send_signal(signal.SIGUSR2)
+        assert manager.recv(4096).startswith(b"RELOADING=1\nMONOTONIC_USEC=")
+        assert manager.recv(4096) == b"READY=1"
+        postern.stop()
+        assert manager.recv(4096) == b"STOPPING=1"
