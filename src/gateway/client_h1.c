@@ -306,13 +306,17 @@ static void turn_over(struct pn_h1_turn *turn)
     bool keep = turn->is_keepable && pn_source_is_done(&turn->in.source);
 
     turn_give_back(turn);
-    if (!keep || client->worker->is_draining) {
+    /* An answer that began before the drain has promised another one. */
+    if (!keep || (client->worker->is_draining && client->worker->drain_idle_ms == 0)) {
         pn_client_linger(client);
         return;
     }
     client->state = PN_CLIENT_IDLE;
     memset(&client->scan, 0, sizeof(client->scan));
-    pn_client_arm_idle(client, PN_CLIENT_IDLE_TIMEOUT_MS);
+    if (client->worker->is_draining)
+        pn_client_arm(client, client->worker->drain_idle_ms);
+    else
+        pn_client_arm_idle(client, PN_CLIENT_IDLE_TIMEOUT_MS);
     if (pn_inlet_bytes(&client->inlet).len > 0 || !client->inlet.is_drained)
         pn_loop_soon(client->worker->loop, &client->next);
     else

@@ -303,6 +303,7 @@ static void deliver_order(struct pn_message *message)
         if (order->how == PN_WORKER_HAND_OVER && idle_ms > PN_HAND_OVER_IDLE_MS)
             idle_ms = PN_HAND_OVER_IDLE_MS;
         worker->is_draining = true;
+        worker->drain_idle_ms = idle_ms;
         stop_accepting(worker, order->how);
         pn_clients_drain(worker, idle_ms);
         pn_worker_tell_drained(worker);

@@ -113,6 +113,7 @@ struct pn_worker {
     struct pn_buf h2_out;           /* frames on their way out, for a moment */
     bool is_leaving;                /* /readyz says so, all else is as before */
     bool is_draining, has_drained;
+    uint64_t drain_idle_ms; /* draining: how long a kept connection waits for a last request */
     struct pn_overload overload;
     uint64_t turn_end_ms;
     int64_t date_s;
