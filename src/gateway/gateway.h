@@ -11,8 +11,8 @@
 struct pn_gateway;
 
 struct pn_gateway_options {
-    const char *data_dir;    /* DIR: the feed log is DIR/gateway/feed.log */
-    unsigned threads;        /* 0: one per core */
+    const char *data_dir; /* DIR: the feed log is DIR/gateway/feed.log */
+    unsigned threads;     /* 0: one per core */
     struct pn_forwarding forwarding;
     const char *dns_servers; /* "192.0.2.1:53,…"; NULL: those of the system */
 };
