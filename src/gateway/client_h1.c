@@ -86,19 +86,18 @@ void pn_h1_turns_free_spare(struct pn_worker *worker)
 static struct pn_h1_turn *turn_begin(struct pn_client *client)
 {
     struct pn_h1_turn *turn = turn_take(client);
+    struct pn_call *call = turn ? pn_call_create(client->worker, &turn->front) : NULL;
 
     client->state = PN_CLIENT_CALL;
     client->turn = turn;
-    if (turn) {
-        turn->front.call = pn_call_create(client->worker, &turn->front);
-        if (!turn->front.call)
+    if (!call) {
+        if (turn)
             turn_give_back(turn);
-    }
-    if (!client->turn) {
         pn_client_close(client, true);
         return NULL;
     }
-    pn_headers_init(&turn->trailers, turn->front.call->arena);
+    turn->front.call = call;
+    pn_headers_init(&turn->trailers, call->arena);
     pn_body_in_init(&turn->in, &client->inlet, client->stream, PN_H1_REQUEST, PN_BODY_NONE, 0,
                     &client->worker->http_limits, NULL);
     return turn;
