@@ -165,14 +165,13 @@ static enum pn_rc find_path(struct arm_call *call, struct pn_store_txn *txn, str
 
     if (!prefix)
         return pn_error_set(err, PN_NOMEM, "out_of_memory", "out of memory");
-    if (pn_store_txn_list(txn, prefix, pn_type_facts(PN_TYPE_API)->type, &apis, err) != PN_OK)
+    if (pn_store_txn_list_path(txn, prefix, pn_type_facts(PN_TYPE_API)->type, path, &apis, err) !=
+        PN_OK)
         return err->rc;
     for (size_t i = 0; rc == PN_NOT_FOUND && i < apis.count; i++) {
-        const json_t *properties = json_object_get(apis.items[i].body, "properties");
         struct pn_slice name = pn_slice_str(strrchr(apis.items[i].id, '/') + 1);
 
-        if (strcasecmp(apis.items[i].id, call->id) == 0 ||
-            !pn_slice_case_eq(pn_json_slice(properties, "path"), path))
+        if (strcasecmp(apis.items[i].id, call->id) == 0)
             continue;
         name = pn_slice_sub(name, 0, PN_NAME_BYTES_MAX);
         memcpy(other, name.ptr, name.len);

@@ -13,11 +13,14 @@ static const char *const statement_texts[STATEMENT_COUNT] = {
                        " WHERE key > ?1 AND key < ?2 ORDER BY key",
     [STATEMENT_LIST_TYPE] = "SELECT id, type, body, revision, created, modified FROM resources"
                             " WHERE key > ?1 AND key < ?2 AND type = ?3 ORDER BY key",
+    [STATEMENT_LIST_PATH] = "SELECT id, type, body, revision, created, modified FROM resources"
+                            " WHERE type = ?3 AND path = ?4 AND key > ?1 AND key < ?2 ORDER BY key",
     [STATEMENT_PUT] = "INSERT INTO resources (key, id, type, body, revision, created, modified,"
-                      " key_id, follows) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?6, ?7, ?8)"
+                      " key_id, follows, path)"
+                      " VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?6, ?7, ?8, ?9)"
                       " ON CONFLICT (key) DO UPDATE SET type = excluded.type, body = excluded.body,"
                       " revision = excluded.revision, modified = excluded.modified,"
-                      " key_id = excluded.key_id, follows = excluded.follows",
+                      " key_id = excluded.key_id, follows = excluded.follows, path = excluded.path",
     [STATEMENT_DELETE] = "DELETE FROM resources WHERE key = ?1",
     [STATEMENT_BURY] = "INSERT INTO tombstones (key, id, type, revision, deleted)"
                        " SELECT key, id, type, ?2, ?3 FROM resources WHERE key = ?1"

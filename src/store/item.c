@@ -160,8 +160,10 @@ static char *range_end(const char *prefix)
     return end;
 }
 
-enum pn_rc store_list(struct store_connection *connection, const char *prefix, const char *type,
-                      struct pn_store_list *list, struct pn_error *err)
+/** `path` without bytes: any. */
+static enum pn_rc list_below(struct store_connection *connection, enum store_statement which,
+                             const char *prefix, const char *type, struct pn_slice path,
+                             struct pn_store_list *list, struct pn_error *err)
 {
     enum pn_rc rc = PN_IO;
     sqlite3_stmt *statement = NULL;
@@ -174,7 +176,7 @@ enum pn_rc store_list(struct store_connection *connection, const char *prefix, c
         rc = pn_error_set(err, PN_NOMEM, "out_of_memory", "store: out of memory");
         goto out;
     }
-    statement = store_statement(connection, type ? STATEMENT_LIST_TYPE : STATEMENT_LIST, err);
+    statement = store_statement(connection, which, err);
     if (!statement)
         goto out;
     sqlite3_bind_text(statement, 1, from, -1, SQLITE_STATIC);
@@ -185,12 +187,28 @@ enum pn_rc store_list(struct store_connection *connection, const char *prefix, c
         sqlite3_bind_zeroblob(statement, 2, 1);
     if (type)
         sqlite3_bind_text(statement, 3, type, -1, SQLITE_STATIC);
+    if (path.ptr)
+        sqlite3_bind_text64(statement, 4, path.ptr, path.len, SQLITE_STATIC, SQLITE_UTF8);
     rc = store_list_read(connection, statement, list, err);
 out:
     store_statement_done(statement);
     free(from);
     free(to);
     return rc;
+}
+
+enum pn_rc store_list(struct store_connection *connection, const char *prefix, const char *type,
+                      struct pn_store_list *list, struct pn_error *err)
+{
+    return list_below(connection, type ? STATEMENT_LIST_TYPE : STATEMENT_LIST, prefix, type,
+                      pn_slice(NULL, 0), list, err);
+}
+
+enum pn_rc store_list_path(struct store_connection *connection, const char *prefix,
+                           const char *type, struct pn_slice path, struct pn_store_list *list,
+                           struct pn_error *err)
+{
+    return list_below(connection, STATEMENT_LIST_PATH, prefix, type, path, list, err);
 }
 
 enum pn_rc store_read_u64(struct store_connection *connection, enum store_statement which,

@@ -44,6 +44,10 @@ static const char *const steps[] = {
     " follows = json_extract(body, '$.properties.keyVault.secretIdentifier');"
     "CREATE INDEX resources_key_id ON resources (key_id) WHERE key_id IS NOT NULL;"
     "CREATE INDEX resources_follows ON resources (type, key) WHERE follows IS NOT NULL;",
+    /* Likewise: whether a path is taken is asked at every change of an API. */
+    "ALTER TABLE resources ADD COLUMN path TEXT COLLATE NOCASE;"
+    "UPDATE resources SET path = json_extract(body, '$.properties.path');"
+    "CREATE INDEX resources_path ON resources (type, path) WHERE path IS NOT NULL;",
 };
 
 #define STEP_COUNT ((int)(sizeof(steps) / sizeof(steps[0])))

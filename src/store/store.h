@@ -68,6 +68,10 @@ enum pn_rc pn_store_txn_list(struct pn_store_txn *txn, const char *prefix, const
                              struct pn_store_list *list, struct pn_error *err) PN_MUST_USE;
 /** As pn_store_put()'s `references`: those that the resource has stay as they are. */
 extern const char *const pn_store_keep_references[];
+/** Of these only the ones whose properties.path is `path`, without ASCII case. */
+enum pn_rc pn_store_txn_list_path(struct pn_store_txn *txn, const char *prefix, const char *type,
+                                  struct pn_slice path, struct pn_store_list *list,
+                                  struct pn_error *err) PN_MUST_USE;
 /** Inserts or replaces. `references`: ids this resource uses, ended by NULL (NULL: none); they
  *  replace the former ones. The target need not exist: that is the caller's check. PN_LIMIT. */
 enum pn_rc pn_store_put(struct pn_store_txn *txn, const char *id, const char *type, json_t *body,

@@ -35,6 +35,7 @@ enum store_statement {
     STATEMENT_RAISE_FLOOR,
     STATEMENT_KEY_IN_USE,
     STATEMENT_FOLLOWED,
+    STATEMENT_LIST_PATH,
     STATEMENT_COUNT
 };
 
@@ -97,6 +98,10 @@ enum pn_rc store_get(struct store_connection *connection, const char *id,
                      struct pn_store_item *item, struct pn_error *err) PN_MUST_USE;
 enum pn_rc store_list(struct store_connection *connection, const char *prefix, const char *type,
                       struct pn_store_list *list, struct pn_error *err) PN_MUST_USE;
+/** What pn_store_txn_list_path() asks. */
+enum pn_rc store_list_path(struct store_connection *connection, const char *prefix,
+                           const char *type, struct pn_slice path, struct pn_store_list *list,
+                           struct pn_error *err) PN_MUST_USE;
 enum pn_rc store_read_u64(struct store_connection *connection, enum store_statement which,
                           uint64_t *value, struct pn_error *err) PN_MUST_USE;
 

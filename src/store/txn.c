@@ -89,6 +89,13 @@ enum pn_rc pn_store_txn_list(struct pn_store_txn *txn, const char *prefix, const
     return store_list(&txn->store->writer, prefix, type, list, err);
 }
 
+enum pn_rc pn_store_txn_list_path(struct pn_store_txn *txn, const char *prefix, const char *type,
+                                  struct pn_slice path, struct pn_store_list *list,
+                                  struct pn_error *err)
+{
+    return store_list_path(&txn->store->writer, prefix, type, path, list, err);
+}
+
 /** Steps a statement that gives no row, and lets go of it. */
 static enum pn_rc run(struct store_connection *connection, sqlite3_stmt *statement,
                       const char *doing, struct pn_error *err)
@@ -141,6 +148,7 @@ static enum pn_rc put_row(struct pn_store_txn *txn, const char *key, const char 
     bind_slice(statement, 7, key_id.ptr ? key_id : pn_json_slice(internal, "listenerKeyId"));
     bind_slice(statement, 8,
                pn_json_slice(json_object_get(properties, "keyVault"), "secretIdentifier"));
+    bind_slice(statement, 9, pn_json_slice(properties, "path"));
     return run(writer, statement, "write a resource", err);
 }
 

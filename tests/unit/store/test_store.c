@@ -337,6 +337,37 @@ static void only_what_follows_a_vault_is_listed_as_followed(void **state)
     pn_store_list_fini(&list);
 }
 
+static size_t count_at(struct store_fixture *f, const char *prefix, const char *path)
+{
+    struct pn_store_txn *txn = NULL;
+    struct pn_store_list list;
+    size_t count;
+
+    assert_int_equal(pn_store_begin(f->store, &txn, &f->err), PN_OK);
+    assert_int_equal(pn_store_txn_list_path(txn, prefix, "api", pn_slice_str(path), &list, &f->err),
+                     PN_OK);
+    count = list.count;
+    pn_store_list_fini(&list);
+    pn_store_rollback(txn);
+    return count;
+}
+
+static void path_is_found_without_case_below_its_prefix_only(void **state)
+{
+    struct store_fixture *f = *state;
+
+    put_text(f, "/s/apis/a", "api", "{\"properties\":{\"path\":\"Echo/v1\"}}");
+    put_text(f, "/s/apis/b", "other", "{\"properties\":{\"path\":\"echo/v1\"}}");
+    put_text(f, "/t/apis/a", "api", "{\"properties\":{\"path\":\"echo/v1\"}}");
+    put_text(f, "/s/apis/c", "api", "{\"properties\":{\"path\":\"\"}}");
+    assert_int_equal(count_at(f, "/s/apis/", "echo/V1"), 1);
+    assert_int_equal(count_at(f, "/s/apis/", "echo"), 0);
+    assert_int_equal(count_at(f, "/s/apis/", ""), 1);
+    put_text(f, "/s/apis/a", "api", "{\"properties\":{\"path\":\"moved\"}}");
+    assert_int_equal(count_at(f, "/s/apis/", "echo/v1"), 0);
+    assert_int_equal(count_at(f, "/s/apis/", "moved"), 1);
+}
+
 /** Back to what the first schema had, with what was stored by then. */
 static void make_old(const struct store_fixture *f)
 {
@@ -345,6 +376,8 @@ static void make_old(const struct store_fixture *f)
     assert_int_equal(sqlite3_open(f->path, &db), SQLITE_OK);
     assert_int_equal(sqlite3_exec(db,
                                   "DROP INDEX resources_key_id; DROP INDEX resources_follows;"
+                                  "DROP INDEX resources_path;"
+                                  "ALTER TABLE resources DROP COLUMN path;"
                                   "ALTER TABLE resources DROP COLUMN key_id;"
                                   "ALTER TABLE resources DROP COLUMN follows;"
                                   "PRAGMA user_version = 1",
@@ -388,6 +421,7 @@ int main(void)
         STORE_TEST(file_that_is_no_database_is_refused),
         STORE_TEST(threads_lose_no_update),
         STORE_TEST(key_is_used_while_any_resource_names_it),
+        STORE_TEST(path_is_found_without_case_below_its_prefix_only),
         STORE_TEST(only_what_follows_a_vault_is_listed_as_followed),
         STORE_TEST(database_of_the_first_schema_learns_which_keys_are_used),
     };
