@@ -11,6 +11,7 @@
 
 #include <openssl/err.h>
 #include <signal.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -132,9 +133,10 @@ static void on_open(void *ctx, struct pn_stream *stream)
     visit->is_open = true;
     visit->is_resumed = pn_stream_report(stream)->is_resumed;
     visit->server_alpn = pn_stream_alpn(stream);
-    strcpy(visit->server_name, pn_stream_server_name(stream));
+    (void)snprintf(visit->server_name, sizeof(visit->server_name), "%s",
+                   pn_stream_server_name(stream));
     if (peer) {
-        strcpy(visit->thumbprint, peer->thumbprint);
+        memcpy(visit->thumbprint, peer->thumbprint, sizeof(visit->thumbprint));
         visit->chain_count = peer->count;
     }
     assert_int_equal(pn_stream_write(stream, "x", 1, &written), PN_OK);
