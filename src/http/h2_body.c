@@ -47,7 +47,7 @@ static bool make_room(struct pn_h2 *h2, size_t copied, size_t part)
     size_t begun = copied > 0 ? H2_FRAME_HEADER_BYTES + copied : 0;
 
     h2->out->len += begun;
-    h2->out_rc = pn_buf_reserve(h2->out, H2_FRAME_HEADER_BYTES + part);
+    h2->out_rc = pn_buf_reserve(h2->out, begun > 0 ? part : H2_FRAME_HEADER_BYTES + part);
     h2->out->len -= begun;
     return h2->out_rc == PN_OK;
 }
