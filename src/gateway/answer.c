@@ -163,5 +163,6 @@ void pn_call_fail(struct pn_call *call, const struct pn_call_error *error)
         if (pn_policy_resume(&run, &call->context) == PN_POLICY_FAIL)
             set_stock(call, error); /* on-error itself failed */
     }
+    pn_call_speak_grpc(call, error);
     pn_call_answer(call);
 }

@@ -126,5 +126,8 @@ struct pn_call_error {
     const char *www_authenticate; /* NULL: none */
     uint64_t retry_after_s;       /* 0: none */
 };
+/** If the client speaks gRPC and on-error has left the status as it was: the answer becomes gRPC's
+ *  (answer_grpc.c). */
+void pn_call_speak_grpc(struct pn_call *call, const struct pn_call_error *error);
 /** Runs on-error and answers with what it left, or with the stock body. Logs one line. */
 void pn_call_fail(struct pn_call *call, const struct pn_call_error *error);

@@ -3,10 +3,11 @@
 import urllib.parse
 
 import pytest
-from lab import nodes, service
+from lab import backends, nodes, service
 from lab.service import policy, wait_for
 
 OK, CANCELLED, DEADLINE_EXCEEDED, FAILED_PRECONDITION = 0, 1, 4, 9
+UNIMPLEMENTED, UNAVAILABLE, UNAUTHENTICATED = 12, 14, 16
 
 
 @pytest.fixture(scope="module")
@@ -87,3 +88,22 @@ def test_many_calls_share_the_connections(postern, api):
     assert [s["body"] for s in seen] == [str(i) for i in range(200)]
     assert postern.metric("postern_backend_connected_total") - before <= 10
     assert postern.metric("postern_identity_mismatch_total") == 0
+
+
+def test_errors_of_the_gateway_have_a_status_of_grpc(postern, server, uploaded):
+    inbound = f'<authentication-certificate certificate-id="{uploaded["p256"]}" />'
+    name = service.unique("grpc-slow")
+    postern.make_api(name, server.url, policy(
+        inbound, '<forward-request timeout-ms="300" />'), type="grpc")
+    seen, = ask(postern, name, {"kind": "unary", "method": "Hang"})
+    assert seen["code"] == DEADLINE_EXCEEDED, seen
+    name = service.unique("grpc-away")
+    postern.make_api(name, f"https://localhost:{backends.free_port()}", type="grpc")
+    seen, = ask(postern, name, {"kind": "unary", "method": "Unary"})
+    assert (seen["code"], seen["details"]) == (UNAVAILABLE, "Internal server error"), seen
+    name = service.unique("grpc-key")
+    postern.make_api(name, server.url, subscription_required=True, type="grpc")
+    seen, = ask(postern, name, {"kind": "unary", "method": "Unary"})
+    assert seen["code"] == UNAUTHENTICATED and "subscription key" in seen["details"], seen
+    seen, = ask(postern, service.unique("nowhere"), {"kind": "unary", "method": "Unary"})
+    assert seen["code"] == UNIMPLEMENTED, seen
