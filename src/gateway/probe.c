@@ -288,11 +288,13 @@ static enum pn_rc make_certificate(struct probe *probe, struct pn_tls_certificat
     return rc;
 }
 
+/** Where nothing is said both are offered: a backend that speaks one of them only shall not seem to
+ *  refuse the certificate. */
 static enum pn_alpn alpn_of(const char *http)
 {
     if (http && strcmp(http, "2") == 0)
         return PN_ALPN_H2;
-    return http && strcmp(http, "2or1") == 0 ? PN_ALPN_H2_HTTP11 : PN_ALPN_HTTP11;
+    return http && strcmp(http, "1") == 0 ? PN_ALPN_HTTP11 : PN_ALPN_H2_HTTP11;
 }
 
 static enum pn_rc make_context(struct probe *probe, struct pn_error *err)
