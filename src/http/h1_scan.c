@@ -108,13 +108,13 @@ enum pn_rc pn_h1_scan(struct pn_h1_scan *scan, enum pn_h1_side side, struct pn_s
         if (is_start_line_too_long(scan, side, at - scan->line, limits))
             return pn_h1_refuse(fault, PN_LIMIT, 414,
                                 "the request target is longer than the limit target-bytes");
+        if (at >= limits->header_bytes_max) /* first: its line may not have been seen, either */
+            return pn_h1_refuse(fault, PN_LIMIT, side == PN_H1_REQUEST ? 431 : 502,
+                                "the head is longer than the limit header-bytes");
         rc = end_line(scan, side, in, at, &is_end, fault);
         if (rc != PN_OK)
             return rc;
         scan->checked = at + 1;
-        if (scan->checked > limits->header_bytes_max)
-            return pn_h1_refuse(fault, PN_LIMIT, side == PN_H1_REQUEST ? 431 : 502,
-                                "the head is longer than the limit header-bytes");
         if (is_end) {
             *head_bytes = scan->checked;
             return PN_OK;

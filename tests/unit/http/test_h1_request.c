@@ -304,6 +304,37 @@ static void limits_hold_on_both_sides_of_the_border(void **state)
     }
 }
 
+/* What is wrong behind the limit is not looked at, at whatever pace it comes. */
+static void a_broken_line_behind_the_limit_is_above_the_limit(void **state)
+{
+    struct pn_slice text = sized_request(10, 1, 1996);
+    char *bytes = malloc(text.len + 8);
+
+    assert_non_null(bytes);
+    memcpy(bytes, text.ptr, text.len - 2); /* without the empty line */
+    for (size_t more = 0; more < 8; more++) {
+        size_t len = text.len - 2 + more;
+
+        memset(bytes + text.len - 2, 'x', more);
+        bytes[len - 1] = '\n'; /* alone */
+        for (size_t step = 0; step < 9; step++) {
+            struct pn_http_limits limits = {2000, 8, 500, 100, 2, 10};
+            struct pn_http_fault fault = {200, NULL};
+            struct pn_request_head request;
+            size_t head_bytes = 0;
+
+            if (more == 0)
+                continue;
+            assert_int_not_equal(read_request(*state, pn_slice(bytes, len), step, &limits, &request,
+                                              &head_bytes, &fault),
+                                 PN_OK);
+            assert_int_equal(fault.status, len <= 2000 ? 400 : 431);
+        }
+    }
+    free(bytes);
+    free((void *)(uintptr_t)text.ptr);
+}
+
 static void long_methods_and_connection_lists_are_refused(void **state)
 {
     char text[4096];
@@ -369,6 +400,7 @@ int main(void)
         TEST(continue_is_expected_only_with_a_body),
         TEST(requests_with_two_readings_are_refused),
         TEST(limits_hold_on_both_sides_of_the_border),
+        TEST(a_broken_line_behind_the_limit_is_above_the_limit),
         TEST(long_methods_and_connection_lists_are_refused),
         TEST(a_used_request_can_be_parsed_into_again),
         TEST(a_full_arena_is_told),
