@@ -124,10 +124,11 @@ static enum pn_rc on_frames(void *ctx, struct pn_slice frames)
 {
     struct replay *replay = ctx;
     bool is_committed = false;
+    size_t done = 0; /* a record holds many frames: what is left of it is moved once */
     enum pn_rc rc = pn_buf_append_slice(&replay->rest, frames);
 
     while (rc == PN_OK) {
-        struct pn_slice in = pn_buf_slice(&replay->rest);
+        struct pn_slice in = pn_slice_sub(pn_buf_slice(&replay->rest), done, replay->rest.len);
         enum pn_feed_event event = PN_FEED_STAGED;
         struct pn_frame frame;
         size_t used = 0;
@@ -139,8 +140,9 @@ static enum pn_rc on_frames(void *ctx, struct pn_slice frames)
         if (event == PN_FEED_REFUSED)
             pn_log_error(PN_LOG_ERROR, "logged_change_refused", &replay->feed.refusal);
         is_committed = event == PN_FEED_COMMITTED || event == PN_FEED_REFUSED;
-        pn_buf_consume(&replay->rest, used);
+        done += used;
     }
+    pn_buf_consume(&replay->rest, done);
     if (rc != PN_AGAIN)
         return rc;
     return is_committed && replay->rest.len == 0 ? PN_EOF : PN_OK;
