@@ -4,6 +4,7 @@ start until the last route answers, memory, the CPU time of a request against th
 one certificate that changes under load: how long until it is presented, and how many calls fail.
 """
 import os
+import statistics
 import subprocess
 import time
 
@@ -116,8 +117,8 @@ def run_peer(stage, kind, routes, repetitions, seconds):
                 costs = [measure_load(stage, peer, count, seconds)["value"]
                          for peer, count in ((few, HOT), (many, routes))]
                 ratios.append(costs[1] / costs[0])
-            ratios.sort()
-            print(f"    CPU per request against {HOT} routes: {ratios[len(ratios) // 2]:.2f} "
+            ratio = statistics.median(ratios)
+            print(f"    CPU per request against {HOT} routes: {ratio:.2f} "
                   f"({' '.join(f'{r:.2f}' for r in ratios)})", flush=True)
             lives, fails = [], 0
             for i in range(3 if hasattr(many, "restart") else 1):
@@ -129,8 +130,7 @@ def run_peer(stage, kind, routes, repetitions, seconds):
                 lives.append(live)
                 fails += failed
             return dict(zip((t[0] for t in TARGETS),
-                            (took, memory, ratios[len(ratios) // 2], sorted(lives)[len(lives) // 2],
-                             fails)))
+                            (took, memory, ratio, statistics.median(lives), fails)))
         finally:
             many.stop()
     finally:
