@@ -20,6 +20,8 @@
 
 void *pn_h2_alloc(struct pn_h2_memory *memory, size_t len);
 void pn_h2_free(void *block);
+/** For tests: there is no memory after so many blocks. */
+void pn_h2_memory_starve(struct pn_h2_memory *memory, size_t blocks);
 nghttp2_mem *pn_h2_memory_of_nghttp2(struct pn_h2_memory *memory);
 nghttp2_session_callbacks *pn_h2_memory_callbacks(struct pn_h2_memory *memory);
 

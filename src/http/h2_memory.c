@@ -28,6 +28,7 @@ _Static_assert(sizeof(struct block) % 16 == 0, "what follows must be aligned as 
 struct pn_h2_memory {
     struct block *lists[CLASSES];
     size_t counts[CLASSES];
+    size_t left; /* blocks that malloc() may still be asked for */
     nghttp2_mem mem;
     nghttp2_session_callbacks *callbacks;
 };
@@ -56,8 +57,9 @@ void *pn_h2_alloc(struct pn_h2_memory *memory, size_t len)
         if (class < CLASSES)
             size = (size_t)SMALLEST << class;
 #endif
-        if (size > UINT32_MAX)
+        if (size > UINT32_MAX || memory->left == 0)
             return NULL;
+        memory->left--;
         block = malloc(sizeof(*block) + size);
         if (!block)
             return NULL;
@@ -137,6 +139,7 @@ struct pn_h2_memory *pn_h2_memory_create(void)
 
     if (!memory)
         return NULL;
+    memory->left = SIZE_MAX;
     memory->mem = (nghttp2_mem){memory, on_malloc, on_free, on_calloc, on_realloc};
     if (nghttp2_session_callbacks_new(&memory->callbacks) != 0) {
         free(memory);
@@ -162,6 +165,11 @@ void pn_h2_memory_destroy(struct pn_h2_memory *memory)
     }
     nghttp2_session_callbacks_del(memory->callbacks);
     free(memory);
+}
+
+void pn_h2_memory_starve(struct pn_h2_memory *memory, size_t blocks)
+{
+    memory->left = blocks;
 }
 
 nghttp2_mem *pn_h2_memory_of_nghttp2(struct pn_h2_memory *memory)

@@ -3,6 +3,7 @@
  * The client's side of the HTTP/2 engine against the server's, in memory; every case whole and byte
  * by byte, and with little room for output.
  */
+#include "http/h2_internal.h"
 #include "http/h2_lab.h"
 
 struct pair {
@@ -788,6 +789,91 @@ static void streams_that_are_open_are_told_when_the_connection_goes(void **state
     pair_destroy(&pair);
 }
 
+/* What two sides have to say, until one of them has no memory left. False: it has none. */
+static bool talk_hungrily(struct pair *pair)
+{
+    for (int round = 0; round < 100; round++) {
+        for (int side = 0; side < 2; side++) {
+            struct lab *from = side == 0 ? pair->client : pair->server;
+            struct lab *to = side == 0 ? pair->server : pair->client;
+
+            if (pn_h2_wants_output(from->h2))
+                from->out_rc = pn_h2_output(from->h2, &from->out, pair->max, from->now_ms);
+            if (from->out.len > 0)
+                to->rc = pn_h2_receive(to->h2, pn_buf_slice(&from->out), to->now_ms);
+            pn_buf_clear(&from->out);
+            if (from->out_rc == PN_NOMEM || to->rc == PN_NOMEM)
+                return false;
+            assert_int_equal(from->out_rc, PN_OK);
+            assert_true(to->rc == PN_OK || to->rc == PN_EOF || to->rc == PN_MALFORMED);
+        }
+    }
+    return true;
+}
+
+static void hungry_request(struct pair *pair, const char *text)
+{
+    struct lab *lab = pair->client;
+    struct call *call = &lab->calls[0];
+    struct pn_headers headers;
+    struct pn_h2_request request = {.method = PN_LIT("POST"),
+                                    .scheme = PN_LIT("https"),
+                                    .authority = PN_LIT("a"),
+                                    .path = PN_LIT("/"),
+                                    .headers = &headers,
+                                    .user = call};
+    enum pn_rc rc = PN_OK;
+
+    lab->count = 1;
+    call->arena = pn_arena_create(4096, 1u << 22);
+    pn_buf_init(&call->body, 1u << 26);
+    pn_headers_init(&headers, call->arena);
+    for (int i = 0; i < 80; i++)
+        assert_int_equal(pn_headers_add(&headers, PN_LIT("a"), PN_LIT("b")), PN_OK);
+    request.arena = call->arena;
+    call->out_text = pn_slice(text, 50000);
+    pn_source_init(&call->out, &lab_source_ops, false);
+    call->out.trailers = &headers;
+    request.body = &call->out;
+    rc = pn_h2_request(lab->h2, &request, &call->stream);
+    assert_true(rc == PN_OK || rc == PN_NOMEM);
+    if (rc == PN_OK)
+        (void)talk_hungrily(pair);
+}
+
+/* One side has no memory after so many blocks: it says so, and leaves nothing behind. */
+static void no_memory_is_told_and_nothing_is_lost(void **state)
+{
+    char *text = pattern(50000);
+
+    (void)state;
+    for (int side = 0; side < 2; side++) {
+        bool was_enough = false;
+
+        for (size_t blocks = 0; blocks < 1000 && !was_enough; blocks++) {
+            struct pair pair = pair_create(0);
+            struct lab *hungry = side == 0 ? pair.server : pair.client;
+
+            pn_h2_config_init(&pair.server->config, PN_H2_SERVER);
+            pn_h2_config_init(&pair.client->config, PN_H2_CLIENT);
+            pair.server->config.http.trailer_count_max = 80;
+            pair.server->answers = false;
+            pn_h2_memory_starve(hungry->memory, blocks);
+            pair.server->h2 = pn_h2_create(PN_H2_SERVER, &pair.server->config, &lab_events,
+                                           pair.server, pair.server->memory, 1);
+            pair.client->h2 = pn_h2_create(PN_H2_CLIENT, &pair.client->config, &lab_events,
+                                           pair.client, pair.client->memory, 1);
+            if (pair.server->h2 && pair.client->h2) {
+                hungry_request(&pair, text);
+                was_enough = pair.server->calls[0].has_ended;
+            }
+            pair_destroy(&pair);
+        }
+        assert_true(was_enough);
+    }
+    free(text);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -815,6 +901,7 @@ int main(void)
         cmocka_unit_test(an_answer_that_injects_is_not_sent),
         cmocka_unit_test(the_answer_to_head_has_a_length_and_no_body),
         cmocka_unit_test(thousand_requests_leave_nothing_behind),
+        cmocka_unit_test(no_memory_is_told_and_nothing_is_lost),
         cmocka_unit_test(streams_that_are_open_are_told_when_the_connection_goes),
     };
 
