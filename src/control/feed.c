@@ -9,6 +9,7 @@
 #include "control/feed.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <poll.h>
 #include <pthread.h>
 #include <stdlib.h>
@@ -42,6 +43,7 @@ struct pn_feed {
     pthread_mutex_t lock;
     pthread_cond_t changed; /* monotonic clock */
     bool is_stopping;
+    int end_fd; /* the channel's descriptor once more, for pn_feed_stop(); -1: no connection */
     bool is_connected;
     uint64_t acknowledged;              /* the gateway uses this revision */
     uint64_t refused;                   /* it said NACK to this one, */
@@ -389,14 +391,15 @@ static void serve_connection(struct pn_feed *feed)
         pn_log(PN_LOG_INFO, "feed_disconnected", "cause", PN_S(pn_rc_name(rc)), NULL);
 }
 
-/* pn_feed_stop() ends the connection from another thread: both hold the lock while the descriptor
- * changes. False: it was stopped meanwhile. */
+/* pn_feed_stop() ends the connection from another thread, by a descriptor of its own: the channel
+ * closes its one whenever the gateway goes. False: it was stopped meanwhile. */
 static bool begin_connection(struct pn_feed *feed, int fd)
 {
     bool goes_on;
 
-    pthread_mutex_lock(&feed->lock);
     pn_channel_init(&feed->channel, fd);
+    pthread_mutex_lock(&feed->lock);
+    feed->end_fd = fcntl(fd, F_DUPFD_CLOEXEC, 0);
     goes_on = !feed->is_stopping;
     pthread_mutex_unlock(&feed->lock);
     return goes_on;
@@ -404,9 +407,12 @@ static bool begin_connection(struct pn_feed *feed, int fd)
 
 static void end_connection(struct pn_feed *feed)
 {
-    pthread_mutex_lock(&feed->lock);
     pn_channel_fini(&feed->channel);
     feed->channel.fd = -1;
+    pthread_mutex_lock(&feed->lock);
+    if (feed->end_fd >= 0)
+        close(feed->end_fd);
+    feed->end_fd = -1;
     pthread_mutex_unlock(&feed->lock);
 }
 
@@ -488,6 +494,7 @@ enum pn_rc pn_feed_create(struct pn_broker *broker, struct pn_store *store, stru
     made->broker = broker;
     made->store = store;
     made->channel.fd = -1;
+    made->end_fd = -1;
     made->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
     if (made->wake_fd < 0) {
         free(made);
@@ -520,8 +527,8 @@ void pn_feed_stop(struct pn_feed *feed)
         return;
     pthread_mutex_lock(&feed->lock);
     feed->is_stopping = true;
-    if (feed->channel.fd >= 0) /* a gateway that is about to end may never say HELLO */
-        (void)shutdown(feed->channel.fd, SHUT_RDWR);
+    if (feed->end_fd >= 0) /* a gateway that is about to end may never say HELLO */
+        (void)shutdown(feed->end_fd, SHUT_RDWR);
     pthread_cond_broadcast(&feed->changed);
     pthread_mutex_unlock(&feed->lock);
     wake(feed);
