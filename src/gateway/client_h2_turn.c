@@ -322,8 +322,11 @@ static void front_resume(struct pn_front *front)
 {
     struct pn_h2_turn *turn = turn_of(front);
 
-    if (turn->answer)
-        pn_h2_resume(turn->stream);
+    if (!turn->answer)
+        return;
+    if (turn->answer->failure != PN_OK) /* the piece goes with the backend's stream */
+        turn->out.held = pn_slice("", 0);
+    pn_h2_resume(turn->stream);
 }
 
 static void front_inform(struct pn_front *front, int status, struct pn_slice reason,

@@ -69,13 +69,14 @@ void pn_h2_stream_ended(struct h2_stream *stream)
         stream->pub.in.trailers = &stream->trailers;
 }
 
+/* What has come stays until the stream goes: its reader, or who reads through it, may hold a piece.
+ */
 static void fail_in(struct h2_stream *stream, enum pn_rc rc, int status, const char *cause)
 {
     struct pn_source *in = &stream->pub.in;
 
     if (stream->is_end_received || in->failure != PN_OK)
         return;
-    pn_h2_stream_drop(stream);
     in->failure = rc;
     in->fault = (struct pn_http_fault){status, cause};
     pn_h2_stream_tell(stream, H2_TELL_DATA);
