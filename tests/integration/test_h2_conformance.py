@@ -12,7 +12,7 @@ import struct
 import time
 
 import pytest
-from lab import backends, service
+from lab import backends, raw, service
 from lab.h2frames import (ACK, CANCEL, COMPRESSION_ERROR, CONTINUATION, DATA, END_HEADERS,
                           END_STREAM, ENHANCE_YOUR_CALM, FLOW_CONTROL_ERROR, FRAME_SIZE_ERROR,
                           GOAWAY, HEADERS, NO_ERROR, PADDED, PING, PREFACE, PRIORITY,
@@ -66,7 +66,9 @@ def api(postern):
     backend = backends.Python()
     name = service.unique("conform")
     postern.make_api(name, backend.url)
-    yield name
+    with raw.Script(lambda sock, _: raw.read_all(sock)) as silent:
+        postern.make_api(f"{name}-silent", silent.url)
+        yield name
     backend.stop()
 
 
@@ -211,25 +213,26 @@ for kind, sent in IDLE.items():
 
 @case("5.1")
 def data_on_a_half_closed_stream(c):
-    c.send(c.request(1) + frame(DATA, END_STREAM, 1, b"x"))
+    c.send(c.request(1, path=c.silent_path) + frame(DATA, END_STREAM, 1, b"x"))
     ends(STREAM_CLOSED)(c)
 
 
 @case("5.1")
 def headers_on_a_half_closed_stream(c):
-    c.send(c.request(1) + c.request(1))
+    c.send(c.request(1, path=c.silent_path) * 2)
     ends(STREAM_CLOSED)(c)
 
 
 @case("5.1")
 def continuation_on_a_half_closed_stream(c):
-    c.send(c.request(1) + frame(CONTINUATION, END_HEADERS, 1, b"\x82"))
+    c.send(c.request(1, path=c.silent_path) + frame(CONTINUATION, END_HEADERS, 1, b"\x82"))
     ends(STREAM_CLOSED, PROTOCOL_ERROR)(c)
 
 
 @case("5.1")
 def window_priority_and_reset_on_a_half_closed_stream(c):
-    c.send(c.request(1) + window(1, 10) + frame(PRIORITY, 0, 1, b"\0\0\0\0\x10") + reset(1))
+    c.send(c.request(1, path=c.silent_path) + window(1, 10) +
+           frame(PRIORITY, 0, 1, b"\0\0\0\0\x10") + reset(1))
     lives(c)
 
 
@@ -820,6 +823,7 @@ def test_conformance(postern, api, name, way):
     origin = postern.gateway_tls if way == "tls" else postern.gateway
     with Connection(origin, postern.ca_file, piecewise=way == "bytes") as connection:
         connection.slow_path = f"/{api}/x"
+        connection.silent_path = f"/{api}-silent/x"
         CASES[name](connection)
 
 

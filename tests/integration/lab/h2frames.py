@@ -95,6 +95,7 @@ class Connection:
         self.eof = False
         self.pings = 0
         self.slow_path = "/healthz"  # of an answer that waits for the end of the request
+        self.silent_path = None  # of one that never comes
         if greets:
             self.send(PREFACE + settings())
 
