@@ -3,7 +3,9 @@
  *   reading -> resolving -> connecting (address by address) -> listening -> answered
  *
  * "Listening": with TLS 1.3 a server looks at the client's certificate after the client has
- * finished, so a handshake that is over is not yet an acceptance.
+ * finished, so a handshake that is over is not yet an acceptance. A session ticket is one: the
+ * server makes it when it has checked the client's last message. One that gives no tickets is
+ * listened to for a while.
  */
 #include "gateway/probe.h"
 
@@ -147,7 +149,11 @@ static void on_open(void *ctx, struct pn_stream *stream)
     probe->facts.handshake_ms = lap(probe);
     note_address(probe, "");
     take_report(probe, pn_stream_report(stream));
-    pn_loop_arm(probe->probes->gateway->loop, &probe->timer, probe->facts.late_ms);
+    /* In TLS 1.2 the server's Finished answers to our certificate. */
+    if (strcmp(probe->facts.report.tls_version, "TLSv1.3") != 0)
+        answer(probe);
+    else
+        pn_loop_arm(probe->probes->gateway->loop, &probe->timer, probe->facts.late_ms);
 }
 
 static void on_failed(void *ctx, struct pn_stream *stream, const struct pn_tls_report *report)
@@ -176,7 +182,7 @@ static void on_readable(void *ctx, struct pn_stream *stream)
     do
         rc = pn_stream_read(stream, bytes, sizeof(bytes), &len);
     while (rc == PN_OK);
-    if (rc == PN_AGAIN)
+    if (rc == PN_AGAIN && !probe->story.is_confirmed)
         return;
     /* Hanging up politely without a request is no refusal; an alert is. */
     if (pn_stream_report(stream)->alert >= 0)

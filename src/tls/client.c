@@ -125,6 +125,9 @@ static int on_new_session(SSL *ssl, SSL_SESSION *session)
     struct pn_tls_client *client = link ? link->client : NULL;
     struct kept *kept;
 
+    /* TLS 1.3: a ticket comes when the server has our Finished, and before it our certificate. */
+    if (link && link->story)
+        link->story->is_confirmed = true;
     if (!client || !SSL_SESSION_is_resumable(session))
         return 0;
     pthread_mutex_lock(&client->lock);

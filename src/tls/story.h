@@ -24,6 +24,7 @@ struct pn_tls_story {
     int verify_error;  /* of our trust policy: X509_V_ERR_*, 0: none */
     int verify_depth;  /* of the certificate that it is about */
     bool is_requested; /* the server asked for a client certificate */
+    bool is_confirmed; /* the server has gone on after our last message: it takes the certificate */
     char names[PN_STORY_NAMES_MAX][PN_STORY_NAME_MAX]; /* of CAs that it accepts, as .NET writes */
     size_t name_count;                        /* of all; the first PN_STORY_NAMES_MAX are kept */
     const char *schemes[PN_STORY_SCHEME_MAX]; /* "rsa_pss_rsae_sha256"; static */
