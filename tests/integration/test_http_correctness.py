@@ -246,7 +246,7 @@ RIGHT = {
     "length-blanks": (b"Content-Length: \t 5 \t\r\n\r\nhello", b"hello"),
     "length-zeros": (b"Content-Length: 0005\r\n\r\nhello", b"hello"),
     "length-no-blank": (b"Content-Length:5\r\n\r\nhello", b"hello"),
-    "body-like-a-request": (b"Content-Length: 23\r\n\r\nGET /smuggled HTTP/1.1\r", 
+    "body-like-a-request": (b"Content-Length: 23\r\n\r\nGET /smuggled HTTP/1.1\r",
                             b"GET /smuggled HTTP/1.1\r"),
     "body-of-nul": (b"Content-Length: 3\r\n\r\n\x00\x01\xff", b"\x00\x01\xff"),
     "latin-1-value": (b"X-Name: J\xf6rg\r\nContent-Length: 0\r\n\r\n", b""),
