@@ -45,6 +45,8 @@
       "no byte of the request's body that is waited for")                                          \
     X(CLIENT_WRITE_TIMEOUT, "client-write-timeout", MS, 60000, 100, 3600000, GATEWAY,              \
       "the client takes no byte of the answer")                                                    \
+    X(CLIENT_HALF_CLOSED_TIMEOUT, "client-half-closed-timeout", MS, 5000, 0, 86400000, GATEWAY,    \
+      "a client that has ended its half waits for its answer's head; 0: it counts as gone")        \
     X(TUNNEL_IDLE_TIMEOUT, "tunnel-idle-timeout", MS, 900000, 100, 86400000, GATEWAY,              \
       "no byte either way of a WebSocket or another upgraded connection")                          \
     X(CLIENT_REQUESTS, "client-requests", COUNT, 0, 0, 1000000000, GATEWAY,                        \

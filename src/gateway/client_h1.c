@@ -39,6 +39,7 @@ static struct pn_h1_turn *turn_take(struct pn_client *client)
     turn->front.closes = false;
     turn->answer = NULL;
     turn->interim_cut = false;
+    turn->is_half_closed = false;
     turn->is_keepable = false;
     turn->is_tunnel = false;
     turn->is_half_done = false;
@@ -251,6 +252,21 @@ void pn_h1_read_requests(struct pn_client *client)
 
 /* --- the request under way --- */
 
+/** The client has said its last word behind a whole request: it may have gone, or wait for the
+ *  answer (RFC 9112 §9.6). A FIN does not tell which; time does. */
+static void half_closed(struct pn_h1_turn *turn)
+{
+    uint64_t grace_ms = pn_limit_value(PN_LIMIT_CLIENT_HALF_CLOSED_TIMEOUT);
+
+    if (turn->is_half_closed || !pn_call_awaits_answer(turn->front.call))
+        return;
+    turn->is_half_closed = true;
+    if (grace_ms > 0)
+        pn_client_arm(turn->client, grace_ms);
+    else
+        pn_client_close(turn->client, false);
+}
+
 /** Has the client gone? A pipelined request stays in the inlet. While the answer is under way, a
  *  client that has only said its last word still reads. */
 static void look_for_end(struct pn_h1_turn *turn)
@@ -261,8 +277,10 @@ static void look_for_end(struct pn_h1_turn *turn)
     do
         rc = pn_inlet_read(&client->inlet, client->stream);
     while (rc == PN_OK);
-    if (rc == PN_IO || (rc == PN_EOF && pn_call_awaits_answer(turn->front.call)))
-        pn_client_close(client, rc == PN_IO);
+    if (rc == PN_IO)
+        pn_client_close(client, true);
+    else if (rc == PN_EOF)
+        half_closed(turn);
 }
 
 void pn_h1_on_readable(struct pn_client *client)
@@ -289,6 +307,11 @@ static enum pn_limit limit_of_timeout(const struct pn_h1_turn *turn)
 
 void pn_h1_on_timeout(struct pn_client *client)
 {
+    if (!client->turn->answer && client->turn->is_half_closed) {
+        pn_limit_hit(PN_LIMIT_CLIENT_HALF_CLOSED_TIMEOUT);
+        pn_client_close(client, false);
+        return;
+    }
     if (!client->turn->answer) {
         pn_call_on_timeout(client->turn->front.call);
         return;

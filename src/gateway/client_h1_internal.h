@@ -16,13 +16,14 @@ struct pn_h1_turn {
     struct pn_body_out out;     /* to the client; keeps its memory */
     struct pn_source *answer;   /* NULL until the head has been written */
     struct pn_task again;
-    bool is_own;        /* the answer is memory */
-    bool is_keepable;   /* as far as the request and the answer say */
-    bool is_tunnel;     /* after a 101 */
-    bool is_half_done;  /* the backend's half of the tunnel has ended */
-    bool has_continued; /* a 100 was sent */
-    bool is_skipping;   /* the call is over; the rest of the request's body is still to come */
-    bool interim_cut;   /* the client took a part of a 1xx answer only */
+    bool is_own;         /* the answer is memory */
+    bool is_keepable;    /* as far as the request and the answer say */
+    bool is_tunnel;      /* after a 101 */
+    bool is_half_done;   /* the backend's half of the tunnel has ended */
+    bool has_continued;  /* a 100 was sent */
+    bool is_skipping;    /* the call is over; the rest of the request's body is still to come */
+    bool is_half_closed; /* by the client, which may still wait for its answer */
+    bool interim_cut;    /* the client took a part of a 1xx answer only */
 };
 
 extern const struct pn_front_ops pn_h1_front_ops;

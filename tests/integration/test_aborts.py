@@ -238,8 +238,28 @@ def test_an_early_answer_either_keeps_the_connection_or_says_that_it_closes(own,
     all_gone(own)
 
 
-def test_a_client_that_half_closes_behind_its_request_is_one_that_has_left(own):
-    """As with nginx: a FIN says that nobody waits for the answer; the backend is told."""
+def test_a_client_that_half_closes_behind_its_request_is_answered(own):
+    def serve(sock, _):
+        while head_of(sock)[0]:
+            time.sleep(0.3)
+            sock.sendall(raw.OK)
+
+    with Script(serve) as backend:
+        name = service.unique("fin")
+        own.make_api(name, backend.url)
+        for data, count in ((request("GET", f"/{name}/x"), 1),
+                            (request("POST", f"/{name}/x", "Content-Length: 2", body=b"hi"), 1),
+                            (request("GET", f"/{name}/x") * 2, 2)):
+            for pause in (0, 0.1):
+                with connect(own) as sock:
+                    sock.sendall(data)
+                    time.sleep(pause)
+                    sock.shutdown(socket.SHUT_WR)
+                    assert receive(sock, 5).count(b"HTTP/1.1 200") == count, (data, pause)
+    all_gone(own)
+
+
+def test_a_client_that_half_closes_and_is_not_answered_in_time_counts_as_gone(tmp_path, trust):
     over = threading.Event()
 
     def serve(sock, _):
@@ -247,13 +267,19 @@ def test_a_client_that_half_closes_behind_its_request_is_one_that_has_left(own):
         sock.recv(1)
         over.set()
 
-    with Script(serve) as backend:
-        name = service.unique("fin")
-        own.make_api(name, backend.url)
-        with connect(own) as sock:
-            sock.sendall(request("GET", f"/{name}/x"))
-            time.sleep(0.05)
-            sock.shutdown(socket.SHUT_WR)
-            assert over.wait(5)
-            assert receive(sock, 5) == b""
-    all_gone(own)
+    own = service.Postern(tmp_path / "half", environment=trust, options=[
+        "--limit", "client-half-closed-timeout=200ms"])
+    own.start()
+    try:
+        with Script(serve) as backend:
+            own.make_api("fin", backend.url)
+            with connect(own) as sock:
+                sock.sendall(request("GET", "/fin/x"))
+                time.sleep(0.1)
+                sock.shutdown(socket.SHUT_WR)
+                assert over.wait(5)
+                assert receive(sock, 5) == b""
+        text = own.session(own.control).get("/metrics").text
+        assert 'postern_limit_hits_total{limit="client-half-closed-timeout"} 1\n' in text
+    finally:
+        own.stop()
