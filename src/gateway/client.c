@@ -133,6 +133,8 @@ static void on_failed(void *ctx, struct pn_stream *stream, const struct pn_tls_r
     (void)stream;
     pn_log(PN_LOG_DEBUG, "client_handshake_failed", "cause", PN_S(pn_tls_cause_name(report->cause)),
            NULL);
+    if (report->cause == PN_CAUSE_HANDSHAKE_TIMEOUT)
+        pn_limit_hit(PN_LIMIT_CLIENT_TLS_TIMEOUT);
     pn_client_close(ctx, false);
 }
 
@@ -214,10 +216,14 @@ static void on_timer(struct pn_timer *timer)
             pn_client_arm(client, client->rest_ms);
             return;
         }
+        pn_limit_hit(PN_LIMIT_CLIENT_IDLE_TIMEOUT);
         pn_client_close(client, false);
         return;
-    case PN_CLIENT_OPENING:
+    case PN_CLIENT_OPENING: /* the stream has a timer of its own */
+        pn_client_close(client, false);
+        return;
     case PN_CLIENT_LINGER:
+        pn_limit_hit(PN_LIMIT_CLIENT_LINGER_TIMEOUT);
         pn_client_close(client, false);
         return;
     case PN_CLIENT_CLOSED:

@@ -12,6 +12,7 @@
 #include <assert.h>
 #include <string.h>
 
+#include "base/limits.h"
 #include "http/h1_internal.h"
 
 enum state { DATA, SIZE, BLANK, EXTENSION, SIZE_LF, DATA_CR, DATA_LF, TRAILERS, END };
@@ -41,6 +42,14 @@ void pn_h1_body_init(struct pn_h1_body *body, enum pn_h1_side side, enum pn_fram
         body->state = DATA;
         break;
     }
+}
+
+/* Counted here: who gets the fault does not know which limit it was. */
+static enum pn_rc over(struct pn_http_fault *fault, enum pn_limit limit, int status,
+                       const char *cause)
+{
+    pn_limit_hit(limit);
+    return pn_h1_refuse(fault, PN_LIMIT, status, cause);
 }
 
 static int bad_status(const struct pn_h1_body *body)
@@ -85,8 +94,8 @@ static enum pn_rc on_size_byte(struct pn_h1_body *body, unsigned char c,
         body->state = c == ';' ? EXTENSION : BLANK;
     body->extension_bytes++;
     if (body->extension_bytes > body->limits.chunk_extension_bytes_max)
-        return pn_h1_refuse(fault, PN_LIMIT, body->side == PN_H1_REQUEST ? 413 : 502,
-                            "chunk extensions are longer than the limit chunk-extension-bytes");
+        return over(fault, PN_LIMIT_CHUNK_EXTENSION_BYTES, body->side == PN_H1_REQUEST ? 413 : 502,
+                    "chunk extensions are longer than the limit chunk-extension-bytes");
     return PN_OK;
 }
 
@@ -177,8 +186,8 @@ static enum pn_rc on_trailer(struct pn_h1_body *body, struct pn_slice line,
         return rc;
     body->trailer_count++;
     if (body->trailer_count > body->limits.trailer_count_max)
-        return pn_h1_refuse(fault, PN_LIMIT, body->side == PN_H1_REQUEST ? 431 : 502,
-                            "more trailer fields than the limit trailer-count");
+        return over(fault, PN_LIMIT_TRAILER_COUNT, body->side == PN_H1_REQUEST ? 431 : 502,
+                    "more trailer fields than the limit trailer-count");
     if (!body->trailers || !pn_http_is_trailer_allowed(name))
         return PN_OK;
     rc = pn_headers_add_copy(body->trailers, name, value);
@@ -198,8 +207,8 @@ static enum pn_rc take_trailers(struct pn_h1_body *body, struct pn_slice in, siz
         enum pn_rc rc = PN_OK;
 
         if (body->trailer_bytes + len > body->limits.trailer_bytes_max)
-            return pn_h1_refuse(fault, PN_LIMIT, body->side == PN_H1_REQUEST ? 431 : 502,
-                                "trailer fields are longer than the limit trailer-bytes");
+            return over(fault, PN_LIMIT_TRAILER_BYTES, body->side == PN_H1_REQUEST ? 431 : 502,
+                        "trailer fields are longer than the limit trailer-bytes");
         if (!lf)
             return PN_AGAIN;
         if (len < 2 || rest.ptr[len - 2] != '\r')

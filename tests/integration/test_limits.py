@@ -1,0 +1,165 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Every limit of the gateway has a case: here, in another file of these tests, or a reason why it
+cannot be hit by a request. A limit that is in neither list fails."""
+import pathlib
+import socket
+import subprocess
+import time
+import urllib.parse
+
+import pytest
+from lab import raw, service
+from lab.raw import Script, connect, receive, request, request_of, send
+
+HERE = pathlib.Path(__file__).resolve().parent
+SMALL = {"header-bytes": "4096", "header-count": "20", "target-bytes": "1000",
+         "trailer-bytes": "200", "trailer-count": "3", "chunk-extension-bytes": "100",
+         "client-tls-timeout": "400ms", "client-idle-timeout": "400ms",
+         "client-header-timeout": "400ms", "client-body-timeout": "400ms",
+         "backend-informational": "4", "client-requests": "5", "request-body-bytes": "5000",
+         "client-write-timeout": "600ms", "backend-body-timeout": "400ms"}
+CHUNKED = ("Transfer-Encoding: chunked",)
+
+# limit -> (what a client sends to /NAME, the status that comes, or None where only the end does)
+HEADS = {
+    "header-bytes": (lambda n: request("GET", f"/{n}/x", "A: " + "b" * 5000), 431),
+    "header-count": (lambda n: request("GET", f"/{n}/x", *["A: b"] * 30), 431),
+    "target-bytes": (lambda n: request("GET", f"/{n}/" + "x" * 1500), 414),
+    "trailer-bytes": (lambda n: request("POST", f"/{n}/x", *CHUNKED, body=b"0\r\nA: " + b"b" * 300 +
+                                        b"\r\n\r\n"), 431),
+    "trailer-count": (lambda n: request("POST", f"/{n}/x", *CHUNKED, body=b"0\r\n" +
+                                        b"A: b\r\n" * 5 + b"\r\n"), 431),
+    "chunk-extension-bytes": (lambda n: request("POST", f"/{n}/x", *CHUNKED, body=b"1;" +
+                                                b"a" * 200 + b"\r\nx\r\n0\r\n\r\n"), 413),
+    "request-body-bytes": (lambda n: request("POST", f"/{n}/x", "Content-Length: 6000"), 413),
+    "client-idle-timeout": (lambda n: b"", None),
+    "client-header-timeout": (lambda n: b"GET / HTTP/1.1\r\nHo", 408),
+    "client-body-timeout": (lambda n: request("POST", f"/{n}/x", "Content-Length: 10", body=b"x"),
+                            408),
+    "backend-informational": (lambda n: request("GET", f"/{n}/hints"), 500),
+    "backend-body-timeout": (lambda n: request("GET", f"/{n}/stuck"), 200),
+}
+
+# Hit by the tests of these files, which name them.
+ELSEWHERE = {
+    "client-connections": "test_listeners.py", "client-connections-per-address": "test_listeners.py",
+    "proxy-header-bytes": "test_proxy_protocol.py", "proxy-header-timeout": "test_proxy_protocol.py",
+    "tunnel-idle-timeout": "test_websocket.py", "request-skip-bytes": "test_front_limits.py",
+    "h2-stall-timeout": "test_http2.py", "h2-resets": "test_h2_conformance.py",
+    "h2-pings": "test_h2_conformance.py", "h2-settings": "test_h2_conformance.py",
+    "h2-priorities": "test_h2_conformance.py", "h2-empty-data": "test_h2_conformance.py",
+    "h2-window-updates": "test_h2_conformance.py", "backend-connections": "test_backend_limits.py",
+    "backend-host-connections": "test_backend_limits.py", "backend-queue": "test_backend_limits.py",
+    "backend-idle-connections": "test_backend_names.py",
+    "backend-connect-timeout": "test_backend_proxy.py",
+    "backend-response-timeout": "test_backend_limits.py",
+    "backend-ping-timeout": "test_backend_limits.py", "backend-idle-timeout": "test_soak.py",
+    "backend-drain-timeout": "test_backend_limits.py", "drain-delay": "test_drain.py",
+    "drain-idle": "test_drain.py", "drain-timeout": "test_drain.py",
+}
+
+# Sizes and times that shape what is done and refuse no request by themselves, and those that only
+# a unit test or a machine out of breath reaches.
+NOT_BY_A_REQUEST = {
+    "client-linger-timeout", "call-memory", "h2-streams", "h2-backend-streams", "h2-stream-window",
+    "h2-connection-window", "h2-backend-connection-window", "h2-head-bytes", "h2-continuations",
+    "h2-queued-frames", "tls-ticket-lifetime", "tls-ticket-rotation", "tls-client-chain-bytes",
+    "tls-verified-chains", "tls-verified-lifetime", "tls-sessions", "tls-sessions-per-identity",
+    "backend-age", "proxy-answer-bytes", "backend-continue-timeout", "backend-ping-interval",
+    "open-requests", "overload-lag",
+}
+
+
+@pytest.fixture(scope="module")
+def small(tmp_path_factory, trust):
+    options = [o for name, value in SMALL.items() for o in ("--limit", f"{name}={value}")]
+    postern = service.Postern(tmp_path_factory.mktemp("limits"), options, trust)
+    postern.start()
+    yield postern
+    postern.stop()
+
+
+@pytest.fixture(scope="module")
+def api(small):
+    def serve(sock, _):
+        while True:
+            head, _ = request_of(sock)
+            if not head:
+                return
+            if b"/hints" in head:
+                send(sock, b"HTTP/1.1 103 Early Hints\r\n\r\n" * 10)
+            if b"/stuck" in head:
+                send(sock, b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nx")
+                sock.recv(1)
+                return
+            if b"/flood" in head:
+                send(sock, b"HTTP/1.1 200 OK\r\nContent-Length: 100000000\r\n\r\n" + b"x" * 50000000)
+                return
+            send(sock, raw.OK)
+
+    with Script(serve) as backend:
+        name = service.unique("limits")
+        small.make_api(name, backend.url)
+        yield name
+
+
+def hits(postern, name):
+    for line in postern.session(postern.control).get("/metrics").text.splitlines():
+        if line.startswith(f'postern_limit_hits_total{{limit="{name}"}}'):
+            return int(float(line.rsplit(" ", 1)[1]))
+    return 0
+
+
+@pytest.mark.parametrize("name", HEADS)
+def test_a_limit_answers_ends_and_counts(small, api, name):
+    make, status = HEADS[name]
+    before = hits(small, name)
+    with connect(small) as sock:
+        send(sock, make(api))
+        received = receive(sock, 6).rpartition(b"103 Early Hints\r\n\r\n")[2]
+    if status is None:
+        assert received == b""
+    else:
+        assert received.split(b"\r\n")[0].startswith(b"HTTP/1.1 %d" % status), received[:300]
+    assert hits(small, name) > before
+    assert small.call(f"/{api}/after").status == 200
+
+
+def test_a_tls_client_that_says_nothing_is_ended_and_counted(small):
+    before = hits(small, "client-tls-timeout")
+    port = urllib.parse.urlsplit(small.gateway_tls).port
+    with socket.create_connection(("localhost", port), 10) as sock:
+        sock.sendall(b"\x16\x03\x01")
+        assert receive(sock, 6) == b""
+    assert hits(small, "client-tls-timeout") > before
+
+
+def test_a_client_that_does_not_read_is_ended_and_counted(small, api):
+    before = hits(small, "client-write-timeout")
+    with connect(small) as sock:
+        send(sock, request("GET", f"/{api}/flood"))
+        time.sleep(0.1)
+        service.wait_for("the count", lambda: hits(small, "client-write-timeout") > before, 10)
+
+
+def test_a_connection_carries_so_many_requests(small, api):
+    before = hits(small, "client-requests")
+    with connect(small) as sock:
+        for _ in range(5):
+            send(sock, request("GET", f"/{api}/x"))
+            head, _ = request_of(sock)
+        assert b"\r\nConnection: close" in head
+    assert hits(small, "client-requests") > before
+
+
+def test_every_limit_of_the_gateway_has_a_case():
+    out = subprocess.run([service.BIN / "postern", "serve", "--list-limits"], capture_output=True,
+                         text=True, check=True).stdout
+    names = {line.split()[0] for line in out.splitlines()
+             if " gateway: " in line}
+    assert "header-bytes" in names, out
+    here = set(HEADS) | {"client-tls-timeout", "client-write-timeout", "client-requests"}
+    missing = names - here - set(ELSEWHERE) - NOT_BY_A_REQUEST
+    assert not missing, f"limits without a case: {sorted(missing)}"
+    for name, file in ELSEWHERE.items():
+        assert name in (HERE / file).read_text(), f"{file} does not speak of {name}"
