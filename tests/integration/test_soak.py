@@ -80,6 +80,7 @@ def test_the_soak_ends_with_every_counter_balanced(soaked, ca):
         for name in ("swapped", "swapped2"):
             postern.upload(name, ca.client(f"{name}.{swaps}"))
             answer = postern.call(f"/{name}/echo")
+            assert backend.process.poll() is None, "the Node backend has died"
             assert answer.status == 200, answer
             assert answer.headers["x-subject"] == f"{name}.{swaps}", "read your writes"
         memory.append(resident(gateway))
@@ -88,7 +89,9 @@ def test_the_soak_ends_with_every_counter_balanced(soaked, ca):
     print(f"seed {SEED}, {swaps} swaps, {outcome['done']}, "
           f"{[m // MB for m in memory[:: max(1, len(memory) // 10)]]} MB")
     assert not outcome["wrong"], f"seed {SEED}: {outcome}"
-    assert sum(outcome["done"].values()) > SECONDS
+    done = outcome["done"]
+    assert sum(done.values()) > SECONDS
+    assert done.get("crossed", 0) <= 2 + sum(done.values()) / 200, f"seed {SEED}: {outcome}"
     postern.close_sessions()
     with_values = {}
 
