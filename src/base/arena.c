@@ -26,6 +26,7 @@ struct pn_arena {
     size_t max_bytes;
     size_t held_bytes; /* sum of the blocks' sizes */
     bool is_secret;
+    bool is_exhausted;
     struct block *newest;
     struct block *first; /* kept by reset */
 };
@@ -82,6 +83,7 @@ void pn_arena_reset(struct pn_arena *arena)
     arena->first->used = 0;
     arena->newest = arena->first;
     arena->held_bytes = arena->first->size;
+    arena->is_exhausted = false;
 }
 
 void pn_arena_destroy(struct pn_arena *arena)
@@ -105,13 +107,17 @@ void *pn_arena_alloc(struct pn_arena *arena, size_t len)
     size_t size;
     void *ptr;
 
-    if (len > arena->max_bytes)
+    if (len > arena->max_bytes) {
+        arena->is_exhausted = true;
         return NULL;
+    }
     rounded = (len + ALIGNMENT - 1) & ~(size_t)(ALIGNMENT - 1);
     if (rounded > block->size - block->used) {
         size = rounded > arena->block_bytes ? rounded : arena->block_bytes;
-        if (size > arena->max_bytes - arena->held_bytes || arena->held_bytes > arena->max_bytes)
+        if (size > arena->max_bytes - arena->held_bytes || arena->held_bytes > arena->max_bytes) {
+            arena->is_exhausted = true;
             return NULL;
+        }
         block = block_create(size);
         if (!block)
             return NULL;
@@ -122,6 +128,11 @@ void *pn_arena_alloc(struct pn_arena *arena, size_t len)
     ptr = block->data + block->used;
     block->used += rounded;
     return ptr;
+}
+
+bool pn_arena_is_exhausted(const struct pn_arena *arena)
+{
+    return arena->is_exhausted;
 }
 
 void *pn_arena_zalloc(struct pn_arena *arena, size_t len)

@@ -5,6 +5,8 @@
  */
 #pragma once
 
+#include <stdbool.h>
+
 #include "base/rc.h"
 #include "base/slice.h"
 
@@ -25,4 +27,6 @@ void *pn_arena_zalloc(struct pn_arena *arena, size_t len);
 struct pn_slice pn_arena_dup(struct pn_arena *arena, struct pn_slice slice);
 char *pn_arena_strdup(struct pn_arena *arena, struct pn_slice slice);
 char *pn_arena_printf(struct pn_arena *arena, const char *format, ...) PN_PRINTF(2, 3);
+/** An allocation since the last reset was refused because of the maximum. */
+bool pn_arena_is_exhausted(const struct pn_arena *arena);
 size_t pn_arena_used(const struct pn_arena *arena);

@@ -37,8 +37,11 @@ static void end_request(struct pn_server_conn *conn)
     conn->has_response = false;
     pn_buf_fini(&conn->body);
     pn_buf_init_secret(&conn->body, conn->server->limits.body_bytes_max);
-    if (conn->arena)
+    if (conn->arena) {
+        if (pn_arena_is_exhausted(conn->arena))
+            pn_limit_hit(PN_LIMIT_CONTROL_CALL_MEMORY);
         pn_arena_reset(conn->arena);
+    }
     conn->request = (struct pn_request){0};
     conn->head = (struct pn_request_head){0};
     conn->scan = (struct pn_h1_scan){0};
@@ -243,8 +246,10 @@ static void dispatch(struct pn_server_conn *conn)
         return;
     }
     conn->state = PN_SERVER_WORKING;
-    if (pn_server_pool_submit(conn->server, conn) != PN_OK)
+    if (pn_server_pool_submit(conn->server, conn) != PN_OK) {
+        pn_limit_hit(PN_LIMIT_CONTROL_QUEUE);
         fail_request(conn, 503, "The server is busy; try again", true);
+    }
 }
 
 void pn_server_conn_on_finished(struct pn_message *message)
@@ -436,7 +441,8 @@ static void on_failed(void *ctx, struct pn_stream *stream, const struct pn_tls_r
     struct pn_server_conn *conn = ctx;
 
     (void)stream;
-    (void)report;
+    if (report->cause == PN_CAUSE_HANDSHAKE_TIMEOUT)
+        pn_limit_hit(PN_LIMIT_CONTROL_TLS_TIMEOUT);
     pn_log(PN_LOG_DEBUG, "handshake_failed", "server", PN_S(conn->server->name), "peer",
            PN_S(conn->peer), NULL);
     pn_server_conn_close(conn);
@@ -469,14 +475,19 @@ static void on_timeout(struct pn_timer *timer)
     struct pn_server_conn *conn = timer->ctx;
 
     if (pn_server_conn_is_idle(conn)) {
+        pn_limit_hit(PN_LIMIT_CONTROL_IDLE_TIMEOUT);
         pn_server_conn_close(conn);
         return;
     }
     pn_metric_add(PN_METRIC_TIMEOUTS, 1);
     if (conn->state == PN_SERVER_HEAD || conn->state == PN_SERVER_BODY) {
+        pn_limit_hit(conn->state == PN_SERVER_HEAD ? PN_LIMIT_CONTROL_HEADER_TIMEOUT
+                                                   : PN_LIMIT_CONTROL_BODY_TIMEOUT);
         fail_request(conn, 408, "The request did not arrive in time", false);
         conn_run(conn);
     } else {
+        if (conn->state == PN_SERVER_WRITING)
+            pn_limit_hit(PN_LIMIT_CONTROL_WRITE_TIMEOUT);
         pn_server_conn_close(conn);
     }
 }

@@ -96,6 +96,8 @@ static void call_release(struct pn_call *call)
     call->front = NULL;
     pn_metric_add(PN_METRIC_CALLS, -1);
     pn_overload_closed(&worker->overload);
+    if (pn_arena_is_exhausted(call->arena))
+        pn_limit_hit(PN_LIMIT_CALL_MEMORY);
     pn_arena_reset(call->arena);
     if (worker->spare_call_count >= PN_CALLS_SPARE_MAX) {
         call_free(call);

@@ -216,7 +216,8 @@ static void on_timer(struct pn_timer *timer)
             pn_client_arm(client, client->rest_ms);
             return;
         }
-        pn_limit_hit(PN_LIMIT_CLIENT_IDLE_TIMEOUT);
+        pn_limit_hit(client->worker->is_draining ? PN_LIMIT_DRAIN_IDLE
+                                                 : PN_LIMIT_CLIENT_IDLE_TIMEOUT);
         pn_client_close(client, false);
         return;
     case PN_CLIENT_OPENING: /* the stream has a timer of its own */

@@ -84,8 +84,11 @@ static bool can_skip_rest(const struct pn_h1_turn *turn)
         return false;
     if (request->expects_continue && !turn->has_continued && turn->in.source.taken_bytes == 0)
         return false;
-    return request->content_length - turn->in.source.taken_bytes <=
-           pn_limit_value(PN_LIMIT_REQUEST_SKIP_BYTES);
+    if (request->content_length - turn->in.source.taken_bytes <=
+        pn_limit_value(PN_LIMIT_REQUEST_SKIP_BYTES))
+        return true;
+    pn_limit_hit(PN_LIMIT_REQUEST_SKIP_BYTES);
+    return false;
 }
 
 /** Whether the connection can be used again: the head says so, and what it says must come true. */

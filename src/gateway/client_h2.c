@@ -265,6 +265,7 @@ void pn_h2_on_timer(struct pn_client *client)
         link->idle_ms = now_ms;
         pn_h2_check(link->h2, now_ms);
     } else if (!link->is_over && is_too_long(link, link->idle_ms, idle_max)) {
+        pn_limit_hit(PN_LIMIT_CLIENT_IDLE_TIMEOUT);
         pn_h2_terminate(link->h2, PN_H2_NO_ERROR);
         link->is_over = true;
     } else if (client->origin.is_tls && is_too_long(link, link->idle_ms, TICK_MS)) {

@@ -276,9 +276,6 @@ static void on_request_failed(void *ctx)
     struct pn_call *call = ctx;
     enum pn_rc rc = call->body->failure;
 
-    if (rc == PN_LIMIT && call->body->fault.status == 413)
-        pn_limit_hit(PN_LIMIT_REQUEST_BODY_BYTES);
-
     if (rc == PN_IO || rc == PN_EOF || call->state == PN_CALL_ANSWERING ||
         !call->body->fault.cause) {
         pn_call_abort(call);

@@ -7,6 +7,8 @@
 #include <assert.h>
 #include <string.h>
 
+#include "base/limits.h"
+
 #define SKIP_READS_MAX 4 /* to get rid of an unwanted body */
 
 void pn_source_init(struct pn_source *source, const struct pn_source_ops *ops, bool has_ended)
@@ -31,6 +33,7 @@ static enum pn_rc take(struct pn_source *source)
     source->taken_bytes += source->held.len;
     if (source->bytes_max == 0 || source->taken_bytes <= source->bytes_max)
         return PN_OK;
+    pn_limit_hit(PN_LIMIT_REQUEST_BODY_BYTES);
     source->held = pn_slice("", 0);
     source->fault.status = 413;
     source->fault.cause = "the body is too large: the limit request-body-bytes";

@@ -257,8 +257,11 @@ static int on_invalid_frame(nghttp2_session *session, const nghttp2_frame *frame
     struct pn_h2 *h2 = user;
 
     (void)session;
-    (void)frame;
-    (void)code;
+    /* A stream too many: refused, or, once our number was acknowledged, the connection's end. */
+    if (h2->is_server && frame->hd.type == NGHTTP2_HEADERS &&
+        (code == NGHTTP2_ERR_REFUSED_STREAM ||
+         (code == NGHTTP2_ERR_PROTO && pn_h2_streams_open(h2) >= h2->config.streams_max)))
+        pn_limit_hit(PN_LIMIT_H2_STREAMS);
     if (h2->is_server)
         (void)pn_h2_flood_take(h2, H2_RESETS);
     return result(h2);

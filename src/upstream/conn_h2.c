@@ -205,6 +205,8 @@ void pn_conn_h2_tick(struct pn_conn *conn)
 
     if (link->is_broken)
         return;
+    if (is_idle && now_ms - conn->idle_since_ms >= group->pool->limits.idle_timeout_ms)
+        pn_limit_hit(PN_LIMIT_BACKEND_IDLE_TIMEOUT);
     if (group->ends_at_ms > 0 || group->is_retired || pn_conn_is_old(conn) ||
         (is_idle && now_ms - conn->idle_since_ms >= group->pool->limits.idle_timeout_ms))
         pn_conn_h2_close(conn);

@@ -12,6 +12,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "base/limits.h"
 #include "tls/session.h"
 #include "upstream/opening_internal.h"
 
@@ -102,6 +103,8 @@ static void on_stream_failed(void *ctx, struct pn_stream *stream,
     struct pn_opening *opening = ctx;
     bool may_help = another_address_may_help(report);
 
+    if (report->cause == PN_CAUSE_HANDSHAKE_TIMEOUT)
+        pn_limit_hit(PN_LIMIT_BACKEND_CONNECT_TIMEOUT);
     pn_failure_from_report(opening->spec.failure, report);
     pn_opening_set_peer(opening, opening->winner);
     opening->stream = NULL;
@@ -236,6 +239,7 @@ static void on_connect_timeout(struct pn_timer *timer)
     struct pn_attempt *attempt = timer->ctx;
     struct pn_opening *opening = attempt->opening;
 
+    pn_limit_hit(PN_LIMIT_BACKEND_CONNECT_TIMEOUT);
     lose(opening, attempt, ETIMEDOUT);
     if (!go_on(opening))
         pn_opening_fail(opening);

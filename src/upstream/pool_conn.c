@@ -57,13 +57,18 @@ void pn_pool_drop(struct pn_conn *conn)
     pn_conn_end(conn);
 }
 
-bool pn_conn_is_old(const struct pn_conn *conn)
+/** For the limit backend-age. */
+static bool is_aged(const struct pn_conn *conn)
 {
     const struct pn_pool *pool = conn->group->pool;
 
-    return pn_stream_opened_ms(conn->stream) < conn->group->reconnected_ms ||
-           pn_loop_now_ms(pool->loop) - pn_stream_opened_ms(conn->stream) >=
-               pool->limits.age_max_ms;
+    return pn_loop_now_ms(pool->loop) - pn_stream_opened_ms(conn->stream) >=
+           pool->limits.age_max_ms;
+}
+
+bool pn_conn_is_old(const struct pn_conn *conn)
+{
+    return pn_stream_opened_ms(conn->stream) < conn->group->reconnected_ms || is_aged(conn);
 }
 
 /* --- idle ones --- */
@@ -101,13 +106,27 @@ static const struct pn_stream_events idle_events = {
     .on_writable = ignore_event,
 };
 
-static bool is_reusable(const struct pn_conn *conn)
+static bool has_idled_enough(const struct pn_conn *conn)
 {
     const struct pn_pool *pool = conn->group->pool;
 
-    return !pn_stream_peer_ended(conn->stream) &&
-           pn_loop_now_ms(pool->loop) - conn->idle_since_ms < pool->limits.idle_timeout_ms &&
-           !pn_conn_is_old(conn);
+    return pn_loop_now_ms(pool->loop) - conn->idle_since_ms >= pool->limits.idle_timeout_ms;
+}
+
+static bool is_reusable(const struct pn_conn *conn)
+{
+    return !pn_stream_peer_ended(conn->stream) && !has_idled_enough(conn) && !pn_conn_is_old(conn);
+}
+
+/** One that is not used again, if it is for a limit. */
+static void count_end(const struct pn_conn *conn)
+{
+    if (pn_stream_peer_ended(conn->stream))
+        return;
+    if (has_idled_enough(conn))
+        pn_limit_hit(PN_LIMIT_BACKEND_IDLE_TIMEOUT);
+    else if (is_aged(conn))
+        pn_limit_hit(PN_LIMIT_BACKEND_AGE);
 }
 
 struct pn_conn *pn_group_take_idle(struct pn_pool_group *group)
@@ -120,6 +139,7 @@ struct pn_conn *pn_group_take_idle(struct pn_pool_group *group)
             pn_list_push_front(&group->busy, &conn->entry);
             return conn;
         }
+        count_end(conn);
         group->acquires++; /* keep the group while we are in it */
         pn_pool_drop(conn);
         group->acquires--;
@@ -146,6 +166,10 @@ void pn_pool_give_back(struct pn_conn *conn)
 
     conn->on_drained = NULL;
     conn->idle_since_ms = pn_loop_now_ms(pool->loop);
+    if (!group->is_retired && pool->limits.idle_max > 0 &&
+        group->idle_count >= pool->limits.idle_max)
+        pn_limit_hit(PN_LIMIT_BACKEND_IDLE_CONNECTIONS);
+    count_end(conn);
     if (group->is_retired || group->idle_count >= pool->limits.idle_max ||
         conn->inlet.start != conn->inlet.end || !is_reusable(conn) || pn_group_has_expired(group)) {
         pn_pool_drop(conn);
@@ -172,6 +196,7 @@ static void close_idle_of(struct pn_pool_group *group, bool all)
                 pn_stream_trim(conn->stream);
             continue;
         }
+        count_end(conn);
         unlink_idle(conn);
         pn_pool_drop(conn);
     }

@@ -44,16 +44,18 @@ HEADS = {
 ELSEWHERE = {
     "client-connections": "test_listeners.py", "client-connections-per-address": "test_listeners.py",
     "proxy-header-bytes": "test_proxy_protocol.py", "proxy-header-timeout": "test_proxy_protocol.py",
-    "tunnel-idle-timeout": "test_websocket.py", "request-skip-bytes": "test_front_limits.py",
+    "tunnel-idle-timeout": "test_websocket.py", "request-skip-bytes": "test_limit_counters.py",
+    "client-half-closed-timeout": "test_aborts.py", "h2-streams": "test_limit_counters.py",
+    "client-linger-timeout": "test_limit_counters.py", "open-requests": "test_limit_counters.py",
     "h2-stall-timeout": "test_http2.py", "h2-resets": "test_h2_conformance.py",
     "h2-pings": "test_h2_conformance.py", "h2-settings": "test_h2_conformance.py",
     "h2-priorities": "test_h2_conformance.py", "h2-empty-data": "test_h2_conformance.py",
     "h2-window-updates": "test_h2_conformance.py", "backend-connections": "test_backend_limits.py",
     "backend-host-connections": "test_backend_limits.py", "backend-queue": "test_backend_limits.py",
-    "backend-idle-connections": "test_backend_names.py",
-    "backend-connect-timeout": "test_backend_proxy.py",
+    "backend-idle-connections": "test_limit_counters.py",
+    "backend-connect-timeout": "test_limit_counters.py",
     "backend-response-timeout": "test_backend_limits.py",
-    "backend-ping-timeout": "test_backend_limits.py", "backend-idle-timeout": "test_soak.py",
+    "backend-ping-timeout": "test_backend_limits.py", "backend-idle-timeout": "test_limit_counters.py",
     "backend-drain-timeout": "test_backend_limits.py", "drain-delay": "test_drain.py",
     "drain-idle": "test_drain.py", "drain-timeout": "test_drain.py",
 }
@@ -61,12 +63,12 @@ ELSEWHERE = {
 # Sizes and times that shape what is done and refuse no request by themselves, and those that only
 # a unit test or a machine out of breath reaches.
 NOT_BY_A_REQUEST = {
-    "client-linger-timeout", "call-memory", "h2-streams", "h2-backend-streams", "h2-stream-window",
+    "call-memory", "h2-backend-streams", "h2-stream-window",
     "h2-connection-window", "h2-backend-connection-window", "h2-head-bytes", "h2-continuations",
     "h2-queued-frames", "tls-ticket-lifetime", "tls-ticket-rotation", "tls-client-chain-bytes",
     "tls-verified-chains", "tls-verified-lifetime", "tls-sessions", "tls-sessions-per-identity",
     "backend-age", "proxy-answer-bytes", "backend-continue-timeout", "backend-ping-interval",
-    "open-requests", "overload-lag",
+    "overload-lag",
 }
 
 

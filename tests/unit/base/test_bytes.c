@@ -87,8 +87,11 @@ static void arena_is_bounded_and_aligned(void **state)
     assert_non_null(first);
     assert_int_equal((uintptr_t)first % 16, 0);
     assert_non_null(pn_arena_alloc(arena, 100));
+    assert_false(pn_arena_is_exhausted(arena));
     assert_null(pn_arena_alloc(arena, 200));
+    assert_true(pn_arena_is_exhausted(arena));
     pn_arena_reset(arena);
+    assert_false(pn_arena_is_exhausted(arena));
     assert_non_null(pn_arena_alloc(arena, 150));
     pn_arena_destroy(arena);
 }
