@@ -9,6 +9,8 @@ import urllib.parse
 
 import pytest
 from lab import service, web
+from lab.h2load import Http2Load
+from lab.h2peer import Peer
 from lab.service import policy
 
 HEALTH = b"GET /readyz HTTP/1.1\r\nHost: gw\r\n\r\n"
@@ -161,6 +163,33 @@ def test_no_request_is_lost_by_a_stop_under_load(draining, echo):
         thread.join()
     assert not problems, problems[:3]
     assert counts[0] > 20 and counts[1] == 8
+
+
+def test_no_request_of_http2_is_lost_by_a_stop_under_load(draining, echo):
+    """Streams that come between the two GOAWAYs are served as well."""
+    postern = draining("drain-idle=1s")
+    postern.make_api("load", echo.url, policy())
+    load = Http2Load(postern, "/load/x")
+    time.sleep(1)
+    postern.process.send_signal(signal.SIGTERM)
+    assert postern.process.wait(30) == 0
+    assert load.end() > 20
+    assert load.refused == len(load.threads) and load.goaways >= len(load.threads)
+
+
+def test_http2_stays_open_for_a_last_request(draining, echo):
+    """As kept connections of HTTP/1.1 do: what was on its way at the first GOAWAY is answered."""
+    postern = draining("drain-idle=2s")
+    postern.make_api("last", echo.url, policy())
+    with Peer(postern.gateway) as peer:
+        assert peer.call("GET", "/last/x").status == 200
+        postern.process.send_signal(signal.SIGTERM)
+        assert peer.until(lambda: peer.goaways, 5)
+        time.sleep(0.5)
+        assert peer.call("GET", "/last/x").status == 200
+        assert peer.until(lambda: peer.eof, 10)
+        assert peer.goaways[0] == (2**31 - 1, 0) and peer.goaways[-1] == (3, 0)
+    assert postern.process.wait(20) == 0
 
 
 def test_service_manager_is_told(tmp_path, trust):

@@ -11,7 +11,8 @@ import threading
 import time
 
 import pytest
-from lab import h2peer, service, web
+from lab import service, web
+from lab.h2load import Http2Load
 from lab.service import policy, wait_for
 
 PROGRAMS = ("postern", "postern-gateway", "postern-control", "postern-keyholder", "postern-import")
@@ -93,48 +94,6 @@ class Load:
         return self.count
 
 
-class Http2Load:
-    """Clients of HTTP/2 with several requests under way on each connection. After a GOAWAY they open
-    another one, as RFC 9113 section 6.8 says, and lose what is not above its last stream only."""
-
-    WIDTH = 4
-
-    def __init__(self, postern, path, clients=3):
-        self.postern, self.path = postern, path
-        self.failures, self.count, self.goaways, self.is_over = [], 0, 0, False
-        self.threads = [threading.Thread(target=self._run) for _ in range(clients)]
-        for thread in self.threads:
-            thread.start()
-
-    def _run(self):
-        while not self.is_over:
-            try:
-                self._connection()
-            except (OSError, AssertionError) as error:
-                self.failures.append(repr(error))
-
-    def _connection(self):
-        with h2peer.Peer(self.postern.gateway) as peer:
-            while not peer.goaways and not self.is_over:
-                numbers = [peer.request("GET", self.path) for _ in range(self.WIDTH)]
-                for number in numbers:
-                    stream = peer.streams[number]
-                    peer.until(lambda s=stream, n=number: s.ended or s.reset is not None or
-                               n > min((g[0] for g in peer.goaways), default=1 << 31))
-                    last = min((g[0] for g in peer.goaways), default=1 << 31)
-                    if number <= last and not (stream.ended and stream.status == 200):
-                        self.failures.append((number, stream.head, stream.reset, peer.goaways))
-                    self.count += number <= last
-            self.goaways += len(peer.goaways) > 0
-
-    def end(self):
-        self.is_over = True
-        for thread in self.threads:
-            thread.join()
-        assert not self.failures, f"{len(self.failures)} of {self.count}: {self.failures[:5]}"
-        return self.count
-
-
 def report(postern):
     try:
         return json.loads((postern.data / "upgrade.json").read_text())
@@ -204,6 +163,7 @@ def test_http2_clients_lose_no_request_over_two_upgrades(upgraded, versions, ech
         wait_for("the former gateway's end", gone(gateway), 30)
     time.sleep(0.3)
     assert load.end() > 50
+    assert load.refused == 0
     assert load.goaways >= 4, "each connection was told, twice"
 
 
