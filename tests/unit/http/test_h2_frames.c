@@ -775,6 +775,7 @@ static void continuations_have_a_limit(void **state)
     (void)state;
     for (size_t step = 0; step < 2; step++) {
         for (int extra = 0; extra < 2; extra++) {
+            int64_t hits = pn_limit_hits(PN_LIMIT_H2_CONTINUATIONS);
             struct lab *lab = server();
             struct pn_buf block;
 
@@ -788,6 +789,7 @@ static void continuations_have_a_limit(void **state)
             put_frame(&lab->in, CONTINUATION, END_HEADERS, 1, PN_LIT("\0\1x\1y"));
             lab_run(lab, step);
             assert_int_equal(lab->has_goaway, extra == 1);
+            assert_int_equal(pn_limit_hits(PN_LIMIT_H2_CONTINUATIONS), hits + extra);
             if (extra == 1)
                 assert_int_equal(lab->goaway, PN_H2_ENHANCE_YOUR_CALM);
             else
@@ -801,6 +803,7 @@ static void continuations_have_a_limit(void **state)
 /* A few bytes that unpack into many: one entry of the table, named again and again. */
 static void an_hpack_bomb_has_a_limit(void **state)
 {
+    int64_t hits = pn_limit_hits(PN_LIMIT_H2_HEAD_BYTES);
     struct lab *lab = server();
     struct pn_buf block;
     char value[3000];
@@ -824,6 +827,7 @@ static void an_hpack_bomb_has_a_limit(void **state)
     put_frame(&lab->in, HEADERS, END_HEADERS | END_STREAM, 3, pn_buf_slice(&block));
     lab_run(lab, 0);
     assert_true(lab->has_goaway); /* 303 KB */
+    assert_int_equal(pn_limit_hits(PN_LIMIT_H2_HEAD_BYTES), hits + 1);
     assert_int_equal(lab->goaway, PN_H2_ENHANCE_YOUR_CALM);
     pn_buf_fini(&block);
     lab_destroy(lab);
@@ -833,6 +837,7 @@ static void streams_above_the_number_are_refused(void **state)
 {
     (void)state;
     for (int has_acked = 0; has_acked < 2; has_acked++) {
+        int64_t hits = pn_limit_hits(PN_LIMIT_H2_STREAMS);
         struct lab *lab = lab_create();
 
         pn_h2_config_init(&lab->config, PN_H2_SERVER);
@@ -847,6 +852,7 @@ static void streams_above_the_number_are_refused(void **state)
             put_headers(&lab->in, id, END_STREAM, GET_FIELDS);
         lab_run(lab, 0);
         assert_int_equal(lab->count, 3);
+        assert_int_equal(pn_limit_hits(PN_LIMIT_H2_STREAMS), hits + 1);
         if (has_acked == 1)
             assert_int_equal(lab->goaway, PN_H2_PROTOCOL_ERROR);
         else
@@ -858,6 +864,7 @@ static void streams_above_the_number_are_refused(void **state)
 /* A peer that asks and does not read: nothing grows without a bound. */
 static void answers_that_nobody_reads_have_a_limit(void **state)
 {
+    int64_t hits = pn_limit_hits(PN_LIMIT_H2_QUEUED_FRAMES);
     struct lab *lab = lab_create();
     bool was_full = false;
 
@@ -877,6 +884,7 @@ static void answers_that_nobody_reads_have_a_limit(void **state)
     }
     assert_true(was_full);
     assert_int_equal(lab->rc, PN_LIMIT);
+    assert_int_equal(pn_limit_hits(PN_LIMIT_H2_QUEUED_FRAMES), hits + 1);
     lab_run(lab, 0);
     assert_int_equal(lab->goaway, PN_H2_ENHANCE_YOUR_CALM);
     lab_destroy(lab);
