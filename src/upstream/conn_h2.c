@@ -41,8 +41,8 @@ void pn_conn_h2_close(struct pn_conn *conn)
 {
     struct pn_conn_h2 *link = conn->h2;
 
-    if (!link->is_closing)
-        pn_h2_shutdown(link->h2);
+    /* GOAWAY waits until the last stream has ended: a client's says nothing that a server needs,
+     * and servers have been seen to cut off what was on its way when it came. */
     link->is_closing = true;
     pn_conn_h2_work_soon(link);
 }

@@ -13,11 +13,12 @@ struct pn_conn_h2 {
     struct pn_buf out; /* frames, not yet written */
     size_t out_sent;
     struct pn_task work;
-    bool reads_on;    /* there may be more to read */
-    bool is_checking; /* look for streams that do not move */
-    bool is_closing;
-    bool is_finished; /* the engine has nothing to say or to hear any more */
-    bool is_broken;   /* `failure` says why */
+    bool reads_on;         /* there may be more to read */
+    bool is_checking;      /* look for streams that do not move */
+    bool is_closing;       /* it takes no further request */
+    bool has_said_goodbye; /* GOAWAY is out, or in `out` */
+    bool is_finished;      /* the engine has nothing to say or to hear any more */
+    bool is_broken;        /* `failure` says why */
     bool awaits_pong;
     uint64_t heard_ms, pinged_ms;
     struct pn_failure failure;

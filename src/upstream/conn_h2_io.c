@@ -148,6 +148,11 @@ void pn_conn_h2_on_work(struct pn_task *task)
     link->is_checking = false;
     if (link->reads_on)
         read_some(link);
+    if (link->is_closing && !link->is_broken && !link->has_said_goodbye &&
+        pn_h2_streams_open(link->h2) == 0) {
+        link->has_said_goodbye = true;
+        pn_h2_shutdown(link->h2);
+    }
     if (!link->is_broken)
         flush(link);
     else if (make_frames(link)) /* GOAWAY, if it can leave at once */
