@@ -261,7 +261,9 @@ enum pn_rc pn_parts_choose(struct pn_parts *parts, struct pn_error *err)
     if (sk_X509_num(parts->certificates) <= 0)
         return pn_error_set(err, PN_INVALID, "no_certificate", "the file has no certificate");
     rc = choose_key(parts, &choice, err);
-    if (rc != PN_OK)
+    if (rc == PN_OK && !choice.key)
+        rc = pn_error_set(err, PN_INTERNAL, "internal", "no key of the file was chosen");
+    if (rc != PN_OK || !choice.key)
         return rc;
     snprintf(parts->out->facts.friendly_name, PN_FRIENDLY_NAME_MAX, "%s", choice.key->name);
     note_keys(parts, &choice);

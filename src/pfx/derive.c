@@ -229,9 +229,11 @@ enum pn_rc pn_pbmac1_check(struct pn_parts *parts, const X509_ALGOR *algorithm,
     PBE2PARAM *outer = unpack(algorithm, ASN1_ITEM_rptr(PBE2PARAM)); /* has the same shape */
     PBKDF2PARAM *pbkdf2 = NULL;
     struct pbmac1 how = {0};
-    enum pn_rc rc = outer ? PN_OK : malformed(err);
+    enum pn_rc rc = PN_OK;
 
-    if (rc == PN_OK && algorithm_nid(outer->keyfunc) != NID_id_pbkdf2)
+    if (!outer)
+        return malformed(err);
+    if (algorithm_nid(outer->keyfunc) != NID_id_pbkdf2)
         rc = pn_pfx_unsupported(err, "the integrity algorithm PBMAC1 with",
                                 outer->keyfunc->algorithm);
     if (rc == PN_OK) {

@@ -20,7 +20,7 @@
  *  `avoid` only when there is no other. */
 static struct pn_conn *find_shared(struct pn_pool_group *group, const struct pn_conn *avoid)
 {
-    for (struct pn_list *at = group->shared.next; at != &group->shared; at = at->next) {
+    for (struct pn_list *at = group->shared.next; at && at != &group->shared; at = at->next) {
         struct pn_conn *conn = PN_CONTAINER(at, struct pn_conn, entry);
 
         if (conn != avoid && pn_conn_h2_is_usable(conn))
@@ -47,7 +47,7 @@ static bool can_wait_for_handshake(struct pn_pool_group *group)
         return false;
     if (group->connecting > 0)
         return true;
-    for (struct pn_list *at = group->shared.next; at != &group->shared; at = at->next) {
+    for (struct pn_list *at = group->shared.next; at && at != &group->shared; at = at->next) {
         if (pn_conn_h2_is_starting(PN_CONTAINER(at, struct pn_conn, entry)))
             return true;
     }
