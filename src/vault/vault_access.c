@@ -63,6 +63,17 @@ static bool list_has(const json_t *list, const char *permission)
     return false;
 }
 
+/* manageissuers is all that can be done with issuers. */
+static bool permits(const json_t *list, const char *kind, const char *permission)
+{
+    size_t len = strlen(permission);
+
+    if (list_has(list, permission) || list_has(list, "all"))
+        return true;
+    return strcmp(kind, "certificates") == 0 && len > 7 &&
+           strcmp(permission + len - 7, "issuers") == 0 && list_has(list, "manageissuers");
+}
+
 static bool policy_is_for(const json_t *policy, const struct pn_principal *principal)
 {
     struct pn_slice application = pn_json_slice(policy, "applicationId");
@@ -81,8 +92,7 @@ bool vault_may(struct vault_call *call, const char *kind, const char *permission
     {
         const json_t *list = json_object_get(json_object_get(policy, "permissions"), kind);
 
-        if (policy_is_for(policy, &call->principal) &&
-            (list_has(list, permission) || list_has(list, "all")))
+        if (policy_is_for(policy, &call->principal) && permits(list, kind, permission))
             return true;
     }
     pn_log(PN_LOG_WARN, "vault_forbidden", "vault", PN_S(call->vault_name), "oid",

@@ -217,7 +217,7 @@ static enum pn_rc import_policy(struct vault_call *call, const struct pn_importe
     return rc;
 }
 
-static void import_certificate(struct vault_call *call)
+void vault_import_certificate(struct vault_call *call)
 {
     char version[VERSION_TEXT], id[OBJECT_ID_TEXT];
     struct pn_certificate *leaf = NULL;
@@ -226,8 +226,6 @@ static void import_certificate(struct vault_call *call)
     json_t *given, *policy = NULL, *body = NULL;
     enum pn_rc rc;
 
-    if (!vault_may(call, "certificates", "import"))
-        return;
     given = vault_read_body(call);
     if (!given)
         return;
@@ -285,7 +283,7 @@ static void answer_created(struct vault_call *call, const json_t *pending)
 }
 
 /* The key is made before the answer; the operation that clients then poll is already completed. */
-static void create_certificate(struct vault_call *call)
+void vault_create_certificate(struct vault_call *call)
 {
     char version[VERSION_TEXT], id[OBJECT_ID_TEXT], request_id[VERSION_TEXT];
     struct pn_certificate *leaf = NULL;
@@ -294,8 +292,6 @@ static void create_certificate(struct vault_call *call)
     json_t *given, *policy = NULL, *body = NULL, *pending = NULL;
     enum pn_rc rc;
 
-    if (!vault_may(call, "certificates", "create"))
-        return;
     given = vault_read_body(call);
     if (!given)
         return;
@@ -366,45 +362,59 @@ static void handle_pending(struct vault_call *call, const struct pn_store_item *
         vault_answer_failure(call, rc, &err);
 }
 
-/* /certificates/{name}/policy and /pending */
-static void handle_part(struct vault_call *call, bool is_policy)
+/* The head of the certificate. False: answered. */
+static bool find_head(struct vault_call *call, bool is_policy, struct pn_store_item *head)
 {
-    struct pn_slice method = call->request->method;
-    bool is_get = pn_slice_eq_str(method, "GET");
-    bool is_change = pn_slice_eq_str(method, is_policy ? "PATCH" : "DELETE");
-    struct pn_store_item head = {0}, item = {0};
+    struct pn_store_item item = {0};
     struct pn_error err = {0};
-    enum pn_rc rc;
+    enum pn_rc rc = vault_find(call, "certificates", head, &item, &err);
 
-    if (!is_get && !is_change) {
-        vault_answer_error(call->response, 400, "BadParameter", "NotSupported",
-                           is_policy
-                               ? "A policy is read with GET and changed with PATCH."
-                               : "The operation is completed: it cannot be changed any more.");
-        return;
-    }
-    if (!vault_may(call, "certificates", is_get ? "get" : "update"))
-        return;
-    call->version[0] = '\0';
-    rc = vault_find(call, "certificates", &head, &item, &err);
+    pn_store_item_fini(&item);
+    if (rc == PN_OK)
+        return true;
     if (rc == PN_NOT_FOUND && !is_policy)
         vault_answer_error(call->response, 404, "PendingCertificateNotFound", NULL,
                            "Pending certificate not found: %s.", call->name);
     else if (rc == PN_NOT_FOUND)
         vault_answer_not_found(call, "certificates");
-    else if (rc != PN_OK)
-        vault_answer_failure(call, rc, &err);
-    else if (is_policy && is_get)
-        vault_answer_json(call, 200, policy_answer(call, head.body));
-    else if (is_policy)
-        patch_policy(call, &head);
     else
-        handle_pending(call, &head);
-    pn_store_item_fini(&head);
-    pn_store_item_fini(&item);
+        vault_answer_failure(call, rc, &err);
+    return false;
 }
 
-static void patch_certificate(struct vault_call *call)
+void vault_get_policy(struct vault_call *call)
+{
+    struct pn_store_item head = {0};
+
+    if (find_head(call, true, &head))
+        vault_answer_json(call, 200, policy_answer(call, head.body));
+    pn_store_item_fini(&head);
+}
+
+void vault_update_policy(struct vault_call *call)
+{
+    struct pn_store_item head = {0};
+
+    if (find_head(call, true, &head))
+        patch_policy(call, &head);
+    pn_store_item_fini(&head);
+}
+
+void vault_get_pending(struct vault_call *call)
+{
+    struct pn_store_item head = {0};
+
+    if (find_head(call, false, &head))
+        handle_pending(call, &head);
+    pn_store_item_fini(&head);
+}
+
+void vault_delete_pending(struct vault_call *call)
+{
+    vault_get_pending(call);
+}
+
+void vault_update_certificate(struct vault_call *call)
 {
     struct pn_store_item head = {0}, item = {0};
     struct vault_change change = {0};
@@ -412,8 +422,6 @@ static void patch_certificate(struct vault_call *call)
     json_t *given, *policy;
     enum pn_rc rc;
 
-    if (!vault_may(call, "certificates", "update"))
-        return;
     given = vault_read_body(call);
     if (!given)
         return;
@@ -438,54 +446,17 @@ static void patch_certificate(struct vault_call *call)
     pn_store_item_fini(&item);
 }
 
-static void refuse(struct vault_call *call)
+void vault_get_certificate(struct vault_call *call)
 {
-    vault_answer_error(call->response, 501, "NotImplemented", NULL,
-                       "This vault does not offer %.*s on this path: it imports, creates, gets, "
-                       "updates and lists certificates.",
-                       PN_FMT(pn_slice_sub(call->request->method, 0, 32)));
+    answer_bundle(call, 200);
 }
 
-static void handle_named(struct vault_call *call, struct pn_slice word)
+void vault_list_certificates(struct vault_call *call)
 {
-    struct pn_slice method = call->request->method;
-    bool is_post = pn_slice_eq_str(method, "POST");
-    bool is_get = pn_slice_eq_str(method, "GET");
-
-    if (word.len > 0 && pn_slice_case_eq_str(word, "policy")) {
-        handle_part(call, true);
-    } else if (word.len > 0 && pn_slice_case_eq_str(word, "pending")) {
-        handle_part(call, false);
-    } else if (is_post && pn_slice_case_eq_str(word, "import")) {
-        import_certificate(call);
-    } else if (is_post && pn_slice_case_eq_str(word, "create")) {
-        create_certificate(call);
-    } else if (is_get && pn_slice_case_eq_str(word, "versions")) {
-        if (vault_may(call, "certificates", "list"))
-            vault_list_versions(call, "certificates", certificate_item);
-    } else if (is_get) {
-        if (vault_may(call, "certificates", "get"))
-            answer_bundle(call, 200);
-    } else if (pn_slice_eq_str(method, "PATCH")) {
-        patch_certificate(call);
-    } else {
-        refuse(call);
-    }
+    vault_list_objects(call, "certificates", certificate_item);
 }
 
-void vault_handle_certificates(struct vault_call *call)
+void vault_list_certificate_versions(struct vault_call *call)
 {
-    struct pn_slice second = call->segment_count > 1 ? call->segments[1] : PN_LIT("");
-
-    if (call->segment_count == 1 && pn_slice_eq_str(call->request->method, "GET")) {
-        if (vault_may(call, "certificates", "list"))
-            vault_list_objects(call, "certificates", certificate_item);
-    } else if (call->segment_count < 2 || call->segment_count > 3 ||
-               pn_slice_case_eq_str(second, "issuers") ||
-               pn_slice_case_eq_str(second, "contacts") ||
-               pn_slice_case_eq_str(second, "restore")) {
-        refuse(call);
-    } else {
-        handle_named(call, call->segment_count == 3 ? call->segments[2] : PN_LIT(""));
-    }
+    vault_list_versions(call, "certificates", certificate_item);
 }

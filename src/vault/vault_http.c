@@ -7,6 +7,7 @@
 
 #include "base/log.h"
 #include "vault/vault_internal.h"
+#include "vault/vault_operation.h"
 
 static enum pn_rc add_challenge(const struct pn_vault *vault, struct pn_response *response)
 {
@@ -143,69 +144,6 @@ static bool api_version_is_valid(struct pn_slice version)
     return version.len <= 40 && (is_old || is_date);
 }
 
-static bool object_name_is_valid(struct pn_slice name)
-{
-    if (name.len == 0 || name.len > PN_VAULT_NAME_MAX)
-        return false;
-    for (size_t i = 0; i < name.len; i++) {
-        char c = name.ptr[i];
-
-        if (!((c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') ||
-              c == '-'))
-            return false;
-    }
-    return true;
-}
-
-static bool version_is_valid(struct pn_slice version)
-{
-    uint8_t bytes[16];
-
-    return pn_hex_decode(version, bytes, sizeof bytes);
-}
-
-static void lower_copy(char *out, struct pn_slice text)
-{
-    for (size_t i = 0; i < text.len; i++)
-        out[i] = text.ptr[i] >= 'A' && text.ptr[i] <= 'Z' ? (char)(text.ptr[i] + 32) : text.ptr[i];
-    out[text.len] = '\0';
-}
-
-/* Names and version of the path. False: answered. */
-static bool read_path(struct vault_call *call)
-{
-    static const char *const words[] = {"versions", "import", "create",  "policy", "pending",
-                                        "backup",   "merge",  "recover", NULL};
-    struct pn_slice name = call->segment_count > 1 ? call->segments[1] : PN_LIT("");
-    struct pn_slice third = call->segment_count > 2 ? call->segments[2] : PN_LIT("");
-    bool is_word = third.len == 0;
-
-    if (call->segment_count > 1 && !object_name_is_valid(name)) {
-        vault_answer_error(call->response, 400, "BadParameter", NULL,
-                           "The request URI contains an invalid name: it must match "
-                           "^[0-9a-zA-Z-]+$ and have at most %d characters.",
-                           PN_VAULT_NAME_MAX);
-        return false;
-    }
-    snprintf(call->name, sizeof call->name, "%.*s", PN_FMT(name));
-    lower_copy(call->key, name);
-    for (size_t i = 0; !is_word && words[i]; i++)
-        is_word = pn_slice_case_eq_str(third, words[i]);
-    if (is_word)
-        return true;
-    if (!version_is_valid(third)) { /* no such version can exist */
-        bool is_secret = pn_slice_case_eq_str(call->segments[0], "secrets");
-
-        vault_answer_error(call->response, 404,
-                           is_secret ? "SecretNotFound" : "CertificateNotFound", NULL,
-                           "The version in the request URI was not found: a version is 32 "
-                           "hexadecimal digits.");
-        return false;
-    }
-    lower_copy(call->version, third);
-    return true;
-}
-
 static void route(struct vault_call *call)
 {
     struct pn_slice version = pn_request_query(call->request, "api-version");
@@ -224,17 +162,7 @@ static void route(struct vault_call *call)
                            PN_FMT(pn_slice_sub(version, 0, 40)));
         return;
     }
-    if (call->segment_count > 0 && pn_slice_case_eq_str(call->segments[0], "secrets")) {
-        if (read_path(call))
-            vault_handle_secrets(call);
-    } else if (call->segment_count > 0 && pn_slice_case_eq_str(call->segments[0], "certificates")) {
-        if (read_path(call))
-            vault_handle_certificates(call);
-    } else {
-        vault_answer_error(call->response, 404, "NotFound", NULL,
-                           "There is nothing at this path: this vault has /secrets and "
-                           "/certificates.");
-    }
+    vault_operate(call);
 }
 
 void pn_vault_handle(struct pn_vault *vault, const struct pn_request *request,

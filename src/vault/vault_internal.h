@@ -109,6 +109,8 @@ void vault_answer_add_failure(struct vault_call *call, const char *kind, enum pn
  * finds certificates. PN_NOT_FOUND. *item is a certificate or a secret by its type. */
 enum pn_rc vault_find(struct vault_call *call, const char *collection, struct pn_store_item *head,
                       struct pn_store_item *item, struct pn_error *err) PN_MUST_USE;
+/* "SecretNotFound" for "secrets", … */
+const char *vault_not_found_code(const char *collection);
 void vault_answer_not_found(struct vault_call *call, const char *collection);
 /* Reads attributes {enabled,nbf,exp} of a request into `attributes` (which has created, updated).
  * PN_INVALID. */
@@ -140,9 +142,22 @@ typedef json_t *(*vault_item_fn)(const struct vault_call *call, const struct pn_
 void vault_list_objects(struct vault_call *call, const char *collection, vault_item_fn make);
 void vault_list_versions(struct vault_call *call, const char *collection, vault_item_fn make);
 
-void vault_handle_secrets(struct vault_call *call);      /* vault_secrets.c */
-void vault_handle_certificates(struct vault_call *call); /* vault_certificates.c */
-/* A certificate as an item of the list of secrets; vault_secrets.c. */
+/* The operations; vault_operation.c has the table. */
+void vault_list_secrets(struct vault_call *call);
+void vault_list_secret_versions(struct vault_call *call);
+void vault_set_secret(struct vault_call *call);
+void vault_get_secret(struct vault_call *call);
+void vault_update_secret(struct vault_call *call);
+void vault_list_certificates(struct vault_call *call);
+void vault_list_certificate_versions(struct vault_call *call);
+void vault_create_certificate(struct vault_call *call);
+void vault_import_certificate(struct vault_call *call);
+void vault_get_policy(struct vault_call *call);
+void vault_update_policy(struct vault_call *call);
+void vault_get_pending(struct vault_call *call);
+void vault_delete_pending(struct vault_call *call);
+void vault_get_certificate(struct vault_call *call);
+void vault_update_certificate(struct vault_call *call);
 
 /* vault_certificate_policy.c */
 struct pn_certificate;

@@ -251,12 +251,19 @@ enum pn_rc vault_find(struct vault_call *call, const char *collection, struct pn
     return rc;
 }
 
+const char *vault_not_found_code(const char *collection)
+{
+    if (strcmp(collection, "secrets") == 0)
+        return "SecretNotFound";
+    return strcmp(collection, "keys") == 0 ? "KeyNotFound" : "CertificateNotFound";
+}
+
 void vault_answer_not_found(struct vault_call *call, const char *collection)
 {
     bool is_secret = strcmp(collection, "secrets") == 0;
 
     vault_answer_error(
-        call->response, 404, is_secret ? "SecretNotFound" : "CertificateNotFound", NULL,
+        call->response, 404, vault_not_found_code(collection), NULL,
         "A %s with (name/id) %s%s%s was not found in this key vault. If you recently "
         "deleted this %s you may be able to recover it using the correct recovery "
         "command.",

@@ -157,14 +157,12 @@ static void answer_value(struct vault_call *call, const struct pn_store_item *he
     pn_buf_fini(&value);
 }
 
-static void get_secret(struct vault_call *call)
+void vault_get_secret(struct vault_call *call)
 {
     struct pn_store_item head = {0}, item = {0};
     struct pn_error err = {0};
     enum pn_rc rc;
 
-    if (!vault_may(call, "secrets", "get"))
-        return;
     rc = vault_find(call, "secrets", &head, &item, &err);
     if (rc == PN_NOT_FOUND)
         vault_answer_not_found(call, "secrets");
@@ -246,7 +244,7 @@ static void answer_new(struct vault_call *call, const char *id, json_t *body, co
     vault_answer_json(call, 200, json);
 }
 
-static void set_secret(struct vault_call *call)
+void vault_set_secret(struct vault_call *call)
 {
     char version[VERSION_TEXT], id[OBJECT_ID_TEXT];
     struct pn_error err = {0};
@@ -254,8 +252,6 @@ static void set_secret(struct vault_call *call)
     const json_t *value;
     enum pn_rc rc;
 
-    if (!vault_may(call, "secrets", "set"))
-        return;
     given = vault_read_body(call);
     if (!given)
         return;
@@ -285,15 +281,13 @@ out:
     json_decref(given);
 }
 
-static void patch_secret(struct vault_call *call)
+void vault_update_secret(struct vault_call *call)
 {
     struct pn_store_item head = {0}, item = {0};
     struct pn_error err = {0};
     json_t *given, *body = NULL;
     enum pn_rc rc;
 
-    if (!vault_may(call, "secrets", "set"))
-        return;
     given = vault_read_body(call);
     if (!given)
         return;
@@ -326,30 +320,12 @@ static void patch_secret(struct vault_call *call)
     pn_store_item_fini(&item);
 }
 
-/* /secrets, /secrets/{name}[/{version}], /secrets/{name}/versions */
-void vault_handle_secrets(struct vault_call *call)
+void vault_list_secrets(struct vault_call *call)
 {
-    struct pn_slice method = call->request->method;
-    bool is_get = pn_slice_eq_str(method, "GET");
-    size_t count = call->segment_count;
+    vault_list_objects(call, "secrets", secret_item);
+}
 
-    if (count == 1 && is_get) {
-        if (vault_may(call, "secrets", "list"))
-            vault_list_objects(call, "secrets", secret_item);
-    } else if (count == 3 && is_get && pn_slice_case_eq_str(call->segments[2], "versions")) {
-        if (vault_may(call, "secrets", "list"))
-            vault_list_versions(call, "secrets", secret_item);
-    } else if ((count == 2 || count == 3) && is_get) {
-        get_secret(call);
-    } else if (count == 2 && pn_slice_eq_str(method, "PUT")) {
-        set_secret(call);
-    } else if ((count == 2 || count == 3) && pn_slice_eq_str(method, "PATCH")) {
-        patch_secret(call);
-    } else {
-        vault_answer_error(
-            call->response, 501, "NotImplemented", NULL,
-            "This vault does not offer %.*s on this path: it sets, gets, updates and "
-            "lists secrets.",
-            PN_FMT(pn_slice_sub(method, 0, 32)));
-    }
+void vault_list_secret_versions(struct vault_call *call)
+{
+    vault_list_versions(call, "secrets", secret_item);
 }

@@ -187,8 +187,9 @@ static void bad_requests_say_what_is_wrong(void **state)
         {"PUT", "/secrets/s1", VERSION, "{\"value\":\"x\",\"attributes\":{\"nbf\":9,\"exp\":9}}",
          400, "BadParameter"},
         {"GET", "/secrets", VERSION "&maxresults=26", NULL, 400, "BadParameter"},
-        {"DELETE", "/secrets/s1", VERSION, NULL, 501, "NotImplemented"},
-        {"GET", "/keys/k", VERSION, NULL, 404, "NotFound"},
+        {"DELETE", "/secrets/s1/versions", VERSION, NULL, 405, "MethodNotAllowed"},
+        {"GET", "/nothing/k", VERSION, NULL, 404, "NotFound"},
+        {"POST", "/keys/k/v/sign", VERSION, NULL, 404, "KeyNotFound"},
     };
     struct house *house = *state;
     struct answer answer;
