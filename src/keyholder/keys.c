@@ -7,8 +7,10 @@
  * and of thousands of keys few are in use. Of the decoded ones PN_KEYS_OPEN_MAX stay, those used
  * last.
  *
- * One lock: a caller takes a reference and signs outside of it; who adds or forgets a key holds it
- * over the file, so that memory and disk never disagree.
+ * Two locks. `change` is held by who adds or forgets a key, over the file too, so that memory and
+ * disk never disagree. `lock` guards the table and is held for memory only: a disk that is slow to
+ * sync must not keep a loop of the gateway waiting for a signature. Who has `change` may take
+ * `lock`. A caller takes a reference on a key and signs outside of both.
  */
 #include "keyholder/keys.h"
 
@@ -37,6 +39,7 @@ struct kept {
 };
 
 struct pn_keys {
+    pthread_mutex_t change;
     pthread_mutex_t lock;
     const char *folder;
     const struct pn_master *master;
@@ -259,10 +262,10 @@ enum pn_rc pn_keys_open(const char *folder, const struct pn_master *master, stru
     struct pn_keys *made = calloc(1, sizeof(*made));
     enum pn_rc rc;
 
-    if (!made || pthread_mutex_init(&made->lock, NULL) != 0) {
-        free(made);
+    if (!made)
         return pn_error_set(err, PN_NOMEM, "no_memory", "out of memory");
-    }
+    pthread_mutex_init(&made->change, NULL);
+    pthread_mutex_init(&made->lock, NULL);
     pn_list_init(&made->open);
     made->folder = folder;
     made->master = master;
@@ -293,6 +296,7 @@ void pn_keys_close(struct pn_keys *keys)
     if (keys->table)
         pn_map_destroy(keys->table, free_kept);
     pthread_mutex_destroy(&keys->lock);
+    pthread_mutex_destroy(&keys->change);
     free(keys);
 }
 
@@ -331,32 +335,56 @@ static enum pn_rc write_file(const struct pn_keys *keys, const struct place *pla
     return rc;
 }
 
-/* The lock is held for writing. */
-static enum pn_rc add_locked(struct pn_keys *keys, const struct place *place, EVP_PKEY *key,
-                             struct pn_error *err)
+/* PN_OK: there is room, and *is_known says whether the key is there already. */
+static enum pn_rc look_for_room(struct pn_keys *keys, const struct place *place, bool *is_known,
+                                struct pn_error *err)
+{
+    bool is_full;
+
+    pthread_mutex_lock(&keys->lock);
+    *is_known = pn_map_get(keys->table, table_key(place)) != NULL;
+    is_full = pn_map_count(keys->table) >= PN_KEYS_MAX;
+    pthread_mutex_unlock(&keys->lock);
+    if (*is_known || !is_full)
+        return PN_OK;
+    return pn_error_set(err, PN_LIMIT, "too_many_keys",
+                        "the keyholder keeps %u keys already; delete certificates that are not "
+                        "used",
+                        PN_KEYS_MAX);
+}
+
+static enum pn_rc enter_open(struct pn_keys *keys, const struct place *place, EVP_PKEY *key)
 {
     struct kept *kept = NULL;
-    char path[PATH_MAX];
     enum pn_rc rc;
 
-    if (pn_map_get(keys->table, table_key(place)))
-        return PN_OK;
-    if (pn_map_count(keys->table) >= PN_KEYS_MAX)
-        return pn_error_set(err, PN_LIMIT, "too_many_keys",
-                            "the keyholder keeps %u keys already; delete certificates that are not "
-                            "used",
-                            PN_KEYS_MAX);
+    pthread_mutex_lock(&keys->lock);
+    rc = enter(keys, place, &kept);
+    if (rc == PN_OK)
+        keep_open(keys, kept, key);
+    pthread_mutex_unlock(&keys->lock);
+    return rc;
+}
+
+/* `change` is held. */
+static enum pn_rc add(struct pn_keys *keys, const struct place *place, EVP_PKEY *key,
+                      struct pn_error *err)
+{
+    bool is_known = false;
+    char path[PATH_MAX];
+    enum pn_rc rc = look_for_room(keys, place, &is_known, err);
+
+    if (rc != PN_OK || is_known)
+        return rc;
     rc = write_file(keys, place, key, err);
     if (rc != PN_OK)
         return rc;
-    rc = enter(keys, place, &kept);
-    if (rc != PN_OK) {
-        if (file_path(keys, place->name, path, NULL) == PN_OK)
-            unlink(path);
-        return pn_error_set(err, rc, "no_memory", "out of memory");
-    }
-    keep_open(keys, kept, key);
-    return PN_OK;
+    rc = enter_open(keys, place, key);
+    if (rc == PN_OK)
+        return PN_OK;
+    if (file_path(keys, place->name, path, NULL) == PN_OK)
+        unlink(path);
+    return pn_error_set(err, rc, "no_memory", "out of memory");
 }
 
 enum pn_rc pn_keys_add(struct pn_keys *keys, enum pn_key_use use, EVP_PKEY *key,
@@ -368,9 +396,9 @@ enum pn_rc pn_keys_add(struct pn_keys *keys, enum pn_key_use use, EVP_PKEY *key,
     if (rc != PN_OK)
         return rc;
     place = place_of(use, id);
-    pthread_mutex_lock(&keys->lock);
-    rc = add_locked(keys, &place, key, err);
-    pthread_mutex_unlock(&keys->lock);
+    pthread_mutex_lock(&keys->change);
+    rc = add(keys, &place, key, err);
+    pthread_mutex_unlock(&keys->change);
     return rc;
 }
 
@@ -415,11 +443,15 @@ enum pn_rc pn_keys_get(struct pn_keys *keys, enum pn_key_use use, const struct p
     return PN_OK;
 }
 
-static void drop(struct pn_keys *keys, struct kept *kept)
+static void drop(struct pn_keys *keys, const struct place *place)
 {
-    if (!kept)
-        return;
-    shut(keys, kept);
+    struct kept *kept;
+
+    pthread_mutex_lock(&keys->lock);
+    kept = pn_map_remove(keys->table, table_key(place));
+    if (kept)
+        shut(keys, kept);
+    pthread_mutex_unlock(&keys->lock);
     free(kept);
 }
 
@@ -432,12 +464,12 @@ enum pn_rc pn_keys_forget(struct pn_keys *keys, enum pn_key_use use, const struc
 
     if (rc != PN_OK)
         return rc;
-    pthread_mutex_lock(&keys->lock);
+    pthread_mutex_lock(&keys->change);
     if (unlink(path) != 0 && errno != ENOENT)
         rc = pn_error_from_errno(err, errno, "cannot remove %s", path);
     else
-        drop(keys, pn_map_remove(keys->table, table_key(&place)));
-    pthread_mutex_unlock(&keys->lock);
+        drop(keys, &place);
+    pthread_mutex_unlock(&keys->change);
     return rc;
 }
 

@@ -4,6 +4,7 @@
  */
 #include <setjmp.h>
 #include <stdarg.h>
+#include <stdatomic.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <string.h>
@@ -12,13 +13,32 @@
 
 #include <dirent.h>
 #include <limits.h>
+#include <pthread.h>
+#include <semaphore.h>
 #include <stdio.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "base/file.h"
 #include "keyholder/issue.h"
 #include "unit/keyholder/support.h"
+
+/* A disk that takes its time to sync: while `slow` is armed, fsync() tells and waits. */
+static struct {
+    atomic_bool is_armed;
+    sem_t began, go_on;
+} slow;
+
+int fsync(int fd)
+{
+    if (atomic_exchange(&slow.is_armed, false)) {
+        sem_post(&slow.began);
+        sem_wait(&slow.go_on);
+    }
+    return (int)syscall(SYS_fsync, fd);
+}
 
 static EVP_PKEY *new_key(void)
 {
@@ -275,6 +295,72 @@ static void a_master_key_that_others_may_read_is_refused(void **state)
     rig_remove(&rig);
 }
 
+struct change {
+    struct pn_keys *keys;
+    EVP_PKEY *key;
+    struct pn_key_id id;
+    enum pn_rc rc;
+    sem_t done;
+};
+
+static void *add_one(void *arg)
+{
+    struct change *change = arg;
+    struct pn_error err = {0};
+
+    change->rc = pn_keys_add(change->keys, PN_USE_CLIENT, change->key, &change->id, &err);
+    return NULL;
+}
+
+static void *get_one(void *arg)
+{
+    struct change *change = arg;
+    struct pn_error err = {0};
+
+    change->rc = pn_keys_get(change->keys, PN_USE_CLIENT, &change->id, &change->key, &err);
+    sem_post(&change->done);
+    return NULL;
+}
+
+/* A loop of the gateway waits for this answer. */
+static void a_key_is_given_while_the_disk_syncs_another(void **state)
+{
+    struct rig rig = {0};
+    struct change former = {0}, added = {0};
+    struct pn_error err = {0};
+    struct timespec until;
+    pthread_t adder, getter;
+    EVP_PKEY *key = new_key();
+
+    (void)state;
+    rig_open(&rig);
+    assert_int_equal(pn_keys_add(rig.keys, PN_USE_CLIENT, key, &former.id, &err), PN_OK);
+    EVP_PKEY_free(key);
+    former.keys = rig.keys;
+    added.keys = rig.keys;
+    added.key = new_key();
+    sem_init(&slow.began, 0, 0);
+    sem_init(&slow.go_on, 0, 0);
+    sem_init(&former.done, 0, 0);
+    atomic_store(&slow.is_armed, true);
+    assert_int_equal(pthread_create(&adder, NULL, add_one, &added), 0);
+    sem_wait(&slow.began);
+    assert_int_equal(pthread_create(&getter, NULL, get_one, &former), 0);
+    clock_gettime(CLOCK_REALTIME, &until);
+    until.tv_sec += 20;
+    assert_int_equal(sem_timedwait(&former.done, &until), 0);
+    assert_int_equal(former.rc, PN_OK);
+    sem_post(&slow.go_on);
+    pthread_join(getter, NULL);
+    pthread_join(adder, NULL);
+    assert_int_equal(added.rc, PN_OK);
+    assert_int_equal(pn_keys_count(rig.keys), 2);
+    EVP_PKEY_free(former.key);
+    EVP_PKEY_free(added.key);
+    rig_close(&rig);
+    rig_remove(&rig);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -287,6 +373,7 @@ int main(void)
         cmocka_unit_test(a_key_file_renamed_to_another_use_is_refused),
         cmocka_unit_test(another_master_key_is_told_before_anything_is_opened),
         cmocka_unit_test(a_master_key_that_others_may_read_is_refused),
+        cmocka_unit_test(a_key_is_given_while_the_disk_syncs_another),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
