@@ -120,7 +120,9 @@
     X(TLS_SESSIONS, "tls-sessions", COUNT, 4096, 1, 1000000, GATEWAY,                              \
       "identities whose TLS sessions with backends are kept, per context and gateway thread")      \
     X(TLS_SESSIONS_PER_IDENTITY, "tls-sessions-per-identity", COUNT, 32, 1, 64, GATEWAY,           \
-      "TLS sessions kept of one identity: each is used once in TLS 1.3")
+      "TLS sessions kept of one identity: each is used once in TLS 1.3")                           \
+    X(SIGNATURE_TIMEOUT, "signature-timeout", MS, 500, 10, 10000, GATEWAY,                         \
+      "a handshake's signature by the keyholder; its thread waits, and others with it")
 
 /* Connections and requests to backends. */
 #define PN_LIMITS_BACKEND(X)                                                                       \

@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "base/clock.h"
+#include "base/limits.h"
 #include "base/metrics.h"
 #include "ipc/channel.h"
 #include "ipc/keyholder_internal.h"
@@ -296,7 +297,10 @@ enum pn_rc pn_keyholder_sign(struct pn_keyholder *kh, enum pn_key_use use,
     pn_question_id(&question, key);
     pn_question_u32(&question, (uint32_t)algorithm);
     pn_question_bytes(&question, message);
-    rc = pn_keyholder_ask(kh, &question, PN_SIGN_TIMEOUT_MS, append_bytes, signature, err);
+    rc = pn_keyholder_ask(kh, &question, (int)pn_limit_value(PN_LIMIT_SIGNATURE_TIMEOUT),
+                          append_bytes, signature, err);
+    if (rc == PN_TIMEOUT)
+        pn_limit_hit(PN_LIMIT_SIGNATURE_TIMEOUT);
     if (rc != PN_OK)
         pn_metric_add(PN_METRIC_SIGNATURES_FAILED, 1);
     pn_question_fini(&question);

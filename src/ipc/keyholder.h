@@ -47,7 +47,6 @@ enum pn_sign_algorithm {
     PN_SIGN_ED25519,
 };
 
-#define PN_SIGN_TIMEOUT_MS     200 /* a loop waits no longer for a signature */
 #define PN_IMPORT_TIMEOUT_MS   15000
 #define PN_CHAIN_MAX           16 /* certificates in one file */
 #define PN_IMPORT_BYTES_MAX    (256u * 1024)
@@ -125,7 +124,7 @@ enum pn_rc pn_keyholder_issue_sealed(struct pn_keyholder *kh, struct pn_slice co
 enum pn_rc pn_keyholder_public(struct pn_keyholder *kh, enum pn_key_use use,
                                const struct pn_key_id *key, struct pn_buf *spki,
                                struct pn_error *err) PN_MUST_USE;
-/** Signs `message` (not a digest). Waits at most PN_SIGN_TIMEOUT_MS. */
+/** Signs `message` (not a digest). Waits at most the limit signature-timeout. */
 enum pn_rc pn_keyholder_sign(struct pn_keyholder *kh, enum pn_key_use use,
                              const struct pn_key_id *key, enum pn_sign_algorithm algorithm,
                              struct pn_slice message, struct pn_buf *signature,

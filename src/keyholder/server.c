@@ -148,7 +148,8 @@ static bool is_large(const struct pn_channel *channel)
 
 /* A gateway that was taken over could otherwise have each of its connections take the memory of
  * the largest frame three times over, until the kernel ends this process; and have so many of them
- * sign at once that control, which waits PN_SIGN_TIMEOUT_MS, gets no answer in time. */
+ * sign at once that control, which waits for the limit signature-timeout, gets no answer in time.
+ */
 static void take_turn(struct pn_keyholder_server *server, struct pn_turns *turns)
 {
     pthread_mutex_lock(&server->lock);

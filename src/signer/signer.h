@@ -10,7 +10,7 @@
  * provider. docs/adr/0010-signer-library-context.md
  *
  * A signature is asked of what the calling thread was bound to; a thread without binding signs
- * nothing (PN_UNAVAILABLE). The call blocks for at most PN_SIGN_TIMEOUT_MS.
+ * nothing (PN_UNAVAILABLE). The call blocks for at most the limit signature-timeout.
  */
 #pragma once
 

@@ -1,7 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """Every limit of the gateway has a case: here, in another file of these tests, or a reason why it
 cannot be hit by a request. A limit that is in neither list fails."""
+import os
 import pathlib
+import signal
 import socket
 import subprocess
 import time
@@ -17,7 +19,8 @@ SMALL = {"header-bytes": "4096", "header-count": "20", "target-bytes": "1000",
          "client-tls-timeout": "400ms", "client-idle-timeout": "400ms",
          "client-header-timeout": "400ms", "client-body-timeout": "400ms",
          "backend-informational": "4", "client-requests": "5", "request-body-bytes": "5000",
-         "client-write-timeout": "600ms", "backend-body-timeout": "400ms"}
+         "client-write-timeout": "600ms", "signature-timeout": "250ms",
+         "backend-body-timeout": "400ms"}
 CHUNKED = ("Transfer-Encoding: chunked",)
 
 # limit -> (what a client sends to /NAME, the status that comes, or None where only the end does)
@@ -144,6 +147,23 @@ def test_a_client_that_does_not_read_is_ended_and_counted(small, api):
         service.wait_for("the count", lambda: hits(small, "client-write-timeout") > before, 10)
 
 
+def test_a_keyholder_that_does_not_answer_fails_closed_and_is_counted(small, ca, nginx):
+    name = service.unique("signs")
+    small.upload(name, ca.client(name))
+    small.make_api(name, nginx.url("good"), service.with_certificate(name))
+    before = hits(small, "signature-timeout")
+    keyholder = small.pid("keyholder")
+    os.kill(keyholder, signal.SIGSTOP)
+    try:
+        answer = small.call(f"/{name}/x")
+    finally:
+        os.kill(keyholder, signal.SIGCONT)
+    assert answer.status == 500, answer
+    assert hits(small, "signature-timeout") == before + 1
+    assert "code=keyholder_unavailable" in small.log()
+    assert small.call(f"/{name}/x").status == 200, "it answers again"
+
+
 def test_a_connection_carries_so_many_requests(small, api):
     before = hits(small, "client-requests")
     with connect(small) as sock:
@@ -160,7 +180,8 @@ def test_every_limit_of_the_gateway_has_a_case():
     names = {line.split()[0] for line in out.splitlines()
              if " gateway: " in line}
     assert "header-bytes" in names, out
-    here = set(HEADS) | {"client-tls-timeout", "client-write-timeout", "client-requests"}
+    here = set(HEADS) | {"client-tls-timeout", "client-write-timeout", "client-requests",
+                         "signature-timeout"}
     missing = names - here - set(ELSEWHERE) - NOT_BY_A_REQUEST
     assert not missing, f"limits without a case: {sorted(missing)}"
     for name, file in ELSEWHERE.items():
