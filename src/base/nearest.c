@@ -37,21 +37,34 @@ static size_t distance(struct pn_slice a, struct pn_slice b)
     return last[b.len];
 }
 
+struct best {
+    const char *name;
+    size_t distance;
+};
+
+static void compare(struct pn_slice name, const char *candidate, struct best *best)
+{
+    struct pn_slice known = pn_slice_str(candidate);
+    size_t d = known.len <= NAME_BYTES_MAX ? distance(name, known) : NAME_BYTES_MAX;
+
+    if (d < best->distance)
+        *best = (struct best){candidate, d};
+}
+
 const char *pn_nearest(struct pn_slice name, const char *(*name_at)(size_t i))
 {
-    const char *best = NULL;
-    size_t best_distance = name.len / 3 + 1;
+    struct best best = {NULL, name.len / 3 + 1};
 
-    if (name.len > NAME_BYTES_MAX)
-        return NULL;
-    for (size_t i = 0; name_at(i); i++) {
-        struct pn_slice known = pn_slice_str(name_at(i));
-        size_t d = known.len <= NAME_BYTES_MAX ? distance(name, known) : NAME_BYTES_MAX;
+    for (size_t i = 0; name.len <= NAME_BYTES_MAX && name_at(i); i++)
+        compare(name, name_at(i), &best);
+    return best.name;
+}
 
-        if (d < best_distance) {
-            best = known.ptr;
-            best_distance = d;
-        }
-    }
-    return best;
+const char *pn_nearest_of(struct pn_slice name, const char *const *names, size_t count)
+{
+    struct best best = {NULL, name.len / 3 + 1};
+
+    for (size_t i = 0; name.len <= NAME_BYTES_MAX && i < count; i++)
+        compare(name, names[i], &best);
+    return best.name;
 }

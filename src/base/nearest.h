@@ -10,3 +10,5 @@
  *  deletions, replaced and swapped letters), or NULL when none is near: more than a third of the
  * letters differ. */
 const char *pn_nearest(struct pn_slice name, const char *(*name_at)(size_t i));
+/** The same among `count` names. */
+const char *pn_nearest_of(struct pn_slice name, const char *const *names, size_t count);

@@ -139,7 +139,7 @@ static enum pn_cli_exit run_show(struct pn_cli *cli)
 
     if (code == PN_CLI_DONE)
         code = pn_cli_print_one(cli, answer, columns);
-    if (code == PN_CLI_DONE && !cli->is_json) {
+    if (code == PN_CLI_DONE && pn_cli_is_table(cli)) {
         code = pn_cli_arm_list(cli, operations_path, &operations);
         if (code == PN_CLI_DONE && json_array_size(operations) > 0) {
             putchar('\n');

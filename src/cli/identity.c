@@ -94,7 +94,7 @@ static enum pn_cli_exit run_show(struct pn_cli *cli)
 
     if (code == PN_CLI_DONE)
         code = pn_cli_print_one(cli, application, columns);
-    if (code == PN_CLI_DONE && !cli->is_json &&
+    if (code == PN_CLI_DONE && pn_cli_is_table(cli) &&
         json_array_size(json_object_get(application, "keyCredentials")) > 0) {
         putchar('\n');
         code = pn_cli_print_list(cli, json_object_get(application, "keyCredentials"),

@@ -15,28 +15,12 @@
 
 #define PN_CLI_VALUES_MAX      48 /* options given on one command line */
 #define PN_CLI_POSITIONALS_MAX 4
+#define PN_CLI_WORDS_MAX       3   /* of a command */
+#define PN_CLI_NAMES_MAX       256 /* commands, or options of one */
 #define PN_CLI_FILE_BYTES_MAX  (16u * 1024 * 1024)
 #define PN_CLI_BODY_BYTES_MAX  (32u * 1024 * 1024) /* of an answer */
 #define PN_CLI_ARM_VERSION     "2024-05-01"
 #define PN_CLI_VAULT_VERSION   "7.4"
-
-struct pn_cli;
-
-struct pn_cli_option {
-    const char *name;     /* without "--" */
-    const char *argument; /* "FILE"; NULL: a flag */
-    const char *help;
-};
-
-struct pn_cli_command {
-    const char *words; /* "certificate add" */
-    const char *positionals;
-    size_t positional_min, positional_max;
-    const struct pn_cli_option *options; /* ended by a NULL name; may be NULL */
-    const char *summary;
-    const char *example;
-    enum pn_cli_exit (*run)(struct pn_cli *cli);
-};
 
 /* The groups; each array ends with NULL words. */
 extern const struct pn_cli_command pn_cli_certificate_commands[];
@@ -47,6 +31,16 @@ extern const struct pn_cli_command pn_cli_vault_commands[];
 extern const struct pn_cli_command pn_cli_identity_commands[];
 extern const struct pn_cli_command pn_cli_service_commands[];
 extern const struct pn_cli_command pn_cli_demo_commands[];
+extern const struct pn_cli_command pn_cli_completion_commands[];
+
+struct pn_cli_group {
+    const char *name;  /* "certificate", the first word of its commands; NULL: they have one word */
+    const char *about; /* for the manual page */
+    const struct pn_cli_command *commands;
+};
+extern const struct pn_cli_group pn_cli_groups[];          /* ended by NULL commands */
+extern const struct pn_cli_option pn_cli_common_options[]; /* of every command */
+extern const char *const pn_cli_environment[][2];          /* variable, meaning */
 
 struct pn_cli_session {
     bool is_open;
@@ -68,7 +62,11 @@ struct pn_cli {
         const char *name, *value;
     } values[PN_CLI_VALUES_MAX];
     size_t value_count;
-    bool is_json;
+    bool is_json;                         /* the answer as JSON, or a part of it */
+    bool is_bare;                         /* of a part: text without quotes, a line for each */
+    bool is_tsv;                          /* values with tabs between them */
+    const char *query;                    /* a JSON pointer, or NULL */
+    const struct pn_cli_command *outside; /* see cli.h */
     struct pn_cli_session session;
 };
 
@@ -83,6 +81,22 @@ const char *pn_cli_value_at(const struct pn_cli *cli, const char *name, size_t i
 enum pn_cli_exit pn_cli_fail(enum pn_cli_exit code, const char *format, ...) PN_PRINTF(2, 3);
 /** As above, with a hint at --help. */
 enum pn_cli_exit pn_cli_usage(const struct pn_cli *cli, const char *format, ...) PN_PRINTF(2, 3);
+
+/* ---- groups.c */
+
+/** The command behind `after` over all groups, NULL at the end; `after` NULL: the first. */
+const struct pn_cli_command *pn_cli_next(const struct pn_cli_command *after);
+/** Whether `words` are the first words of `text`. */
+bool pn_cli_starts_with_words(const char *text, const char *words);
+/** What was meant, perhaps; NULL: nothing is near. */
+const char *pn_cli_nearest_command(const char *words);
+const char *pn_cli_nearest_option(const struct pn_cli_option *options, const char *name);
+
+/* ---- help.c */
+
+void pn_cli_print_general_help(FILE *out);
+void pn_cli_print_group_help(FILE *out, const char *words);
+void pn_cli_print_command_help(const struct pn_cli_command *command);
 
 /* ---- session.c */
 
@@ -139,6 +153,14 @@ char *pn_cli_path(const char *prefix, const char *name, const char *suffix);
 
 /* ---- output.c */
 
+/** Takes --output and --query. */
+enum pn_cli_exit pn_cli_read_form(struct pn_cli *cli) PN_MUST_USE;
+/** Whether a person reads: no JSON, no TSV, no query. What is printed besides the answer itself
+ * goes by this. */
+bool pn_cli_is_table(const struct pn_cli *cli);
+/** Whether `stream` is a terminal that may have colours (NO_COLOR, TERM=dumb). */
+bool pn_cli_has_colours(FILE *stream);
+
 struct pn_cli_column {
     const char *title;
     const char
@@ -163,3 +185,9 @@ enum pn_cli_exit pn_cli_file_base64(const char *path, json_t **out) PN_MUST_USE;
 enum pn_cli_exit pn_cli_password(struct pn_cli *cli, const char *about, json_t **out) PN_MUST_USE;
 /** Asks without echo. false: no terminal. */
 bool pn_cli_prompt(const char *question, struct pn_buf *out);
+
+/* ---- manual.c */
+
+/** Writes DIR/postern-NAME.1 for each group, for each command without one, and for those outside.
+ */
+enum pn_cli_exit pn_cli_write_manual(const struct pn_cli *cli, const char *dir) PN_MUST_USE;

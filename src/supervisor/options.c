@@ -36,11 +36,7 @@ enum setting {
     SETTINGS
 };
 
-static const struct {
-    const char *name;
-    const char *argument;
-    const char *help;
-} settings[SETTINGS] = {
+const struct pn_setting pn_settings[SETTINGS + 1] = {
     [DATA] =
         {"data", "DIR",
          "where everything is kept (default: $XDG_STATE_HOME/postern or ~/.local/state/postern)"},
@@ -88,8 +84,8 @@ static void print_help(void)
          "serves, the line\n"
          "\"ready\" is printed and DIR/ready.json tells the addresses.\n\noptions:");
     for (int i = 0; i < SETTINGS; i++)
-        printf("  --%s %s\n      %s\n", settings[i].name,
-               settings[i].argument ? settings[i].argument : "", settings[i].help);
+        printf("  --%s %s\n      %s\n", pn_settings[i].name,
+               pn_settings[i].argument ? pn_settings[i].argument : "", pn_settings[i].help);
     puts("\nexample:\n  postern serve --data ./data --gateway 0.0.0.0:8080 --gateway-tls "
          "0.0.0.0:8443");
 }
@@ -225,7 +221,7 @@ static bool apply(struct pn_options *options, enum setting setting, const char *
 static int find_setting(struct pn_slice name)
 {
     for (int i = 0; i < SETTINGS; i++) {
-        if (pn_slice_eq_str(name, settings[i].name))
+        if (pn_slice_eq_str(name, pn_settings[i].name))
             return i;
     }
     return -1;
@@ -271,8 +267,8 @@ static enum pn_rc apply_list(struct pn_options *options, yaml_document_t *docume
             !apply(options, setting, (const char *)node->data.scalar.value))
             return pn_error_set(err, PN_INVALID, "config", "%s line %zu: '%s' wants %s: %s",
                                 options->config_file, node->start_mark.line + 1,
-                                settings[setting].name, settings[setting].argument,
-                                settings[setting].help);
+                                pn_settings[setting].name, pn_settings[setting].argument,
+                                pn_settings[setting].help);
     }
     return PN_OK;
 }
@@ -304,8 +300,8 @@ static enum pn_rc apply_pair(struct pn_options *options, yaml_document_t *docume
     if (value->type != YAML_SCALAR_NODE ||
         !apply(options, (enum setting)setting, (const char *)value->data.scalar.value))
         return pn_error_set(err, PN_INVALID, "config", "%s line %zu: '%s' wants %s: %s",
-                            options->config_file, line, name, settings[setting].argument,
-                            settings[setting].help);
+                            options->config_file, line, name, pn_settings[setting].argument,
+                            pn_settings[setting].help);
     return PN_OK;
 }
 
@@ -390,8 +386,8 @@ static enum pn_rc read_flags(int argc, char **argv, struct pn_options *options, 
         }
         value = equals < flag.len ? argv[i] + equals + 1 : argv[++i];
         if (!value)
-            return pn_error_set(err, PN_INVALID, "usage", "--%s wants %s", settings[setting].name,
-                                settings[setting].argument);
+            return pn_error_set(err, PN_INVALID, "usage", "--%s wants %s",
+                                pn_settings[setting].name, pn_settings[setting].argument);
         if (setting == LIMIT && !only_config) {
             enum pn_rc rc = pn_limit_set_pair(options->limits, value, err);
 
@@ -403,7 +399,7 @@ static enum pn_rc read_flags(int argc, char **argv, struct pn_options *options, 
         }
         if ((!only_config || setting == CONFIG) && !apply(options, (enum setting)setting, value))
             return pn_error_set(err, PN_INVALID, "usage", "--%s: '%s' does not fit: %s",
-                                settings[setting].name, value, settings[setting].help);
+                                pn_settings[setting].name, value, pn_settings[setting].help);
     }
     return PN_OK;
 }

@@ -59,6 +59,14 @@ struct pn_options {
     bool lists_limits; /* --list-limits: print `limits` and end */
 };
 
+struct pn_setting {
+    const char *name;     /* of the flag, and in the configuration file */
+    const char *argument; /* NULL: a flag without one */
+    const char *help;
+};
+/** Every setting of `postern serve`, ended by a NULL name; static text. */
+extern const struct pn_setting pn_settings[];
+
 /** Names as in PN_LISTEN_FDS: "gateway", "gateway-tls", "control", "vault". */
 extern const char *const pn_listen_names[PN_LISTEN_COUNT];
 

@@ -108,3 +108,63 @@ def test_help_and_version(cli):
     assert "serve" in cli("--help").stdout
     assert re.search(r"\d+\.\d+\.\d+", cli("--version").stdout)
     cli("no-such-command", expect=2)
+
+
+def test_results_as_values_with_tabs(postern, cli, at, ca):
+    name = service.unique("tsv")
+    postern.upload(name, ca.client(name))
+    lines = [line.split("\t") for line in
+             cli("certificate", "list", "--output", "tsv", *at).stdout.splitlines()]
+    row = next(line for line in lines if line[0] == name)
+    assert len(row) == 5 and row[4].startswith("CN=")
+    assert not any(line[0] == "NAME" for line in lines), "no heads"
+
+
+def test_a_query_prints_a_part(postern, cli, at, ca):
+    name = service.unique("query")
+    identity = ca.client(name)
+    postern.upload(name, identity)
+    assert cli("certificate", "show", name, "--query", "/properties/thumbprint", *at).stdout == \
+        identity.sha1 + "\n"
+    assert cli("certificate", "show", name, "--query", "/properties/thumbprint", "--output", "json",
+               *at).stdout == f'"{identity.sha1}"\n'
+    assert name in cli("certificate", "list", "--query", "/*/name", *at).stdout.splitlines()
+    assert cli("certificate", "list", "--query", "/0/nothing", *at).stdout == ""
+    assert json.loads(cli("certificate", "show", name, "--query", "", "--output", "json",
+                          *at).stdout)["name"] == name
+
+
+def test_bash_completes_words_options_and_choices(cli, tmp_path):
+    script = tmp_path / "postern.bash"
+    script.write_text(cli("completion", "bash").stdout)
+
+    def complete(*words):
+        done = subprocess.run(["bash", "-c", 'source "$0"; COMP_WORDS=("$@"); COMP_CWORD=$(($#-1)); '
+                               '_postern; printf "%s\\n" "${COMPREPLY[@]}"', str(script), *words],
+                              capture_output=True, text=True, timeout=20, cwd=tmp_path)
+        assert done.returncode == 0 and not done.stderr, done.stderr
+        return done.stdout.split()
+    assert complete("postern", "cert") == ["certificate"]
+    assert "list" in complete("postern", "certificate", "")
+    assert "set" in complete("postern", "vault", "secret", "")
+    assert complete("postern", "serve", "--x-forw") == ["--x-forwarded"]
+    assert complete("postern", "serve", "--x-forwarded", "") == ["append", "replace", "off"]
+    assert "tsv" in complete("postern", "api", "list", "--output", "")
+    assert "--pfx" in complete("postern", "certificate", "add", "orders", "--p")
+
+
+def test_completion_and_manual_tell_every_command(cli, tmp_path):
+    """Made from the same tables as --help: nothing is missing in any of them."""
+    commands = [line.split("  ")[1].removeprefix("postern ").strip()
+                for line in cli("help").stdout.splitlines() if line.startswith("  postern ")]
+    assert len(commands) > 25
+    cli("manual", tmp_path)
+    pages = {path.name: path.read_text() for path in tmp_path.iterdir()}
+    for command in commands:
+        page = pages[f"postern-{command.split()[0]}.1"].replace("\\-", "-")
+        assert f"postern {command}" in page, command
+        for option in re.findall(r"^  --(\S+)", cli(*command.split(), "--help").stdout, re.M):
+            assert f"--{option}" in page, (command, option)
+    for shell in ("bash", "zsh", "fish"):
+        script = cli("completion", shell).stdout
+        assert all(command in script or command.split()[-1] in script for command in commands), shell

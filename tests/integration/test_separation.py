@@ -48,7 +48,10 @@ def test_make_install_puts_things_where_they_belong(tmp_path):
                  "usr/libexec/postern/postern-control", "usr/libexec/postern/postern-keyholder",
                  "usr/libexec/postern/postern-import", "usr/share/man/man1/postern.1",
                  "usr/lib/systemd/system/postern.service", "usr/lib/sysusers.d/postern.conf",
-                 "usr/share/bash-completion/completions/postern"):
+                 "usr/share/man/man1/postern-certificate.1", "usr/share/man/man1/postern-serve.1",
+                 "usr/share/bash-completion/completions/postern",
+                 "usr/share/zsh/vendor-completions/_postern",
+                 "usr/share/fish/vendor_completions.d/postern.fish"):
         assert (tmp_path / path).is_file(), path
     assert not list(tmp_path.rglob("*sample-backend*"))
     unit = (tmp_path / "usr/lib/systemd/system/postern.service").read_text()

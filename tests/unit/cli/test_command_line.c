@@ -43,7 +43,7 @@ static int run(const char *first, ...)
     assert_non_null(capture);
     dup2(fileno(capture), STDOUT_FILENO);
     dup2(fileno(capture), STDERR_FILENO);
-    code = pn_cli_main(argc, (char **)(uintptr_t)argv);
+    code = pn_cli_main(argc, (char **)(uintptr_t)argv, NULL);
     fflush(NULL);
     dup2(saved[0], STDOUT_FILENO);
     dup2(saved[1], STDERR_FILENO);
@@ -97,6 +97,8 @@ static void every_command_has_help_with_an_example(void **state)
         {"token"},
         {"status"},
         {"demo"},
+        {"completion"},
+        {"manual"},
     };
 
     (void)state;
@@ -110,7 +112,7 @@ static void every_command_has_help_with_an_example(void **state)
         check_said("usage: postern ");
         check_said(words[0]);
         check_said("\nExample: ");
-        check_said("--output json|table");
+        check_said("--output json|table|tsv");
         assert_true(pn_cli_has_command(words[0]));
     }
     assert_false(pn_cli_has_command("serve"));
@@ -129,6 +131,19 @@ static void group_help_lists_its_commands(void **state)
     assert_int_equal(run(NULL), PN_CLI_USAGE);
 }
 
+static void what_was_meant_is_asked(void **state)
+{
+    (void)state;
+    assert_int_equal(run("certificate", "lsit", NULL), PN_CLI_USAGE);
+    check_said("did you mean: postern certificate list");
+    assert_int_equal(run("certificat", "show", "orders", NULL), PN_CLI_USAGE);
+    check_said("did you mean: postern certificate show");
+    assert_int_equal(run("certificate", "add", "c", "--pxf", "x", NULL), PN_CLI_USAGE);
+    check_said("did you mean --pfx?");
+    assert_int_equal(run("certificate", "list", "--ouput", "x", NULL), PN_CLI_USAGE);
+    check_said("did you mean --output?");
+}
+
 static void wrong_usage_is_told_with_exit_code_2(void **state)
 {
     (void)state;
@@ -141,7 +156,9 @@ static void wrong_usage_is_told_with_exit_code_2(void **state)
     assert_int_equal(run("certificate", "list", "--nope", NULL), PN_CLI_USAGE);
     check_said("unknown option --nope");
     assert_int_equal(run("certificate", "list", "--output", "xml", NULL), PN_CLI_USAGE);
-    check_said("json or table");
+    check_said("json, table or tsv");
+    assert_int_equal(run("certificate", "list", "--query", "name", NULL), PN_CLI_USAGE);
+    check_said("JSON pointer");
     assert_int_equal(run("certificate", "list", "--data", NULL), PN_CLI_USAGE);
     check_said("--data needs DIR");
     assert_int_equal(run("certificate", "add", "c", NULL), PN_CLI_USAGE);
@@ -195,6 +212,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(every_command_has_help_with_an_example),
         cmocka_unit_test(group_help_lists_its_commands),
+        cmocka_unit_test(what_was_meant_is_asked),
         cmocka_unit_test(wrong_usage_is_told_with_exit_code_2),
         cmocka_unit_test(password_on_the_command_line_is_refused),
         cmocka_unit_test(no_service_is_exit_code_3_with_what_to_do),

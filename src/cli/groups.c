@@ -1,0 +1,83 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * The tables of commands, as one; help, completion and manual pages are made from them.
+ */
+#include <string.h>
+
+#include "base/nearest.h"
+#include "cli/internal.h"
+
+const struct pn_cli_group pn_cli_groups[] = {
+    {"certificate", "certificates that are presented to backends", pn_cli_certificate_commands},
+    {"api", "APIs and their operations", pn_cli_api_commands},
+    {"backend", "backends: address, certificates, checks", pn_cli_backend_commands},
+    {"policy", "policy documents", pn_cli_policy_commands},
+    {"vault", "the embedded key vault, or another one", pn_cli_vault_commands},
+    {"identity", "applications that may log in", pn_cli_identity_commands},
+    {NULL, "the service", pn_cli_service_commands},
+    {NULL, "try it", pn_cli_demo_commands},
+    {NULL, "shells", pn_cli_completion_commands},
+    {NULL, NULL, NULL},
+};
+
+const struct pn_cli_option pn_cli_common_options[] = {
+    {"data", "DIR", "folder of the local service, where ready.json is"},
+    {"output", "json|table|tsv", "how to print (default table)"},
+    {"query", "POINTER", "print only this part of the answer (JSON pointer, * for every member)"},
+    {"help", NULL, "this text"},
+    {NULL, NULL, NULL},
+};
+
+bool pn_cli_starts_with_words(const char *text, const char *words)
+{
+    size_t len = strlen(words);
+
+    return len == 0 || (strncmp(text, words, len) == 0 && (text[len] == ' ' || text[len] == '\0'));
+}
+
+const struct pn_cli_command *pn_cli_next(const struct pn_cli_command *after)
+{
+    for (const struct pn_cli_group *group = pn_cli_groups; group->commands; group++) {
+        for (const struct pn_cli_command *command = group->commands; command->words; command++) {
+            if (!after)
+                return command;
+            if (after == command)
+                after = NULL;
+        }
+    }
+    return NULL;
+}
+
+bool pn_cli_has_command(const char *name)
+{
+    if (strcmp(name, "help") == 0 || strcmp(name, "--help") == 0 || strcmp(name, "-h") == 0)
+        return true;
+    for (const struct pn_cli_command *at = pn_cli_next(NULL); at; at = pn_cli_next(at))
+        if (pn_cli_starts_with_words(at->words, name))
+            return true;
+    return false;
+}
+
+const char *pn_cli_nearest_command(const char *words)
+{
+    const char *names[PN_CLI_NAMES_MAX];
+    size_t count = 0;
+
+    for (const struct pn_cli_command *at = pn_cli_next(NULL); at && count < PN_CLI_NAMES_MAX;
+         at = pn_cli_next(at))
+        names[count++] = at->words;
+    return pn_nearest_of(pn_slice_str(words), names, count);
+}
+
+const char *pn_cli_nearest_option(const struct pn_cli_option *options, const char *name)
+{
+    const struct pn_cli_option *const lists[] = {options, pn_cli_common_options};
+    const char *names[PN_CLI_NAMES_MAX];
+    size_t count = 0;
+
+    for (size_t i = 0; i < sizeof lists / sizeof *lists; i++)
+        for (const struct pn_cli_option *at = lists[i]; at && at->name && count < PN_CLI_NAMES_MAX;
+             at++)
+            names[count++] = at->name;
+    return pn_nearest_of(pn_slice_str(name), names, count);
+}
