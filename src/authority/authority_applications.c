@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * The directory of applications, as far as an administrator needs it to log in by certificate: GET
- * and PATCH of `/msgraph/v1.0/applications(appId='{client id}')` in the form of Microsoft Graph.
- * keyCredentials is replaced as a whole: an entry with "key" (base64 of a DER certificate) is new,
- * one with "keyId" alone is kept. Only who may write roles of the subscription (its Owner) may do
- * this.
+ * Applications of the directory: their view in the form of Microsoft Graph, and the changes to
+ * their credentials. keyCredentials is replaced as a whole: an entry with "key" (base64 of a DER
+ * certificate) is new, one with "keyId" alone is kept.
+ *
+ * Invariant: the subscription keeps an owner that can log in.
  */
 #include <stdio.h>
 #include <string.h>
@@ -12,127 +12,119 @@
 #include "authority/authority_internal.h"
 #include "base/clock.h"
 #include "base/encode.h"
-#include "base/log.h"
+#include "identity/roles.h"
 #include "store/store.h"
 
-#define CERTIFICATE_MAX (64u * 1024)
-#define ACTION          "Microsoft.Authorization/roleAssignments/write"
+#define CERTIFICATE_MAX     (64u * 1024)
+#define PASSWORD_BYTES      30
+#define PASSWORD_LIFETIME_S (2 * 365 * 86400LL) /* as Microsoft Graph, when none is given */
+#define DISPLAY_NAME_MAX    120
 
-static void answer_error(struct pn_response *response, int status, const char *code,
-                         const char *message)
+static json_t *credential_list(const json_t *internal, const char *member, bool is_key)
 {
-    json_t *json = json_pack("{s:{s:s, s:s}}", "error", "code", code, "message", message);
+    json_t *list = json_array(), *entry;
+    char from[PN_TIME_TEXT], to[PN_TIME_TEXT];
+    size_t index;
 
-    authority_respond_json(response, status, json);
-    json_decref(json);
-}
+    json_array_foreach(json_object_get(internal, member), index, entry)
+    {
+        int64_t not_after_s = pn_json_int(entry, "notAfter", 0);
 
-static void answer_failure(struct pn_response *response, enum pn_rc rc, const struct pn_error *err)
-{
-    if (rc == PN_NOT_FOUND)
-        answer_error(response, 404, "Request_ResourceNotFound", "There is no such application.");
-    else if (rc == PN_INVALID || rc == PN_MALFORMED || rc == PN_LIMIT || rc == PN_UNSUPPORTED)
-        answer_error(response, 400, "Request_BadRequest", err->message);
-    else {
-        pn_log_error(PN_LOG_ERROR, "application_failed", err);
-        answer_error(response, 503, "ServiceUnavailable", "The directory cannot answer right now.");
+        pn_time_iso8601(pn_json_int(entry, "createdOn", 0), from);
+        pn_time_iso8601(not_after_s, to);
+        json_array_append_new(
+            list, is_key ? json_pack("{s:O, s:O, s:s, s:s, s:s, s:s}", "keyId",
+                                     json_object_get(entry, "keyId"), "customKeyIdentifier",
+                                     json_object_get(entry, "sha1"), "type", "AsymmetricX509Cert",
+                                     "usage", "Verify", "startDateTime", from, "endDateTime", to)
+                         : json_pack("{s:O, s:O*, s:O*, s:s, s:s?}", "keyId",
+                                     json_object_get(entry, "keyId"), "displayName",
+                                     json_object_get(entry, "displayName"), "hint",
+                                     json_object_get(entry, "hint"), "startDateTime", from,
+                                     "endDateTime", not_after_s > 0 ? to : NULL));
     }
+    return list;
 }
 
-/* The first subscription there is: its owner administers the directory. PN_NOT_FOUND. */
-static enum pn_rc find_scope(struct pn_authority *authority, char scope[URL_TEXT],
-                             struct pn_error *err)
-{
-    struct pn_store_list list = {0};
-    enum pn_rc rc = pn_store_list(authority->store, "/subscriptions/",
-                                  "Microsoft.Resources/subscriptions", &list, err);
-
-    if (rc != PN_OK)
-        return rc;
-    if (list.count > 0)
-        snprintf(scope, URL_TEXT, "%s", list.items[0].id);
-    else
-        rc = PN_NOT_FOUND;
-    pn_store_list_fini(&list);
-    return rc;
-}
-
-/* False: answered. */
-static bool may(struct pn_authority *authority, const struct pn_request *request,
-                struct pn_response *response)
-{
-    char arm[URL_TEXT + 16], graph[URL_TEXT + 16], scope[URL_TEXT];
-    const char *const audiences[] = {authority->control_url,
-                                     arm,
-                                     graph,
-                                     "https://management.azure.com",
-                                     "https://management.core.windows.net",
-                                     "https://graph.microsoft.com",
-                                     NULL};
-    struct pn_slice token = pn_bearer_token(pn_headers_get(&request->headers, "Authorization"));
-    struct pn_principal principal;
-    struct pn_error err = {0};
-    enum pn_rc rc;
-
-    snprintf(arm, sizeof arm, "%s/arm", authority->control_url);
-    snprintf(graph, sizeof graph, "%s/msgraph", authority->control_url);
-    if (!token.ptr ||
-        pn_token_verify(authority->verifier, token, audiences, &principal, &err) != PN_OK) {
-        answer_error(response, 401, "InvalidAuthenticationToken",
-                     token.ptr ? err.message : "The 'Authorization' header is missing.");
-        return false;
-    }
-    rc = find_scope(authority, scope, &err);
-    if (rc == PN_OK)
-        rc = pn_authorize(authority->store, &principal, ACTION, scope, &err);
-    if (rc == PN_OK)
-        return true;
-    if (rc == PN_DENIED || rc == PN_NOT_FOUND)
-        answer_error(response, 403, "Authorization_RequestDenied",
-                     "Insufficient privileges: only an owner of the subscription may do this.");
-    else
-        answer_failure(response, rc, &err);
-    return false;
-}
-
-static json_t *application_json(const json_t *body)
+json_t *authority_application_json(const json_t *body)
 {
     const json_t *properties = json_object_get(body, "properties");
     const json_t *internal = json_object_get(body, "internal");
-    json_t *keys = json_array(), *passwords = json_array(), *entry;
-    char not_after[PN_TIME_TEXT];
-    size_t index;
 
-    json_array_foreach(json_object_get(internal, "certificates"), index, entry)
-    {
-        pn_time_iso8601(pn_json_int(entry, "notAfter", 0), not_after);
-        json_array_append_new(
-            keys, json_pack("{s:O, s:O, s:s, s:s, s:s}", "keyId", json_object_get(entry, "keyId"),
-                            "customKeyIdentifier", json_object_get(entry, "sha1"), "type",
-                            "AsymmetricX509Cert", "usage", "Verify", "endDateTime", not_after));
-    }
-    json_array_foreach(json_object_get(internal, "secrets"), index, entry)
-    {
-        json_array_append_new(passwords,
-                              json_pack("{s:O}", "keyId", json_object_get(entry, "keyId")));
-    }
     return json_pack("{s:O, s:O, s:O, s:o, s:o}", "id", json_object_get(properties, "objectId"),
                      "appId", json_object_get(properties, "clientId"), "displayName",
-                     json_object_get(properties, "displayName"), "keyCredentials", keys,
-                     "passwordCredentials", passwords);
+                     json_object_get(properties, "displayName"), "keyCredentials",
+                     credential_list(internal, "certificates", true), "passwordCredentials",
+                     credential_list(internal, "secrets", false));
 }
 
-static json_t *find_key(json_t *certificates, struct pn_slice key_id)
+static json_t *find_key(json_t *list, struct pn_slice key_id, size_t *position)
 {
     json_t *entry;
     size_t index;
 
-    json_array_foreach(certificates, index, entry)
+    json_array_foreach(list, index, entry)
     {
+        *position = index;
         if (pn_slice_case_eq(pn_json_slice(entry, "keyId"), key_id))
             return entry;
     }
     return NULL;
+}
+
+enum pn_rc authority_application_change(struct pn_authority *authority, const char *id,
+                                        application_change_fn change, void *ctx,
+                                        struct pn_error *err)
+{
+    struct pn_store_item item = {0};
+    struct pn_store_txn *txn = NULL;
+    enum pn_rc rc = pn_store_begin(authority->store, &txn, err);
+
+    if (rc != PN_OK)
+        return rc;
+    rc = pn_store_txn_get(txn, id, &item, err);
+    if (rc == PN_OK)
+        rc = change(authority, txn, item.body, ctx, err);
+    if (rc == PN_OK)
+        rc = pn_store_put(txn, item.id, CLIENT_TYPE, item.body, NULL, err);
+    if (rc == PN_OK)
+        rc = pn_store_commit(txn, NULL, err);
+    else
+        pn_store_rollback(txn);
+    pn_store_item_fini(&item);
+    return rc;
+}
+
+enum pn_rc authority_keep_owner(struct pn_authority *authority, struct pn_store_txn *txn,
+                                const json_t *body, struct pn_error *err)
+{
+    struct pn_slice object_id = pn_json_slice(json_object_get(body, "properties"), "objectId");
+    struct pn_store_list subscriptions = {0};
+    bool is_left = true;
+    enum pn_rc rc = pn_store_txn_list(txn, "/subscriptions/", "Microsoft.Resources/subscriptions",
+                                      &subscriptions, err);
+
+    for (size_t i = 0; rc == PN_OK && is_left && i < subscriptions.count; i++)
+        rc = pn_role_other_owner(authority->store, txn, strrchr(subscriptions.items[i].id, '/') + 1,
+                                 NULL, object_id, &is_left, err);
+    pn_store_list_fini(&subscriptions);
+    if (rc == PN_OK && !is_left)
+        rc = pn_error_set(err, PN_CONFLICT, "last_owner",
+                          "Without this application's credentials nobody could own the "
+                          "subscription any more. Make another Owner of the subscription first.");
+    return rc;
+}
+
+/* PN_CONFLICT: it was the last credential of the last owner. */
+static enum pn_rc keep_credential(struct pn_authority *authority, struct pn_store_txn *txn,
+                                  const json_t *body, struct pn_error *err)
+{
+    const json_t *internal = json_object_get(body, "internal");
+
+    if (json_array_size(json_object_get(internal, "secrets")) > 0 ||
+        json_array_size(json_object_get(internal, "certificates")) > 0)
+        return PN_OK;
+    return authority_keep_owner(authority, txn, body, err);
 }
 
 /* The list as the request wants it. */
@@ -140,12 +132,12 @@ static enum pn_rc make_list(const struct pn_authority *authority, json_t *former
                             const json_t *given, json_t *made, struct pn_error *err)
 {
     json_t *entry;
-    size_t index;
+    size_t index, position;
 
     json_array_foreach(given, index, entry)
     {
         struct pn_slice key = pn_json_slice(entry, "key");
-        json_t *kept = find_key(former, pn_json_slice(entry, "keyId"));
+        json_t *kept = find_key(former, pn_json_slice(entry, "keyId"), &position);
         struct pn_buf der;
         enum pn_rc rc;
 
@@ -168,90 +160,76 @@ static enum pn_rc make_list(const struct pn_authority *authority, json_t *former
     return PN_OK;
 }
 
-static enum pn_rc change_keys(struct pn_authority *authority, const char *id, const json_t *given,
-                              struct pn_error *err)
+enum pn_rc authority_application_keys(struct pn_authority *authority, struct pn_store_txn *txn,
+                                      json_t *body, void *given, struct pn_error *err)
 {
-    struct pn_store_item item = {0};
-    struct pn_store_txn *txn = NULL;
-    json_t *internal, *made = json_array();
-    enum pn_rc rc = pn_store_begin(authority->store, &txn, err);
+    json_t *internal = json_object_get(body, "internal");
+    json_t *made = json_array();
+    enum pn_rc rc =
+        make_list(authority, json_object_get(internal, "certificates"), given, made, err);
 
-    if (rc == PN_OK)
-        rc = pn_store_txn_get(txn, id, &item, err);
-    internal = json_object_get(item.body, "internal");
-    if (rc == PN_OK)
-        rc = make_list(authority, json_object_get(internal, "certificates"), given, made, err);
     if (rc == PN_OK && json_object_set(internal, "certificates", made) != 0)
         rc = PN_NOMEM;
-    if (rc == PN_OK)
-        rc = pn_store_put(txn, item.id, CLIENT_TYPE, item.body, NULL, err);
-    if (rc == PN_OK)
-        rc = pn_store_commit(txn, NULL, err);
-    else
-        pn_store_rollback(txn);
     json_decref(made);
-    pn_store_item_fini(&item);
-    return rc;
+    return rc == PN_OK ? keep_credential(authority, txn, body, err) : rc;
 }
 
-static void patch(struct pn_authority *authority, const struct pn_request *request, const char *id,
-                  struct pn_response *response)
-{
-    struct pn_error err = {0};
-    json_t *body = NULL;
-    const json_t *given;
-    enum pn_rc rc = pn_json_parse(request->body, &body, &err);
+/* ---- passwords ---- */
 
-    given = json_object_get(body, "keyCredentials");
-    if (rc == PN_OK && !json_is_array(given))
-        rc = pn_error_set(&err, PN_INVALID, "keyCredentials",
-                          "the body must have a list keyCredentials: nothing else can be changed");
+static enum pn_rc read_password(const struct pn_authority *authority, const json_t *given,
+                                struct authority_secret *secret, struct pn_error *err)
+{
+    struct pn_slice end = pn_json_slice(given, "endDateTime");
+
+    secret->display_name = pn_json_str(given, "displayName");
+    secret->not_after_s = authority->now_s() + PASSWORD_LIFETIME_S;
+    if (secret->display_name && strlen(secret->display_name) > DISPLAY_NAME_MAX)
+        return pn_error_set(err, PN_INVALID, "displayName",
+                            "passwordCredential.displayName has more than %d bytes",
+                            DISPLAY_NAME_MAX);
+    if (end.len > 0 && (!pn_time_parse_iso8601(end, &secret->not_after_s) ||
+                        secret->not_after_s <= authority->now_s()))
+        return pn_error_set(err, PN_INVALID, "endDateTime",
+                            "passwordCredential.endDateTime must be a time in the future, as "
+                            "2030-01-31T00:00:00Z");
+    return PN_OK;
+}
+
+enum pn_rc authority_password_add(struct pn_authority *authority, struct pn_store_txn *txn,
+                                  json_t *body, void *ctx, struct pn_error *err)
+{
+    struct application_password *password = ctx;
+    json_t *internal = json_object_get(body, "internal");
+    struct authority_secret secret = {0};
+    uint8_t random[PASSWORD_BYTES];
+    json_t *made;
+    enum pn_rc rc = read_password(authority, password->given, &secret, err);
+
+    (void)txn;
+    if (rc != PN_OK)
+        return rc;
+    pn_random(random, sizeof random);
+    rc = pn_base64url_encode(pn_slice(random, sizeof random), &password->text);
+    pn_wipe(random, sizeof random);
+    secret.text = pn_buf_slice(&password->text);
     if (rc == PN_OK)
-        rc = change_keys(authority, id, given, &err);
-    json_decref(body);
-    if (rc == PN_OK)
-        response->status = 204;
-    else
-        answer_failure(response, rc, &err);
+        rc = authority_secret_add(internal, &secret, authority->now_s(), err);
+    if (rc != PN_OK)
+        return rc;
+    made = credential_list(internal, "secrets", false);
+    password->entry = json_incref(json_array_get(made, json_array_size(made) - 1));
+    json_decref(made);
+    return password->entry ? PN_OK : PN_NOMEM;
 }
 
-static void get(struct pn_authority *authority, const char *id, struct pn_response *response)
+enum pn_rc authority_password_remove(struct pn_authority *authority, struct pn_store_txn *txn,
+                                     json_t *body, void *key_id, struct pn_error *err)
 {
-    struct pn_store_item item = {0};
-    struct pn_error err = {0};
-    enum pn_rc rc = pn_store_get(authority->store, id, &item, &err);
-    json_t *json;
+    json_t *secrets = json_object_get(json_object_get(body, "internal"), "secrets");
+    size_t position = 0;
 
-    if (rc != PN_OK) {
-        answer_failure(response, rc, &err);
-        return;
-    }
-    json = application_json(item.body);
-    authority_respond_json(response, 200, json);
-    json_decref(json);
-    pn_store_item_fini(&item);
-}
-
-void authority_handle_application(struct pn_authority *authority, const struct pn_request *request,
-                                  struct pn_slice segment, struct pn_response *response)
-{
-    static const struct pn_slice head = {"applications(appId='", 20};
-    struct pn_slice app_id = pn_slice_sub(segment, head.len, 36);
-    char id[sizeof CLIENT_PREFIX + PN_UUID_TEXT];
-
-    if (!may(authority, request, response))
-        return;
-    if (!pn_slice_case_starts_with(segment, head) || segment.len != head.len + 38 ||
-        !pn_slice_ends_with(segment, PN_LIT("')")) || !pn_is_uuid(app_id)) {
-        answer_error(response, 404, "Request_ResourceNotFound",
-                     "The directory has applications(appId='{client id}') only.");
-        return;
-    }
-    snprintf(id, sizeof id, CLIENT_PREFIX "%.*s", PN_FMT(app_id));
-    if (pn_slice_eq_str(request->method, "GET"))
-        get(authority, id, response);
-    else if (pn_slice_eq_str(request->method, "PATCH"))
-        patch(authority, request, id, response);
-    else
-        answer_error(response, 405, "Request_BadRequest", "An application takes GET and PATCH.");
+    if (!find_key(secrets, pn_slice_str(key_id), &position))
+        return pn_error_set(err, PN_INVALID, "keyId", "No password credential found with keyId.");
+    json_array_remove(secrets, position);
+    return keep_credential(authority, txn, body, err);
 }

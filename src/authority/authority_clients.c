@@ -154,6 +154,17 @@ out:
     return rc;
 }
 
+/* Only who knows it learns that it is over. */
+static enum pn_rc refuse_expired(const struct client *client, struct pn_error *err)
+{
+    pn_error_set(err, PN_DENIED, "invalid_client",
+                 "The provided client secret keys for app '%s' are expired. Make a new one "
+                 "(postern identity rotate-secret %s).",
+                 client->client_id, client->client_id);
+    (void)pn_error_target(err, "7000222");
+    return PN_DENIED;
+}
+
 enum pn_rc authority_check_secret(struct pn_authority *authority, const struct client *client,
                                   struct pn_slice secret, const char *peer, struct pn_error *err)
 {
@@ -171,7 +182,11 @@ enum pn_rc authority_check_secret(struct pn_authority *authority, const struct c
     if (secret.len > 0 && secret.len <= SECRET_BYTES_MAX) {
         json_array_foreach(secrets, index, entry)
         {
+            int64_t not_after_s = pn_json_int(entry, "notAfter", 0);
+
             rc = compare(entry, secret, err);
+            if (rc == PN_OK && not_after_s > 0 && authority->now_s() >= not_after_s)
+                return refuse_expired(client, err);
             if (rc != PN_DENIED)
                 return rc;
         }
@@ -187,9 +202,10 @@ enum pn_rc authority_check_secret(struct pn_authority *authority, const struct c
         client->client_id);
 }
 
-static enum pn_rc add_secret(json_t *internal, struct pn_slice secret, int64_t now_s,
-                             struct pn_error *err)
+enum pn_rc authority_secret_add(json_t *internal, const struct authority_secret *given,
+                                int64_t now_s, struct pn_error *err)
 {
+    struct pn_slice secret = given->text;
     json_t *secrets = json_object_get(internal, "secrets");
     uint8_t salt[SALT_BYTES], hash[HASH_BYTES];
     struct pn_buf salt_text, hash_text;
@@ -213,10 +229,13 @@ static enum pn_rc add_secret(json_t *internal, struct pn_slice secret, int64_t n
         rc = pn_base64_encode(pn_slice(hash, sizeof hash), &hash_text);
     if (rc == PN_OK &&
         json_array_append_new(
-            secrets, json_pack("{s:s, s:s, s:s%, s:s%, s:i, s:I}", "keyId", key_id, "algorithm",
-                               "PBKDF2-SHA256", "salt", salt_text.ptr, salt_text.len, "hash",
-                               hash_text.ptr, hash_text.len, "iterations", HASH_ITERATIONS,
-                               "createdOn", (json_int_t)now_s)) != 0)
+            secrets,
+            json_pack("{s:s, s:s, s:s%, s:s%, s:i, s:I, s:I, s:s*, s:s%}", "keyId", key_id,
+                      "algorithm", "PBKDF2-SHA256", "salt", salt_text.ptr, salt_text.len, "hash",
+                      hash_text.ptr, hash_text.len, "iterations", HASH_ITERATIONS, "createdOn",
+                      (json_int_t)now_s, "notAfter", (json_int_t)given->not_after_s, "displayName",
+                      given->display_name, "hint", secret.ptr,
+                      given->not_after_s > 0 ? (size_t)3 : (size_t)0)) != 0)
         rc = PN_NOMEM;
     pn_buf_fini(&salt_text);
     pn_buf_fini(&hash_text);
@@ -293,7 +312,8 @@ static enum pn_rc change_client(struct pn_authority *authority, struct pn_store_
     internal = json_object_get(body, "internal");
     rc = PN_OK;
     if (client->secret.len > 0)
-        rc = add_secret(internal, client->secret, authority->now_s(), err);
+        rc = authority_secret_add(internal, &(struct authority_secret){.text = client->secret},
+                                  authority->now_s(), err);
     if (rc == PN_OK && client->certificate_der.len > 0)
         rc = authority_certificate_add(json_object_get(internal, "certificates"),
                                        client->certificate_der, authority->now_s(), err);

@@ -12,7 +12,7 @@
 #include "base/encode.h"
 
 #define SEGMENTS_MAX 6
-#define JSON_MAX     (64u * 1024)
+#define JSON_MAX     (8u * 1024 * 1024)
 
 bool authority_is_tenant(const struct pn_authority *authority, struct pn_slice tenant)
 {
@@ -289,8 +289,8 @@ void pn_authority_handle(struct pn_authority *authority, const struct pn_request
     } else if (count == 2 && is_path(segments, count, metadata)) {
         if (check_method(authority, request, response, false))
             handle_metadata(authority, request, origin, response);
-    } else if (count == 3 && is_path(segments, 2, graph)) {
-        authority_handle_application(authority, request, segments[2], response);
+    } else if (count >= 3 && is_path(segments, 2, graph)) {
+        authority_handle_directory(authority, request, segments + 2, count - 2, response);
     } else {
         handle_tenant(authority, request, segments, count, origin, response);
     }

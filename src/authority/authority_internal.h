@@ -10,6 +10,8 @@
 #include "base/json.h"
 #include "ipc/keyholder.h"
 
+struct pn_store_txn;
+
 #define CLIENT_TYPE      "authority/client"
 #define CLIENT_PREFIX    "/authority/clients/"
 #define KEY_TYPE         "authority/key"
@@ -76,14 +78,50 @@ enum pn_rc authority_check_secret(struct pn_authority *authority, const struct c
                                   struct pn_slice secret, const char *peer,
                                   struct pn_error *err) PN_MUST_USE;
 
+/* Appends a secret's hash to internal.secrets. PN_LIMIT. */
+struct authority_secret {
+    struct pn_slice text;
+    const char *display_name; /* may be NULL */
+    int64_t not_after_s;      /* 0: never ends; then no hint is kept either */
+};
+enum pn_rc authority_secret_add(json_t *internal, const struct authority_secret *secret,
+                                int64_t now_s, struct pn_error *err) PN_MUST_USE;
 /* Appends a certificate of an application to a list like that of its document. PN_LIMIT, PN_INVALID
  * (no RSA key), PN_MALFORMED. */
 enum pn_rc authority_certificate_add(json_t *certificates, struct pn_slice der, int64_t now_s,
                                      struct pn_error *err) PN_MUST_USE;
 
-/* authority_applications.c: /msgraph/v1.0/applications(appId='…') */
-void authority_handle_application(struct pn_authority *authority, const struct pn_request *request,
-                                  struct pn_slice segment, struct pn_response *response);
+/* authority_directory.c: /msgraph/v1.0/applications… */
+void authority_handle_directory(struct pn_authority *authority, const struct pn_request *request,
+                                const struct pn_slice *segments, size_t count,
+                                struct pn_response *response);
+/* authority_applications.c */
+/* An application as Microsoft Graph shows it; NULL: no memory. */
+json_t *authority_application_json(const json_t *body);
+/* Changes one in a transaction: `change` gets the stored document. */
+typedef enum pn_rc (*application_change_fn)(struct pn_authority *authority,
+                                            struct pn_store_txn *txn, json_t *body, void *ctx,
+                                            struct pn_error *err);
+enum pn_rc authority_application_change(struct pn_authority *authority, const char *id,
+                                        application_change_fn change, void *ctx,
+                                        struct pn_error *err) PN_MUST_USE;
+/* keyCredentials as the request wants them; ctx: the list given. An application_change_fn. */
+enum pn_rc authority_application_keys(struct pn_authority *authority, struct pn_store_txn *txn,
+                                      json_t *body, void *given, struct pn_error *err);
+/* PN_CONFLICT: without credentials of this application nobody could own the subscription. */
+enum pn_rc authority_keep_owner(struct pn_authority *authority, struct pn_store_txn *txn,
+                                const json_t *body, struct pn_error *err) PN_MUST_USE;
+/* Password of an application: adds one ({displayName, endDateTime} may be given) and gives its text
+ * and entry, or takes one away. */
+struct application_password {
+    const json_t *given;
+    struct pn_buf text; /* secret */
+    json_t *entry;      /* the caller's reference */
+};
+enum pn_rc authority_password_add(struct pn_authority *authority, struct pn_store_txn *txn,
+                                  json_t *body, void *password, struct pn_error *err);
+enum pn_rc authority_password_remove(struct pn_authority *authority, struct pn_store_txn *txn,
+                                     json_t *body, void *key_id, struct pn_error *err);
 
 /* authority_assertion.c. `origin`: of the request; the assertion's audience must be a token
  * endpoint there. */

@@ -203,7 +203,16 @@ enum pn_rc pn_plane_init(struct pn_plane *plane, struct pn_broker *broker, const
         rc = make_vault(plane, err);
     if (rc != PN_OK)
         return rc;
-    plane->routes = (struct pn_routes){plane->arm, plane->authority, plane->vault, plane->feed};
+    plane->resources = (struct pn_resource_plane){
+        .store = plane->store,
+        .verifier = pn_authority_verifier(plane->authority),
+        .tenant_id = plane->settings.tenant_id,
+        .subscription_id = plane->settings.subscription_id,
+        .control_url = plane->endpoints.control_url,
+        .audiences = plane->audiences,
+    };
+    plane->routes = (struct pn_routes){plane->arm, plane->authority, plane->vault, plane->feed,
+                                       &plane->resources};
     first = (struct pn_first_start){plane->store, &plane->services, plane->authority, plane->vault,
                                     data_dir};
     return pn_first_start_run(&first, &plane->settings, err);

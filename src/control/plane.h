@@ -12,6 +12,7 @@
 #include "control/settings.h"
 #include "identity/token_source.h"
 #include "keyvault/keyvault.h"
+#include "resource/resource.h"
 
 /** Real addresses of the listeners, from the supervisor. */
 struct pn_endpoints {
@@ -43,6 +44,7 @@ struct pn_plane {
     struct pn_arm_services services;
     struct pn_arm *arm;
     struct pn_vault *vault;
+    struct pn_resource_plane resources;
     struct pn_routes routes;
 };
 

@@ -8,6 +8,7 @@
 #include "authority/authority.h"
 #include "base/metrics.h"
 #include "control/feed.h"
+#include "resource/resource.h"
 #include "vault/vault.h"
 
 #define SEGMENTS_MAX      32
@@ -110,7 +111,9 @@ void pn_routes_handle_control(void *ctx, const struct pn_request *request,
     if (count > 0 && (pn_slice_case_eq_str(segments[0], "subscriptions") ||
                       pn_slice_case_eq_str(segments[0], "tenants") ||
                       pn_slice_case_eq_str(segments[0], "providers"))) {
-        if (is_for_key_vault(segments, count))
+        if (pn_resource_serves(segments, count))
+            pn_resource_handle(routes->resources, request, response);
+        else if (is_for_key_vault(segments, count))
             pn_vault_handle_arm(routes->vault, request, response);
         else
             pn_arm_handle(routes->arm, request, response);

@@ -10,6 +10,7 @@ struct pn_arm;
 struct pn_authority;
 struct pn_vault;
 struct pn_feed;
+struct pn_resource_plane;
 
 /** Borrowed while requests are handled. */
 struct pn_routes {
@@ -17,6 +18,7 @@ struct pn_routes {
     struct pn_authority *authority;
     struct pn_vault *vault;
     struct pn_feed *feed;
+    const struct pn_resource_plane *resources;
 };
 
 /** Control's listener. `ctx` is a struct pn_routes. Worker threads. */

@@ -9,11 +9,18 @@
 #include "base/error.h"
 #include "base/slice.h"
 
+#define PN_PRINCIPAL_GROUPS_MAX 64
+
 struct pn_principal {
     char object_id[64]; /* oid */
     char app_id[64];    /* appid / azp */
     char tenant_id[64]; /* tid */
     char issuer[256];
+    /** ARM id of the resource that a managed identity belongs to (xms_mirid); "": it is none. */
+    char managed_by[512];
+    char groups[PN_PRINCIPAL_GROUPS_MAX]
+               [40]; /* of the token; those beyond the limit are left out */
+    size_t group_count;
 };
 
 struct pn_token_verifier;
@@ -27,9 +34,24 @@ struct pn_store;
 enum pn_rc pn_token_verify(struct pn_token_verifier *verifier, struct pn_slice token,
                            const char *const *audiences, struct pn_principal *principal,
                            struct pn_error *err) PN_MUST_USE;
+/** Whether `id` is the principal's object id or one of its groups'. Without case. */
+bool pn_principal_has_id(const struct pn_principal *principal, struct pn_slice id);
 /** Role check at `scope` (an ARM id) and everything above it: is one of the principal's role
  * assignments allowing `action` ("Microsoft.ApiManagement/service/certificates/write")? The
  * administrator made at the first start is Owner of the subscription. PN_DENIED names oid, action
  * and scope; PN_IO. */
 enum pn_rc pn_authorize(struct pn_store *store, const struct pn_principal *principal,
                         const char *action, const char *scope, struct pn_error *err) PN_MUST_USE;
+/** The same for an action of a data plane ("Microsoft.KeyVault/vaults/secrets/getSecret/action"),
+ *  which a role's dataActions allow and its actions do not. */
+enum pn_rc pn_authorize_data(struct pn_store *store, const struct pn_principal *principal,
+                             const char *action, const char *scope,
+                             struct pn_error *err) PN_MUST_USE;
+/** The same for writing or deleting an assignment of the role with GUID or id `role_id`. */
+enum pn_rc pn_authorize_assignment(struct pn_store *store, const struct pn_principal *principal,
+                                   const char *action, const char *scope, struct pn_slice role_id,
+                                   struct pn_error *err) PN_MUST_USE;
+/** Whether the directory has a principal with this object id: an application, or the identity of a
+ *  resource. PN_NOT_FOUND; PN_IO. */
+enum pn_rc pn_principal_find(struct pn_store *store, struct pn_slice object_id,
+                             struct pn_error *err) PN_MUST_USE;

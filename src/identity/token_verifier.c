@@ -268,6 +268,22 @@ static bool copy_claim(const json_t *claims, const char *claim, char *out, size_
     return true;
 }
 
+static void copy_groups(const json_t *groups, struct pn_principal *principal)
+{
+    json_t *group;
+    size_t index;
+
+    json_array_foreach(groups, index, group)
+    {
+        size_t len = json_string_length(group);
+
+        if (principal->group_count == PN_PRINCIPAL_GROUPS_MAX)
+            break;
+        if (len > 0 && len < sizeof principal->groups[0])
+            memcpy(principal->groups[principal->group_count++], json_string_value(group), len + 1);
+    }
+}
+
 enum pn_rc pn_token_verify(struct pn_token_verifier *verifier, struct pn_slice token,
                            const char *const *audiences, struct pn_principal *principal,
                            struct pn_error *err)
@@ -300,6 +316,8 @@ enum pn_rc pn_token_verify(struct pn_token_verifier *verifier, struct pn_slice t
     }
     if (!copy_claim(jwt.claims, "appid", principal->app_id, sizeof principal->app_id))
         (void)copy_claim(jwt.claims, "azp", principal->app_id, sizeof principal->app_id);
+    (void)copy_claim(jwt.claims, "xms_mirid", principal->managed_by, sizeof principal->managed_by);
+    copy_groups(json_object_get(jwt.claims, "groups"), principal);
 out:
     if (err && rc != PN_OK)
         err->rc = rc;

@@ -49,6 +49,31 @@ static void built_in_roles_allow_what_they_say(void **state)
     assert_null(pn_role_find(PN_LIT("nobody")));
 }
 
+static bool allows_data(const char *role, const char *action)
+{
+    return pn_role_allows(pn_role_find(pn_slice_str(role)), pn_slice_str(action), true);
+}
+
+static void data_actions_are_apart_from_actions(void **state)
+{
+    const struct pn_role_definition *administrator =
+        pn_role_find(PN_LIT(PN_ROLE_KEY_VAULT_ACCESS_ADMINISTRATOR));
+
+    (void)state;
+    assert_true(allows_data(PN_ROLE_KEY_VAULT_SECRETS_USER,
+                            "Microsoft.KeyVault/vaults/secrets/getSecret/action"));
+    assert_false(allows(PN_ROLE_KEY_VAULT_SECRETS_USER,
+                        "Microsoft.KeyVault/vaults/secrets/getSecret/action"));
+    assert_false(allows_data(PN_ROLE_OWNER, "Microsoft.KeyVault/vaults/secrets/getSecret/action"));
+    assert_false(allows_data(PN_ROLE_KEY_VAULT_SECRETS_USER,
+                             "Microsoft.KeyVault/vaults/secrets/setSecret/action"));
+    assert_true(pn_role_may_assign(pn_role_find(PN_LIT(PN_ROLE_OWNER)), NULL));
+    assert_true(
+        pn_role_may_assign(administrator, pn_role_find(PN_LIT(PN_ROLE_KEY_VAULT_SECRETS_USER))));
+    assert_false(pn_role_may_assign(administrator, pn_role_find(PN_LIT(PN_ROLE_OWNER))));
+    assert_false(pn_role_may_assign(administrator, NULL));
+}
+
 static void assignment_covers_its_scope_and_below(void **state)
 {
     const struct pn_principal me = {.object_id = "AAAA", .app_id = "app"};
@@ -162,6 +187,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(wildcards_match_across_slashes),
         cmocka_unit_test(built_in_roles_allow_what_they_say),
+        cmocka_unit_test(data_actions_are_apart_from_actions),
         cmocka_unit_test(assignment_covers_its_scope_and_below),
         cmocka_unit_test(tokens_are_kept_until_shortly_before_they_expire),
     };
