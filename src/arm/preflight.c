@@ -3,6 +3,10 @@
  * The pre-flight of a generation: every backend that would be shown it is shown it now, by a
  * handshake without a request. Who that is, the stored references tell: backends that name the
  * certificate, and what stands behind the policies that name it.
+ *
+ * A backend that says by an alert what it does not like has refused. One that merely hangs up when
+ * it has seen a certificate may have done so for any reason: it is asked again, and then shown the
+ * generation that serves now. If it takes that one, it has refused the other.
  */
 #include <pthread.h>
 #include <stdio.h>
@@ -13,6 +17,7 @@
 #include "base/log.h"
 #include "http/uri.h"
 #include "ipc/probe.h"
+#include "rotation/generations.h"
 
 #define TARGETS_MAX    64 /* distinct ones; more are not asked, and that is said */
 #define AT_A_TIME      8
@@ -27,6 +32,8 @@ struct target {
     bool validate_chain, validate_name;
     const char *user; /* id of the backend or API; in the arena */
     json_t *answer;   /* of the gateway; NULL: none */
+    bool is_doubtful; /* it hung up on the certificate without a reason */
+    bool is_refused;
 };
 
 struct preflight {
@@ -38,6 +45,7 @@ struct preflight {
     size_t count;
     bool is_cut;
     json_t *certificate; /* as ipc/probe.h wants it */
+    json_t *reference;   /* the generation that is known to work; NULL: there is none */
 };
 
 /* --- who --- */
@@ -151,7 +159,9 @@ static enum pn_rc add_users(struct preflight *flight, const char *reference, str
 
 struct task {
     struct preflight *flight;
-    struct target *target;
+    const struct target *target;
+    const json_t *certificate;
+    json_t *answer;
     enum pn_rc rc;
 };
 
@@ -159,13 +169,13 @@ static void *ask_one(void *ctx)
 {
     struct task *task = ctx;
     const struct pn_arm_services *services = &task->flight->arm->config.services;
-    struct target *target = task->target;
+    const struct target *target = task->target;
     struct pn_error err = {0};
     struct pn_buf answer;
     json_t *question =
         json_pack("{s:s, s:i, s:b, s:b, s:i, s:O}", "host", target->host, "port", (int)target->port,
                   "validateChain", target->validate_chain, "validateName", target->validate_name,
-                  "timeoutMs", ASK_TIMEOUT_MS, "certificate", task->flight->certificate);
+                  "timeoutMs", ASK_TIMEOUT_MS, "certificate", task->certificate);
     char *text = question ? json_dumps(question, JSON_COMPACT) : NULL;
 
     pn_buf_init(&answer, PN_PROBE_BYTES_MAX);
@@ -173,37 +183,61 @@ static void *ask_one(void *ctx)
                                       ASK_TIMEOUT_MS + ASK_GRACE_MS, &answer, &err)
                     : PN_NOMEM;
     if (task->rc == PN_OK)
-        task->rc = pn_json_parse(pn_buf_slice(&answer), &target->answer, &err);
+        task->rc = pn_json_parse(pn_buf_slice(&answer), &task->answer, &err);
     free(text);
     json_decref(question);
     pn_buf_fini(&answer);
     return NULL;
 }
 
-/** PN_UNAVAILABLE when one could not be asked because the gateway is away. */
-static enum pn_rc ask_all(struct preflight *flight, struct pn_error *err)
+/** Asks up to AT_A_TIME at once. PN_UNAVAILABLE when one could not be asked because the gateway is
+ * away. */
+static enum pn_rc ask_some(struct task tasks[AT_A_TIME], size_t count, struct pn_error *err)
+{
+    pthread_t threads[AT_A_TIME];
+    bool has_thread[AT_A_TIME];
+    enum pn_rc rc = PN_OK;
+
+    for (size_t i = 0; i < count; i++) {
+        has_thread[i] = pthread_create(&threads[i], NULL, ask_one, &tasks[i]) == 0;
+        if (!has_thread[i])
+            (void)ask_one(&tasks[i]);
+    }
+    for (size_t i = 0; i < count; i++) {
+        if (has_thread[i])
+            (void)pthread_join(threads[i], NULL);
+        if (tasks[i].rc != PN_OK)
+            rc = pn_error_set(err, PN_UNAVAILABLE, "gateway_away",
+                              "the gateway could not be asked to try the certificate");
+    }
+    return rc;
+}
+
+/** What becomes of an answer. Takes it. */
+typedef void (*judge_fn)(struct target *target, json_t *answer);
+
+/** Shows `certificate` to all targets, or to those in doubt. */
+static enum pn_rc ask_all(struct preflight *flight, const json_t *certificate, bool doubtful_only,
+                          judge_fn judge, struct pn_error *err)
 {
     enum pn_rc rc = PN_OK;
 
-    for (size_t at = 0; at < flight->count && rc == PN_OK; at += AT_A_TIME) {
-        size_t count = flight->count - at < AT_A_TIME ? flight->count - at : AT_A_TIME;
+    for (size_t at = 0; at < flight->count && rc == PN_OK;) {
         struct task tasks[AT_A_TIME];
-        pthread_t threads[AT_A_TIME];
-        bool has_thread[AT_A_TIME];
+        struct target *asked[AT_A_TIME];
+        size_t count = 0;
 
-        for (size_t i = 0; i < count; i++) {
-            tasks[i] = (struct task){.flight = flight, .target = &flight->targets[at + i]};
-            has_thread[i] = pthread_create(&threads[i], NULL, ask_one, &tasks[i]) == 0;
-            if (!has_thread[i])
-                (void)ask_one(&tasks[i]);
+        for (; at < flight->count && count < AT_A_TIME; at++) {
+            if (doubtful_only && !flight->targets[at].is_doubtful)
+                continue;
+            asked[count] = &flight->targets[at];
+            tasks[count] =
+                (struct task){.flight = flight, .target = asked[count], .certificate = certificate};
+            count++;
         }
-        for (size_t i = 0; i < count; i++) {
-            if (has_thread[i])
-                (void)pthread_join(threads[i], NULL);
-            if (tasks[i].rc != PN_OK)
-                rc = pn_error_set(err, PN_UNAVAILABLE, "gateway_away",
-                                  "the gateway could not be asked to try the certificate");
-        }
+        rc = ask_some(tasks, count, err);
+        for (size_t i = 0; i < count; i++)
+            judge(asked[i], tasks[i].answer);
     }
     return rc;
 }
@@ -229,6 +263,45 @@ static bool is_refusal(const char *cause)
     return false;
 }
 
+/** It has seen a certificate, or asked for one, and then something went wrong. */
+static bool is_doubt(const json_t *answer)
+{
+    const char *cause = pn_json_str(answer, "cause");
+
+    return pn_json_bool(answer, "certificateRequested", false) &&
+           ((cause && *cause) || pn_json_bool(answer, "endedEarly", false));
+}
+
+static void on_shown(struct target *target, json_t *answer)
+{
+    const char *cause = pn_json_str(answer, "cause");
+
+    json_decref(target->answer);
+    target->answer = answer;
+    target->is_refused = cause && is_refusal(cause);
+    target->is_doubtful = !target->is_refused && is_doubt(answer);
+}
+
+/** The same backend and the generation that works: whose fault it was. */
+static void on_reference_shown(struct target *target, json_t *answer)
+{
+    const char *cause = pn_json_str(answer, "cause");
+
+    target->is_refused = cause && !*cause && !is_doubt(answer);
+    json_decref(answer);
+}
+
+static enum pn_rc ask_everybody(struct preflight *flight, struct pn_error *err)
+{
+    enum pn_rc rc = ask_all(flight, flight->certificate, false, on_shown, err);
+
+    if (rc == PN_OK && flight->reference)
+        rc = ask_all(flight, flight->certificate, true, on_shown, err);
+    if (rc == PN_OK && flight->reference)
+        rc = ask_all(flight, flight->reference, true, on_reference_shown, err);
+    return rc;
+}
+
 static enum pn_rc judge(const struct preflight *flight, json_t *verdicts, struct pn_error *err)
 {
     enum pn_rc rc = PN_OK;
@@ -237,7 +310,13 @@ static enum pn_rc judge(const struct preflight *flight, json_t *verdicts, struct
         const struct target *target = &flight->targets[i];
         const char *cause = pn_json_str(target->answer, "cause");
         const char *sentence = pn_json_str(target->answer, "sentence");
-        bool is_refused = cause && is_refusal(cause);
+        bool is_refused = target->is_refused;
+
+        if (is_refused && target->is_doubtful) {
+            cause = cause && *cause ? cause : "connection_closed";
+            sentence = "It hangs up when it has seen this certificate, and takes the one that "
+                       "serves now.";
+        }
 
         (void)json_array_append_new(
             verdicts, json_pack("{s:s, s:s, s:i, s:s, s:s, s:s}", "user", target->user, "host",
@@ -258,9 +337,29 @@ static enum pn_rc judge(const struct preflight *flight, json_t *verdicts, struct
     return rc;
 }
 
+static json_t *certificate_json(const char *certificate_id, const json_t *internal)
+{
+    return json_pack("{s:s, s:I, s:O?, s:O?}", "name", strrchr(certificate_id, '/') + 1,
+                     "generation", (json_int_t)pn_json_int(internal, "generation", 1), "keyId",
+                     json_object_get(internal, "keyId"), "chain",
+                     json_object_get(internal, "chain"));
+}
+
+/** The generation that works beside the one that is shown: the current one, or the one before. */
+static json_t *reference_json(const char *certificate_id, const json_t *body, const json_t *shown)
+{
+    const json_t *internal = json_object_get(body, "internal");
+
+    if (json_equal(json_object_get(internal, "chain"), json_object_get(shown, "chain")))
+        internal = json_object_get(pn_generations_find(body, "draining"), "internal");
+    if (!json_object_get(internal, "chain"))
+        return NULL;
+    return certificate_json(certificate_id, internal);
+}
+
 /* The thumbprint reference of the stored certificate: policies may name it so. */
 static enum pn_rc add_all_users(struct preflight *flight, const char *certificate_id,
-                                struct pn_error *err)
+                                const json_t *shown, struct pn_error *err)
 {
     struct pn_store_item item = {0};
     const char *thumbprint, *reference;
@@ -276,16 +375,9 @@ static enum pn_rc add_all_users(struct preflight *flight, const char *certificat
                            : NULL;
     if (reference)
         rc = add_users(flight, reference, err);
+    flight->reference = reference_json(certificate_id, item.body, shown);
     pn_store_item_fini(&item);
     return rc;
-}
-
-static json_t *certificate_json(const char *certificate_id, const json_t *internal)
-{
-    return json_pack("{s:s, s:I, s:O?, s:O?}", "name", strrchr(certificate_id, '/') + 1,
-                     "generation", (json_int_t)pn_json_int(internal, "generation", 1), "keyId",
-                     json_object_get(internal, "keyId"), "chain",
-                     json_object_get(internal, "chain"));
 }
 
 enum pn_rc pn_arm_preflight(void *ctx, const char *certificate_id, const json_t *internal,
@@ -304,15 +396,16 @@ enum pn_rc pn_arm_preflight(void *ctx, const char *certificate_id, const json_t 
         flight->certificate = certificate_json(certificate_id, internal);
         rc = pn_store_begin(flight->arm->config.store, &flight->txn, err);
         if (rc == PN_OK)
-            rc = add_all_users(flight, certificate_id, err);
+            rc = add_all_users(flight, certificate_id, internal, err);
         pn_store_rollback(flight->txn);
         if (rc == PN_OK)
-            rc = ask_all(flight, err);
+            rc = ask_everybody(flight, err);
         if (rc == PN_OK)
             rc = judge(flight, *verdicts, err);
         for (size_t i = 0; i < flight->count; i++)
             json_decref(flight->targets[i].answer);
         json_decref(flight->certificate);
+        json_decref(flight->reference);
         pn_arena_destroy(flight->arena);
     } else {
         pn_error_set(err, rc, "out_of_memory", "out of memory");

@@ -3,9 +3,10 @@
  *   reading -> resolving -> connecting (address by address) -> listening -> answered
  *
  * "Listening": with TLS 1.3 a server looks at the client's certificate after the client has
- * finished, so a handshake that is over is not yet an acceptance. A session ticket is one: the
- * server makes it when it has checked the client's last message. One that gives no tickets is
- * listened to for a while.
+ * finished, so a handshake that is over is not yet an acceptance. A session ticket says that its
+ * TLS has: then a short while is enough. Some servers (Node is one) look at the certificate only
+ * after that, and hang up without an alert: that the backend ended at once is told as endedEarly,
+ * and what it means is for control to judge.
  */
 #include "gateway/probe.h"
 
@@ -26,6 +27,9 @@
 #include "upstream/failure.h"
 #include "upstream/resolve.h"
 
+#define LINGER_MS         100 /* after a confirmation, at least */
+#define LINGER_HANDSHAKES 4   /* and so many times what the handshake took */
+
 struct pn_probes {
     struct pn_gateway *gateway;
     struct pn_resolver *resolver;
@@ -44,6 +48,7 @@ struct probe {
     struct pn_timer timer;
     struct pn_resolve resolve;
     bool is_resolving;
+    bool is_lingering;
     size_t next_address;
     struct pn_stream *stream;
     struct pn_tls_client *tls;
@@ -142,6 +147,19 @@ static void take_report(struct probe *probe, const struct pn_tls_report *report)
         pn_tls_report_sentence(report, probe->facts.sentence);
 }
 
+/** The last look: its TLS has taken the certificate. */
+static void linger(struct probe *probe)
+{
+    uint64_t ms = probe->facts.handshake_ms * LINGER_HANDSHAKES;
+
+    if (probe->is_lingering)
+        return;
+    probe->is_lingering = true;
+    ms = ms > LINGER_MS ? ms : LINGER_MS;
+    pn_loop_arm(probe->probes->gateway->loop, &probe->timer,
+                ms < probe->facts.late_ms ? ms : probe->facts.late_ms);
+}
+
 static void on_open(void *ctx, struct pn_stream *stream)
 {
     struct probe *probe = ctx;
@@ -151,7 +169,7 @@ static void on_open(void *ctx, struct pn_stream *stream)
     take_report(probe, pn_stream_report(stream));
     /* In TLS 1.2 the server's Finished answers to our certificate. */
     if (strcmp(probe->facts.report.tls_version, "TLSv1.3") != 0)
-        answer(probe);
+        linger(probe);
     else
         pn_loop_arm(probe->probes->gateway->loop, &probe->timer, probe->facts.late_ms);
 }
@@ -182,9 +200,13 @@ static void on_readable(void *ctx, struct pn_stream *stream)
     do
         rc = pn_stream_read(stream, bytes, sizeof(bytes), &len);
     while (rc == PN_OK);
-    if (rc == PN_AGAIN && !probe->story.is_confirmed)
+    if (rc == PN_AGAIN) {
+        if (probe->story.is_confirmed)
+            linger(probe);
         return;
-    /* Hanging up politely without a request is no refusal; an alert is. */
+    }
+    /* Hanging up without a request need not be a refusal; an alert is one. */
+    probe->facts.has_ended_early = true;
     if (pn_stream_report(stream)->alert >= 0)
         take_report(probe, pn_stream_report(stream));
     answer(probe);

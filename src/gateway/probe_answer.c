@@ -81,12 +81,13 @@ json_t *pn_probe_answer(const struct pn_probe_facts *facts, const struct pn_tls_
         "addresses", facts->addresses, "dnsMs", (json_int_t)facts->dns_ms, "handshakeMs",
         (json_int_t)facts->handshake_ms);
     json_t *more = json_pack(
-        "{s:s, s:s, s:s, s:o, s:b, s:b, s:o, s:I, s:o, s:o, s:i, s:i}", "tlsVersion",
+        "{s:s, s:s, s:s, s:o, s:b, s:b, s:b, s:o, s:I, s:o, s:o, s:i, s:i}", "tlsVersion",
         report->tls_version, "cipher", report->cipher, "alpn", report->alpn, "alert",
-        alert_json(report), "certificateRequested", story->is_requested, "certificateSent",
-        report->certificate_sent, "acceptableIssuers", names_json(story), "acceptableIssuerCount",
-        (json_int_t)story->name_count, "signatureSchemes", schemes_json(story), "serverChain",
-        chain_json(story), "verifyError", story->verify_error, "verifyDepth", story->verify_depth);
+        alert_json(report), "endedEarly", facts->has_ended_early, "certificateRequested",
+        story->is_requested, "certificateSent", report->certificate_sent, "acceptableIssuers",
+        names_json(story), "acceptableIssuerCount", (json_int_t)story->name_count,
+        "signatureSchemes", schemes_json(story), "serverChain", chain_json(story), "verifyError",
+        story->verify_error, "verifyDepth", story->verify_depth);
 
     if (json && more && json_object_update(json, more) == 0) {
         json_decref(more);

@@ -13,7 +13,8 @@ struct pn_probe_facts {
     const char *cause; /* NULL: the backend accepted us */
     char sentence[PN_TLS_SENTENCE_MAX];
     struct pn_tls_report report; /* of the last address; zero before one was tried */
-    json_t *addresses;           /* [{address, cause}]; owned */
+    bool has_ended_early; /* the backend hung up by itself before we did, without a request */
+    json_t *addresses;    /* [{address, cause}]; owned */
     uint32_t timeout_ms, late_ms;
     uint64_t dns_ms, handshake_ms; /* the latter with the connection */
 };

@@ -8,9 +8,9 @@
  *             certificate? {name, generation, keyId, chain [base64 DER]} · timeoutMs · lateMs
  *   answer    outcome "accepted" | "failed" · cause (upstream/failure.h), detail, sentence · stage
  * · addresses [{address, cause}] · dnsMs, connectMs, handshakeMs · tlsVersion, cipher, alpn ·
- * alert? {number, name, late} · certificateRequested, certificateSent · acceptableIssuers,
- * acceptableIssuerCount, signatureSchemes · serverChain [{subject, issuer, thumbprint, notBefore,
- * notAfter, spkiSha256, der}] · verifyError, verifyDepth
+ * alert? {number, name, late} · endedEarly (it hung up by itself) · certificateRequested,
+ * certificateSent · acceptableIssuers, acceptableIssuerCount, signatureSchemes · serverChain
+ * [{subject, issuer, thumbprint, notBefore, notAfter, spkiSha256, der}] · verifyError, verifyDepth
  */
 #pragma once
 

@@ -111,12 +111,31 @@ static bool is_same(const json_t *entry, const json_t *properties, const json_t 
            is_same_text(vault, new_vault, "identityClientId");
 }
 
-/** The oldest retired ones go; those that have a key stay. */
+static bool retire(json_t *entry, int64_t now_ms)
+{
+    if (set_state(entry, "retired", "retiredAt", now_ms) != 0)
+        return false;
+    (void)json_object_del(json_object_get(entry, "internal"), "chain");
+    (void)json_object_del(entry, "drainUntilMs");
+    return true;
+}
+
+/** The oldest retired ones go. When that is not enough, rotations come faster than they drain: the
+ * oldest that drain go before their time. The gateway drains its connections all the same;
+ * only the way back is gone. */
 static void forget_old(json_t *list)
 {
-    for (size_t i = 0;
-         json_array_size(list) > PN_GENERATIONS_KEPT_MAX && i < json_array_size(list);) {
+    size_t i = 0;
+
+    while (json_array_size(list) > PN_GENERATIONS_KEPT_MAX && i < json_array_size(list)) {
         if (is_state(json_array_get(list, i), "retired"))
+            (void)json_array_remove(list, i);
+        else
+            i++;
+    }
+    i = 0;
+    while (json_array_size(list) > PN_GENERATIONS_KEPT_MAX && i < json_array_size(list)) {
+        if (is_state(json_array_get(list, i), "draining"))
             (void)json_array_remove(list, i);
         else
             i++;
@@ -144,7 +163,7 @@ uint64_t pn_generations_stage(json_t *body, const json_t *properties, const json
     /* Of what is staged only the newest waits. */
     for (entry = pn_generations_find(body, "staged"); entry;
          entry = pn_generations_find(body, "staged")) {
-        if (set_state(entry, "retired", "retiredAt", now_ms) != 0)
+        if (!retire(entry, now_ms))
             return 0;
     }
     number++;
@@ -229,8 +248,7 @@ bool pn_generations_retire(json_t *body, int64_t now_ms, int64_t *next_ms)
         if (!is_state(entry, "draining"))
             continue;
         if (until_ms <= now_ms) {
-            has_changed = set_state(entry, "retired", "retiredAt", now_ms) == 0 || has_changed;
-            (void)json_object_del(json_object_get(entry, "internal"), "chain");
+            has_changed = retire(entry, now_ms) || has_changed;
         } else if (until_ms < *next_ms) {
             *next_ms = until_ms;
         }

@@ -337,7 +337,6 @@ static void take_notices(struct pn_rotation *rotation)
     memcpy(notices, rotation->notices, count * sizeof notices[0]);
     rotation->notice_count = 0;
     rotation->notices_overflowed = false;
-    rotation->needs_scan = false;
     pthread_mutex_unlock(&rotation->lock);
     for (size_t i = 0; i < rotation->followed_count; i++) {
         struct followed *object = &rotation->followed[i];
@@ -361,22 +360,70 @@ static bool is_stopping(struct pn_rotation *rotation)
     return stopping;
 }
 
+/* Takes what the lock guards: to be done before the look at the store, or what changes in between
+ * would be missed. */
+static void begin_turn(struct pn_rotation *rotation)
+{
+    pthread_mutex_lock(&rotation->lock);
+    rotation->needs_scan = false;
+    if (rotation->needs_watch) {
+        uint64_t soon_ms = rotation->mono_ms() + PN_ROTATION_CANARY_EVERY_MS;
+
+        rotation->needs_watch = false;
+        if (rotation->watch_due_ms > soon_ms)
+            rotation->watch_due_ms = soon_ms;
+    }
+    pthread_mutex_unlock(&rotation->lock);
+}
+
+static bool needs_scan(struct pn_rotation *rotation)
+{
+    bool needs;
+
+    pthread_mutex_lock(&rotation->lock);
+    needs = rotation->needs_scan;
+    pthread_mutex_unlock(&rotation->lock);
+    return needs;
+}
+
+/* The object that has been due for longest, or NULL: what was told of is due since ever. */
+static struct followed *most_due(const struct pn_rotation *rotation)
+{
+    struct followed *found = NULL;
+
+    for (size_t i = 0; i < rotation->followed_count; i++) {
+        struct followed *object = &rotation->followed[i];
+
+        if (object->due_ms <= rotation->mono_ms() && (!found || object->due_ms < found->due_ms))
+            found = object;
+    }
+    return found;
+}
+
+/* What was told of comes first, also of what is told meanwhile: a rotation does not wait for the
+ * polls of other objects, nor for the watch over former ones. */
 uint64_t rotation_turn(struct pn_rotation *rotation)
 {
     uint64_t next_ms = rotation->mono_ms() + SCAN_EVERY_MS;
-    uint64_t watch_ms = rotation_watch(rotation);
+    struct followed *object;
 
-    if (rotation->mono_ms() + watch_ms < next_ms)
-        next_ms = rotation->mono_ms() + watch_ms;
+    begin_turn(rotation);
     scan_store(rotation);
     take_notices(rotation);
-    for (size_t i = 0; i < rotation->followed_count && !is_stopping(rotation); i++) {
-        struct followed *object = &rotation->followed[i];
-
-        if (object->due_ms <= rotation->mono_ms())
-            run_poll(rotation, object);
-        if (object->due_ms < next_ms)
-            next_ms = object->due_ms;
+    for (object = most_due(rotation); object && !is_stopping(rotation);
+         object = most_due(rotation)) {
+        run_poll(rotation, object);
+        if (needs_scan(rotation)) /* what it found out may be in the store already */
+            return rotation->mono_ms();
+        take_notices(rotation);
+    }
+    if (rotation->watch_due_ms <= rotation->mono_ms() && !is_stopping(rotation))
+        rotation->watch_due_ms = rotation->mono_ms() + rotation_watch(rotation);
+    if (rotation->watch_due_ms < next_ms)
+        next_ms = rotation->watch_due_ms;
+    for (size_t i = 0; i < rotation->followed_count; i++) {
+        if (rotation->followed[i].due_ms < next_ms)
+            next_ms = rotation->followed[i].due_ms;
     }
     return next_ms;
 }

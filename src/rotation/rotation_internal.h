@@ -49,11 +49,13 @@ struct pn_rotation {
     /* of the follower's thread alone */
     struct followed *followed;
     size_t followed_count;
+    uint64_t watch_due_ms; /* monotonic; 0: at once */
     /* guarded by lock */
     pthread_mutex_t lock;
     pthread_cond_t wake;
     bool is_stopping;
     bool needs_scan;
+    bool needs_watch; /* there is a new generation */
     struct notice notices[NOTICES_MAX];
     size_t notice_count;
     bool notices_overflowed;

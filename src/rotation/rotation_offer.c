@@ -46,6 +46,7 @@ struct edit {
 #define KEY_REFERENCE   "/postern/keys/%s"
 #define WATCH_REFERENCE "/postern/draining"
 #define REFERENCE_TEXT  96
+#define CAUSE_FORCED    "forced"
 
 struct references {
     char texts[PN_GENERATIONS_KEPT_MAX + 2][REFERENCE_TEXT];
@@ -97,6 +98,24 @@ enum pn_rc rotation_key_waits(struct pn_store_txn *txn, const char *key_id, bool
     return rc;
 }
 
+/* The keys that an edit left without a use are forgotten, unless something else has them. */
+static void forget_left(struct pn_rotation *rotation, const json_t *before, const json_t *after)
+{
+    const json_t *entry;
+    size_t i;
+
+    json_array_foreach(before, i, entry)
+    {
+        const char *key_id = pn_json_str(json_object_get(entry, "internal"), "keyId");
+        struct pn_key_id key;
+
+        if (key_id && !pn_slice_eq_str(pn_json_slice(entry, "state"), "retired") &&
+            !pn_generations_uses_key(after, key_id) &&
+            pn_hex_decode(pn_slice_str(key_id), key.sha256, sizeof(key.sha256)))
+            pn_rotation_forget_unused(rotation, PN_USE_CLIENT, &key);
+    }
+}
+
 static enum pn_rc edit_certificate(struct pn_rotation *rotation, const char *certificate_id,
                                    const struct edit *edit, uint64_t *revision,
                                    struct pn_error *err)
@@ -104,20 +123,28 @@ static enum pn_rc edit_certificate(struct pn_rotation *rotation, const char *cer
     struct references references;
     struct pn_store_item item = {0};
     struct pn_store_txn *txn = NULL;
+    json_t *before = NULL;
     enum pn_rc rc = pn_store_begin(rotation->config.store, &txn, err);
 
     if (rc == PN_OK)
         rc = pn_store_txn_get(txn, certificate_id, &item, err);
-    if (rc == PN_OK)
+    if (rc == PN_OK) {
+        before =
+            json_deep_copy(json_object_get(json_object_get(item.body, "internal"), "generations"));
         rc = edit->apply(rotation, item.body, edit->ctx, err);
+    }
     if (rc == PN_OK) {
         make_references(item.body, &references);
         rc = pn_store_put(txn, item.id, item.type, item.body, references.list, err);
     }
-    pn_store_item_fini(&item);
     if (rc == PN_OK)
-        return pn_store_commit(txn, revision, err);
-    pn_store_rollback(txn);
+        rc = pn_store_commit(txn, revision, err);
+    else
+        pn_store_rollback(txn);
+    if (rc == PN_OK)
+        forget_left(rotation, before, item.body);
+    json_decref(before);
+    pn_store_item_fini(&item);
     return rc;
 }
 
@@ -213,6 +240,16 @@ static enum pn_rc publish(struct pn_rotation *rotation, uint64_t revision, struc
     return publisher->publish ? publisher->publish(publisher->ctx, revision, err) : PN_OK;
 }
 
+/* The follower watches over the new one. */
+static void watch_soon(struct pn_rotation *rotation)
+{
+    pthread_mutex_lock(&rotation->lock);
+    rotation->needs_watch = true;
+    rotation->needs_scan = true;
+    pthread_cond_signal(&rotation->wake);
+    pthread_mutex_unlock(&rotation->lock);
+}
+
 /* Asks, then makes it current. `internal`: what is shown. */
 static enum pn_rc take_over(struct pn_rotation *rotation, const char *certificate_id,
                             uint64_t number, const json_t *internal, const char *cause, bool force,
@@ -236,7 +273,7 @@ static enum pn_rc take_over(struct pn_rotation *rotation, const char *certificat
         return rc;
     pn_log(PN_LOG_INFO, "certificate_rotated", "certificate", PN_S(certificate_id), "generation",
            PN_I(number), "cause", PN_S(cause), NULL);
-    pn_rotation_rescan(rotation); /* the follower watches over it */
+    watch_soon(rotation);
     return publish(rotation, revision, err);
 }
 
@@ -254,7 +291,8 @@ enum pn_rc pn_rotation_offer(struct pn_rotation *rotation, const char *certifica
     *number = staging.number;
     if (staging.is_current)
         return publish(rotation, revision, err);
-    return take_over(rotation, certificate_id, staging.number, internal, cause, force, err);
+    return take_over(rotation, certificate_id, staging.number, internal,
+                     force ? CAUSE_FORCED : cause, force, err);
 }
 
 enum pn_rc pn_rotation_promote(struct pn_rotation *rotation, const char *certificate_id,
@@ -278,8 +316,8 @@ enum pn_rc pn_rotation_promote(struct pn_rotation *rotation, const char *certifi
     }
     pn_store_item_fini(&item);
     if (rc == PN_OK)
-        rc = take_over(rotation, certificate_id, number, internal, force ? "forced" : "promoted",
-                       force, err);
+        rc = take_over(rotation, certificate_id, number, internal,
+                       force ? CAUSE_FORCED : "promoted", force, err);
     json_decref(internal);
     return rc;
 }
@@ -296,24 +334,6 @@ static enum pn_rc apply_retirement(struct pn_rotation *rotation, json_t *body, v
                : pn_error_set(err, PN_AGAIN, "nothing_to_retire", "nothing is due");
 }
 
-/* The keys of what has just been retired are forgotten, unless something else has them. */
-static void forget_retired(struct pn_rotation *rotation, const json_t *before)
-{
-    const json_t *list = json_object_get(json_object_get(before, "internal"), "generations");
-    const json_t *entry;
-    size_t i;
-
-    json_array_foreach(list, i, entry)
-    {
-        struct pn_key_id key;
-
-        if (pn_slice_eq_str(pn_json_slice(entry, "state"), "draining") &&
-            pn_hex_decode(pn_json_slice(json_object_get(entry, "internal"), "keyId"), key.sha256,
-                          sizeof(key.sha256)))
-            pn_rotation_forget_unused(rotation, PN_USE_CLIENT, &key);
-    }
-}
-
 static void retire_due(struct pn_rotation *rotation, const struct pn_store_item *item,
                        int64_t *next_ms)
 {
@@ -322,9 +342,7 @@ static void retire_due(struct pn_rotation *rotation, const struct pn_store_item 
     uint64_t revision;
     enum pn_rc rc = edit_certificate(rotation, item->id, &edit, &revision, &err);
 
-    if (rc == PN_OK)
-        forget_retired(rotation, item->body);
-    else if (rc != PN_AGAIN && rc != PN_NOT_FOUND)
+    if (rc != PN_OK && rc != PN_AGAIN && rc != PN_NOT_FOUND)
         pn_log_error(PN_LOG_ERROR, "retirement_failed", &err);
 }
 
@@ -357,13 +375,15 @@ static void roll_back_if_refused(struct pn_rotation *rotation, const struct pn_s
     json_decref(former_verdicts);
 }
 
-/* Whether the newest promotion is young enough to be watched. */
+/* Whether the newest promotion is young enough to be watched. What a person forced is not: he knows
+ * that the backends refuse it. */
 static bool is_canary(const struct pn_rotation *rotation, const json_t *body)
 {
     const json_t *current = pn_generations_find(body, "current");
     int64_t promoted_s = 0;
 
     return pn_generations_find(body, "draining") &&
+           !pn_slice_eq_str(pn_json_slice(current, "cause"), CAUSE_FORCED) &&
            pn_time_parse_iso8601(pn_json_slice(current, "promotedAt"), &promoted_s) &&
            rotation->now_ms() < promoted_s * 1000 + PN_ROTATION_CANARY_MS;
 }

@@ -139,6 +139,29 @@ static void history_is_bounded_and_never_loses_what_has_a_key(void **state)
     json_decref(body);
 }
 
+static void history_is_bounded_also_when_rotations_come_faster_than_they_drain(void **state)
+{
+    json_t *body = make_body("A");
+    struct pn_error err = {0};
+    char name[16];
+    uint64_t number = 0;
+
+    (void)state;
+    for (int i = 0; i < 3 * PN_GENERATIONS_KEPT_MAX; i++) {
+        snprintf(name, sizeof(name), "G%d", i);
+        number = stage(body, name);
+        assert_true(number > 0);
+        assert_int_equal(pn_generations_promote(body, number, "vault", T0, T0 + 1000000, &err),
+                         PN_OK);
+        assert_true(json_array_size(json_object_get(json_object_get(body, "internal"),
+                                                    "generations")) <= PN_GENERATIONS_KEPT_MAX);
+    }
+    assert_string_equal(serving(body), name);
+    /* the way back is still there */
+    assert_string_equal(state_of(body, number - 1), "draining");
+    json_decref(body);
+}
+
 static void the_view_has_neither_chains_nor_keys(void **state)
 {
     json_t *body = make_body("SECRET-KEY-NAME");
@@ -167,6 +190,7 @@ int main(void)
         cmocka_unit_test(a_promoted_one_serves_and_the_former_drains_then_retires),
         cmocka_unit_test(a_draining_one_can_come_back),
         cmocka_unit_test(history_is_bounded_and_never_loses_what_has_a_key),
+        cmocka_unit_test(history_is_bounded_also_when_rotations_come_faster_than_they_drain),
         cmocka_unit_test(the_view_has_neither_chains_nor_keys),
     };
 

@@ -17,6 +17,7 @@
 #include "base/json.h"
 #include "keyvault/keyvault_internal.h"
 #include "rotation/generation.h"
+#include "rotation/generations.h"
 #include "rotation/rotation_internal.h"
 #include "store/store.h"
 #include "support/fake_keyholder.h"
@@ -255,6 +256,102 @@ static void certificates_of_one_object_share_one_poll(void **state)
     expect(C2, 2, V2, "Success");
 }
 
+/* ---- what the backends say */
+
+static bool backends_refuse;
+
+static enum pn_rc show(void *ctx, const char *certificate_id, const json_t *internal,
+                       json_t **verdicts, struct pn_error *err)
+{
+    bool is_new = pn_json_int(internal, "generation", 0) != 1;
+
+    (void)ctx, (void)certificate_id;
+    *verdicts = json_array();
+    /* A generation that is not numbered yet is a new one. */
+    return backends_refuse && (is_new || !json_object_get(internal, "secretVersion") ||
+                               strcmp(pn_json_str(internal, "secretVersion"), V1) != 0)
+               ? pn_error_set(err, PN_DENIED, "refused", "b1 refuses it")
+               : PN_OK;
+}
+
+static uint64_t number_of(const char *state)
+{
+    struct pn_store_item item = {0};
+    uint64_t number;
+
+    assert_int_equal(pn_store_get(store, C1, &item, NULL), PN_OK);
+    number = (uint64_t)pn_json_int(pn_generations_find(item.body, state), "number", 0);
+    pn_store_item_fini(&item);
+    return number;
+}
+
+static void many_rotations_within_one_drain_leave_no_keys_and_lose_none(void **state)
+{
+    char version[PN_KEYVAULT_VERSION_TEXT];
+    struct pn_error err = {0};
+
+    (void)state;
+    backends_refuse = false;
+    pn_rotation_set_preflight(rotation, show, NULL);
+    put_certificate(C1, SECRET);
+    (void)rotation_turn(rotation);
+    for (unsigned i = 0; i < 2 * PN_GENERATIONS_KEPT_MAX; i++) {
+        snprintf(version, sizeof version, "%032x", 100 + i);
+        offer(version);
+        turn_later();
+    }
+    expect(C1, 1 + 2 * PN_GENERATIONS_KEPT_MAX, version, "Success");
+    assert_true(fake_keyholder_count(PN_USE_CLIENT) <= PN_GENERATIONS_KEPT_MAX);
+    /* One that waits has its key, however many drain before it. */
+    backends_refuse = true;
+    offer(V2);
+    turn_later();
+    expect(C1, 1 + 2 * PN_GENERATIONS_KEPT_MAX, version, "CertificateRefused");
+    assert_int_equal(pn_rotation_promote(rotation, C1, number_of("staged"), true, &err), PN_OK);
+    expect(C1, 2 + 2 * PN_GENERATIONS_KEPT_MAX, V2, "Success");
+}
+
+static void what_waits_no_longer_leaves_no_key(void **state)
+{
+    (void)state;
+    backends_refuse = true;
+    pn_rotation_set_preflight(rotation, show, NULL);
+    put_certificate(C1, SECRET);
+    (void)rotation_turn(rotation);
+    offer(V2);
+    turn_later();
+    offer(V3);
+    turn_later();
+    expect(C1, 1, V1, "CertificateRefused");
+    assert_int_equal(fake_keyholder_count(PN_USE_CLIENT), 2);
+}
+
+static void refused_generation_is_rolled_back_unless_it_was_forced(void **state)
+{
+    struct pn_error err = {0};
+
+    (void)state;
+    backends_refuse = false;
+    pn_rotation_set_preflight(rotation, show, NULL);
+    put_certificate(C1, SECRET);
+    (void)rotation_turn(rotation);
+    offer(V2);
+    turn_later();
+    expect(C1, 2, V2, "Success");
+    (void)rotation_turn(rotation); /* the promotion woke the follower */
+    backends_refuse = true;
+    vault.status = 503; /* it stays out of this */
+    mono += PN_ROTATION_CANARY_EVERY_MS;
+    (void)rotation_turn(rotation);
+    assert_int_equal(number_of("current"), 1);
+    assert_int_equal(pn_rotation_promote(rotation, C1, 2, true, &err), PN_OK);
+    for (int i = 0; i < 3; i++) {
+        mono += PN_ROTATION_CANARY_EVERY_MS;
+        (void)rotation_turn(rotation);
+    }
+    assert_int_equal(number_of("current"), 2);
+}
+
 static void versioned_identifier_is_pinned(void **state)
 {
     (void)state;
@@ -445,6 +542,9 @@ int main(void)
         TEST(new_version_becomes_the_next_generation),
         TEST(unchanged_secret_is_not_fetched_and_nothing_is_written),
         TEST(certificates_of_one_object_share_one_poll),
+        TEST(many_rotations_within_one_drain_leave_no_keys_and_lose_none),
+        TEST(what_waits_no_longer_leaves_no_key),
+        TEST(refused_generation_is_rolled_back_unless_it_was_forced),
         TEST(versioned_identifier_is_pinned),
         TEST(failure_keeps_the_good_certificate_and_says_why),
         TEST(bad_new_certificate_never_takes_over),

@@ -1,0 +1,187 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A rotation nobody notices: constant load over HTTP/1.1 and HTTP/2 while a vault certificate is renewed 50
+times, some of the new ones refused by the backend."""
+import json
+import re
+import signal
+import ssl
+import statistics
+import subprocess
+import threading
+import time
+import urllib.request
+
+import pytest
+from lab import service, web
+from lab.node import JS
+from lab.service import with_certificate
+
+ROTATIONS = 50
+BAD_EVERY = 7
+DRAIN_S = 3
+SLACK_S = 3  # a busy machine; the drain's clock itself ticks once a second
+
+
+class Book:
+    """js/rotation_backend.mjs."""
+
+    def __init__(self, folder, server, client_ca):
+        crt, key = server.write(folder, "book")
+        ca = folder / "book-ca.crt"
+        ca.write_bytes(client_ca.certificate_pem)
+        self.ca = client_ca
+        self.process = subprocess.Popen(
+            ["node", str(JS / "rotation_backend.mjs"),
+             json.dumps({"cert": str(crt), "key": str(key), "ca": str(ca)})],
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        self.port = json.loads(self.process.stdout.readline())["port"]
+        self.url = f"https://localhost:{self.port}"
+        self.context = ssl.create_default_context(cafile=str(ca))
+        self.context.load_cert_chain(*map(str, client_ca.client("reader").write(folder, "reader")))
+
+    def read(self):
+        with urllib.request.urlopen(self.url + "/book", context=self.context, timeout=20) as answer:
+            return json.load(answer)
+
+    def of(self, sha1):
+        return [entry for entry in self.read() if entry["sha1"] == sha1]
+
+    def stop(self):
+        self.process.stdin.close()
+        self.process.wait(10)
+        self.process.stdout.close()
+
+
+@pytest.fixture
+def book(tmp_path, ca):
+    backend = Book(tmp_path, ca.server(), ca)
+    yield backend
+    backend.stop()
+
+
+@pytest.fixture
+def rotating(tmp_path, trust):
+    """A Postern that follows by its vault's word, not by its poll, and drains within seconds."""
+    postern = service.Postern(tmp_path / "postern", environment=trust, options=[
+        "--limit", f"backend-drain-timeout={DRAIN_S}s", "--rotation-interval", "3600"])
+    postern.start()
+    yield postern
+    postern.stop()
+
+
+class Load:
+    """wrk, h2load and clients that look at every answer."""
+
+    def __init__(self, postern, path, folder, known):
+        script = folder / "gentle.lua"
+        script.write_text("function delay() return 4 end\n")
+        self.postern, self.path, self.known = postern, path, known
+        self.failures, self.seen, self.rounds = [], [], 0
+        self.is_over = threading.Event()
+        self.wrk = subprocess.Popen(
+            ["wrk", "-t", "1", "-c", "8", "-d", "600", "-s", str(script), postern.gateway + path],
+            stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+        self.threads = [threading.Thread(target=run) for run in
+                        (self._h2load, self._watch, self._watch, self._slow)]
+        for thread in self.threads:
+            thread.start()
+
+    def _h2load(self):
+        """Rounds of about a second, each of which must be whole."""
+        while not self.is_over.is_set():
+            done = subprocess.run(["h2load", "-n", "600", "-c", "4", "-m", "8", "--rps", "150",
+                                   self.postern.gateway_tls + self.path], capture_output=True, text=True)
+            counts = re.search(r"requests: (\d+) total.* (\d+) succeeded, (\d+) failed, (\d+) errored, (\d+) "
+                               r"timeout\nstatus codes: (\d+) 2xx", done.stdout)
+            self.rounds += 1
+            if done.returncode or not counts or counts.groups() != ("600", "600", "0", "0", "0", "600"):
+                self.failures.append(done.stdout + done.stderr)
+
+    def _watch(self):
+        session = web.Session(self.postern.gateway, keep=True)
+        while not self.is_over.is_set():
+            self._one(session, self.path)
+            time.sleep(0.005)
+
+    def _slow(self):
+        """Always one request at work when the certificate changes."""
+        session = web.Session(self.postern.gateway, keep=True)
+        while not self.is_over.is_set():
+            self._one(session, self.path.rsplit("/", 1)[0] + "/slow?ms=700")
+
+    def _one(self, session, path):
+        try:
+            answer = session.call("GET", path)
+            if answer.status != 200 or answer.json()["sha1"] not in self.known:
+                self.failures.append(answer)
+            else:
+                self.seen.append(answer.json()["sha1"])
+        except Exception as error:  # a thread's own would be lost
+            self.failures.append(repr(error))
+
+    def end(self):
+        self.is_over.set()
+        for thread in self.threads:
+            thread.join()
+        self.wrk.send_signal(signal.SIGINT)
+        out = self.wrk.communicate(timeout=20)[0]
+        assert not self.failures, f"{len(self.failures)}: {self.failures[:3]}"
+        assert "Socket errors" not in out and "Non-2xx" not in out, out
+        done = int(re.search(r"(\d+) requests in", out)[1])
+        assert done > 100 and self.rounds > 0 and self.seen, out
+        return done
+
+
+def put_into_vault(postern, name, identity):
+    answer = postern.vault("POST", f"/certificates/{name}/import", {"value": identity.pfx_base64("p"), "pwd": "p"})
+    assert answer.status == 200, answer
+
+
+def status_of(postern, name):
+    return postern.arm("GET", f"/certificates/{name}").json()["properties"]["keyVault"]["lastStatus"]
+
+
+def test_fifty_rotations_under_load_lose_no_request(rotating, ca, other_ca, book, tmp_path):
+    name = "rotated"
+    identities = [ca.client(f"{name}.{i}") for i in range(ROTATIONS + 1)]
+    for i in range(BAD_EVERY, ROTATIONS, BAD_EVERY):
+        identities[i] = other_ca.client(f"{name}.{i}")
+    good = [i for i, identity in enumerate(identities) if i % BAD_EVERY or i == 0]
+    put_into_vault(rotating, name, identities[0])
+    rotating.put(f"/certificates/{name}", {
+        "keyVault": {"secretIdentifier": f"{rotating.vault_url}/secrets/{name}"}})
+    rotating.make_api(name, book.url, with_certificate(name))
+    assert rotating.call(f"/{name}/x").json()["sha1"] == identities[0].sha1
+    load = Load(rotating, f"/{name}/x", tmp_path, {identities[i].sha1 for i in good})
+    waits, written = [], {}
+    try:
+        for i in range(1, ROTATIONS + 1):
+            written[i] = time.time()
+            put_into_vault(rotating, name, identities[i])
+            if i in good:
+                used = service.wait_for(f"version {i} at the backend", lambda sha1=identities[i].sha1: next(
+                    (e["first"] for e in book.of(sha1) if e["first"]), 0), 20, 0.02)
+                waits.append(used / 1000 - written[i])
+            else:
+                told = service.wait_for(f"the refusal of version {i}", lambda: (
+                    lambda s: s["code"] != "Success" and s)(status_of(rotating, name)), 20, 0.02)
+                assert told["code"] == "CertificateRefused" and "refuses it" in told["message"], told
+    finally:
+        done = load.end()
+    print(f"{done} requests by wrk, {load.rounds} rounds of h2load, {len(load.seen)} looked at; from the write into "
+          f"the vault to the first use: p50 {statistics.median(waits) * 1000:.0f} ms, longest {max(waits) * 1000:.0f} ms")
+    assert rotating.metric("postern_identity_mismatch_total") == 0
+
+    # No connection with a generation that is retired outlives the drain limit.
+    first = {i: min(e["first"] for e in book.of(identities[i].sha1) if e["first"]) for i in good}
+    service.wait_for("the end of the old ones", lambda: all(
+        e["closed"] for i in good[:-1] for e in book.of(identities[i].sha1)), DRAIN_S + SLACK_S)
+    entries = book.read()
+    for now, following in zip(good, good[1:]):
+        for entry in (e for e in entries if e["sha1"] == identities[now].sha1):
+            assert entry["closed"] <= first[following] + (DRAIN_S + SLACK_S) * 1000, (now, entry)
+            assert entry["last"] <= first[following] + 1000, "a request on a retired generation"
+    # No session of TLS crosses from one certificate to another, though sessions are resumed.
+    assert {e["sha1"] for e in entries if e["requests"]} >= {identities[i].sha1 for i in good}
+    refused = {identities[i].sha1 for i in range(1, ROTATIONS) if i not in good}
+    assert not refused & {e["sha1"] for e in entries}
