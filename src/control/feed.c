@@ -165,7 +165,8 @@ static enum pn_rc collect(struct pn_feed *feed, uint64_t acknowledged, struct pn
          */
         feed->needs_full = true;
         *revision = pn_store_revision(feed->store);
-        rc = pn_store_list(feed->store, "/", NULL, list, err);
+        /* What the gateway gets lies in a subscription; a vault's secrets do not. */
+        rc = pn_store_list(feed->store, "/subscriptions/", NULL, list, err);
     }
     return rc;
 }

@@ -15,12 +15,21 @@ static const char *const statement_texts[STATEMENT_COUNT] = {
                             " WHERE key > ?1 AND key < ?2 AND type = ?3 ORDER BY key",
     [STATEMENT_LIST_PATH] = "SELECT id, type, body, revision, created, modified FROM resources"
                             " WHERE type = ?3 AND path = ?4 AND key > ?1 AND key < ?2 ORDER BY key",
+    [STATEMENT_PAGE] = "SELECT id, type, body, revision, created, modified FROM resources"
+                       " WHERE key > ?1 AND key < ?2 ORDER BY key LIMIT ?4",
+    [STATEMENT_PAGE_TYPE] = "SELECT id, type, body, revision, created, modified FROM resources"
+                            " WHERE type = ?3 AND key > ?1 AND key < ?2 ORDER BY key LIMIT ?4",
+    [STATEMENT_NAMED] = "SELECT id, type, body, revision, created, modified FROM resources"
+                        " WHERE type = ?1 AND name = ?2 ORDER BY key",
+    [STATEMENT_DUE] = "SELECT id, type, body, revision, created, modified FROM resources"
+                      " WHERE due <= ?1 ORDER BY due, key LIMIT ?2",
     [STATEMENT_PUT] = "INSERT INTO resources (key, id, type, body, revision, created, modified,"
-                      " key_id, follows, path)"
-                      " VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?6, ?7, ?8, ?9)"
+                      " key_id, follows, path, name, due)"
+                      " VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?6, ?7, ?8, ?9, ?10, ?11)"
                       " ON CONFLICT (key) DO UPDATE SET type = excluded.type, body = excluded.body,"
                       " revision = excluded.revision, modified = excluded.modified,"
-                      " key_id = excluded.key_id, follows = excluded.follows, path = excluded.path",
+                      " key_id = excluded.key_id, follows = excluded.follows, path = excluded.path,"
+                      " name = excluded.name, due = excluded.due",
     [STATEMENT_DELETE] = "DELETE FROM resources WHERE key = ?1",
     [STATEMENT_BURY] = "INSERT INTO tombstones (key, id, type, revision, deleted)"
                        " SELECT key, id, type, ?2, ?3 FROM resources WHERE key = ?1"

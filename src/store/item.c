@@ -211,6 +211,39 @@ enum pn_rc store_list_path(struct store_connection *connection, const char *pref
     return list_below(connection, STATEMENT_LIST_PATH, prefix, type, path, list, err);
 }
 
+enum pn_rc store_page(struct store_connection *connection, const char *prefix, const char *type,
+                      const char *after, size_t max, struct pn_store_list *list,
+                      struct pn_error *err)
+{
+    enum pn_rc rc = PN_IO;
+    sqlite3_stmt *statement = NULL;
+    char *begin = store_key(prefix);
+    char *from = store_key(after ? after : prefix);
+    char *to = begin ? range_end(begin) : NULL;
+
+    list->items = NULL;
+    list->count = 0;
+    if (!begin || !from || !to) {
+        rc = pn_error_set(err, PN_NOMEM, "out_of_memory", "store: out of memory");
+        goto out;
+    }
+    statement = store_statement(connection, type ? STATEMENT_PAGE_TYPE : STATEMENT_PAGE, err);
+    if (!statement)
+        goto out;
+    sqlite3_bind_text(statement, 1, strcmp(from, begin) > 0 ? from : begin, -1, SQLITE_STATIC);
+    sqlite3_bind_text(statement, 2, to, -1, SQLITE_STATIC);
+    if (type)
+        sqlite3_bind_text(statement, 3, type, -1, SQLITE_STATIC);
+    sqlite3_bind_int64(statement, 4, (sqlite3_int64)max);
+    rc = store_list_read(connection, statement, list, err);
+out:
+    store_statement_done(statement);
+    free(begin);
+    free(from);
+    free(to);
+    return rc;
+}
+
 enum pn_rc store_read_u64(struct store_connection *connection, enum store_statement which,
                           uint64_t *value, struct pn_error *err)
 {

@@ -48,6 +48,17 @@ static const char *const steps[] = {
     "ALTER TABLE resources ADD COLUMN path TEXT COLLATE NOCASE;"
     "UPDATE resources SET path = json_extract(body, '$.properties.path');"
     "CREATE INDEX resources_path ON resources (type, path) WHERE path IS NOT NULL;",
+    /* Lists of one type page by page; a resource by its name in any group; what is due. The heads
+     * of certificates get a type of their own. */
+    "UPDATE resources SET type = 'vault/certificateobject' WHERE type = 'vault/object'"
+    " AND json_extract(body, '$.properties.kind') = 'certificate';"
+    "CREATE INDEX resources_type ON resources (type, key);"
+    "ALTER TABLE resources ADD COLUMN name TEXT;"
+    "UPDATE resources SET name = replace(key, rtrim(key, replace(key, '/', '')), '')"
+    " WHERE key LIKE '/subscriptions/%';"
+    "CREATE INDEX resources_name ON resources (type, name) WHERE name IS NOT NULL;"
+    "ALTER TABLE resources ADD COLUMN due INTEGER;"
+    "CREATE INDEX resources_due ON resources (due) WHERE due IS NOT NULL;",
 };
 
 #define STEP_COUNT ((int)(sizeof(steps) / sizeof(steps[0])))

@@ -193,6 +193,75 @@ enum pn_rc pn_store_list_followed(struct pn_store *store, const char *type,
     return rc;
 }
 
+enum pn_rc pn_store_page(struct pn_store *store, const char *prefix, const char *type,
+                         const char *after, size_t max, struct pn_store_list *list,
+                         struct pn_error *err)
+{
+    struct store_connection *reader = NULL;
+    enum pn_rc rc = PN_OK;
+
+    list->items = NULL;
+    list->count = 0;
+    rc = store_reader_take(store, &reader, err);
+    if (rc != PN_OK)
+        return rc;
+    rc = store_page(reader, prefix, type, after, max, list, err);
+    store_reader_give_back(store, reader);
+    return rc;
+}
+
+enum pn_rc pn_store_list_named(struct pn_store *store, const char *type, const char *name,
+                               struct pn_store_list *list, struct pn_error *err)
+{
+    struct store_connection *reader = NULL;
+    sqlite3_stmt *statement = NULL;
+    char *key = store_key(name);
+    enum pn_rc rc = PN_NOMEM;
+
+    list->items = NULL;
+    list->count = 0;
+    if (key)
+        rc = store_reader_take(store, &reader, err);
+    if (rc == PN_OK) {
+        statement = store_statement(reader, STATEMENT_NAMED, err);
+        rc = PN_IO;
+    }
+    if (statement) {
+        sqlite3_bind_text(statement, 1, type, -1, SQLITE_STATIC);
+        sqlite3_bind_text(statement, 2, key, -1, SQLITE_STATIC);
+        rc = store_list_read(reader, statement, list, err);
+        store_statement_done(statement);
+    }
+    if (reader)
+        store_reader_give_back(store, reader);
+    free(key);
+    return rc;
+}
+
+enum pn_rc pn_store_list_due(struct pn_store *store, int64_t until_s, size_t max,
+                             struct pn_store_list *list, struct pn_error *err)
+{
+    struct store_connection *reader = NULL;
+    sqlite3_stmt *statement = NULL;
+    enum pn_rc rc = PN_OK;
+
+    list->items = NULL;
+    list->count = 0;
+    rc = store_reader_take(store, &reader, err);
+    if (rc != PN_OK)
+        return rc;
+    statement = store_statement(reader, STATEMENT_DUE, err);
+    rc = PN_IO;
+    if (statement) {
+        sqlite3_bind_int64(statement, 1, until_s);
+        sqlite3_bind_int64(statement, 2, (sqlite3_int64)max);
+        rc = store_list_read(reader, statement, list, err);
+        store_statement_done(statement);
+    }
+    store_reader_give_back(store, reader);
+    return rc;
+}
+
 static enum pn_rc read_changes(struct store_connection *reader, uint64_t since,
                                struct pn_store_list *changes, uint64_t *revision,
                                struct pn_error *err)

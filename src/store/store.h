@@ -54,6 +54,20 @@ enum pn_rc pn_store_get(struct pn_store *store, const char *id, struct pn_store_
 enum pn_rc pn_store_list(struct pn_store *store, const char *prefix, const char *type,
                          struct pn_store_list *list, struct pn_error *err) PN_MUST_USE;
 
+/** At most `max` resources of `type` (NULL: any) below `prefix` whose key lies behind `after` (an
+ * id; NULL: from the first), ordered by key. Costs what it gives, however many there are. */
+enum pn_rc pn_store_page(struct pn_store *store, const char *prefix, const char *type,
+                         const char *after, size_t max, struct pn_store_list *list,
+                         struct pn_error *err) PN_MUST_USE;
+/** Every resource of `type` in a subscription whose id ends with "/name", without ASCII case,
+ * ordered by key. */
+enum pn_rc pn_store_list_named(struct pn_store *store, const char *type, const char *name,
+                               struct pn_store_list *list, struct pn_error *err) PN_MUST_USE;
+/** At most `max` resources whose internal.due (Unix seconds) is not later than `until_s`, the most
+ * urgent first. */
+enum pn_rc pn_store_list_due(struct pn_store *store, int64_t until_s, size_t max,
+                             struct pn_store_list *list, struct pn_error *err) PN_MUST_USE;
+
 /** Every resource of `type` that follows a key vault (properties.keyVault.secretIdentifier),
  * ordered by key. What the others are does not cost anything. */
 enum pn_rc pn_store_list_followed(struct pn_store *store, const char *type,
@@ -79,6 +93,10 @@ enum pn_rc pn_store_put(struct pn_store_txn *txn, const char *id, const char *ty
 /** Deletes it and its references to others. Children are the caller's business. PN_NOT_FOUND. */
 enum pn_rc pn_store_delete(struct pn_store_txn *txn, const char *id,
                            struct pn_error *err) PN_MUST_USE;
+/** The same for what no reader of the change log needs: it does not push out the deletions that
+ * they need. PN_NOT_FOUND. */
+enum pn_rc pn_store_erase(struct pn_store_txn *txn, const char *id,
+                          struct pn_error *err) PN_MUST_USE;
 /** The resources that reference `id`, ordered by key. */
 enum pn_rc pn_store_users(struct pn_store_txn *txn, const char *id, struct pn_store_list *users,
                           struct pn_error *err) PN_MUST_USE;

@@ -36,6 +36,10 @@ enum store_statement {
     STATEMENT_KEY_IN_USE,
     STATEMENT_FOLLOWED,
     STATEMENT_LIST_PATH,
+    STATEMENT_PAGE,
+    STATEMENT_PAGE_TYPE,
+    STATEMENT_NAMED,
+    STATEMENT_DUE,
     STATEMENT_COUNT
 };
 
@@ -102,6 +106,10 @@ enum pn_rc store_list(struct store_connection *connection, const char *prefix, c
 enum pn_rc store_list_path(struct store_connection *connection, const char *prefix,
                            const char *type, struct pn_slice path, struct pn_store_list *list,
                            struct pn_error *err) PN_MUST_USE;
+/** What pn_store_page() asks. */
+enum pn_rc store_page(struct store_connection *connection, const char *prefix, const char *type,
+                      const char *after, size_t max, struct pn_store_list *list,
+                      struct pn_error *err) PN_MUST_USE;
 enum pn_rc store_read_u64(struct store_connection *connection, enum store_statement which,
                           uint64_t *value, struct pn_error *err) PN_MUST_USE;
 

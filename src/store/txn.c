@@ -149,6 +149,11 @@ static enum pn_rc put_row(struct pn_store_txn *txn, const char *key, const char 
     bind_slice(statement, 8,
                pn_json_slice(json_object_get(properties, "keyVault"), "secretIdentifier"));
     bind_slice(statement, 9, pn_json_slice(properties, "path"));
+    /* Only what lies in a subscription is ever looked for by its name. */
+    if (pn_slice_starts_with(pn_slice_str(key), PN_LIT("/subscriptions/")))
+        sqlite3_bind_text(statement, 10, strrchr(key, '/') + 1, -1, SQLITE_STATIC);
+    if (json_is_integer(json_object_get(internal, "due")))
+        sqlite3_bind_int64(statement, 11, pn_json_int(internal, "due", 0));
     return run(writer, statement, "write a resource", err);
 }
 
@@ -223,7 +228,13 @@ static enum pn_rc bury(struct pn_store_txn *txn, const char *key, struct pn_erro
     return run(writer, statement, "note a deletion", err);
 }
 
-enum pn_rc pn_store_delete(struct pn_store_txn *txn, const char *id, struct pn_error *err)
+static enum pn_rc not_found(const char *id, struct pn_error *err)
+{
+    return pn_error_set(err, PN_NOT_FOUND, "not_found", "there is no '%s'", id);
+}
+
+static enum pn_rc delete_row(struct pn_store_txn *txn, const char *id, bool is_logged,
+                             struct pn_error *err)
 {
     struct store_connection *writer = &txn->store->writer;
     enum pn_rc rc = PN_OK;
@@ -231,19 +242,28 @@ enum pn_rc pn_store_delete(struct pn_store_txn *txn, const char *id, struct pn_e
 
     if (!key)
         return pn_error_set(err, PN_NOMEM, "out_of_memory", "store: out of memory");
-    rc = bury(txn, key, err);
-    if (rc != PN_OK)
-        goto out;
-    if (sqlite3_changes(writer->db) == 0) {
-        rc = pn_error_set(err, PN_NOT_FOUND, "not_found", "there is no '%s'", id);
-        goto out;
-    }
-    rc = run_with_key(writer, STATEMENT_DELETE, key, "delete a resource", err);
+    if (is_logged)
+        rc = bury(txn, key, err);
+    if (rc == PN_OK && is_logged && sqlite3_changes(writer->db) == 0)
+        rc = not_found(id, err);
+    if (rc == PN_OK)
+        rc = run_with_key(writer, STATEMENT_DELETE, key, "delete a resource", err);
+    if (rc == PN_OK && sqlite3_changes(writer->db) == 0)
+        rc = not_found(id, err);
     if (rc == PN_OK)
         txn->has_changes = true;
-out:
     free(key);
     return rc;
+}
+
+enum pn_rc pn_store_delete(struct pn_store_txn *txn, const char *id, struct pn_error *err)
+{
+    return delete_row(txn, id, true, err);
+}
+
+enum pn_rc pn_store_erase(struct pn_store_txn *txn, const char *id, struct pn_error *err)
+{
+    return delete_row(txn, id, false, err);
 }
 
 enum pn_rc pn_store_users(struct pn_store_txn *txn, const char *id, struct pn_store_list *users,

@@ -83,19 +83,13 @@ enum pn_rc vault_resource(struct pn_vault *vault, const char *name, struct pn_st
                           struct pn_error *err)
 {
     struct pn_store_list list = {0};
-    enum pn_rc rc = pn_store_list(vault->store, "/subscriptions/", VAULT_TYPE, &list, err);
+    enum pn_rc rc = pn_store_list_named(vault->store, VAULT_TYPE, name, &list, err);
 
-    if (rc != PN_OK)
-        return rc;
-    rc = PN_NOT_FOUND;
-    for (size_t i = 0; i < list.count && rc == PN_NOT_FOUND; i++) {
-        const char *slash = strrchr(list.items[i].id, '/');
-
-        if (!slash || !pn_slice_case_eq_str(pn_slice_str(slash + 1), name))
-            continue;
-        *item = list.items[i];
-        memset(&list.items[i], 0, sizeof list.items[i]);
-        rc = PN_OK;
+    if (rc == PN_OK && list.count == 0)
+        rc = PN_NOT_FOUND;
+    if (rc == PN_OK) {
+        *item = list.items[0];
+        memset(&list.items[0], 0, sizeof list.items[0]);
     }
     pn_store_list_fini(&list);
     return rc;

@@ -376,7 +376,10 @@ static void make_old(const struct store_fixture *f)
     assert_int_equal(sqlite3_open(f->path, &db), SQLITE_OK);
     assert_int_equal(sqlite3_exec(db,
                                   "DROP INDEX resources_key_id; DROP INDEX resources_follows;"
-                                  "DROP INDEX resources_path;"
+                                  "DROP INDEX resources_path; DROP INDEX resources_type;"
+                                  "DROP INDEX resources_name; DROP INDEX resources_due;"
+                                  "ALTER TABLE resources DROP COLUMN name;"
+                                  "ALTER TABLE resources DROP COLUMN due;"
                                   "ALTER TABLE resources DROP COLUMN path;"
                                   "ALTER TABLE resources DROP COLUMN key_id;"
                                   "ALTER TABLE resources DROP COLUMN follows;"
@@ -393,6 +396,10 @@ static void database_of_the_first_schema_learns_which_keys_are_used(void **state
 
     put_text(f, "/c/1", "certificate", "{\"internal\":{\"keyId\":\"aa\"}}");
     put_text(f, "/c/2", "certificate", VAULT_BODY);
+    put_text(f, "/subscriptions/s/vaults/Mine", "vault", "{}");
+    put_text(f, "/vault/v/objects/c", "vault/object",
+             "{\"properties\":{\"kind\":\"certificate\"}}");
+    put_text(f, "/vault/v/objects/s", "vault/object", "{\"properties\":{\"kind\":\"secret\"}}");
     pn_store_close(f->store);
     f->store = NULL;
     make_old(f);
@@ -401,6 +408,81 @@ static void database_of_the_first_schema_learns_which_keys_are_used(void **state
     assert_int_equal(pn_store_list_followed(f->store, "certificate", &list, &f->err), PN_OK);
     assert_int_equal(list.count, 1);
     pn_store_list_fini(&list);
+    assert_int_equal(pn_store_list_named(f->store, "vault", "mine", &list, &f->err), PN_OK);
+    assert_int_equal(list.count, 1);
+    pn_store_list_fini(&list);
+    assert_int_equal(pn_store_list(f->store, "/vault/", "vault/certificateobject", &list, &f->err),
+                     PN_OK);
+    assert_int_equal(list.count, 1);
+    assert_string_equal(list.items[0].id, "/vault/v/objects/c");
+    pn_store_list_fini(&list);
+}
+
+static void pages_begin_behind_the_last_one(void **state)
+{
+    struct store_fixture *f = *state;
+    struct pn_store_list list;
+
+    for (int i = 0; i < 5; i++) {
+        char id[16];
+
+        snprintf(id, sizeof(id), "/v/o/%d", i);
+        store_put_number(f, id, i % 2 ? "odd" : "even", i);
+    }
+    store_put_number(f, "/v/p/9", "even", 9);
+    assert_int_equal(pn_store_page(f->store, "/v/o/", NULL, NULL, 2, &list, &f->err), PN_OK);
+    assert_int_equal(list.count, 2);
+    assert_string_equal(list.items[1].id, "/v/o/1");
+    pn_store_list_fini(&list);
+    assert_int_equal(pn_store_page(f->store, "/v/o/", "even", "/V/O/0", 9, &list, &f->err), PN_OK);
+    assert_int_equal(list.count, 2);
+    assert_string_equal(list.items[0].id, "/v/o/2");
+    assert_string_equal(list.items[1].id, "/v/o/4");
+    pn_store_list_fini(&list);
+    /* A place before the prefix is no way out of it. */
+    assert_int_equal(pn_store_page(f->store, "/v/o/", NULL, "/a", 9, &list, &f->err), PN_OK);
+    assert_int_equal(list.count, 5);
+    pn_store_list_fini(&list);
+}
+
+static void what_is_due_comes_the_most_urgent_first(void **state)
+{
+    struct store_fixture *f = *state;
+    struct pn_store_list list;
+
+    put_text(f, "/a", "t", "{\"internal\":{\"due\":30}}");
+    put_text(f, "/b", "t", "{\"internal\":{\"due\":20}}");
+    put_text(f, "/c", "t", "{\"internal\":{\"due\":10}}");
+    put_text(f, "/d", "t", "{\"internal\":{}}");
+    put_text(f, "/c", "t", "{}"); /* no longer */
+    assert_int_equal(pn_store_list_due(f->store, 30, 9, &list, &f->err), PN_OK);
+    assert_int_equal(list.count, 2);
+    assert_string_equal(list.items[0].id, "/b");
+    pn_store_list_fini(&list);
+    assert_int_equal(pn_store_list_due(f->store, 29, 9, &list, &f->err), PN_OK);
+    assert_int_equal(list.count, 1);
+    pn_store_list_fini(&list);
+    assert_int_equal(pn_store_list_due(f->store, 30, 1, &list, &f->err), PN_OK);
+    assert_int_equal(list.count, 1);
+    pn_store_list_fini(&list);
+}
+
+static void what_is_erased_is_not_in_the_change_log(void **state)
+{
+    struct store_fixture *f = *state;
+    struct pn_store_list changes;
+    struct pn_store_txn *txn = NULL;
+    uint64_t revision = store_put_number(f, "/a", "t", 1), last = 0;
+
+    assert_int_equal(pn_store_begin(f->store, &txn, &f->err), PN_OK);
+    assert_int_equal(pn_store_erase(txn, "/A", &f->err), PN_OK);
+    assert_int_equal(pn_store_erase(txn, "/A", &f->err), PN_NOT_FOUND);
+    assert_int_equal(pn_store_commit(txn, NULL, &f->err), PN_OK);
+    assert_int_equal(store_number(f->store, "/a"), -1);
+    assert_int_equal(pn_store_changes(f->store, revision, &changes, &last, &f->err), PN_OK);
+    assert_int_equal(last, revision + 1);
+    assert_int_equal(changes.count, 0);
+    pn_store_list_fini(&changes);
 }
 
 #define STORE_TEST(name) cmocka_unit_test_setup_teardown(name, store_setup, store_teardown)
@@ -424,6 +506,9 @@ int main(void)
         STORE_TEST(path_is_found_without_case_below_its_prefix_only),
         STORE_TEST(only_what_follows_a_vault_is_listed_as_followed),
         STORE_TEST(database_of_the_first_schema_learns_which_keys_are_used),
+        STORE_TEST(pages_begin_behind_the_last_one),
+        STORE_TEST(what_is_due_comes_the_most_urgent_first),
+        STORE_TEST(what_is_erased_is_not_in_the_change_log),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
