@@ -100,10 +100,6 @@ static void check_supported(struct pn_problems *problems, const json_t *properti
     const char *type = pn_json_str(properties, "type");
     const char *revision = pn_json_str(properties, "apiRevision");
 
-    if (json_object_get(properties, "format") || json_object_get(properties, "value"))
-        pn_problem_add(problems, "format",
-                       "Importing an API ('format' and 'value') is not offered by this Postern. "
-                       "Create the API and its operations one by one.");
     if (!is_supported_type(type))
         pn_problem_add(problems, "type",
                        "APIs of another type than 'http', 'websocket' and 'grpc' are not offered "
@@ -203,6 +199,7 @@ static void store(struct arm_call *call, struct pn_store_txn *txn,
     enum pn_rc rc = PN_OK;
 
     adopt_type(properties);
+    arm_import_read(call, &problems, properties);
     check_supported(&problems, properties);
     (void)check_path(&problems, properties);
     arm_check_backend_url(&problems, "serviceUrl", pn_json_slice(properties, "serviceUrl"));
@@ -217,7 +214,10 @@ static void store(struct arm_call *call, struct pn_store_txn *txn,
         if (rc == PN_NOT_FOUND) {
             if (arm_is_websocket(properties))
                 call->before_commit = arm_websocket_add_handshake;
+            else if (call->imported)
+                call->before_commit = arm_import_store;
             (void)arm_store_and_answer(call, txn, former, properties, NULL, NULL, arm_view_plain);
+            arm_policy_forget_dropped(call);
             return;
         }
         if (rc == PN_EXISTS)

@@ -270,5 +270,6 @@ void pn_arm_handle(struct pn_arm *arm, const struct pn_request *request,
         pn_buf_clear(&response->body);
     json_decref(call.body);
     json_decref(call.dropped_keys);
+    json_decref(call.imported);
     pn_store_item_fini(&call.service);
 }

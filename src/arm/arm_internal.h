@@ -51,6 +51,7 @@ struct arm_call {
     bool is_collection;            /* the pattern ends with a fixed segment */
     bool wants_rawxml;             /* of policies: the form in which values are answered */
     json_t *dropped_keys; /* internals of embedded certificates that were deleted; may be NULL */
+    json_t *imported;     /* operations of a description (import.c); NULL: none was given */
     /** Called by arm_store_and_answer after the put, before the commit; may be NULL. */
     enum pn_rc (*before_commit)(struct arm_call *call, struct pn_store_txn *txn,
                                 struct pn_error *err);
@@ -234,6 +235,19 @@ char *arm_lower(struct pn_arena *arena, struct pn_slice text);
  * refuses a whole commit for one item that it cannot read. */
 void arm_check_backend_url(struct pn_problems *problems, const char *target, struct pn_slice url);
 void arm_check_url_template(struct pn_problems *problems, struct pn_slice url_template);
+
+/* operation.c */
+/** Normalizes and checks one operation's properties. `shape` gets its template with "{}" for each
+ *  parameter. PN_NOMEM; what is wrong goes to `problems`. */
+enum pn_rc arm_operation_check(struct pn_problems *problems, json_t *properties,
+                               struct pn_buf *shape) PN_MUST_USE;
+
+/* import.c */
+/** `format` and `value`: takes them out of `properties`, adds what the description says of the API,
+ *  and keeps its operations in call->imported for arm_import_store, a call->before_commit. */
+void arm_import_read(struct arm_call *call, struct pn_problems *problems, json_t *properties);
+enum pn_rc arm_import_store(struct arm_call *call, struct pn_store_txn *txn,
+                            struct pn_error *err) PN_MUST_USE;
 
 /* websocket.c */
 bool arm_is_websocket(const json_t *properties);

@@ -123,6 +123,18 @@ static bool normalize(struct pn_problems *problems, json_t *properties)
            json_object_set_new(properties, "responses", json_array()) == 0;
 }
 
+enum pn_rc arm_operation_check(struct pn_problems *problems, json_t *properties,
+                               struct pn_buf *shape)
+{
+    if (!normalize(problems, properties))
+        return PN_NOMEM;
+    (void)check_template(problems, pn_json_slice(properties, "urlTemplate"),
+                         json_object_get(properties, "templateParameters"), shape);
+    if (problems->count == 0)
+        arm_check_url_template(problems, pn_json_slice(properties, "urlTemplate"));
+    return PN_OK;
+}
+
 /** Whether another operation of the API answers the same method and template. */
 static enum pn_rc find_twin(struct arm_call *call, struct pn_store_txn *txn,
                             const json_t *properties, struct pn_slice shape, struct pn_error *err)
@@ -169,13 +181,8 @@ static void store(struct arm_call *call, struct pn_store_txn *txn,
     enum pn_rc rc = PN_OK;
 
     pn_buf_init(&shape, 4096);
-    if (!normalize(&problems, properties))
+    if (arm_operation_check(&problems, properties, &shape) != PN_OK)
         rc = pn_error_set(&err, PN_NOMEM, "out_of_memory", "out of memory");
-    else
-        (void)check_template(&problems, pn_json_slice(properties, "urlTemplate"),
-                             json_object_get(properties, "templateParameters"), &shape);
-    if (problems.count == 0)
-        arm_check_url_template(&problems, pn_json_slice(properties, "urlTemplate"));
     if (rc == PN_OK && problems.count == 0)
         rc = find_twin(call, txn, properties, pn_buf_slice(&shape), &err);
     pn_buf_fini(&shape);

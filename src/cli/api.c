@@ -8,6 +8,11 @@
 #include "base/json.h"
 #include "cli/internal.h"
 
+#define POLICY_BEGIN "<policies><inbound><base /><authentication-certificate certificate-id=\""
+#define POLICY_END                                                                                 \
+    "\" /></inbound><backend><base /></backend><outbound><base /></outbound><on-error><base />"    \
+    "</on-error></policies>"
+
 static const struct pn_cli_column list_columns[] = {
     {"NAME", "name"},
     {"PATH", "properties.path"},
@@ -88,6 +93,44 @@ static enum pn_cli_exit put_operations(struct pn_cli *cli)
     return code;
 }
 
+/* --client-certificate: the API's policy presents it. A policy that is there is not written over.
+ */
+static enum pn_cli_exit set_certificate(struct pn_cli *cli)
+{
+    const char *certificate = pn_cli_value(cli, "client-certificate");
+    const char *name = cli->positionals[0];
+    char *path = NULL;
+    json_t *former = NULL;
+    json_t *body = NULL;
+    bool has_policy = false;
+    enum pn_cli_exit code;
+
+    if (!certificate)
+        return PN_CLI_DONE;
+    if (strpbrk(certificate, "<>&\""))
+        return pn_cli_usage(cli, "--client-certificate must be the name of a certificate");
+    path = pn_cli_path("/apis/", name, "/policies");
+    code = pn_cli_arm(cli, "GET", path, NULL, &former);
+    free(path);
+    has_policy = json_array_size(json_object_get(former, "value")) > 0;
+    json_decref(former);
+    if (code == PN_CLI_DONE && has_policy)
+        code = pn_cli_fail(PN_CLI_REFUSED,
+                           "the API has a policy already, which is left as it is. Add to its "
+                           "<inbound>: <authentication-certificate certificate-id=\"%s\" /> "
+                           "(postern policy show --api %s, then postern policy set)",
+                           certificate, name);
+    if (code != PN_CLI_DONE)
+        return code;
+    path = pn_cli_path("/apis/", name, "/policies/policy");
+    body = json_pack("{s:{s:s, s:o}}", "properties", "format", "rawxml", "value",
+                     json_sprintf(POLICY_BEGIN "%s" POLICY_END, certificate));
+    code = pn_cli_arm(cli, "PUT", path, body, NULL);
+    json_decref(body);
+    free(path);
+    return code;
+}
+
 static enum pn_cli_exit run_add(struct pn_cli *cli)
 {
     const char *name = cli->positionals[0];
@@ -105,9 +148,69 @@ static enum pn_cli_exit run_add(struct pn_cli *cli)
     if (code == PN_CLI_DONE)
         code = put_operations(cli);
     if (code == PN_CLI_DONE)
+        code = set_certificate(cli);
+    if (code == PN_CLI_DONE)
         code = pn_cli_print_one(cli, answer, columns);
     json_decref(answer);
     json_decref(body);
+    free(path);
+    return code;
+}
+
+/* ---- import */
+
+/* JSON or YAML; the server looks which version it is. */
+static const char *format_of(struct pn_slice text)
+{
+    struct pn_slice start = pn_slice_trim(text);
+
+    return start.len > 0 && start.ptr[0] == '{' ? "openapi+json" : "openapi";
+}
+
+static enum pn_cli_exit print_imported(struct pn_cli *cli, const json_t *api)
+{
+    char *path = pn_cli_path("/apis/", cli->positionals[0], "/operations");
+    json_t *operations = NULL;
+    enum pn_cli_exit code = pn_cli_print_one(cli, api, columns);
+
+    if (code == PN_CLI_DONE && pn_cli_is_table(cli)) {
+        code = pn_cli_arm_list(cli, path, &operations);
+        printf("%-16s  %zu\n", "operations", json_array_size(operations));
+    }
+    json_decref(operations);
+    free(path);
+    return code;
+}
+
+static enum pn_cli_exit run_import(struct pn_cli *cli)
+{
+    const char *name = cli->positionals[0];
+    const char *api_path = pn_cli_value(cli, "path");
+    char *path = pn_cli_path("/apis/", name, "");
+    struct pn_buf text;
+    json_t *body = NULL;
+    json_t *answer = NULL;
+    enum pn_cli_exit code;
+
+    pn_buf_init(&text, PN_CLI_FILE_BYTES_MAX);
+    code = pn_cli_read_file(cli->positionals[1], &text);
+    if (code == PN_CLI_DONE) {
+        body = json_pack("{s:{s:s, s:o, s:s, s:s*, s:s*, s:[s,s], s:b}}", "properties", "format",
+                         format_of(pn_buf_slice(&text)), "value",
+                         pn_json_from_slice(pn_buf_slice(&text)), "path",
+                         api_path ? api_path : name, "displayName", pn_cli_value(cli, "title"),
+                         "serviceUrl", pn_cli_value(cli, "url"), "protocols", "http", "https",
+                         "subscriptionRequired", !pn_cli_flag(cli, "no-key"));
+        code = body ? pn_cli_arm(cli, "PUT", path, body, &answer)
+                    : pn_cli_usage(cli, "%s is no UTF-8 text", cli->positionals[1]);
+    }
+    if (code == PN_CLI_DONE)
+        code = set_certificate(cli);
+    if (code == PN_CLI_DONE)
+        code = print_imported(cli, answer);
+    json_decref(answer);
+    json_decref(body);
+    pn_buf_fini(&text);
     free(path);
     return code;
 }
@@ -167,6 +270,17 @@ static const struct pn_cli_option add_options[] = {
     {"url", "URL", "where requests go, unless a policy says otherwise"},
     {"title", "TEXT", "display name (default: NAME)"},
     {"operation", "METHOD:TEMPLATE", "may be repeated (default: every method, any path)"},
+    {"client-certificate", "NAME",
+     "presents this certificate to the backend (in the API's policy)"},
+    {"no-key", NULL, "callers need no subscription key"},
+    {NULL, NULL, NULL},
+};
+static const struct pn_cli_option import_options[] = {
+    {"path", "PATH", "first part of its URLs on the gateway (default: NAME)"},
+    {"url", "URL", "where requests go (default: what the description says)"},
+    {"title", "TEXT", "display name (default: the description's title)"},
+    {"client-certificate", "NAME",
+     "presents this certificate to the backend (in the API's policy)"},
     {"no-key", NULL, "callers need no subscription key"},
     {NULL, NULL, NULL},
 };
@@ -176,6 +290,9 @@ const struct pn_cli_command pn_cli_api_commands[] = {
      "postern api add orders --path orders --url https://orders.internal --operation "
      "GET:/items/{id}",
      run_add},
+    {"api import", "NAME FILE", 2, 2, import_options,
+     "Creates or replaces an API from an OpenAPI 3 or Swagger 2 file (JSON or YAML).",
+     "postern api import orders openapi.yaml --client-certificate orders", run_import},
     {"api list", NULL, 0, 0, NULL, "Lists the APIs.", "postern api list", run_list},
     {"api show", "NAME", 1, 1, NULL, "Shows one API and its operations.", "postern api show orders",
      run_show},

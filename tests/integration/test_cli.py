@@ -168,3 +168,65 @@ def test_completion_and_manual_tell_every_command(cli, tmp_path):
     for shell in ("bash", "zsh", "fish"):
         script = cli("completion", shell).stdout
         assert all(command in script or command.split()[-1] in script for command in commands), shell
+
+
+DESCRIPTION = """
+openapi: 3.0.3
+info: {title: Orders of everybody, version: '1'}
+servers: [{url: URL}]
+paths:
+  /items/{id}:
+    get: {operationId: getItem, summary: One item, responses: {200: {description: it}}}
+  /items:
+    post: {operationId: addItem, responses: {201: {description: made}}}
+"""
+
+
+def test_an_api_is_imported_and_imported_again(postern, cli, at, echo, tmp_path):
+    """The second description keeps the operation, and its policy, that both describe."""
+    name = service.unique("imported")
+    file = tmp_path / "openapi.yaml"
+    file.write_text(DESCRIPTION.replace("URL", echo.url))
+    shown = cli("api", "import", name, file, "--no-key", *at).stdout
+    assert "Orders of everybody" in shown and re.search(r"operations +2", shown)
+    assert postern.call(f"/{name}/items/7").status == 200
+    assert postern.call(f"/{name}/items", "DELETE").status == 404
+    (tmp_path / "p.xml").write_text(
+        "<policies><inbound><base /><return-response><set-status code=\"299\" reason=\"Kept\" />"
+        "</return-response></inbound><backend><base /></backend><outbound><base /></outbound>"
+        "<on-error><base /></on-error></policies>")
+    cli("policy", "set", tmp_path / "p.xml", "--api", name, "--operation", "getItem", *at)
+    file.write_text(json.dumps({"swagger": "2.0", "info": {"title": "Second"}, "paths": {
+        "/items/{number}": {"get": {"operationId": "readItem"}}, "/other": {"get": {}}}}))
+    cli("api", "import", name, file, "--no-key", "--url", echo.url, *at)
+    operations = {o["name"] for o in postern.arm("GET", f"/apis/{name}/operations").json()["value"]}
+    assert operations == {"getItem", "get-other"}
+    assert postern.call(f"/{name}/items/7").status == 299
+    assert postern.call(f"/{name}/items", "POST").status == 404
+    assert postern.call(f"/{name}/other").status == 200
+
+
+def test_a_description_that_is_wrong_changes_nothing(postern, cli, at, echo, tmp_path):
+    name = service.unique("imported")
+    file = tmp_path / "openapi.yaml"
+    file.write_text(DESCRIPTION.replace("URL", echo.url))
+    cli("api", "import", name, file, *at)
+    before = postern.arm("GET", f"/apis/{name}/operations").json()
+    for text, told in ((": [", "line"), ("openapi: 3.0.0\npaths: {a: {}}", "paths.a"),
+                       ("openapi: 3.0.0\npaths: {'/a/{x}': {get: {}}, '/a/{y}': {get: {}}}",
+                        "GET /a/{y}")):
+        file.write_text(text)
+        assert told in cli("api", "import", name, file, *at, expect=1).stderr
+    assert postern.arm("GET", f"/apis/{name}/operations").json() == before
+
+
+def test_an_api_presents_the_certificate_that_was_named(postern, cli, at, ca, nginx, tmp_path):
+    name = service.unique("presented")
+    identity = ca.client(name)
+    postern.upload(name, identity)
+    cli("api", "add", name, "--url", nginx.url("good"), "--client-certificate", name, "--no-key", *at)
+    answer = postern.call(f"/{name}/x")
+    assert answer.status == 200 and identity.sha1.lower() in answer.body.decode().lower()
+    again = cli("api", "add", name, "--url", nginx.url("good"), "--client-certificate", "another",
+                "--no-key", *at, expect=1)
+    assert "has a policy already" in again.stderr

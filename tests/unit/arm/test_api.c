@@ -68,7 +68,17 @@ static void what_the_gateway_cannot_do_is_refused(void **state)
         {"\"path\":\"a b\"", "path"},
         {"\"path\":\"a?b\"", "path"},
         {"\"path\":\"a//b\"", "path"},
-        {"\"path\":\"p\",\"format\":\"openapi+json\",\"value\":\"{}\"", "format"},
+        {"\"path\":\"p\",\"format\":\"wsdl\",\"value\":\"<a/>\"", "format"},
+        {"\"path\":\"p\",\"format\":\"openapi-link\",\"value\":\"https://a.example\"", "format"},
+        {"\"path\":\"p\",\"value\":\"openapi: 3.0.0\"", "format"},
+        {"\"path\":\"p\",\"format\":\"openapi+json\",\"value\":\"{}\"", "value"},
+        {"\"path\":\"p\",\"format\":\"openapi\",\"value\":\"openapi: 3.0.0\\npaths: {'/a/{x': "
+         "{get: {}}}\"",
+         "value"},
+        {"\"path\":\"p\",\"format\":\"openapi\",\"value\":\"openapi: 3.0.0\\npaths: {'/{x}': {get: "
+         "{}}, "
+         "'/{y}': {get: {}}}\"",
+         "value"},
         {"\"path\":\"p\",\"type\":\"graphql\"", "type"},
         {"\"path\":\"p\",\"type\":\"websocket\"", "serviceUrl"},
         {"\"path\":\"p\",\"apiVersion\":\"v1\"", "apiVersion"},
