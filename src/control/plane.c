@@ -165,6 +165,7 @@ static enum pn_rc make_vault(struct pn_plane *plane, struct pn_error *err)
         .keyholder = plane->keyholders[PN_PLANE_VAULT],
         .verifier = pn_authority_verifier(plane->authority),
         .tenant_id = plane->settings.tenant_id,
+        .subscription_id = plane->settings.subscription_id,
         .authority_url = plane->endpoints.control_url,
         .audience = plane->endpoints.vault_audience,
         .arm_audiences = plane->audiences,

@@ -48,6 +48,16 @@ enum pn_rc pn_vault_create(const struct pn_vault_config *config, struct pn_vault
             return pn_error_set(err, PN_LIMIT, "vault", "too many audiences");
         }
     }
+    snprintf(made->subscription_id, sizeof made->subscription_id, "%s",
+             config->subscription_id ? config->subscription_id : "");
+    made->plane = (struct pn_resource_plane){
+        .store = made->store,
+        .verifier = made->verifier,
+        .tenant_id = made->tenant_id,
+        .subscription_id = made->subscription_id,
+        .control_url = made->authority_url,
+        .audiences = (const char *const *)made->arm_audiences,
+    };
     *vault = made;
     return PN_OK;
 }

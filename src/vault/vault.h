@@ -38,6 +38,7 @@ struct pn_vault_config {
     struct pn_keyholder *keyholder;
     struct pn_token_verifier *verifier;
     const char *tenant_id;
+    const char *subscription_id; /* may be NULL */
     const char
         *authority_url;   /* "https://localhost:9443": the challenge names it with the tenant */
     const char *audience; /* "https://vault.localhost:9444": the challenge's resource */

@@ -79,15 +79,19 @@ static bool policy_is_for(const json_t *policy, const struct pn_principal *princ
     struct pn_slice application = pn_json_slice(policy, "applicationId");
 
     return principal->object_id[0] &&
-           pn_slice_case_eq_str(pn_json_slice(policy, "objectId"), principal->object_id) &&
+           pn_principal_has_id(principal, pn_json_slice(policy, "objectId")) &&
            (application.len == 0 || pn_slice_case_eq_str(application, principal->app_id));
 }
 
 bool vault_may(struct vault_call *call, const char *kind, const char *permission)
 {
+    const json_t *properties = json_object_get(call->item.body, "properties");
     json_t *policy;
     size_t index;
 
+    /* One model or the other, never both: roles do nothing here, policies nothing there. */
+    if (pn_json_bool(properties, "enableRbacAuthorization", false))
+        return vault_may_by_role(call, kind, permission);
     json_array_foreach(call->access_policies, index, policy)
     {
         const json_t *list = json_object_get(json_object_get(policy, "permissions"), kind);

@@ -19,6 +19,7 @@
 #include "identity/principal.h"
 #include "identity/token_verifier.h"
 #include "ipc/keyholder.h"
+#include "resource/call.h"
 #include "store/store.h"
 #include "vault/vault.h"
 
@@ -47,6 +48,8 @@ struct pn_vault {
     char suffix[URL_TEXT];      /* "vault.localhost:9444" of the audience */
     char suffix_host[URL_TEXT]; /* without the port */
     char *arm_audiences[9];
+    char subscription_id[64];
+    struct pn_resource_plane plane; /* of the management plane's calls; points into this */
     void (*on_change)(void *ctx, const char *vault, const char *name);
     void *on_change_ctx;
     int64_t (*now_s)(void);
@@ -79,8 +82,13 @@ void vault_answer_failure(struct vault_call *call, enum pn_rc rc, const struct p
 json_t *vault_read_body(struct vault_call *call);
 
 /* vault_access.c */
-/* False: answered (403). kind "secrets" or "certificates". */
+/* False: answered (403). kind "secrets", "certificates" or "keys"; decided by the vault's model of
+ * permissions: its access policies, or the caller's roles. */
 bool vault_may(struct vault_call *call, const char *kind, const char *permission);
+/* vault_data_actions.c */
+bool vault_may_by_role(struct vault_call *call, const char *kind, const char *permission);
+/* "Microsoft.KeyVault/vaults/secrets/getSecret/action" for "secrets", "get". */
+void vault_data_action(const char *kind, const char *permission, char action[128]);
 /* Checks a list of access policies (management plane). PN_INVALID. */
 enum pn_rc vault_policies_check(const json_t *policies, const char *tenant_id,
                                 struct pn_error *err) PN_MUST_USE;
