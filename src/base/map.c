@@ -4,13 +4,14 @@
  */
 #include "base/map.h"
 
+#include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
 
 #define FIRST_SLOTS 4 /* three entries: the operation and the policy of an API, and itself */
 
 struct slot {
-    char *key; /* NULL: free */
+    const char *key; /* NULL: free; ours unless the map borrows */
     size_t key_len;
     uint64_t hash;
     void *value;
@@ -21,6 +22,7 @@ struct pn_map {
     size_t slot_count; /* a power of two, or 0 */
     size_t count;
     bool ignore_case;
+    bool borrows;
 };
 
 struct pn_map *pn_map_create(bool ignore_case)
@@ -32,6 +34,21 @@ struct pn_map *pn_map_create(bool ignore_case)
     return map;
 }
 
+struct pn_map *pn_map_create_borrowing(bool ignore_case)
+{
+    struct pn_map *map = pn_map_create(ignore_case);
+
+    if (map)
+        map->borrows = true;
+    return map;
+}
+
+static void key_free(const struct pn_map *map, const struct slot *slot)
+{
+    if (!map->borrows)
+        free((void *)(uintptr_t)slot->key);
+}
+
 void pn_map_destroy(struct pn_map *map, void (*free_value)(void *))
 {
     if (!map)
@@ -41,7 +58,7 @@ void pn_map_destroy(struct pn_map *map, void (*free_value)(void *))
             continue;
         if (free_value)
             free_value(map->slots[i].value);
-        free(map->slots[i].key);
+        key_free(map, &map->slots[i]);
     }
     free(map->slots);
     free(map);
@@ -106,7 +123,7 @@ enum pn_rc pn_map_set(struct pn_map *map, struct pn_slice key, void *value, void
 {
     uint64_t hash = hash_of(map, key);
     size_t at;
-    char *copy;
+    const char *copy;
 
     if (former)
         *former = NULL;
@@ -121,9 +138,11 @@ enum pn_rc pn_map_set(struct pn_map *map, struct pn_slice key, void *value, void
         if (former)
             *former = map->slots[at].value;
         map->slots[at].value = value;
+        if (map->borrows)
+            map->slots[at].key = key.ptr;
         return PN_OK;
     }
-    copy = pn_slice_dup(key);
+    copy = map->borrows ? key.ptr : pn_slice_dup(key);
     if (!copy)
         return PN_NOMEM;
     map->slots[at] = (struct slot){copy, key.len, hash, value};
@@ -158,7 +177,7 @@ void *pn_map_remove(struct pn_map *map, struct pn_slice key)
     if (!map->slots[at].key)
         return NULL;
     value = map->slots[at].value;
-    free(map->slots[at].key);
+    key_free(map, &map->slots[at]);
     map->count--;
     close_hole(map, at);
     return value;

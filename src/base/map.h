@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * Hash map from a byte string to a pointer. Open addressing; keys are copied, values are the
- * caller's. Not thread-safe; may be read by many threads while nobody writes.
+ * Hash map from a byte string to a pointer. Open addressing; keys are copied unless the map borrows
+ * them, values are the caller's. Not thread-safe; may be read by many threads while nobody writes.
  */
 #pragma once
 
@@ -12,6 +12,9 @@ struct pn_map;
 
 /** `ignore_case`: ASCII letters of keys compare without case. NULL: no memory. */
 struct pn_map *pn_map_create(bool ignore_case);
+/** As pn_map_create(), but keys are not copied: each must live until its entry is gone or set again
+ *  (then the later one is kept). For keys that are a part of the value anyway. */
+struct pn_map *pn_map_create_borrowing(bool ignore_case);
 /** `free_value` may be NULL. */
 void pn_map_destroy(struct pn_map *map, void (*free_value)(void *));
 /** The value, or NULL. */

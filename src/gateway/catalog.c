@@ -22,9 +22,11 @@
 struct slot {
     struct pn_list dirty; /* in catalog.dirty while a commit touches it */
     char *key;
-    struct pn_map *children; /* key -> item, the API's own item included */
-    struct pn_api *compiled;
-    struct pn_api *next;
+    struct pn_item **items; /* sorted by key, the API's own item included */
+    size_t count, capacity;
+    bool has_changed; /* one of its items, within a commit */
+    struct pn_api_entry *current;
+    struct pn_api_entry *next;
 };
 
 struct change {
@@ -36,7 +38,7 @@ struct change {
 };
 
 struct pn_catalog {
-    struct pn_signer *signer;
+    struct pn_item_house house;
     struct pn_tls_tickets *tickets; /* one set for all listeners that follow each other */
     struct pn_map *items;           /* key -> item */
     struct pn_map *slots;           /* "/apis/echo" -> slot */
@@ -81,9 +83,9 @@ static void slot_destroy(void *value)
 
     if (!slot)
         return;
-    pn_map_destroy(slot->children, NULL);
-    pn_api_unref(slot->compiled);
-    pn_api_unref(slot->next);
+    pn_api_entry_unref(slot->current);
+    pn_api_entry_unref(slot->next);
+    free(slot->items);
     free(slot->key);
     free(slot);
 }
@@ -99,18 +101,81 @@ static struct slot *slot_get(struct pn_catalog *catalog, struct pn_slice key)
         return NULL;
     pn_list_init(&slot->dirty);
     slot->key = pn_slice_dup(key);
-    slot->children = pn_map_create(false);
-    if (!slot->key || !slot->children || pn_map_set(catalog->slots, key, slot, NULL) != PN_OK) {
+    if (!slot->key ||
+        pn_map_set(catalog->slots, pn_slice(slot->key, key.len), slot, NULL) != PN_OK) {
         slot_destroy(slot);
         return NULL;
     }
     return slot;
 }
 
+/** Where the key is among the slot's items, or would go. */
+static size_t slot_place(const struct slot *slot, const char *key, bool *is_there)
+{
+    size_t low = 0;
+    size_t high = slot->count;
+
+    *is_there = false;
+    while (low < high && !*is_there) {
+        size_t middle = low + (high - low) / 2;
+        int order = strcmp(key, slot->items[middle]->key);
+
+        if (order > 0) {
+            low = middle + 1;
+        } else {
+            high = middle;
+            *is_there = order == 0;
+        }
+    }
+    return high < low ? low : high;
+}
+
+static enum pn_rc slot_set(struct slot *slot, struct pn_item *item)
+{
+    bool is_there;
+    size_t at = slot_place(slot, item->key, &is_there);
+
+    if (is_there) {
+        slot->items[at] = item;
+        return PN_OK;
+    }
+    if (slot->count == slot->capacity) {
+        size_t capacity = slot->capacity > 0 ? slot->capacity * 2 : 4;
+        struct pn_item **items = realloc(slot->items, capacity * sizeof(struct pn_item *));
+
+        if (!items)
+            return PN_NOMEM;
+        slot->items = items;
+        slot->capacity = capacity;
+    }
+    memmove(slot->items + at + 1, slot->items + at, (slot->count - at) * sizeof(struct pn_item *));
+    slot->items[at] = item;
+    slot->count++;
+    return PN_OK;
+}
+
+static void slot_remove(struct slot *slot, const char *key)
+{
+    bool is_there;
+    size_t at = slot_place(slot, key, &is_there);
+
+    if (!is_there)
+        return;
+    slot->count--;
+    memmove(slot->items + at, slot->items + at + 1, (slot->count - at) * sizeof(struct pn_item *));
+}
+
+/** The API's own item, or NULL: its key comes before those of its children. */
+static struct pn_item *slot_api(const struct slot *slot)
+{
+    return slot->count > 0 && strcmp(slot->items[0]->key, slot->key) == 0 ? slot->items[0] : NULL;
+}
+
 /** Sets or removes one item (borrowed; the caller counts) in the maps. PN_NOMEM: nothing changed.
  */
-static enum pn_rc put(struct pn_catalog *catalog, struct pn_slice key, struct pn_item *item)
+static enum pn_rc put(struct pn_catalog *catalog, const char *key_text, struct pn_item *item)
 {
+    struct pn_slice key = pn_slice_str(key_text);
     struct pn_slice owner = slot_key(key);
     struct slot *slot = NULL;
     enum pn_rc rc = PN_OK;
@@ -121,17 +186,18 @@ static enum pn_rc put(struct pn_catalog *catalog, struct pn_slice key, struct pn
             return PN_NOMEM;
         pn_list_remove(&slot->dirty);
         pn_list_push_back(&catalog->dirty, &slot->dirty);
+        slot->has_changed = true;
     }
     if (!item) {
         pn_map_remove(catalog->items, key);
         if (slot)
-            pn_map_remove(slot->children, key);
+            slot_remove(slot, key_text);
         return PN_OK;
     }
     if (slot)
-        rc = pn_map_set(slot->children, key, item, NULL);
+        rc = slot_set(slot, item);
     if (rc == PN_OK)
-        rc = pn_map_set(catalog->items, key, item, NULL);
+        rc = pn_map_set(catalog->items, pn_slice_str(item->key), item, NULL);
     return rc;
 }
 
@@ -163,7 +229,7 @@ static enum pn_rc stage(struct pn_catalog *catalog, struct pn_slice key, struct 
     struct change *change;
 
     if (!catalog->pending)
-        catalog->pending = pn_map_create(false);
+        catalog->pending = pn_map_create_borrowing(false);
     change = calloc(1, sizeof(*change));
     if (change)
         pn_list_init(&change->entry);
@@ -173,7 +239,7 @@ static enum pn_rc stage(struct pn_catalog *catalog, struct pn_slice key, struct 
     if (!change->key)
         goto no_memory;
     change_destroy(pn_map_remove(catalog->pending, key));
-    if (pn_map_set(catalog->pending, key, change, NULL) != PN_OK)
+    if (pn_map_set(catalog->pending, pn_slice(change->key, key.len), change, NULL) != PN_OK)
         goto no_memory;
     change->item = item;
     pn_list_push_back(&catalog->pending_order, &change->entry);
@@ -193,6 +259,21 @@ enum pn_rc pn_catalog_full(struct pn_catalog *catalog, struct pn_slice epoch)
     return PN_OK;
 }
 
+static bool is_open(const struct pn_item *item)
+{
+    return atomic_load_explicit(&item->is_open, memory_order_acquire);
+}
+
+/** A backend that is in use has a state, which its next version goes on with. */
+static void adopt(const struct pn_item *former, struct pn_item *item)
+{
+    if (!former || former->kind != PN_ITEM_BACKEND || item->kind != PN_ITEM_BACKEND ||
+        !is_open(former) || !former->as.backend)
+        return;
+    if (is_open(item) ? !item->is_broken : pn_item_use(item))
+        pn_backend_adopt(item->as.backend, former->as.backend);
+}
+
 enum pn_rc pn_catalog_upsert(struct pn_catalog *catalog, struct pn_slice key, struct pn_slice type,
                              struct pn_slice json, struct pn_error *err)
 {
@@ -205,12 +286,9 @@ enum pn_rc pn_catalog_upsert(struct pn_catalog *catalog, struct pn_slice key, st
                           PN_CATALOG_ITEMS_MAX);
     if (rc == PN_OK)
         rc =
-            pn_item_create(catalog->signer, key, type, json, keeps_broken(catalog), &item, &reason);
+            pn_item_create(&catalog->house, key, type, json, keeps_broken(catalog), &item, &reason);
     if (rc == PN_OK) {
-        const struct pn_item *former = pn_map_get(catalog->items, key);
-
-        if (former && former->kind == PN_ITEM_BACKEND && item->kind == PN_ITEM_BACKEND)
-            pn_backend_adopt(&item->as.backend, &former->as.backend);
+        adopt(pn_map_get(catalog->items, key), item);
         if (item->is_broken)
             pn_log(PN_LOG_ERROR, "resource_unusable", "key", PN_SL(key), "reason",
                    PN_S(item->broken_reason), NULL);
@@ -270,7 +348,7 @@ static enum pn_rc apply(struct pn_catalog *catalog)
             continue;
         if (former && change->item && pn_item_eq(former, change->item))
             continue; /* the same again: keep the compiled one */
-        rc = put(catalog, key, change->item);
+        rc = put(catalog, change->key, change->item);
         if (rc != PN_OK)
             return rc;
         change->former = former; /* the map's reference is now ours */
@@ -298,7 +376,7 @@ static void undo(struct pn_catalog *catalog)
 
         if (!change->is_applied)
             continue;
-        rc = put(catalog, pn_slice_str(change->key), change->former);
+        rc = put(catalog, change->key, change->former);
         if (rc != PN_OK)
             abort(); /* out of memory in the middle of a configuration: start again from the log */
         change->former = NULL; /* the map's again */
@@ -307,22 +385,28 @@ static void undo(struct pn_catalog *catalog)
     }
 }
 
-static enum pn_rc compile_dirty(struct pn_catalog *catalog, struct pn_error *err)
+/** A change that comes alone is compiled to see whether it can be; otherwise that waits for the
+ * first request. A changed global document alone can make no API unusable that was not. */
+static enum pn_rc renew_dirty(struct pn_catalog *catalog, struct pn_error *err)
 {
     struct pn_item *global = pn_map_get(catalog->items, PN_LIT(GLOBAL_POLICY_KEY));
+    enum pn_rc rc = PN_OK;
 
-    for (struct pn_list *at = catalog->dirty.next; at != &catalog->dirty; at = at->next) {
+    for (struct pn_list *at = catalog->dirty.next; rc == PN_OK && at != &catalog->dirty;
+         at = at->next) {
         struct slot *slot = PN_CONTAINER(at, struct slot, dirty);
-        struct pn_item *item = pn_map_get(slot->children, pn_slice_str(slot->key));
-        enum pn_rc rc;
+        struct pn_item *item = slot_api(slot);
 
         if (!item)
             continue; /* the API is gone: slot->next stays NULL */
-        rc = pn_api_compile(item, slot->children, global, keeps_broken(catalog), &slot->next, err);
+        rc =
+            pn_api_entry_create(item, slot->items, slot->count, global, slot->current, &slot->next);
         if (rc != PN_OK)
-            return rc;
+            return pn_error_set(err, rc, "out_of_memory", "no memory for %s", slot->key);
+        if (!keeps_broken(catalog) && slot->has_changed)
+            rc = pn_api_entry_check(slot->next, err);
     }
-    return PN_OK;
+    return rc;
 }
 
 static void mark_all_dirty(struct pn_catalog *catalog)
@@ -344,29 +428,51 @@ static bool is_dirty(const struct slot *slot)
     return slot->dirty.next != &slot->dirty;
 }
 
-static enum pn_rc make_routes(struct pn_catalog *catalog, struct pn_route_list **routes,
-                              struct pn_error *err)
+static enum pn_rc make_whole_routes(struct pn_catalog *catalog, struct pn_route_list **routes,
+                                    struct pn_error *err)
 {
     size_t capacity = pn_map_count(catalog->slots);
-    struct pn_api **apis = calloc(capacity + 1, sizeof(*apis));
+    struct pn_api_entry **entries = calloc(capacity + 1, sizeof(struct pn_api_entry *));
     struct pn_slice key;
     size_t position = 0;
     size_t count = 0;
     void *value;
     enum pn_rc rc;
 
-    if (!apis)
+    if (!entries)
         return pn_error_set(err, PN_NOMEM, "out_of_memory", "no memory for the routes");
     while (pn_map_next(catalog->slots, &position, &key, &value)) {
         const struct slot *slot = value;
-        struct pn_api *api = is_dirty(slot) ? slot->next : slot->compiled;
+        struct pn_api_entry *entry = is_dirty(slot) ? slot->next : slot->current;
 
-        if (api)
-            apis[count++] = api;
+        if (entry)
+            entries[count++] = entry;
     }
-    rc = pn_route_list_create(apis, count, keeps_broken(catalog), routes, err);
-    free(apis);
+    rc = pn_route_list_create(entries, count, keeps_broken(catalog), routes, err);
+    free(entries);
     return rc;
+}
+
+/** The routes with what this commit changes: one API must not cost the more the more there are. */
+static enum pn_rc make_routes(struct pn_catalog *catalog, struct pn_route_list *former,
+                              struct pn_route_list **routes, struct pn_error *err)
+{
+    struct pn_api_change changes[PN_TABLE_CHANGES_MAX];
+    size_t count = 0;
+    enum pn_rc rc = former && !keeps_broken(catalog) ? PN_OK : PN_LIMIT;
+
+    for (struct pn_list *at = catalog->dirty.next; rc == PN_OK && at != &catalog->dirty;
+         at = at->next) {
+        const struct slot *slot = PN_CONTAINER(at, struct slot, dirty);
+
+        if (count == PN_TABLE_CHANGES_MAX)
+            rc = PN_LIMIT;
+        else
+            changes[count++] = (struct pn_api_change){slot->current, slot->next};
+    }
+    if (rc == PN_OK)
+        rc = pn_route_list_amend(former, changes, count, routes, err);
+    return rc == PN_LIMIT ? make_whole_routes(catalog, routes, err) : rc;
 }
 
 /** The items of one kind; the array is the caller's. NULL: no memory. */
@@ -441,10 +547,10 @@ static enum pn_rc make_listener(struct pn_catalog *catalog, const struct pn_snap
     return rc;
 }
 
-/** The certificates with what this commit changes: a new generation must not cost the more the more
- *  certificates there are. PN_LIMIT: a whole table is to be made. */
-static enum pn_rc amend_certificates(struct pn_catalog *catalog, struct pn_item_table *former,
-                                     struct pn_item_table **table)
+/** The certificates or backends with what this commit changes: one of them must not cost the more
+ * the more there are. PN_LIMIT: a whole table is to be made. */
+static enum pn_rc amend_table(struct pn_catalog *catalog, enum pn_item_kind kind,
+                              struct pn_item_table *former, struct pn_item_table **table)
 {
     struct pn_item_change changes[PN_TABLE_CHANGES_MAX];
     size_t count = 0;
@@ -456,7 +562,7 @@ static enum pn_rc amend_certificates(struct pn_catalog *catalog, struct pn_item_
         const struct change *change = PN_CONTAINER(at, struct change, entry);
         const struct pn_item *either = change->item ? change->item : change->former;
 
-        if (!change->is_applied || either->kind != PN_ITEM_CERTIFICATE)
+        if (!change->is_applied || either->kind != kind)
             continue;
         if (count == PN_TABLE_CHANGES_MAX)
             return PN_LIMIT;
@@ -474,8 +580,8 @@ static enum pn_rc table_for(struct pn_catalog *catalog, enum pn_item_kind kind,
         *table = former;
         return PN_OK;
     }
-    if (former && kind == PN_ITEM_CERTIFICATE) {
-        enum pn_rc rc = amend_certificates(catalog, former, table);
+    if (former && kind != PN_ITEM_SUBSCRIPTION) {
+        enum pn_rc rc = amend_table(catalog, kind, former, table);
 
         if (rc != PN_LIMIT)
             return rc;
@@ -501,7 +607,7 @@ static enum pn_rc make_snapshot(struct pn_catalog *catalog, struct pn_snapshot *
         next->routes = former->routes;
         next->routes->refs++;
     } else {
-        rc = make_routes(catalog, &next->routes, err);
+        rc = make_routes(catalog, former ? former->routes : NULL, &next->routes, err);
     }
     if (rc == PN_OK)
         rc = table_for(catalog, PN_ITEM_BACKEND, former ? former->backends : NULL, &next->backends);
@@ -530,14 +636,15 @@ static void settle(struct pn_catalog *catalog, bool is_committed)
 
         at = at->next;
         pn_list_init(&slot->dirty);
+        slot->has_changed = false;
         if (is_committed) {
-            pn_api_unref(slot->compiled);
-            slot->compiled = slot->next;
+            pn_api_entry_unref(slot->current);
+            slot->current = slot->next;
         } else {
-            pn_api_unref(slot->next);
+            pn_api_entry_unref(slot->next);
         }
         slot->next = NULL;
-        if (pn_map_count(slot->children) == 0) {
+        if (slot->count == 0) {
             pn_map_remove(catalog->slots, pn_slice_str(slot->key));
             slot_destroy(slot);
         }
@@ -558,6 +665,33 @@ static enum pn_rc apply_pending(struct pn_catalog *catalog, struct pn_error *err
     return rc;
 }
 
+/** What was opened and compiled only to be checked is shut again, unless its predecessor was in
+ * use: then the next request is likely to need it. Nobody has the new snapshot yet. */
+static void close_unused(struct pn_catalog *catalog)
+{
+    for (struct pn_list *at = catalog->dirty.next; at != &catalog->dirty; at = at->next) {
+        struct slot *slot = PN_CONTAINER(at, struct slot, dirty);
+
+        if (slot->next && !(slot->current && atomic_load(&slot->current->api)))
+            pn_api_entry_shut(slot->next);
+    }
+    pthread_mutex_lock(&catalog->house.lock);
+    for (struct pn_list *at = catalog->pending_order.next;
+         !keeps_broken(catalog) && at != &catalog->pending_order; at = at->next) {
+        struct change *change = PN_CONTAINER(at, struct change, entry);
+        const struct pn_item *item = change->item;
+
+        if (!change->is_applied || !item || item->kind == PN_ITEM_SERVICE ||
+            item->kind == PN_ITEM_HOSTNAME || item->kind == PN_ITEM_SUBSCRIPTION)
+            continue;
+        if ((item->kind == PN_ITEM_BACKEND || item->kind == PN_ITEM_CERTIFICATE) &&
+            change->former && is_open(change->former))
+            continue;
+        pn_item_close_locked(change->item); /* what an API has compiled of it has it open too */
+    }
+    pthread_mutex_unlock(&catalog->house.lock);
+}
+
 static enum pn_rc compile(struct pn_catalog *catalog, struct pn_snapshot **next,
                           struct pn_error *err)
 {
@@ -565,8 +699,12 @@ static enum pn_rc compile(struct pn_catalog *catalog, struct pn_snapshot **next,
 
     if (catalog->has_global_changed)
         mark_all_dirty(catalog);
-    rc = compile_dirty(catalog, err);
-    return rc == PN_OK ? make_snapshot(catalog, next, err) : rc;
+    rc = renew_dirty(catalog, err);
+    if (rc == PN_OK)
+        rc = make_snapshot(catalog, next, err);
+    if (rc == PN_OK)
+        close_unused(catalog);
+    return rc;
 }
 
 static void take_snapshot(struct pn_catalog *catalog, struct pn_snapshot *next, uint64_t revision)
@@ -648,12 +786,16 @@ enum pn_rc pn_catalog_create(struct pn_signer *signer, struct pn_tls_tickets *ti
 
     if (!catalog)
         return pn_error_set(err, PN_NOMEM, "out_of_memory", "no memory for the catalog");
-    catalog->signer = signer;
+    if (pthread_mutex_init(&catalog->house.lock, NULL) != 0) {
+        free(catalog);
+        return pn_error_set(err, PN_NOMEM, "out_of_memory", "no memory for the catalog");
+    }
+    catalog->house.signer = signer;
     catalog->tickets = tickets ? pn_tls_tickets_ref(tickets) : NULL;
     pn_list_init(&catalog->dirty);
     pn_list_init(&catalog->pending_order);
-    catalog->items = pn_map_create(false);
-    catalog->slots = pn_map_create(false);
+    catalog->items = pn_map_create_borrowing(false);
+    catalog->slots = pn_map_create_borrowing(false);
     rc = catalog->items && catalog->slots
              ? make_snapshot(catalog, &catalog->snapshot, err)
              : pn_error_set(err, PN_NOMEM, "out_of_memory", "no memory for the catalog");
@@ -674,6 +816,7 @@ void pn_catalog_destroy(struct pn_catalog *catalog)
     pn_map_destroy(catalog->slots, slot_destroy);
     pn_map_destroy(catalog->items, item_unref);
     pn_tls_tickets_unref(catalog->tickets);
+    pthread_mutex_destroy(&catalog->house.lock);
     free(catalog);
 }
 

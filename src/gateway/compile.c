@@ -1,11 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * One API with its operations and policies becomes a struct pn_api. It takes a reference on every
- * item it borrows from, so it may outlive their place in the catalog.
+ * One API with its operations and policies becomes a struct pn_api, when a request first needs it.
+ * Its entry holds every item that it borrows from, and it keeps them open.
  */
 #include "gateway/snapshot_internal.h"
 
-#include <assert.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -13,16 +12,15 @@
 
 struct build {
     struct pn_api *api;
-    const struct pn_map *children;
+    const struct pn_api_entry *entry;
     struct pn_item *global_policy;
     bool keep_broken;
-    size_t item_capacity;
     struct pn_error *err;
 };
 
-void pn_api_unref(struct pn_api *api)
+static void api_destroy(struct pn_api *api)
 {
-    if (!api || --api->refs > 0)
+    if (!api)
         return;
     pn_route_tree_destroy(api->tree);
     for (size_t i = 0; i < api->own_program_count; i++)
@@ -30,22 +28,13 @@ void pn_api_unref(struct pn_api *api)
     pn_policy_program_destroy(api->program);
     free(api->own_programs);
     free(api->operations);
-    for (size_t i = 0; i < api->item_count; i++)
-        pn_item_unref(api->items[i]);
-    free(api->items);
     free(api);
-}
-
-static void keep(struct build *build, struct pn_item *item)
-{
-    assert(build->api->item_count < build->item_capacity);
-    build->api->items[build->api->item_count++] = pn_item_ref(item);
 }
 
 static enum pn_rc out_of_memory(struct build *build)
 {
     return pn_error_set(build->err, PN_NOMEM, "out_of_memory", "no memory for API %s",
-                        build->api->id);
+                        build->entry->items[0]->key);
 }
 
 /* --- the API itself --- */
@@ -86,10 +75,7 @@ static enum pn_rc read_api(struct build *build, struct pn_item *item)
 
     api->key = item->key;
     api->id = item->name;
-    api->path = text_or(item->properties, "path", "");
-    while (*api->path == '/')
-        api->path++;
-    api->is_current = pn_json_bool(item->properties, "isCurrent", true);
+    api->path = build->entry->path;
     api->subscription_required = pn_json_bool(item->properties, "subscriptionRequired", true);
     api->is_grpc = strcmp(text_or(item->properties, "type", ""), "grpc") == 0;
     api->key_header = text_or(names, "header", PN_SUBSCRIPTION_HEADER);
@@ -135,10 +121,7 @@ static enum pn_rc compile_api_program(struct build *build, struct pn_item *api_p
     struct pn_item *const documents[] = {build->global_policy, api_policy};
 
     for (size_t i = 0; i < 2; i++) {
-        if (!documents[i])
-            continue;
-        keep(build, documents[i]);
-        if (documents[i]->is_broken) {
+        if (documents[i] && documents[i]->is_broken) {
             api->is_broken = true;
             api->broken_reason = documents[i]->broken_reason;
         }
@@ -150,15 +133,25 @@ static enum pn_rc compile_api_program(struct build *build, struct pn_item *api_p
 
 static struct pn_item *child(const struct build *build, const char *prefix, const char *suffix)
 {
-    char key[1024];
     size_t prefix_len = strlen(prefix);
-    size_t suffix_len = strlen(suffix);
+    size_t low = 0;
+    size_t high = build->entry->count;
 
-    if (prefix_len + suffix_len > sizeof(key))
-        return NULL;
-    memcpy(key, prefix, prefix_len);
-    memcpy(key + prefix_len, suffix, suffix_len);
-    return pn_map_get(build->children, pn_slice(key, prefix_len + suffix_len));
+    while (low < high) {
+        size_t middle = low + (high - low) / 2;
+        struct pn_item *item = build->entry->items[middle];
+        int order = strncmp(prefix, item->key, prefix_len);
+
+        if (order == 0)
+            order = strcmp(suffix, item->key + prefix_len);
+        if (order == 0)
+            return item;
+        if (order < 0)
+            high = middle;
+        else
+            low = middle + 1;
+    }
+    return NULL;
 }
 
 /* --- operations --- */
@@ -175,7 +168,6 @@ static enum pn_rc operation_program(struct build *build, struct pn_item *item,
     operation->program = api->program;
     if (!own || api->is_broken)
         return PN_OK;
-    keep(build, own);
     if (own->is_broken) {
         operation->is_broken = true;
         return PN_OK;
@@ -195,7 +187,6 @@ static enum pn_rc add_operation(struct build *build, struct pn_item *item,
     struct pn_operation *operation = &api->operations[api->operation_count];
     enum pn_rc rc;
 
-    keep(build, item);
     operation->id = item->name;
     operation->method = text_or(item->properties, "method", "");
     operation->url_template = text_or(item->properties, "urlTemplate", "/");
@@ -217,35 +208,15 @@ static enum pn_rc add_operation(struct build *build, struct pn_item *item,
     return rc;
 }
 
-static int compare_items(const void *a, const void *b)
-{
-    const struct pn_item *const *left = a;
-    const struct pn_item *const *right = b;
-
-    return strcmp((*left)->key, (*right)->key);
-}
-
-/** The children in the order of their keys, so that the same feed always compiles to the same. */
+/** In the order of their keys, so that the same feed always compiles to the same. */
 static enum pn_rc add_operations(struct build *build, const struct pn_item *api_policy)
 {
-    size_t count = pn_map_count(build->children);
-    struct pn_item **sorted = calloc(count + 1, sizeof(*sorted));
-    struct pn_slice key;
-    size_t position = 0;
-    size_t n = 0;
-    void *value;
     enum pn_rc rc = PN_OK;
 
-    if (!sorted)
-        return out_of_memory(build);
-    while (pn_map_next(build->children, &position, &key, &value))
-        sorted[n++] = value;
-    qsort(sorted, n, sizeof(struct pn_item *), compare_items);
-    for (size_t i = 0; rc == PN_OK && i < n; i++) {
-        if (sorted[i]->kind == PN_ITEM_OPERATION)
-            rc = add_operation(build, sorted[i], api_policy);
+    for (size_t i = 0; rc == PN_OK && i < build->entry->count; i++) {
+        if (build->entry->items[i]->kind == PN_ITEM_OPERATION)
+            rc = add_operation(build, build->entry->items[i], api_policy);
     }
-    free(sorted);
     return rc;
 }
 
@@ -253,18 +224,14 @@ static enum pn_rc compile(struct build *build, struct pn_item *api_item)
 {
     struct pn_api *api = build->api;
     struct pn_item *policy = child(build, api_item->key, "/policies/policy");
-    size_t count = pn_map_count(build->children);
+    size_t count = build->entry->count;
     enum pn_rc rc;
 
-    build->item_capacity = count + 3;
-    api->items = calloc(build->item_capacity, sizeof(*api->items));
     api->operations = calloc(count + 1, sizeof(*api->operations));
     api->own_programs = calloc(count + 1, sizeof(*api->own_programs));
     api->tree = pn_route_tree_create();
-    if (!api->items || !api->operations || !api->own_programs || !api->tree)
-        return pn_error_set(build->err, PN_NOMEM, "out_of_memory", "no memory for %s",
-                            api_item->key);
-    keep(build, api_item);
+    if (!api->operations || !api->own_programs || !api->tree)
+        return out_of_memory(build);
     rc = read_api(build, api_item);
     if (rc == PN_OK)
         rc = compile_api_program(build, policy);
@@ -273,26 +240,189 @@ static enum pn_rc compile(struct build *build, struct pn_item *api_item)
     return rc;
 }
 
-enum pn_rc pn_api_compile(struct pn_item *api_item, const struct pn_map *children,
-                          struct pn_item *global_policy, bool keep_broken, struct pn_api **out,
-                          struct pn_error *err)
+/* --- entries --- */
+
+static struct pn_item *item_at(const struct pn_api_entry *entry, size_t i)
+{
+    return entry->items[i]; /* also the global policy, behind the others */
+}
+
+static void close_items(const struct pn_api_entry *entry, size_t count)
+{
+    for (size_t i = 0; i < count; i++) {
+        if (item_at(entry, i))
+            pn_item_close_locked(item_at(entry, i));
+    }
+}
+
+static enum pn_rc open_items(const struct pn_api_entry *entry)
+{
+    for (size_t i = 0; i <= entry->count; i++) {
+        struct pn_item *item = item_at(entry, i);
+        enum pn_rc rc = item ? pn_item_open_locked(item) : PN_OK;
+
+        if (rc != PN_OK) {
+            close_items(entry, i);
+            return rc;
+        }
+    }
+    return PN_OK;
+}
+
+/** The lock is held. */
+static enum pn_rc compile_entry(struct pn_api_entry *entry, bool keep_broken, struct pn_error *err)
 {
     struct pn_error own;
-    struct build build = {.children = children,
-                          .global_policy = global_policy,
+    struct build build = {.entry = entry,
+                          .global_policy = item_at(entry, entry->count),
                           .keep_broken = keep_broken,
                           .err = err ? err : &own};
     enum pn_rc rc;
 
     build.api = calloc(1, sizeof(*build.api));
-    if (!build.api)
-        return pn_error_set(err, PN_NOMEM, "out_of_memory", "no memory for %s", api_item->key);
-    build.api->refs = 1;
-    rc = compile(&build, api_item);
-    if (rc == PN_OK) {
-        *out = build.api;
-        build.api = NULL;
+    rc = build.api ? open_items(entry) : PN_NOMEM;
+    if (rc != PN_OK) {
+        api_destroy(build.api);
+        return pn_error_set(err, rc, "out_of_memory", "no memory for %s", entry->items[0]->key);
     }
-    pn_api_unref(build.api);
+    rc = compile(&build, entry->items[0]);
+    if (rc == PN_OK) {
+        atomic_store_explicit(&entry->api, build.api, memory_order_release);
+        return PN_OK;
+    }
+    api_destroy(build.api);
+    close_items(entry, entry->count + 1);
     return rc;
+}
+
+enum pn_rc pn_api_entry_check(struct pn_api_entry *entry, struct pn_error *err)
+{
+    enum pn_rc rc;
+
+    pthread_mutex_lock(&entry->house->lock);
+    rc = compile_entry(entry, false, err);
+    pthread_mutex_unlock(&entry->house->lock);
+    return rc;
+}
+
+const struct pn_api *pn_api_entry_use(struct pn_api_entry *entry)
+{
+    static const struct pn_api no_memory = {.key = "",
+                                            .id = "",
+                                            .path = "",
+                                            .allows_http = true,
+                                            .allows_https = true,
+                                            .key_header = PN_SUBSCRIPTION_HEADER,
+                                            .key_query = PN_SUBSCRIPTION_QUERY,
+                                            .is_broken = true,
+                                            .broken_reason = "no memory to compile the API"};
+    const struct pn_api *api = atomic_load_explicit(&entry->api, memory_order_acquire);
+
+    if (api)
+        return api;
+    pthread_mutex_lock(&entry->house->lock);
+    api = atomic_load_explicit(&entry->api, memory_order_relaxed);
+    if (!api && compile_entry(entry, true, NULL) == PN_OK)
+        api = atomic_load_explicit(&entry->api, memory_order_relaxed);
+    pthread_mutex_unlock(&entry->house->lock);
+    return api ? api : &no_memory;
+}
+
+void pn_api_entry_shut(struct pn_api_entry *entry)
+{
+    struct pn_api *api;
+
+    pthread_mutex_lock(&entry->house->lock);
+    api = atomic_load_explicit(&entry->api, memory_order_relaxed);
+    if (api) {
+        atomic_store_explicit(&entry->api, NULL, memory_order_relaxed);
+        api_destroy(api);
+        close_items(entry, entry->count + 1);
+    }
+    pthread_mutex_unlock(&entry->house->lock);
+}
+
+void pn_api_entry_unref(struct pn_api_entry *entry)
+{
+    if (!entry || --entry->refs > 0)
+        return;
+    pn_api_entry_shut(entry);
+    for (size_t i = 0; i <= entry->count; i++)
+        pn_item_unref(item_at(entry, i));
+    free(entry);
+}
+
+/** What routing has to know of an API that is not compiled. PN_NOMEM, or why it has no path. */
+static enum pn_rc read_place(struct pn_item *item, char **path, bool *is_current,
+                             struct pn_error *err)
+{
+    const char *text;
+    json_t *json = NULL;
+    const json_t *properties = item->properties;
+    enum pn_rc rc = PN_OK;
+
+    if (!properties) {
+        rc = pn_json_parse(pn_slice(item->text, item->text_bytes), &json, err);
+        properties = json_object_get(json, "properties");
+    }
+    if (rc == PN_OK) {
+        text = text_or(properties, "path", "");
+        while (*text == '/')
+            text++;
+        *path = pn_slice_dup(pn_slice_str(text));
+        *is_current = pn_json_bool(properties, "isCurrent", true);
+        if (!*path)
+            rc = PN_NOMEM;
+    }
+    json_decref(json);
+    return rc;
+}
+
+enum pn_rc pn_api_entry_create(struct pn_item *api_item, struct pn_item *const *items, size_t count,
+                               struct pn_item *global_policy, const struct pn_api_entry *former,
+                               struct pn_api_entry **out)
+{
+    struct pn_error reason = {.rc = PN_OK};
+    struct pn_api_entry *entry;
+    char *path = NULL;
+    bool is_current = false;
+    enum pn_rc rc = PN_OK;
+
+    if (former && former->items[0] == api_item && former->is_routed) {
+        path = pn_slice_dup(pn_slice_str(former->path));
+        is_current = former->is_current;
+        rc = path ? PN_OK : PN_NOMEM;
+    } else {
+        pthread_mutex_lock(&api_item->house->lock);
+        rc = read_place(api_item, &path, &is_current, &reason);
+        pthread_mutex_unlock(&api_item->house->lock);
+    }
+    if (rc == PN_NOMEM)
+        return rc;
+    if (rc != PN_OK) {
+        pn_error_prefix(&reason, "%s", api_item->key);
+        pn_log_error(PN_LOG_ERROR, "api_not_routed", &reason);
+    }
+    entry = calloc(1, sizeof(*entry) + (count + 1) * sizeof(struct pn_item *) +
+                          (path ? strlen(path) : 0) + 1);
+    if (!entry) {
+        free(path);
+        return PN_NOMEM;
+    }
+    entry->refs = 1;
+    atomic_init(&entry->api, NULL);
+    entry->house = api_item->house;
+    entry->is_current = is_current;
+    entry->is_routed = path != NULL;
+    entry->count = count;
+    for (size_t i = 0; i < count; i++)
+        entry->items[i] = pn_item_ref(items[i]);
+    if (global_policy)
+        entry->items[count] = pn_item_ref(global_policy);
+    entry->path = (char *)&entry->items[count + 1];
+    if (path)
+        memcpy(entry->path, path, strlen(path) + 1);
+    free(path);
+    *out = entry;
+    return PN_OK;
 }

@@ -163,7 +163,7 @@ static enum pn_rc write_upsert(struct pn_buf *out, const struct pn_item *item)
     if (rc == PN_OK)
         rc = pn_frame_str(out, item->key);
     if (rc == PN_OK)
-        rc = pn_frame_str(out, item->type);
+        rc = pn_frame_str(out, pn_item_type(item));
     if (rc == PN_OK)
         rc = pn_frame_bytes(out, pn_slice(item->text, item->text_bytes));
     return rc == PN_OK ? pn_frame_end(out, start) : rc;

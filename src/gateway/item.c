@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/log.h"
 #include "base/secret.h"
 #include "gateway/item.h"
 
@@ -16,9 +17,18 @@ static enum pn_rc refuse(struct pn_error *err, const char *reason)
 
 /* --- certificates --- */
 
-static void certificate_fini(struct pn_client_certificate *certificate)
+static void certificate_destroy(struct pn_client_certificate *certificate)
 {
+    if (!certificate)
+        return;
     pn_tls_certificate_unref(certificate->tls);
+    free(certificate->embedded_key);
+    free(certificate);
+}
+
+static bool is_embedded(const struct pn_item *item)
+{
+    return pn_slice_starts_with(pn_slice_str(item->key), PN_LIT(PN_EMBEDDED_KEY_PREFIX));
 }
 
 /** Decodes the base64 DER texts of `array` into bufs[]; the caller frees them. */
@@ -47,20 +57,19 @@ static enum pn_rc decode_chain(const json_t *array, struct pn_buf *bufs, size_t 
 
 /** The TLS certificate's name: what the log shows, and what tells identities apart. */
 static enum pn_rc make_tls(struct pn_item *item, const struct pn_slice *ders, size_t count,
-                           enum pn_key_use use, struct pn_error *err)
+                           const struct pn_key_id *key, enum pn_key_use use, struct pn_error *err)
 {
-    struct pn_client_certificate *certificate = &item->as.certificate;
     struct pn_tls_certificate_spec spec = {
         .name = item->name,
         .generation = (uint64_t)pn_json_int(item->internal, "generation", 1),
         .use = use,
-        .key = certificate->key,
+        .key = *key,
         .chain = ders,
         .chain_count = count,
     };
     char name[PN_CERTIFICATE_NAME_MAX];
 
-    if (pn_slice_starts_with(pn_slice_str(item->key), PN_LIT(PN_EMBEDDED_KEY_PREFIX))) {
+    if (is_embedded(item)) {
         snprintf(name, sizeof(name), PN_EMBEDDED_NAME_PREFIX "%.100s", item->name);
         spec.name = name;
     } else if (item->kind == PN_ITEM_HOSTNAME) {
@@ -69,29 +78,53 @@ static enum pn_rc make_tls(struct pn_item *item, const struct pn_slice *ders, si
     } else if (use == PN_USE_SERVER) {
         spec.name = "listener";
     }
-    return pn_tls_certificate_create(item->signer, &spec, &certificate->tls, err);
+    return pn_tls_certificate_create(item->house->signer, &spec, &item->as.certificate->tls, err);
+}
+
+/** What tables find it by: known also while it is not open. */
+static enum pn_rc name_certificate(struct pn_item *item, struct pn_slice leaf)
+{
+    struct pn_client_certificate *certificate = calloc(1, sizeof(*certificate));
+    uint8_t sha1[PN_SHA1_BYTES];
+
+    if (!certificate)
+        return PN_NOMEM;
+    item->as.certificate = certificate;
+    pn_sha1(leaf, sha1);
+    certificate->print_key[0] = '#';
+    pn_hex_upper(sha1, sizeof(sha1), certificate->print_key + 1);
+    certificate->thumbprint = certificate->print_key + 1;
+    if (!is_embedded(item))
+        return PN_OK;
+    certificate->embedded_key = malloc(sizeof(PN_EMBEDDED_NAME_PREFIX) + strlen(item->name));
+    if (!certificate->embedded_key)
+        return PN_NOMEM;
+    memcpy(certificate->embedded_key, PN_EMBEDDED_NAME_PREFIX, sizeof(PN_EMBEDDED_NAME_PREFIX) - 1);
+    memcpy(certificate->embedded_key + sizeof(PN_EMBEDDED_NAME_PREFIX) - 1, item->name,
+           strlen(item->name) + 1);
+    return PN_OK;
 }
 
 static enum pn_rc read_certificate(struct pn_item *item, const json_t *chain_json,
-                                   const char *key_id, enum pn_key_use use, struct pn_error *err)
+                                   const char *key_id, enum pn_key_use use, bool names_only,
+                                   struct pn_error *err)
 {
-    struct pn_client_certificate *certificate = &item->as.certificate;
     struct pn_buf bufs[PN_CHAIN_MAX];
     struct pn_slice ders[PN_CHAIN_MAX];
+    struct pn_key_id key;
     size_t count = 0;
     enum pn_rc rc = decode_chain(chain_json, bufs, &count, err);
 
-    if (rc == PN_OK &&
-        !pn_hex_decode(pn_slice_str(key_id), certificate->key.sha256, sizeof(certificate->key)))
+    if (rc == PN_OK && !pn_hex_decode(pn_slice_str(key_id), key.sha256, sizeof(key)))
         rc = refuse(err, "keyId is missing or not 64 hex digits");
     for (size_t i = 0; rc == PN_OK && i < count; i++)
         ders[i] = pn_buf_slice(&bufs[i]);
-    if (rc == PN_OK)
-        rc = make_tls(item, ders, count, use, err);
+    if (rc == PN_OK && !item->as.certificate)
+        rc = name_certificate(item, ders[0]);
+    if (rc == PN_OK && !names_only)
+        rc = make_tls(item, ders, count, &key, use, err);
     for (size_t i = 0; i < count; i++)
         pn_buf_fini(&bufs[i]);
-    if (rc == PN_OK)
-        certificate->thumbprint = pn_tls_certificate_thumbprint_text(certificate->tls);
     return rc;
 }
 
@@ -108,8 +141,11 @@ static const char *last_segment(const char *key)
 static enum pn_rc read_subscription(struct pn_item *item, struct pn_error *err)
 {
     static const char *const members[] = {"primaryKeySha256", "secondaryKeySha256"};
-    struct pn_subscription_keys *keys = &item->as.subscription;
+    struct pn_subscription_keys *keys = calloc(1, sizeof(*keys));
 
+    if (!keys)
+        return PN_NOMEM;
+    item->as.subscription = keys;
     keys->subscription.id = item->name;
     keys->subscription.scope = pn_json_str(item->internal, "scope");
     keys->subscription.is_active =
@@ -151,7 +187,7 @@ static enum pn_rc read_service(struct pn_item *item, struct pn_error *err)
     if (!chain || json_is_null(chain))
         return PN_OK; /* no TLS listener yet */
     return read_certificate(item, chain, pn_json_str(item->internal, "listenerKeyId"),
-                            PN_USE_SERVER, err);
+                            PN_USE_SERVER, false, err);
 }
 
 static enum pn_rc read_hostname(struct pn_item *item, struct pn_error *err)
@@ -161,12 +197,23 @@ static enum pn_rc read_hostname(struct pn_item *item, struct pn_error *err)
     if (!name || *name == '\0' || strlen(name) >= PN_SERVER_NAME_MAX)
         return refuse(err, "properties.hostName is missing or too long");
     return read_certificate(item, json_object_get(item->internal, "chain"),
-                            pn_json_str(item->internal, "keyId"), PN_USE_SERVER, err);
+                            pn_json_str(item->internal, "keyId"), PN_USE_SERVER, false, err);
+}
+
+static enum pn_rc read_backend(struct pn_item *item, struct pn_error *err)
+{
+    struct pn_backend *backend = calloc(1, sizeof(*backend));
+
+    if (!backend)
+        return PN_NOMEM;
+    item->as.backend = backend;
+    backend->name = item->name;
+    return pn_backend_read(backend, item->properties, item->internal, err);
 }
 
 static enum pn_rc read_item(struct pn_item *item, struct pn_error *err)
 {
-    switch (item->kind) {
+    switch ((enum pn_item_kind)item->kind) {
     case PN_ITEM_SERVICE:
         return read_service(item, err);
     case PN_ITEM_API:
@@ -175,11 +222,10 @@ static enum pn_rc read_item(struct pn_item *item, struct pn_error *err)
     case PN_ITEM_POLICY:
         return read_policy(item, err);
     case PN_ITEM_BACKEND:
-        item->as.backend.name = item->name;
-        return pn_backend_read(&item->as.backend, item->properties, item->internal, err);
+        return read_backend(item, err);
     case PN_ITEM_CERTIFICATE:
         return read_certificate(item, json_object_get(item->internal, "chain"),
-                                pn_json_str(item->internal, "keyId"), PN_USE_CLIENT, err);
+                                pn_json_str(item->internal, "keyId"), PN_USE_CLIENT, false, err);
     case PN_ITEM_SUBSCRIPTION:
         return read_subscription(item, err);
     case PN_ITEM_HOSTNAME:
@@ -190,14 +236,19 @@ static enum pn_rc read_item(struct pn_item *item, struct pn_error *err)
     return PN_INTERNAL;
 }
 
-static bool kind_from_type(struct pn_slice type, enum pn_item_kind *kind)
-{
-    static const char *const names[] = {"service", "api",         "operation",    "policy",
-                                        "backend", "certificate", "subscription", "hostname"};
+static const char *const type_names[] = {"service", "api",         "operation",    "policy",
+                                         "backend", "certificate", "subscription", "hostname"};
 
-    for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
-        if (pn_slice_eq_str(type, names[i])) {
-            *kind = (enum pn_item_kind)i;
+const char *pn_item_type(const struct pn_item *item)
+{
+    return type_names[item->kind];
+}
+
+static bool kind_from_type(struct pn_slice type, uint8_t *kind)
+{
+    for (size_t i = 0; i < sizeof(type_names) / sizeof(type_names[0]); i++) {
+        if (pn_slice_eq_str(type, type_names[i])) {
+            *kind = (uint8_t)i;
             return true;
         }
     }
@@ -212,67 +263,212 @@ static enum pn_rc mark_broken(struct pn_item *item, const struct pn_error *err)
     return item->broken_reason ? PN_OK : PN_NOMEM;
 }
 
-/** Lets go of the tree, or of what is in it for people only: most of the memory of an item. */
+static void drop_tree(struct pn_item *item)
+{
+    item->properties = NULL;
+    item->internal = NULL;
+    json_decref(item->json);
+    item->json = NULL;
+}
+
+/** Lets go of the tree, or of what is in it for people only: most of the memory of an open item. */
 static void trim(struct pn_item *item)
 {
     static const char *const for_people[] = {"displayName", "description",        "responses",
                                              "request",     "templateParameters", NULL};
 
-    if (item->kind == PN_ITEM_CERTIFICATE || item->kind == PN_ITEM_POLICY) {
-        item->properties = NULL;
-        item->internal = NULL;
-        json_decref(item->json);
-        item->json = NULL;
-    } else if (item->kind == PN_ITEM_API || item->kind == PN_ITEM_OPERATION) {
+    if (item->kind == PN_ITEM_CERTIFICATE || item->kind == PN_ITEM_POLICY)
+        drop_tree(item);
+    else if (item->kind == PN_ITEM_API || item->kind == PN_ITEM_OPERATION)
         for (size_t i = 0; for_people[i]; i++)
             (void)json_object_del(item->properties, for_people[i]);
-    }
 }
 
-enum pn_rc pn_item_create(struct pn_signer *signer, struct pn_slice key, struct pn_slice type,
-                          struct pn_slice json, bool keep_broken, struct pn_item **out,
+/* --- open and shut --- */
+
+static enum pn_rc parse_text(struct pn_item *item, struct pn_error *err)
+{
+    enum pn_rc rc = pn_json_parse(pn_slice(item->text, item->text_bytes), &item->json, err);
+
+    if (rc != PN_OK)
+        return rc;
+    item->properties = json_object_get(item->json, "properties");
+    item->internal = json_object_get(item->json, "internal");
+    return PN_OK;
+}
+
+/** Frees what opening made; a certificate keeps its names. */
+static void shut(struct pn_item *item)
+{
+    switch ((enum pn_item_kind)item->kind) {
+    case PN_ITEM_POLICY:
+        pn_policy_document_destroy(item->as.policy);
+        item->as.policy = NULL;
+        break;
+    case PN_ITEM_SERVICE:
+    case PN_ITEM_CERTIFICATE:
+    case PN_ITEM_HOSTNAME:
+        if (item->as.certificate) {
+            pn_tls_certificate_unref(item->as.certificate->tls);
+            item->as.certificate->tls = NULL;
+        }
+        break;
+    case PN_ITEM_SUBSCRIPTION:
+        free(item->as.subscription);
+        item->as.subscription = NULL;
+        break;
+    case PN_ITEM_BACKEND:
+        if (item->as.backend)
+            pn_backend_fini(item->as.backend);
+        free(item->as.backend);
+        item->as.backend = NULL;
+        break;
+    case PN_ITEM_API:
+    case PN_ITEM_OPERATION:
+    case PN_ITEM_KINDS:
+        break;
+    }
+    drop_tree(item);
+    atomic_store_explicit(&item->is_open, false, memory_order_release);
+}
+
+/** PN_NOMEM, or why it cannot be used: then it is shut. */
+static enum pn_rc open_item(struct pn_item *item, struct pn_error *err)
+{
+    enum pn_rc rc = parse_text(item, err);
+
+    if (rc == PN_OK)
+        rc = read_item(item, err);
+    if (rc == PN_NOMEM)
+        pn_error_set(err, rc, "out_of_memory", "no memory for %s", item->key);
+    else if (rc != PN_OK)
+        pn_error_prefix(err, "%s", item->key);
+    if (rc != PN_OK) {
+        shut(item);
+        return rc;
+    }
+    trim(item);
+    return PN_OK;
+}
+
+enum pn_rc pn_item_open_locked(struct pn_item *item)
+{
+    struct pn_error reason = {.rc = PN_OK};
+    enum pn_rc rc = PN_OK;
+
+    if (!atomic_load_explicit(&item->is_open, memory_order_relaxed)) {
+        if (!item->is_broken)
+            rc = open_item(item, &reason);
+        if (rc != PN_OK && rc != PN_NOMEM) {
+            rc = mark_broken(item, &reason);
+            pn_log(PN_LOG_ERROR, "resource_unusable", "key", PN_S(item->key), "reason",
+                   PN_S(reason.message), NULL);
+        }
+        if (rc != PN_OK)
+            return rc;
+        atomic_store_explicit(&item->is_open, true, memory_order_release);
+    }
+    item->users++;
+    return PN_OK;
+}
+
+void pn_item_close_locked(struct pn_item *item)
+{
+    item->users--;
+    if (item->users == 0)
+        shut(item);
+}
+
+bool pn_item_use(struct pn_item *item)
+{
+    if (!atomic_load_explicit(&item->is_open, memory_order_acquire)) {
+        enum pn_rc rc;
+
+        pthread_mutex_lock(&item->house->lock);
+        rc = pn_item_open_locked(item);
+        pthread_mutex_unlock(&item->house->lock);
+        if (rc != PN_OK)
+            return false;
+    }
+    return !item->is_broken;
+}
+
+/* --- life --- */
+
+/** What has to be known of an item that is not open. */
+static enum pn_rc prepare(struct pn_item *item, struct pn_error *err)
+{
+    enum pn_rc rc = parse_text(item, err);
+    if (rc == PN_OK)
+        rc = read_certificate(item, json_object_get(item->internal, "chain"),
+                              pn_json_str(item->internal, "keyId"), PN_USE_CLIENT, true, err);
+    drop_tree(item);
+    if (rc != PN_OK && rc != PN_NOMEM)
+        pn_error_prefix(err, "%s", item->key);
+    return rc;
+}
+
+/** What the main thread makes tables and listeners of. */
+static bool is_always_open(uint8_t kind)
+{
+    return kind == PN_ITEM_SERVICE || kind == PN_ITEM_HOSTNAME || kind == PN_ITEM_SUBSCRIPTION;
+}
+
+/** The key and the text stand behind the item itself. */
+static struct pn_item *allocate(struct pn_slice key, struct pn_slice text)
+{
+    struct pn_item *item = calloc(1, sizeof(*item) + key.len + text.len + 2);
+    char *place;
+
+    if (!item)
+        return NULL;
+    item->refs = 1;
+    atomic_init(&item->is_open, false);
+    place = (char *)(item + 1);
+    memcpy(place, key.ptr, key.len);
+    item->key = place;
+    item->name = last_segment(item->key);
+    item->text = place + key.len + 1;
+    item->text_bytes = (uint32_t)text.len;
+    memcpy(item->text, text.ptr, text.len);
+    return item;
+}
+
+enum pn_rc pn_item_create(struct pn_item_house *house, struct pn_slice key, struct pn_slice type,
+                          struct pn_slice json, bool is_lazy, struct pn_item **out,
                           struct pn_error *err)
 {
     struct pn_error own;
     struct pn_error *reason = err ? err : &own;
-    struct pn_item *item = calloc(1, sizeof(*item));
-    enum pn_rc rc = PN_NOMEM;
+    struct pn_item *item;
+    uint8_t kind;
+    enum pn_rc rc;
 
+    if (key.len == 0 || key.ptr[0] != '/' || !kind_from_type(type, &kind))
+        return pn_error_set(err, PN_UNSUPPORTED, "unknown_type", "unknown type '%.*s' of '%.*s'",
+                            PN_FMT(type), PN_FMT(key));
+    if (key.len > PN_ITEM_KEY_MAX || json.len > UINT32_MAX)
+        return pn_error_set(err, PN_LIMIT, "resource_too_long", "%.100s…: too long", key.ptr);
+    item = allocate(key, json);
     if (!item)
         return pn_error_set(err, PN_NOMEM, "out_of_memory", "no memory for an item");
-    item->refs = 1;
-    item->signer = signer;
-    if (key.len == 0 || key.ptr[0] != '/' || !kind_from_type(type, &item->kind)) {
-        rc = pn_error_set(err, PN_UNSUPPORTED, "unknown_type", "unknown type '%.*s' of '%.*s'",
-                          PN_FMT(type), PN_FMT(key));
-        goto out;
+    item->house = house;
+    item->kind = kind;
+    pthread_mutex_lock(&house->lock);
+    if (!is_lazy || is_always_open(kind)) {
+        rc = open_item(item, reason);
+        atomic_store_explicit(&item->is_open, rc == PN_OK, memory_order_release);
+        item->users = rc == PN_OK;
+    } else {
+        rc = kind == PN_ITEM_CERTIFICATE ? prepare(item, reason) : PN_OK;
     }
-    item->key = pn_slice_dup(key);
-    item->type = pn_slice_dup(type);
-    item->text = pn_slice_dup(json);
-    item->text_bytes = json.len;
-    if (!item->key || !item->type || !item->text)
-        goto out;
-    item->name = last_segment(item->key);
-    rc = pn_json_parse(json, &item->json, reason);
-    if (rc == PN_OK) {
-        item->properties = json_object_get(item->json, "properties");
-        item->internal = json_object_get(item->json, "internal");
-        rc = read_item(item, reason);
-    }
-    if (rc == PN_OK) {
-        trim(item);
-        goto out;
-    }
-    pn_error_prefix(reason, "%s", item->key);
-    if (keep_broken && rc != PN_NOMEM)
+    if (rc != PN_OK && rc != PN_NOMEM && is_lazy)
         rc = mark_broken(item, reason);
-out:
-    if (rc == PN_OK) {
+    pthread_mutex_unlock(&house->lock);
+    if (rc == PN_OK)
         *out = item;
-        item = NULL;
-    }
-    pn_item_unref(item);
+    else
+        pn_item_unref(item);
     return rc;
 }
 
@@ -286,36 +482,17 @@ void pn_item_unref(struct pn_item *item)
 {
     if (!item || --item->refs > 0)
         return;
-    switch (item->kind) {
-    case PN_ITEM_POLICY:
-        pn_policy_document_destroy(item->as.policy);
-        break;
-    case PN_ITEM_SERVICE:
-    case PN_ITEM_CERTIFICATE:
-    case PN_ITEM_HOSTNAME:
-        certificate_fini(&item->as.certificate);
-        break;
-    case PN_ITEM_API:
-    case PN_ITEM_OPERATION:
-    case PN_ITEM_SUBSCRIPTION:
-    case PN_ITEM_KINDS:
-        break;
-    case PN_ITEM_BACKEND:
-        pn_backend_fini(&item->as.backend);
-        break;
-    }
-    json_decref(item->json);
-    if (item->text)
-        pn_wipe(item->text, item->text_bytes);
-    free(item->text);
+    shut(item);
+    if (item->kind == PN_ITEM_SERVICE || item->kind == PN_ITEM_CERTIFICATE ||
+        item->kind == PN_ITEM_HOSTNAME)
+        certificate_destroy(item->as.certificate);
+    pn_wipe(item->text, item->text_bytes);
     free(item->broken_reason);
-    free(item->key);
-    free(item->type);
     free(item);
 }
 
 bool pn_item_eq(const struct pn_item *a, const struct pn_item *b)
 {
-    return a->kind == b->kind && strcmp(a->key, b->key) == 0 && a->is_broken == b->is_broken &&
-           a->text_bytes == b->text_bytes && memcmp(a->text, b->text, a->text_bytes) == 0;
+    return a->kind == b->kind && strcmp(a->key, b->key) == 0 && a->text_bytes == b->text_bytes &&
+           memcmp(a->text, b->text, a->text_bytes) == 0;
 }

@@ -1,14 +1,21 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * One resource of the feed, read and checked: what the gateway needs of its JSON (docs/feed.md).
- * Immutable after it is made. Reference-counted by the main thread only; workers read items as long
- * as their snapshot lives and never count.
+ * One resource of the feed: its text, and what the gateway makes of it (docs/feed.md). Of thousands
+ * of resources few are in use at a time, so an item is *opened* (parsed, read, checked) when it is
+ * first needed, and its text is all that is kept otherwise (ADR 160). A change that comes alone is
+ * opened at once, so that it is refused with its reason.
+ *
+ * Threads: made, counted and freed by the main thread only. Any thread may open one; what opening
+ * makes is immutable, and read without a lock as long as the reader's snapshot lives.
  *
  * An item that cannot be used (a certificate without a key, a policy with an unknown element) is
  * refused with its reason. When a whole configuration is replayed, such an item may be kept as
  * "broken" instead: whatever needs it then fails closed, and everything else is served.
  */
 #pragma once
+
+#include <pthread.h>
+#include <stdatomic.h>
 
 #include "base/json.h"
 #include "certs/certificate.h"
@@ -21,6 +28,7 @@
 
 #define PN_EMBEDDED_KEY_PREFIX  "/posternembedded/" /* certificates taken out of policies */
 #define PN_EMBEDDED_NAME_PREFIX "embedded:"
+#define PN_ITEM_KEY_MAX         4096 /* bytes */
 
 enum pn_item_kind {
     PN_ITEM_SERVICE,
@@ -36,9 +44,10 @@ enum pn_item_kind {
 
 /** A certificate generation, or a certificate of our own TLS listener. */
 struct pn_client_certificate {
-    struct pn_key_id key;
-    const char *thumbprint; /* SHA-1, upper-case hex, of the leaf */
-    struct pn_tls_certificate *tls;
+    char print_key[1 + PN_THUMBPRINT_TEXT]; /* "#" and the thumbprint: what tables know it by */
+    const char *thumbprint;                 /* SHA-1, upper-case hex, of the leaf */
+    char *embedded_key;                     /* "embedded:<id>" of one taken out of a policy */
+    struct pn_tls_certificate *tls;         /* once it is open */
 };
 
 struct pn_subscription_keys {
@@ -47,34 +56,53 @@ struct pn_subscription_keys {
     size_t count;
 };
 
+/** What the items of one catalog share. */
+struct pn_item_house {
+    struct pn_signer *signer;
+    pthread_mutex_t lock; /* of everything that is opened or closed; never on an open one's path */
+};
+
 struct pn_item {
     unsigned refs;
-    enum pn_item_kind kind;
-    char *key;        /* "/apis/echo" */
-    char *type;       /* "api" */
-    const char *name; /* last part of the key */
-    char *text;       /* the whole document, as the feed gave it */
-    size_t text_bytes;
-    json_t *json;                  /* what is still read of it; NULL: nothing */
+    unsigned users;        /* that had it opened and did not close it; under the house's lock */
+    atomic_bool is_open;   /* set last */
+    atomic_bool is_broken; /* set before is_open */
+    uint8_t kind;          /* enum pn_item_kind */
+    uint32_t text_bytes;
+    const char *key;               /* "/apis/echo" */
+    const char *name;              /* last part of the key */
+    char *text;                    /* the whole document, as the feed gave it */
+    json_t *json;                  /* while open; NULL: nothing is borrowed from it */
     json_t *properties, *internal; /* borrowed from `json`; may be NULL */
-    struct pn_signer *signer;      /* borrowed */
-    bool is_broken;
+    struct pn_item_house *house;   /* borrowed */
     char *broken_reason;
     union {
         struct pn_policy_document *policy;
-        struct pn_backend backend;
-        struct pn_client_certificate certificate; /* also of kinds service and hostname: what the
-                                                     listener shows */
-        struct pn_subscription_keys subscription;
-    } as;
+        struct pn_backend *backend;
+        struct pn_client_certificate *certificate; /* also of kinds service and hostname: what the
+                                                      listener shows */
+        struct pn_subscription_keys *subscription;
+    } as; /* but for a certificate's names: while open */
 };
 
-/** PN_INVALID or PN_MALFORMED with a reason that names `key`; with `keep_broken` such an item is
- * made nevertheless, marked. PN_UNSUPPORTED: a type this gateway does not know. PN_NOMEM. */
-enum pn_rc pn_item_create(struct pn_signer *signer, struct pn_slice key, struct pn_slice type,
-                          struct pn_slice json, bool keep_broken, struct pn_item **item,
+/** Opened, unless `is_lazy`. PN_INVALID or PN_MALFORMED with a reason that names `key`; with
+ *  `is_lazy` such an item is made nevertheless, and found broken when it is opened. PN_UNSUPPORTED:
+ *  a type this gateway does not know. PN_LIMIT: too long. PN_NOMEM. */
+enum pn_rc pn_item_create(struct pn_item_house *house, struct pn_slice key, struct pn_slice type,
+                          struct pn_slice json, bool is_lazy, struct pn_item **item,
                           struct pn_error *err) PN_MUST_USE;
 struct pn_item *pn_item_ref(struct pn_item *item);
 void pn_item_unref(struct pn_item *item);
+/** The name of the type in the feed: "api". */
+const char *pn_item_type(const struct pn_item *item);
 /** Same key, type and document, byte by byte: control writes the same thing the same way. */
 bool pn_item_eq(const struct pn_item *a, const struct pn_item *b);
+
+/** Counts a user, and makes what users need of the item if nobody has yet. PN_OK also when it turns
+ *  out to be broken: that is marked and logged. PN_NOMEM: as before. Any thread; the house's lock
+ * is held. */
+enum pn_rc pn_item_open_locked(struct pn_item *item) PN_MUST_USE;
+/** One user less; the last one's memory goes. No thread may read what was made. */
+void pn_item_close_locked(struct pn_item *item);
+/** For items that stay open once they are: true when it is, and is not broken. Any thread. */
+bool pn_item_use(struct pn_item *item);

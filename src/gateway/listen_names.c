@@ -26,7 +26,7 @@ static void add_hostname(struct pn_tls_host *hosts, size_t *count, const struct 
 {
     hosts[(*count)++] = (struct pn_tls_host){
         .name = pn_json_str(hostname->properties, "hostName"),
-        .certificate = hostname->as.certificate.tls,
+        .certificate = hostname->as.certificate->tls,
         .asks_certificate = pn_json_bool(hostname->properties, "negotiateClientCertificate", false),
     };
 }
@@ -35,10 +35,10 @@ static void add_own(struct pn_tls_host *hosts, size_t *count, const struct pn_it
 {
     const json_t *said = service ? json_object_get(service->internal, "builtInHostname") : NULL;
 
-    if (!service || !service->as.certificate.tls)
+    if (!service || !service->as.certificate || !service->as.certificate->tls)
         return;
     hosts[(*count)++] = (struct pn_tls_host){
-        .certificate = service->as.certificate.tls,
+        .certificate = service->as.certificate->tls,
         .asks_certificate = pn_json_bool(said, "negotiateClientCertificate", false),
     };
 }
@@ -49,7 +49,7 @@ enum pn_rc pn_listen_names_make(const struct pn_item *service, struct pn_item *c
 {
     struct pn_tls_host hosts[PN_TLS_SERVER_HOSTS_MAX];
     struct pn_tls_server_spec spec = {.hosts = hosts, .alpn = alpn_of(service), .tickets = tickets};
-    struct pn_signer *signer = service ? service->signer : NULL;
+    struct pn_signer *signer = service ? service->house->signer : NULL;
 
     *server = NULL;
     if (count >= PN_TLS_SERVER_HOSTS_MAX)
@@ -59,7 +59,7 @@ enum pn_rc pn_listen_names_make(const struct pn_item *service, struct pn_item *c
     for (size_t i = 0; i < count; i++) {
         if (is_default(hostnames[i]))
             add_hostname(hosts, &spec.host_count, hostnames[i]);
-        signer = hostnames[i]->signer;
+        signer = hostnames[i]->house->signer;
     }
     add_own(hosts, &spec.host_count, service);
     for (size_t i = 0; i < count; i++) {

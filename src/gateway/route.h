@@ -51,13 +51,21 @@ enum pn_rc pn_route_tree_match(const struct pn_route_tree *tree, struct pn_arena
 
 struct pn_route_table;
 
-/** NULL: no memory. */
-struct pn_route_table *pn_route_table_create(void);
+/** `base`: a table that the new one begins as a copy of, and borrows from; it has no base itself.
+ * NULL: an empty one. NULL: no memory. */
+struct pn_route_table *pn_route_table_create(const struct pn_route_table *base);
 void pn_route_table_destroy(struct pn_route_table *table);
-/** `path` without leading or trailing '/', "" is the root; `api` is borrowed. PN_EXISTS, PN_NOMEM.
- */
+/** `path` without leading or trailing '/', "" is the root; it and `api` are borrowed. PN_EXISTS,
+ * PN_NOMEM. */
 enum pn_rc pn_route_table_add(struct pn_route_table *table, struct pn_slice path,
                               const void *api) PN_MUST_USE;
+/** No API has this path any more; `path` is borrowed. PN_NOMEM. */
+enum pn_rc pn_route_table_remove(struct pn_route_table *table, struct pn_slice path) PN_MUST_USE;
+/** Adds what `over`, a table with the same base, has over it. PN_NOMEM. */
+enum pn_rc pn_route_table_copy(struct pn_route_table *table,
+                               const struct pn_route_table *over) PN_MUST_USE;
+/** Exactly this path; NULL: nobody has it. */
+const void *pn_route_table_get(const struct pn_route_table *table, struct pn_slice path);
 /** The API with the longest path that is a prefix of the normalised `path`, or NULL. `*rest` is
  * what follows: "" or "/…". */
 const void *pn_route_table_find(const struct pn_route_table *table, struct pn_slice path,

@@ -11,39 +11,31 @@
 #include "base/log.h"
 #include "gateway/catalog.h"
 
-#define THUMBPRINT_PREFIX "#"
-#define TABLE_KEY_MAX     320
+#define TABLE_KEY_MAX 320
 
 /* --- item tables --- */
 
 #define ITEM_KEYS_MAX 2
 
-/** What an item is found by, in `texts`. */
-static size_t item_keys(const struct pn_item *item, char texts[ITEM_KEYS_MAX][TABLE_KEY_MAX],
-                        struct pn_slice keys[ITEM_KEYS_MAX])
+/** What an item is found by; they live as long as the item. */
+static size_t item_keys(const struct pn_item *item, struct pn_slice keys[ITEM_KEYS_MAX])
 {
-    bool is_embedded =
-        pn_slice_starts_with(pn_slice_str(item->key), PN_LIT(PN_EMBEDDED_KEY_PREFIX));
-    size_t count = item->kind == PN_ITEM_CERTIFICATE && !is_embedded ? 2 : 1;
-    int len = snprintf(texts[0], TABLE_KEY_MAX, "%s%s", is_embedded ? PN_EMBEDDED_NAME_PREFIX : "",
-                       item->name);
+    const struct pn_client_certificate *certificate =
+        item->kind == PN_ITEM_CERTIFICATE ? item->as.certificate : NULL;
 
-    if (len < 0 || len >= TABLE_KEY_MAX)
-        return 0; /* such a name cannot be asked for either */
-    keys[0] = pn_slice(texts[0], (size_t)len);
-    if (count == 2) {
-        len = snprintf(texts[1], TABLE_KEY_MAX, "%s%s", THUMBPRINT_PREFIX,
-                       item->as.certificate.thumbprint);
-        keys[1] = pn_slice(texts[1], (size_t)len);
-    }
-    return count;
+    keys[0] = pn_slice_str(certificate && certificate->embedded_key ? certificate->embedded_key
+                                                                    : item->name);
+    if (!certificate || certificate->embedded_key)
+        return 1;
+    keys[1] = pn_slice_str(certificate->print_key);
+    return 2;
 }
 
 static struct pn_item gone; /* in the table over a base: the name is no more */
 
-const struct pn_item *pn_item_table_find(const struct pn_item_table *table, struct pn_slice key)
+struct pn_item *pn_item_table_find(const struct pn_item_table *table, struct pn_slice key)
 {
-    const struct pn_item *item = pn_map_get(table->by_name, key);
+    struct pn_item *item = pn_map_get(table->by_name, key);
 
     if (!item && table->base)
         item = pn_map_get(table->base->by_name, key);
@@ -53,7 +45,6 @@ const struct pn_item *pn_item_table_find(const struct pn_item_table *table, stru
 /** Later ones of the same name or thumbprint leave the first in place. */
 static enum pn_rc table_add(struct pn_item_table *table, struct pn_item *item)
 {
-    char texts[ITEM_KEYS_MAX][TABLE_KEY_MAX];
     struct pn_slice keys[ITEM_KEYS_MAX];
     enum pn_rc rc = PN_OK;
     size_t count;
@@ -61,15 +52,13 @@ static enum pn_rc table_add(struct pn_item_table *table, struct pn_item *item)
     if (item->is_broken)
         return PN_OK;
     if (item->kind == PN_ITEM_SUBSCRIPTION) {
-        const struct pn_subscription_keys *of = &item->as.subscription;
+        const struct pn_subscription_keys *of = item->as.subscription;
 
         for (size_t i = 0; rc == PN_OK && i < of->count; i++)
             rc = pn_key_table_add(table->keys, of->sha256[i], &of->subscription);
         return rc;
     }
-    count = item_keys(item, texts, keys);
-    if (count == 0)
-        return PN_LIMIT;
+    count = item_keys(item, keys);
     for (size_t i = 0; rc == PN_OK && i < count; i++) {
         if (pn_item_table_find(table, keys[i]))
             table->has_twins = true;
@@ -81,9 +70,9 @@ static enum pn_rc table_add(struct pn_item_table *table, struct pn_item *item)
 
 static enum pn_rc table_remove(struct pn_item_table *table, const struct pn_item *item)
 {
-    char texts[ITEM_KEYS_MAX][TABLE_KEY_MAX];
     struct pn_slice keys[ITEM_KEYS_MAX];
-    size_t count = item->is_broken ? 0 : item_keys(item, texts, keys);
+    size_t count =
+        item->kind == PN_ITEM_CERTIFICATE && !item->as.certificate ? 0 : item_keys(item, keys);
     enum pn_rc rc = PN_OK;
 
     for (size_t i = 0; rc == PN_OK && i < count; i++) {
@@ -107,7 +96,7 @@ static enum pn_rc table_over(struct pn_item_table *former, size_t more, struct p
     table->refs = 1;
     table->base = former->base ? former->base : former;
     table->base->refs++;
-    table->by_name = pn_map_create(true);
+    table->by_name = pn_map_create_borrowing(true);
     table->items = calloc((former->base ? former->count : 0) + more, sizeof(*table->items));
     if (!table->by_name || !table->items)
         rc = PN_NOMEM;
@@ -160,7 +149,7 @@ enum pn_rc pn_item_table_create(struct pn_item *const *items, size_t count, enum
     if (!table)
         return PN_NOMEM;
     table->refs = 1;
-    table->by_name = pn_map_create(true);
+    table->by_name = pn_map_create_borrowing(true);
     table->items = calloc(count + 1, sizeof(*table->items));
     if (kind == PN_ITEM_SUBSCRIPTION)
         table->keys = pn_key_table_create(count * 2);
@@ -193,42 +182,113 @@ void pn_item_table_unref(struct pn_item_table *table)
 
 /* --- routes --- */
 
-enum pn_rc pn_route_list_create(struct pn_api *const *apis, size_t count, bool keep_broken,
-                                struct pn_route_list **out, struct pn_error *err)
+static enum pn_rc path_taken(const struct pn_api_entry *entry, struct pn_error *err)
+{
+    return pn_error_set(err, PN_EXISTS, "path_taken", "%s: another API has the path '%s'",
+                        entry->items[0]->key, entry->path);
+}
+
+/** With room for `capacity` entries, over `base` or empty. */
+static enum pn_rc list_begin(struct pn_route_list *base, size_t capacity,
+                             struct pn_route_list **out)
 {
     struct pn_route_list *list = calloc(1, sizeof(*list));
-    enum pn_rc rc = PN_NOMEM;
 
     if (!list)
-        return pn_error_set(err, PN_NOMEM, "out_of_memory", "no memory for the routes");
+        return PN_NOMEM;
     list->refs = 1;
-    list->table = pn_route_table_create();
-    list->apis = calloc(count + 1, sizeof(*list->apis));
-    if (list->table && list->apis)
-        rc = PN_OK;
-    for (size_t i = 0; rc == PN_OK && i < count; i++) {
-        struct pn_api *api = apis[i];
+    if (base) {
+        list->base = base;
+        base->refs++;
+    }
+    list->table = pn_route_table_create(base ? base->table : NULL);
+    list->entries = calloc(capacity + 1, sizeof(struct pn_api_entry *));
+    if (!list->table || !list->entries) {
+        pn_route_list_unref(list);
+        return PN_NOMEM;
+    }
+    *out = list;
+    return PN_OK;
+}
 
-        api->refs++;
-        list->apis[list->count++] = api;
-        if (!api->is_current)
-            continue;
-        rc = pn_route_table_add(list->table, pn_slice_str(api->path), api);
+/** PN_EXISTS: its path is another's; it is kept nevertheless. */
+static enum pn_rc list_add(struct pn_route_list *list, struct pn_api_entry *entry)
+{
+    entry->refs++;
+    list->entries[list->count++] = entry;
+    return entry->is_current && entry->is_routed
+               ? pn_route_table_add(list->table, pn_slice_str(entry->path), entry)
+               : PN_OK;
+}
+
+enum pn_rc pn_route_list_create(struct pn_api_entry *const *entries, size_t count, bool keep_broken,
+                                struct pn_route_list **out, struct pn_error *err)
+{
+    struct pn_route_list *list = NULL;
+    enum pn_rc rc = list_begin(NULL, count, &list);
+
+    for (size_t i = 0; rc == PN_OK && i < count; i++) {
+        rc = list_add(list, entries[i]);
         if (rc == PN_EXISTS && keep_broken) {
-            pn_log(PN_LOG_ERROR, "api_path_taken_twice", "api", PN_S(api->id), "path",
-                   PN_S(api->path), NULL);
+            pn_log(PN_LOG_ERROR, "api_path_taken_twice", "api", PN_S(entries[i]->items[0]->name),
+                   "path", PN_S(entries[i]->path), NULL);
+            list->has_twins = true;
             rc = PN_OK;
         } else if (rc == PN_EXISTS) {
-            pn_error_set(err, rc, "path_taken", "%s: another API has the path '%s'", api->key,
-                         api->path);
+            path_taken(entries[i], err);
         }
     }
     if (rc == PN_OK) {
         *out = list;
-        list = NULL;
-    } else if (rc == PN_NOMEM) {
-        pn_error_set(err, rc, "out_of_memory", "no memory for the routes");
+        return PN_OK;
     }
+    if (rc == PN_NOMEM)
+        pn_error_set(err, rc, "out_of_memory", "no memory for the routes");
+    pn_route_list_unref(list);
+    return rc;
+}
+
+static enum pn_rc list_remove(struct pn_route_list *list, const struct pn_api_entry *entry)
+{
+    struct pn_slice path = pn_slice_str(entry->path);
+
+    if (!entry->is_routed || pn_route_table_get(list->table, path) != entry)
+        return PN_OK;
+    return pn_route_table_remove(list->table, path);
+}
+
+enum pn_rc pn_route_list_amend(struct pn_route_list *former, const struct pn_api_change *changes,
+                               size_t count, struct pn_route_list **out, struct pn_error *err)
+{
+    struct pn_route_list *list = NULL;
+    size_t own = former->base ? former->count : 0;
+    enum pn_rc rc;
+
+    if (former->has_twins || own + count > PN_TABLE_CHANGES_MAX)
+        return PN_LIMIT;
+    rc = list_begin(former->base ? former->base : former, own + count, &list);
+    for (size_t i = 0; rc == PN_OK && i < own; i++) {
+        former->entries[i]->refs++; /* also replaced ones: the table borrows their paths */
+        list->entries[list->count++] = former->entries[i];
+    }
+    if (rc == PN_OK && former->base)
+        rc = pn_route_table_copy(list->table, former->table);
+    for (size_t i = 0; rc == PN_OK && i < count; i++) {
+        if (changes[i].former)
+            rc = list_remove(list, changes[i].former);
+    }
+    for (size_t i = 0; rc == PN_OK && i < count; i++) {
+        if (changes[i].entry)
+            rc = list_add(list, changes[i].entry);
+        if (rc == PN_EXISTS)
+            path_taken(changes[i].entry, err);
+    }
+    if (rc == PN_OK) {
+        *out = list;
+        return PN_OK;
+    }
+    if (rc == PN_NOMEM)
+        pn_error_set(err, rc, "out_of_memory", "no memory for the routes");
     pn_route_list_unref(list);
     return rc;
 }
@@ -239,8 +299,9 @@ void pn_route_list_unref(struct pn_route_list *list)
         return;
     pn_route_table_destroy(list->table);
     for (size_t i = 0; i < list->count; i++)
-        pn_api_unref(list->apis[i]);
-    free(list->apis);
+        pn_api_entry_unref(list->entries[i]);
+    free(list->entries);
+    pn_route_list_unref(list->base);
     free(list);
 }
 
@@ -268,57 +329,57 @@ void pn_snapshot_unref(struct pn_snapshot *snapshot)
 const struct pn_api *pn_snapshot_route(const struct pn_snapshot *snapshot, struct pn_slice path,
                                        struct pn_slice *rest)
 {
-    return pn_route_table_find(snapshot->routes->table, path, rest);
+    const struct pn_api_entry *entry = pn_route_table_find(snapshot->routes->table, path, rest);
+
+    /* The table gives back what it was given: an entry that threads may have compiled. */
+    return entry ? pn_api_entry_use((struct pn_api_entry *)(uintptr_t)entry) : NULL;
 }
 
 const struct pn_backend *pn_snapshot_backend(const struct pn_snapshot *snapshot,
                                              struct pn_slice name)
 {
-    const struct pn_item *item = pn_item_table_find(snapshot->backends, name);
+    struct pn_item *item = pn_item_table_find(snapshot->backends, name);
 
-    return item ? &item->as.backend : NULL;
+    return item && pn_item_use(item) ? item->as.backend : NULL;
 }
 
 static const struct pn_client_certificate *certificate_get(const struct pn_snapshot *snapshot,
-                                                           const char *prefix, struct pn_slice name)
+                                                           struct pn_slice key)
 {
-    char key[TABLE_KEY_MAX];
-    int len = snprintf(key, sizeof(key), "%s%.*s", prefix, PN_FMT(name));
-    const struct pn_item *item;
+    struct pn_item *item = pn_item_table_find(snapshot->certificates, key);
 
-    if (len < 0 || (size_t)len >= sizeof(key))
-        return NULL;
-    item = pn_item_table_find(snapshot->certificates, pn_slice(key, (size_t)len));
-    return item ? &item->as.certificate : NULL;
+    return item && pn_item_use(item) ? item->as.certificate : NULL;
 }
 
 /** A name with a ':' or '#' is no certificate id, so prefixes cannot be forged. */
 const struct pn_client_certificate *pn_snapshot_certificate(const struct pn_snapshot *snapshot,
                                                             struct pn_slice name)
 {
-    const struct pn_item *item;
-
     if (pn_slice_find(name, ':') < name.len || pn_slice_find(name, '#') < name.len)
         return NULL;
-    item = pn_item_table_find(snapshot->certificates, name);
-    return item ? &item->as.certificate : NULL;
+    return certificate_get(snapshot, name);
 }
 
 const struct pn_client_certificate *
 pn_snapshot_certificate_by_thumbprint(const struct pn_snapshot *snapshot,
                                       struct pn_slice thumbprint)
 {
-    char text[PN_THUMBPRINT_TEXT];
+    char key[1 + PN_THUMBPRINT_TEXT] = "#";
 
-    if (!pn_thumbprint_parse(thumbprint, text))
+    if (!pn_thumbprint_parse(thumbprint, key + 1))
         return NULL;
-    return certificate_get(snapshot, THUMBPRINT_PREFIX, pn_slice_str(text));
+    return certificate_get(snapshot, pn_slice_str(key));
 }
 
 const struct pn_client_certificate *
 pn_snapshot_certificate_embedded(const struct pn_snapshot *snapshot, struct pn_slice id)
 {
-    return certificate_get(snapshot, PN_EMBEDDED_NAME_PREFIX, id);
+    char key[TABLE_KEY_MAX];
+    int len = snprintf(key, sizeof(key), PN_EMBEDDED_NAME_PREFIX "%.*s", PN_FMT(id));
+
+    if (len < 0 || (size_t)len >= sizeof(key))
+        return NULL;
+    return certificate_get(snapshot, pn_slice(key, (size_t)len));
 }
 
 enum pn_rc pn_snapshot_check_key(const struct pn_snapshot *snapshot, const struct pn_api *api,

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * What the gateway serves by: one immutable configuration. A snapshot is four tables (routes,
- * backends, certificates, keys) over compiled APIs and items; the next one shares every table and
- * every API that did not change with its predecessor.
+ * backends, certificates, keys) over APIs and items; the next one shares every table and every API
+ * that did not change with its predecessor. What a request asks for is compiled or opened when it
+ * is asked for the first time (ADR 160), and is then found without a lock.
  *
  * Thread: made, counted and freed by the main thread only (gateway/catalog.h). A worker reads the
  * one it was given until it has told the main thread that it uses it no more: no counter is shared
@@ -24,14 +25,13 @@ struct pn_operation {
     bool is_broken;                          /* its policy cannot be used: answer 500 */
 };
 
+/** An API with its operations and policies, compiled when the first request comes to it. */
 struct pn_api {
-    unsigned refs;
     const char *key;  /* "/apis/echo" */
     const char *id;   /* "echo" */
     const char *path; /* without slashes at its ends */
     bool allows_http, allows_https;
     bool is_websocket; /* takes WebSocket handshakes only */
-    bool is_current;   /* other revisions are not routed */
     bool subscription_required;
     bool is_grpc; /* of type grpc: its backend speaks HTTP/2 */
     const char *key_header, *key_query;
@@ -46,8 +46,6 @@ struct pn_api {
     struct pn_policy_program *program; /* global and API scope */
     struct pn_policy_program **own_programs;
     size_t own_program_count;
-    struct pn_item **items; /* everything it borrows from */
-    size_t item_count;
 };
 
 struct pn_route_list;
@@ -66,10 +64,10 @@ struct pn_snapshot {
     struct pn_tls_server *listener; /* NULL: no certificate for it yet */
 };
 
-/** The API with the longest matching path, or NULL. */
+/** The API with the longest matching path, or NULL. Out of memory: one that is broken. */
 const struct pn_api *pn_snapshot_route(const struct pn_snapshot *snapshot, struct pn_slice path,
                                        struct pn_slice *rest);
-/** By name, without case. NULL: no such thing (or it cannot be used, which is logged at compile).
+/** By name, without case. NULL: no such thing (or it cannot be used, which is logged).
  */
 const struct pn_backend *pn_snapshot_backend(const struct pn_snapshot *snapshot,
                                              struct pn_slice name);

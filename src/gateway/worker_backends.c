@@ -94,25 +94,37 @@ static void reconnect_backend(struct pn_worker *worker, const struct pn_snapshot
     }
 }
 
+/** Only what asks for a reconnect is opened to see when. */
+static void reconnect_if_asked(struct pn_worker *worker, const struct pn_snapshot *former,
+                               const struct pn_snapshot *now, const struct pn_item *item)
+{
+    const struct pn_backend *backend, *before;
+
+    if (item->is_broken ||
+        !memmem(item->text, item->text_bytes, "reconnectAtMs", sizeof("reconnectAtMs") - 1))
+        return;
+    backend = pn_snapshot_backend(now, pn_slice_str(item->name));
+    if (!backend || backend->reconnect_at_ms == 0)
+        return;
+    before = pn_snapshot_backend(former, pn_slice_str(item->name));
+    if (before && before->reconnect_at_ms != backend->reconnect_at_ms)
+        reconnect_backend(worker, now, backend);
+}
+
 void pn_worker_backends_changed(struct pn_worker *worker, const struct pn_snapshot *former,
                                 const struct pn_snapshot *now)
 {
     const struct pn_item_table *table = now->backends;
+    size_t known = 0; /* of the items over the same base, those that the former had too */
 
     if (former->backends == table)
         return;
     pn_map_destroy(worker->balances, free);
     worker->balances = pn_map_create(false);
-    for (size_t i = 0; table && i < table->count; i++) {
-        const struct pn_backend *backend = &table->items[i]->as.backend;
-        const struct pn_backend *before;
-
-        if (table->items[i]->is_broken || backend->reconnect_at_ms == 0)
-            continue;
-        before = pn_snapshot_backend(former, pn_slice_str(backend->name));
-        if (before && before->reconnect_at_ms != backend->reconnect_at_ms)
-            reconnect_backend(worker, now, backend);
-    }
+    if (table->base == former->backends->base && table->base)
+        known = former->backends->count;
+    for (size_t i = known; i < table->count; i++)
+        reconnect_if_asked(worker, former, now, table->items[i]);
 }
 
 void pn_worker_backends_fini(struct pn_worker *worker)

@@ -66,7 +66,7 @@ static void request(struct house *house, struct pn_slice target)
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-    struct house house = {pn_route_table_create(), pn_route_tree_create(),
+    struct house house = {pn_route_table_create(NULL), pn_route_tree_create(),
                           pn_arena_create(4096, 1u << 20)};
     struct pn_slice rest = pn_slice(data, size);
     struct pn_slice line;

@@ -123,6 +123,25 @@ static void map_keeps_every_entry_through_growth_and_removal(void **state)
     pn_map_destroy(map, NULL);
 }
 
+static void borrowing_map_keeps_the_later_of_two_equal_keys(void **state)
+{
+    struct pn_map *map = pn_map_create_borrowing(true);
+    char first[] = "Key", second[] = "kEY";
+    struct pn_slice key;
+    size_t position = 0;
+
+    (void)state;
+    assert_int_equal(pn_map_set(map, pn_slice_str(first), first, NULL), PN_OK);
+    assert_int_equal(pn_map_set(map, pn_slice_str(second), second, NULL), PN_OK);
+    memset(first, 'x', sizeof(first) - 1); /* its owner may end now */
+    assert_int_equal(pn_map_count(map), 1);
+    assert_ptr_equal(pn_map_get(map, PN_LIT("key")), second);
+    assert_true(pn_map_next(map, &position, &key, NULL));
+    assert_ptr_equal(key.ptr, second);
+    assert_ptr_equal(pn_map_remove(map, PN_LIT("KEY")), second);
+    pn_map_destroy(map, NULL);
+}
+
 static void secrets_compare_in_full_and_end_empty(void **state)
 {
     struct pn_secret secret;
@@ -146,6 +165,7 @@ int main(void)
         cmocka_unit_test(secret_buffer_wipes_what_it_consumes),
         cmocka_unit_test(arena_is_bounded_and_aligned),
         cmocka_unit_test(map_keeps_every_entry_through_growth_and_removal),
+        cmocka_unit_test(borrowing_map_keeps_the_later_of_two_equal_keys),
         cmocka_unit_test(secrets_compare_in_full_and_end_empty),
     };
 

@@ -12,6 +12,7 @@
 
 #include <cmocka.h>
 
+#include <pthread.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -240,6 +241,204 @@ static void a_thousand_changes_of_one_certificate_are_all_found(void **state)
     pn_buf_fini(&json);
 }
 
+static void load_deferred(struct pn_catalog *catalog, const struct pn_buf *certificate)
+{
+    pn_catalog_defer(catalog);
+    load(catalog);
+    put_certificate(catalog, "/certificates/c1", certificate);
+    assert_int_equal(
+        put(catalog, "/backends/b1", "backend", "{\"properties\":{\"url\":\"https://b\"}}"), PN_OK);
+    assert_int_equal(put(catalog, "/backends/bad", "backend", "{\"properties\":{}}"), PN_OK);
+    assert_int_equal(pn_catalog_commit(catalog, PN_LIT("e1"), 2, NULL), PN_OK);
+    assert_int_equal(pn_catalog_compile(catalog, NULL), PN_OK);
+}
+
+static const struct pn_item *item_of(struct pn_catalog *catalog, const char *key)
+{
+    size_t position = 0;
+    const struct pn_item *item = pn_catalog_next(catalog, &position);
+
+    while (item && strcmp(item->key, key) != 0)
+        item = pn_catalog_next(catalog, &position);
+    assert_non_null(item);
+    return item;
+}
+
+static bool is_open(struct pn_catalog *catalog, const char *key)
+{
+    return atomic_load(&item_of(catalog, key)->is_open);
+}
+
+static void replayed_resources_are_made_when_they_are_first_used(void **state)
+{
+    struct fixture *f = *state;
+    char thumbprint[PN_THUMBPRINT_TEXT];
+    struct pn_buf json;
+    const struct pn_api *api;
+
+    pn_buf_init(&json, 65536);
+    make_certificate(&json, thumbprint);
+    load_deferred(f->catalog, &json);
+    assert_false(is_open(f->catalog, "/apis/echo"));
+    assert_false(is_open(f->catalog, "/certificates/c1"));
+    assert_false(is_open(f->catalog, "/backends/b1"));
+    api = api_at(f->catalog, "/echo/x");
+    assert_int_equal(api->operation_count, 1);
+    assert_ptr_equal(api, api_at(f->catalog, "/echo/y"));
+    assert_true(is_open(f->catalog, "/apis/echo"));
+    assert_false(is_open(f->catalog, "/apis/other"));
+    assert_true(has_thumbprint(f->catalog, thumbprint));
+    assert_non_null(pn_snapshot_certificate(pn_catalog_snapshot(f->catalog), PN_LIT("c1"))->tls);
+    assert_non_null(pn_snapshot_backend(pn_catalog_snapshot(f->catalog), PN_LIT("B1")));
+    assert_null(pn_snapshot_backend(pn_catalog_snapshot(f->catalog), PN_LIT("bad")));
+    assert_null(pn_snapshot_backend(pn_catalog_snapshot(f->catalog), PN_LIT("bad")));
+    pn_buf_fini(&json);
+}
+
+#define THREADS 8
+
+struct first_use {
+    const struct pn_snapshot *snapshot;
+    const struct pn_api *api;
+    const struct pn_backend *backend;
+    const struct pn_client_certificate *certificate;
+};
+
+static void *use_all(void *ctx)
+{
+    struct first_use *use = ctx;
+    struct pn_slice rest;
+
+    use->api = pn_snapshot_route(use->snapshot, PN_LIT("/echo/x"), &rest);
+    use->backend = pn_snapshot_backend(use->snapshot, PN_LIT("b1"));
+    use->certificate = pn_snapshot_certificate(use->snapshot, PN_LIT("c1"));
+    return NULL;
+}
+
+static void threads_that_use_one_resource_at_once_get_the_same(void **state)
+{
+    struct fixture *f = *state;
+    char thumbprint[PN_THUMBPRINT_TEXT];
+    struct first_use uses[THREADS];
+    pthread_t threads[THREADS];
+    struct pn_buf json;
+
+    pn_buf_init(&json, 65536);
+    make_certificate(&json, thumbprint);
+    load_deferred(f->catalog, &json);
+    for (int i = 0; i < THREADS; i++) {
+        uses[i] = (struct first_use){.snapshot = pn_catalog_snapshot(f->catalog)};
+        assert_int_equal(pthread_create(&threads[i], NULL, use_all, &uses[i]), 0);
+    }
+    for (int i = 0; i < THREADS; i++)
+        assert_int_equal(pthread_join(threads[i], NULL), 0);
+    for (int i = 0; i < THREADS; i++) {
+        assert_int_equal(uses[i].api->operation_count, 1);
+        assert_ptr_equal(uses[i].api, uses[0].api);
+        assert_non_null(uses[i].backend);
+        assert_ptr_equal(uses[i].backend, uses[0].backend);
+        assert_ptr_equal(uses[i].certificate->tls, uses[0].certificate->tls);
+    }
+    pn_buf_fini(&json);
+}
+
+static void a_change_is_checked_at_once_and_kept_open_only_where_its_predecessor_was(void **state)
+{
+    struct fixture *f = *state;
+    struct pn_snapshot *former;
+    const struct pn_api *echo;
+
+    load(f->catalog);
+    echo = api_at(f->catalog, "/echo");
+    former = pn_snapshot_ref(pn_catalog_snapshot(f->catalog)); /* a request at work */
+    assert_int_equal(put(f->catalog, "/apis/echo/policies/policy", "policy",
+                         "{\"properties\":{\"value\":\"<nonsense/>\"}}"),
+                     PN_INVALID);
+    assert_int_not_equal(pn_catalog_commit(f->catalog, PN_LIT("e1"), 2, NULL), PN_OK);
+    assert_int_equal(put(f->catalog, "/apis/other/operations/bad", "operation",
+                         "{\"properties\":{\"method\":\"GET\",\"urlTemplate\":\"/{\"}}"),
+                     PN_OK);
+    assert_int_equal(pn_catalog_commit(f->catalog, PN_LIT("e1"), 2, NULL), PN_INVALID);
+    for (int i = 0; i < 2; i++) {
+        const char *key = i == 0 ? "/apis/other/operations/get" : "/apis/echo/operations/post";
+
+        assert_int_equal(put(f->catalog, key, "operation", OPERATION), PN_OK);
+        assert_int_equal(pn_catalog_commit(f->catalog, PN_LIT("e1"), 2 + (uint64_t)i, NULL), PN_OK);
+    }
+    assert_false(is_open(f->catalog, "/apis/other"));
+    assert_false(is_open(f->catalog, "/apis/other/operations/get"));
+    assert_true(is_open(f->catalog, "/apis/echo/operations/post"));
+    assert_int_equal(api_at(f->catalog, "/other")->operation_count, 1);
+    assert_int_equal(api_at(f->catalog, "/echo")->operation_count, 2);
+    assert_int_equal(echo->operation_count, 1); /* the former one, as it was */
+    pn_snapshot_unref(former);
+    assert_int_equal(api_at(f->catalog, "/echo")->operation_count, 2);
+}
+
+/** "r7" at the path "p7", or at `path`. */
+static void put_api(struct pn_catalog *catalog, int number, const char *path)
+{
+    char key[32], json[256], own[16];
+
+    snprintf(own, sizeof(own), "p%d", number);
+    snprintf(key, sizeof(key), "/apis/r%d", number);
+    snprintf(json, sizeof(json), "{\"properties\":{\"path\":\"%s\"}}", path ? path : own);
+    assert_int_equal(put(catalog, key, "api", json), PN_OK);
+}
+
+static bool leads_to(struct pn_catalog *catalog, int path, const char *api)
+{
+    char text[32];
+    const struct pn_api *found;
+
+    snprintf(text, sizeof(text), "/p%d/x", path);
+    found = api_at(catalog, text);
+    return api ? found && strcmp(found->id, api) == 0 : !found;
+}
+
+static void changed_apis_and_backends_are_found_and_the_others_are_shared(void **state)
+{
+    struct fixture *f = *state;
+    struct pn_route_list *whole;
+    struct pn_error err = {0};
+    uint64_t revision = 1;
+    char name[32];
+
+    assert_int_equal(pn_catalog_full(f->catalog, PN_LIT("e1")), PN_OK);
+    for (int i = 0; i < 1000; i++)
+        put_api(f->catalog, i, NULL);
+    assert_int_equal(pn_catalog_commit(f->catalog, PN_LIT("e1"), revision++, NULL), PN_OK);
+    whole = pn_catalog_snapshot(f->catalog)->routes;
+    assert_null(whole->base);
+    put_api(f->catalog, 7, "p5000"); /* moves */
+    assert_int_equal(pn_catalog_delete(f->catalog, PN_LIT("/apis/r8")), PN_OK);
+    put_api(f->catalog, 1001, "p8"); /* takes the place */
+    assert_int_equal(pn_catalog_commit(f->catalog, PN_LIT("e1"), revision++, NULL), PN_OK);
+    assert_ptr_equal(pn_catalog_snapshot(f->catalog)->routes->base, whole);
+    assert_true(leads_to(f->catalog, 7, NULL) && leads_to(f->catalog, 5000, "r7"));
+    assert_true(leads_to(f->catalog, 8, "r1001") && leads_to(f->catalog, 9, "r9"));
+    put_api(f->catalog, 1002, "p9");
+    assert_int_equal(pn_catalog_commit(f->catalog, PN_LIT("e1"), revision, &err), PN_EXISTS);
+    assert_non_null(strstr(err.message, "r1002"));
+    assert_true(leads_to(f->catalog, 9, "r9"));
+    for (int i = 0; i < 4 * PN_TABLE_CHANGES_MAX; i++) {
+        put_api(f->catalog, 7, i % 2 == 0 ? "p7" : "p5000");
+        snprintf(name, sizeof(name), "/backends/b%d", i % 10);
+        assert_int_equal(put(f->catalog, name, "backend",
+                             i % 3 == 0 ? "{\"properties\":{\"url\":\"https://b\"}}"
+                                        : "{\"properties\":{\"url\":\"http://b\"}}"),
+                         PN_OK);
+        assert_int_equal(pn_catalog_commit(f->catalog, PN_LIT("e1"), revision++, NULL), PN_OK);
+        assert_true(leads_to(f->catalog, i % 2 == 0 ? 7 : 5000, "r7"));
+        assert_true(leads_to(f->catalog, i % 2 == 0 ? 5000 : 7, NULL));
+        assert_int_equal(pn_snapshot_backend(pn_catalog_snapshot(f->catalog),
+                                             pn_slice_str(name + strlen("/backends/")))
+                             ->target.is_tls,
+                         i % 3 == 0);
+    }
+    assert_true(pn_catalog_snapshot(f->catalog)->backends->count <= PN_TABLE_CHANGES_MAX);
+}
+
 static void refused_commit_keeps_the_former_snapshot(void **state)
 {
     struct fixture *f = *state;
@@ -460,6 +659,10 @@ int main(void)
         TEST(changed_certificate_is_found_and_the_others_are_shared),
         TEST(a_thousand_changes_of_one_certificate_are_all_found),
         TEST(deferred_commits_are_compiled_once_and_to_the_same),
+        TEST(replayed_resources_are_made_when_they_are_first_used),
+        TEST(threads_that_use_one_resource_at_once_get_the_same),
+        TEST(a_change_is_checked_at_once_and_kept_open_only_where_its_predecessor_was),
+        TEST(changed_apis_and_backends_are_found_and_the_others_are_shared),
         TEST(refused_commit_keeps_the_former_snapshot),
         TEST(full_configuration_deletes_the_rest_and_keeps_the_same),
         TEST(broken_policy_in_a_full_configuration_closes_its_api_only),

@@ -28,7 +28,7 @@ static const void *find(struct pn_route_table *table, const char *path, const ch
 
 static void longest_path_wins_at_a_segment_border(void **state)
 {
-    struct pn_route_table *table = pn_route_table_create();
+    struct pn_route_table *table = pn_route_table_create(NULL);
     int echo, nested;
 
     (void)state;
@@ -46,7 +46,7 @@ static void longest_path_wins_at_a_segment_border(void **state)
 
 static void root_api_takes_what_no_other_has(void **state)
 {
-    struct pn_route_table *table = pn_route_table_create();
+    struct pn_route_table *table = pn_route_table_create(NULL);
     int root, echo;
 
     (void)state;
