@@ -110,7 +110,7 @@ static enum pn_rc read_certificate(struct pn_item *item, const json_t *chain_jso
                                    struct pn_error *err)
 {
     struct pn_buf bufs[PN_CHAIN_MAX];
-    struct pn_slice ders[PN_CHAIN_MAX];
+    struct pn_slice ders[PN_CHAIN_MAX] = {{NULL, 0}};
     struct pn_key_id key;
     size_t count = 0;
     enum pn_rc rc = decode_chain(chain_json, bufs, &count, err);
