@@ -75,9 +75,19 @@ static enum pn_cli_exit run_add(struct pn_cli *cli)
     if (code == PN_CLI_DONE && !body)
         code = pn_cli_usage(cli, "the arguments must be UTF-8 text");
     if (code == PN_CLI_DONE)
-        code = on_certificate(cli, "PUT", "", body);
+        code = on_certificate(cli, "PUT", pn_cli_flag(cli, "force") ? "?force=true" : "", body);
     json_decref(body);
     return code;
+}
+
+/* As add, for one that is there: a mistyped name does not become another certificate. */
+static enum pn_cli_exit run_replace(struct pn_cli *cli)
+{
+    char *path = pn_cli_path("/certificates/", cli->positionals[0], "");
+    enum pn_cli_exit code = pn_cli_arm(cli, "GET", path, NULL, NULL);
+
+    free(path);
+    return code == PN_CLI_DONE ? run_add(cli) : code;
 }
 
 static enum pn_cli_exit run_list(struct pn_cli *cli)
@@ -295,6 +305,19 @@ static const struct pn_cli_option add_options[] = {
     {"identity", "CLIENTID", "user-assigned identity for the vault (default: system-assigned)"},
     {NULL, NULL, NULL},
 };
+static const struct pn_cli_option replace_options[] = {
+    {"pfx", "FILE", "PKCS#12 or PEM file to upload (\"-\": standard input)"},
+    {"password-file", "FILE", "its password (\"-\": standard input)"},
+    {"vault-secret", "URL", "secret identifier in a key vault; without a version it is followed"},
+    {"identity", "CLIENTID", "user-assigned identity for the vault (default: system-assigned)"},
+    {"force", NULL, "also when a backend that uses it refuses the new one"},
+    {NULL, NULL, NULL},
+};
+static const struct pn_cli_option add_all_options[] = {
+    {"password-file", "FILE", "password of all (NAME.pass beside NAME.pfx wins)"},
+    {"prefix", "TEXT", "before each name"},
+    {NULL, NULL, NULL},
+};
 static const struct pn_cli_option promote_options[] = {
     {"force", NULL, "also when a backend refuses it"},
     {NULL, NULL, NULL},
@@ -312,6 +335,14 @@ const struct pn_cli_command pn_cli_certificate_commands[] = {
     {"certificate add", "NAME", 1, 1, add_options,
      "Uploads a PFX, or refers to a certificate in a key vault.",
      "postern certificate add orders --pfx orders.pfx --password-file orders.pass", run_add},
+    {"certificate add-all", "DIR", 1, 1, add_all_options,
+     "Uploads every .pfx, .p12 and .pem file of a folder, each under its file's name.",
+     "postern certificate add-all partners/ --password-file partners.pass",
+     pn_cli_certificate_add_all},
+    {"certificate replace", "NAME", 1, 1, replace_options,
+     "Puts another file, or another vault secret, behind a name that is there.",
+     "postern certificate replace orders --pfx orders-2027.pfx --password-file orders.pass",
+     run_replace},
     {"certificate list", NULL, 0, 0, NULL, "Lists the certificates.",
      "postern certificate list --output json", run_list},
     {"certificate show", "NAME", 1, 1, NULL, "Shows one certificate.",

@@ -16,6 +16,7 @@ const char *const pn_cli_environment[][2] = {
     {"POSTERN_SERVICE", "full id of the service (default: the first one that the token may see)"},
     {"POSTERN_CA_FILE", "CA certificates to trust (PEM)"},
     {"POSTERN_PFX_PASSWORD", "password of a PFX file"},
+    {"POSTERN_CLIENT_SECRET", "client secret for \"postern login\""},
     {"NO_COLOR", "no colours, also on a terminal"},
     {NULL, NULL},
 };

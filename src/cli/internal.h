@@ -31,6 +31,7 @@ extern const struct pn_cli_command pn_cli_vault_commands[];
 extern const struct pn_cli_command pn_cli_identity_commands[];
 extern const struct pn_cli_command pn_cli_service_commands[];
 extern const struct pn_cli_command pn_cli_demo_commands[];
+extern const struct pn_cli_command pn_cli_login_commands[];
 extern const struct pn_cli_command pn_cli_completion_commands[];
 
 struct pn_cli_group {
@@ -104,6 +105,8 @@ void pn_cli_print_command_help(const struct pn_cli_command *command);
 enum pn_cli_exit pn_cli_open(struct pn_cli *cli) PN_MUST_USE;
 /** Finds the server, without a token. */
 enum pn_cli_exit pn_cli_locate(struct pn_cli *cli) PN_MUST_USE;
+/** A heap string; NULL for NULL. */
+char *pn_cli_without_slash(const char *url);
 /** A token for the vault, by its challenge. */
 enum pn_cli_exit pn_cli_open_vault(struct pn_cli *cli) PN_MUST_USE;
 void pn_cli_close(struct pn_cli *cli);
@@ -191,3 +194,19 @@ bool pn_cli_prompt(const char *question, struct pn_buf *out);
 /** Writes DIR/postern-NAME.1 for each group, for each command without one, and for those outside.
  */
 enum pn_cli_exit pn_cli_write_manual(const struct pn_cli *cli, const char *dir) PN_MUST_USE;
+
+/* ---- progress.c */
+
+/** Draws "[####....] done/all what" over the last one, on a terminal only. */
+void pn_cli_progress(size_t done, size_t all, const char *what);
+/** Wipes it. */
+void pn_cli_progress_end(void);
+
+/* ---- certificate_bulk.c */
+
+enum pn_cli_exit pn_cli_certificate_add_all(struct pn_cli *cli);
+
+/* ---- login.c */
+
+/** Takes what "postern login" kept, if it is there. PN_CLI_USAGE: it has ended, or is damaged. */
+enum pn_cli_exit pn_cli_read_login(struct pn_cli *cli, bool *is_there) PN_MUST_USE;

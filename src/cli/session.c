@@ -47,7 +47,7 @@ char *pn_cli_data_dir(const struct pn_cli *cli)
     return len < 0 ? NULL : dir;
 }
 
-static char *without_slash(const char *url)
+char *pn_cli_without_slash(const char *url)
 {
     char *result = copy(url);
     size_t len = result ? strlen(result) : 0;
@@ -87,10 +87,10 @@ static enum pn_rc take_ready(struct pn_cli_session *session, const json_t *ready
         return pn_error_set(err, PN_MALFORMED, "ready_incomplete",
                             "ready.json lacks controlUrl, subscriptionId, resourceGroup or "
                             "serviceName");
-    session->control_url = without_slash(control);
-    session->vault_url = without_slash(pn_json_str(ready, "vaultUrl"));
-    session->gateway_url = without_slash(pn_json_str(ready, "gatewayUrl"));
-    session->gateway_tls_url = without_slash(pn_json_str(ready, "gatewayTlsUrl"));
+    session->control_url = pn_cli_without_slash(control);
+    session->vault_url = pn_cli_without_slash(pn_json_str(ready, "vaultUrl"));
+    session->gateway_url = pn_cli_without_slash(pn_json_str(ready, "gatewayUrl"));
+    session->gateway_tls_url = pn_cli_without_slash(pn_json_str(ready, "gatewayTlsUrl"));
     session->ca_file = copy(pn_json_str(ready, "caFile"));
     session->tenant_id = copy(pn_json_str(ready, "tenantId"));
     session->client_id = copy(pn_json_str(ready, "clientId"));
@@ -150,16 +150,20 @@ enum pn_cli_exit pn_cli_locate(struct pn_cli *cli)
     const char *url = environment("POSTERN_URL");
     const char *vault = environment("POSTERN_VAULT_URL");
     const char *ca_file;
-    enum pn_cli_exit code;
+    bool is_logged_in = false;
+    enum pn_cli_exit code = PN_CLI_DONE;
 
     if (session->control_url)
         return PN_CLI_DONE;
     if (url) {
-        session->control_url = without_slash(url);
+        session->control_url = pn_cli_without_slash(url);
         session->service_id = copy(environment("POSTERN_SERVICE"));
-        session->vault_url = without_slash(vault);
+        session->vault_url = pn_cli_without_slash(vault);
     } else {
-        code = locate_local(cli);
+        if (!pn_cli_value(cli, "data"))
+            code = pn_cli_read_login(cli, &is_logged_in);
+        if (code == PN_CLI_DONE && !is_logged_in)
+            code = locate_local(cli);
         if (code != PN_CLI_DONE)
             return code;
     }

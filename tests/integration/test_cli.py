@@ -230,3 +230,93 @@ def test_an_api_presents_the_certificate_that_was_named(postern, cli, at, ca, ng
     again = cli("api", "add", name, "--url", nginx.url("good"), "--client-certificate", "another",
                 "--no-key", *at, expect=1)
     assert "has a policy already" in again.stderr
+
+
+def test_a_folder_of_certificates_is_added(postern, cli, at, ca, tmp_path):
+    """One that is refused stops nothing, and is told."""
+    prefix = service.unique("many") + "-"
+    folder = tmp_path / "partners"
+    folder.mkdir()
+    identities = {stem: ca.client(stem) for stem in ("one", "two", "of two words")}
+    for stem, identity in identities.items():
+        (folder / f"{stem}.pfx").write_bytes(identity.pfx("p"))
+    (folder / "two.pfx").write_bytes(identities["two"].pfx("other"))
+    (folder / "two.pass").write_text("other\n")
+    (folder / "broken.p12").write_bytes(b"no PFX")
+    (folder / "readme.txt").write_text("no certificate")
+    (tmp_path / "pw").write_text("p")
+    done = cli("certificate", "add-all", folder, "--password-file", tmp_path / "pw", "--prefix",
+               prefix, "--output", "tsv", *at, expect=1)
+    rows = {line.split("\t")[0]: line.split("\t")[1:] for line in done.stdout.splitlines()}
+    assert set(rows) == {"one.pfx", "two.pfx", "of two words.pfx", "broken.p12"}
+    assert rows["broken.p12"][1] == "refused" and f"{prefix}broken" in done.stderr
+    for stem, identity in identities.items():
+        assert rows[f"{stem}.pfx"][1:3] == ["added", identity.sha1]
+    assert postern.arm("GET", f"/certificates/{prefix}of-two-words").status == 200
+    assert "0/4" not in done.stderr, "no bar where nobody looks"
+
+
+def test_a_bar_is_drawn_on_a_terminal(postern, at, ca, tmp_path):
+    (tmp_path / "bar.pfx").write_bytes(ca.client("bar").pfx("p"))
+    (tmp_path / "pw").write_text("p")
+    done = subprocess.run(
+        ["script", "-qec", f"{BIN}/postern certificate add-all {tmp_path} --password-file "
+         f"{tmp_path}/pw --prefix {service.unique('bar')} {' '.join(at)}", "/dev/null"],
+        capture_output=True, text=True, timeout=60, env=dict(os.environ, TERM="xterm"))
+    assert done.returncode == 0 and "0/1 bar.pfx" in done.stdout
+    assert "\x1b[1mFILE" in done.stdout, "heads in bold"
+
+
+def test_a_certificate_is_replaced_only_where_there_is_one(postern, cli, at, ca, tmp_path):
+    name = service.unique("replace")
+    (tmp_path / "pw").write_text("p")
+    (tmp_path / "c.pfx").write_bytes(ca.client("first").pfx("p"))
+    second = ca.client("second")
+    (tmp_path / "d.pfx").write_bytes(second.pfx("p"))
+    replace = ["certificate", "replace", name, "--pfx", tmp_path / "d.pfx", "--password-file",
+               tmp_path / "pw", *at]
+    assert "not found" in cli(*replace, expect=1).stderr
+    cli("certificate", "add", name, "--pfx", tmp_path / "c.pfx", "--password-file",
+        tmp_path / "pw", *at)
+    cli(*replace)
+    assert cli("certificate", "show", name, "--query", "/properties/thumbprint",
+               *at).stdout.strip() == second.sha1
+
+
+@pytest.fixture
+def elsewhere(tmp_path):
+    """A person's folders on another machine."""
+    return {"XDG_CONFIG_HOME": str(tmp_path / "config"), "XDG_STATE_HOME": str(tmp_path / "state"),
+            "HOME": str(tmp_path)}
+
+
+def test_commands_go_where_one_has_logged_in(postern, cli, elsewhere, tmp_path):
+    (tmp_path / "secret").write_text(postern.client_secret + "\n")
+    login = ["login", "--url", postern.control + "/", "--client-id", postern.client_id,
+             "--secret-file", tmp_path / "secret", "--ca-file", postern.ca_file, "--vault-url",
+             postern.vault_url]
+    assert "Logged in" in cli(*login, environment=elsewhere).stdout
+    status = json.loads(cli("status", "--output", "json", environment=elsewhere).stdout)
+    assert status["controlUrl"] == postern.control and status["service"] == postern.service_id
+    cli("vault", "secret", "list", environment=elsewhere)
+    kept = tmp_path / "config/postern/login.json"
+    assert kept.stat().st_mode & 0o777 == 0o600
+    assert postern.client_secret not in kept.read_text(), "the secret itself is not kept"
+    ended = json.loads(kept.read_text()) | {"expiresOn": 1}
+    kept.write_text(json.dumps(ended))
+    assert "has ended" in cli("status", environment=elsewhere, expect=2).stderr
+    cli("status", "--data", postern.data, environment=elsewhere)  # --data names another one
+    cli("logout", environment=elsewhere)
+    assert not kept.exists()
+    assert "no service is running" in cli("status", environment=elsewhere, expect=3).stderr
+
+
+def test_a_login_that_is_refused_keeps_nothing(postern, cli, elsewhere, tmp_path):
+    (tmp_path / "secret").write_text("not-the-secret")
+    login = ["login", "--client-id", postern.client_id, "--secret-file", tmp_path / "secret",
+             "--ca-file", postern.ca_file]
+    refused = cli(*login, "--url", postern.control, environment=elsewhere, expect=1)
+    assert "invalid_client" in refused.stderr and "not-the-secret" not in refused.stderr
+    assert "https://" in cli(*login, "--url", "http://localhost:1", environment=elsewhere,
+                             expect=2).stderr
+    assert not (tmp_path / "config/postern/login.json").exists()
