@@ -153,7 +153,7 @@
     X(BACKEND_PING_TIMEOUT, "backend-ping-timeout", MS, 10000, 10, 600000, GATEWAY,                \
       "the answer to that PING")                                                                   \
     X(BACKEND_DRAIN_TIMEOUT, "backend-drain-timeout", MS, 300000, 0, 86400000, GATEWAY,            \
-      "requests finish on connections whose certificate was replaced or has expired; 0: at once")  \
+      "requests finish on connections whose certificate was replaced; 0: at once")                 \
     X(BACKEND_BODY_TIMEOUT, "backend-body-timeout", MS, 300000, 10, 86400000, GATEWAY,             \
       "no byte of the answer's body from a backend")
 

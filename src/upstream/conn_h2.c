@@ -219,10 +219,7 @@ void pn_conn_h2_tick(struct pn_conn *conn)
         return;
     }
     if (group->ends_at_ms > 0 && now_ms >= group->ends_at_ms) {
-        pn_limit_hit(PN_LIMIT_BACKEND_DRAIN_TIMEOUT);
-        pn_failure_set(&link->failure, "drain_timeout",
-                       "the connection's certificate was replaced or has expired, and the request "
-                       "did not end within the drain limit");
+        pn_group_fail_drained(group, &link->failure);
         pn_conn_h2_set_broken(link);
         return;
     }

@@ -11,6 +11,7 @@
 
 #include "base/metrics.h"
 #include "upstream/exchange_internal.h"
+#include "upstream/pool_internal.h"
 
 void pn_exchange_arm(struct pn_exchange *exchange, uint64_t delay_ms)
 {
@@ -251,15 +252,13 @@ static void on_drained(void *borrower)
 {
     struct pn_exchange *exchange = borrower;
 
+    pn_group_fail_drained(exchange->conn->group, &exchange->failure);
     if (exchange->state == PN_EXCHANGE_ANSWERING || exchange->state == PN_EXCHANGE_TUNNEL) {
         exchange->reset_code = PN_H2_CANCEL;
         exchange->answer->failure = PN_TIMEOUT;
         exchange->events->on_body(exchange->ctx);
         return;
     }
-    pn_failure_set(&exchange->failure, "drain_timeout",
-                   "the connection's certificate was replaced or has expired, and the request did "
-                   "not end within the drain limit");
     pn_exchange_fail(exchange);
 }
 

@@ -14,7 +14,8 @@
  *
  * A rotated certificate is another identity: pn_pool_retire() closes the idle connections of the
  * old one, those at work take no new request and end with those they have, at the latest when
- * drain_timeout_ms has passed. The same holds when a certificate reaches its notAfter.
+ * drain_timeout_ms has passed. When a certificate reaches its notAfter, all its connections end
+ * within that second.
  */
 #pragma once
 

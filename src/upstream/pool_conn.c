@@ -5,6 +5,7 @@
 #include <assert.h>
 #include <stdlib.h>
 
+#include "base/clock.h"
 #include "base/map.h"
 #include "base/metrics.h"
 #include "upstream/conn_h2.h"
@@ -210,21 +211,37 @@ static void end_busy_of(struct pn_pool_group *group)
     while (!pn_list_is_empty(&group->busy)) {
         struct pn_conn *conn = PN_CONTAINER(group->busy.next, struct pn_conn, entry);
 
-        pn_limit_hit(PN_LIMIT_BACKEND_DRAIN_TIMEOUT);
         pn_list_remove(&conn->entry);
         if (conn->on_drained)
             conn->on_drained(conn->borrower);
     }
 }
 
-/** Starts the drain of a group that takes no new request, and ends it. */
+void pn_group_fail_drained(const struct pn_pool_group *group, struct pn_failure *failure)
+{
+    if (pn_group_has_expired(group)) {
+        pn_failure_set(failure, "client_certificate_expired",
+                       "the connection's client certificate has expired while the request was at "
+                       "work");
+        return;
+    }
+    pn_limit_hit(PN_LIMIT_BACKEND_DRAIN_TIMEOUT);
+    pn_failure_set(failure, "drain_timeout",
+                   "the connection's certificate was replaced, and the request did not end within "
+                   "the drain limit");
+}
+
+/** Starts the drain of a group that takes no new request, and ends it. Nothing outlives notAfter:
+ * then there is no drain, or no more of it. */
 static void drain(struct pn_pool_group *group)
 {
     uint64_t now_ms = pn_loop_now_ms(group->pool->loop);
 
     if (!group->is_retired && !pn_group_has_expired(group))
         return;
-    if (group->ends_at_ms == 0)
+    if (pn_group_has_expired(group))
+        group->ends_at_ms = now_ms;
+    else if (group->ends_at_ms == 0)
         group->ends_at_ms = now_ms + group->pool->limits.drain_timeout_ms + 1;
     if (now_ms >= group->ends_at_ms)
         end_busy_of(group);
@@ -307,10 +324,13 @@ void pn_pool_reconnect(struct pn_pool *pool, struct pn_slice host, uint16_t port
     for_groups(pool, NULL, SWEEP);
 }
 
+/** At the next full second: that is when certificates end. */
 void pn_pool_sweep_later(struct pn_pool *pool)
 {
+    uint64_t into_ms = (uint64_t)pn_clock_unix_ms() % SWEEP_INTERVAL_MS;
+
     if (!pn_timer_is_armed(&pool->sweep_timer))
-        pn_loop_arm(pool->loop, &pool->sweep_timer, SWEEP_INTERVAL_MS);
+        pn_loop_arm(pool->loop, &pool->sweep_timer, SWEEP_INTERVAL_MS - into_ms + 1);
 }
 
 void pn_pool_on_sweep(struct pn_timer *timer)

@@ -73,6 +73,8 @@ void pn_group_release_if_unused(struct pn_pool_group *group);
 /** It may become unused only after pn_group_unhold(). */
 void pn_group_hold(struct pn_pool_group *group);
 void pn_group_unhold(struct pn_pool_group *group);
+/** Why what was at work on its connections has been ended; counts it. */
+void pn_group_fail_drained(const struct pn_pool_group *group, struct pn_failure *failure);
 /** Its certificate's notAfter has passed. */
 bool pn_group_has_expired(const struct pn_pool_group *group);
 /** Several requests may share a connection of it. */

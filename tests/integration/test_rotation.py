@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """A rotation nobody notices: constant load over HTTP/1.1 and HTTP/2 while a vault certificate is renewed 50
 times, some of the new ones refused by the backend."""
+import concurrent.futures
+import datetime
 import json
 import re
 import signal
@@ -14,7 +16,7 @@ import urllib.request
 import pytest
 from lab import service, web
 from lab.node import JS
-from lab.service import with_certificate
+from lab.service import policy, with_certificate
 
 ROTATIONS = 50
 BAD_EVERY = 7
@@ -37,7 +39,8 @@ class Book:
         self.port = json.loads(self.process.stdout.readline())["port"]
         self.url = f"https://localhost:{self.port}"
         self.context = ssl.create_default_context(cafile=str(ca))
-        self.context.load_cert_chain(*map(str, client_ca.client("reader").write(folder, "reader")))
+        self.reader = client_ca.client("reader")
+        self.context.load_cert_chain(*map(str, self.reader.write(folder, "reader")))
 
     def read(self):
         with urllib.request.urlopen(self.url + "/book", context=self.context, timeout=20) as answer:
@@ -64,6 +67,16 @@ def rotating(tmp_path, trust):
     """A Postern that follows by its vault's word, not by its poll, and drains within seconds."""
     postern = service.Postern(tmp_path / "postern", environment=trust, options=[
         "--limit", f"backend-drain-timeout={DRAIN_S}s", "--rotation-interval", "3600"])
+    postern.start()
+    yield postern
+    postern.stop()
+
+
+@pytest.fixture
+def short_lived(tmp_path, trust):
+    """Its connections to backends carry requests for a second: then new ones are opened, with sessions resumed."""
+    postern = service.Postern(tmp_path / "postern", environment=trust, options=[
+        "--limit", "backend-age=1s", "--threads", "1"])
     postern.start()
     yield postern
     postern.stop()
@@ -185,3 +198,50 @@ def test_fifty_rotations_under_load_lose_no_request(rotating, ca, other_ca, book
     assert {e["sha1"] for e in entries if e["requests"]} >= {identities[i].sha1 for i in good}
     refused = {identities[i].sha1 for i in range(1, ROTATIONS) if i not in good}
     assert not refused & {e["sha1"] for e in entries}
+
+
+@pytest.mark.parametrize("version", ["1", "2"])
+def test_nothing_outlives_not_after(postern, ca, book, version):
+    """Neither an idle connection nor one at work: a certificate ends at its notAfter (which still counts)."""
+    name = service.unique("ending")
+    lives_s = 4 / 86400
+    identity = ca.client(name, begins=-1, days=1 + lives_s)
+    postern.upload(name, identity)
+    postern.make_api(name, book.url, policy(f'<authentication-certificate certificate-id="{name}" />',
+                                            f'<forward-request http-version="{version}" />'))
+    assert postern.call(f"/{name}/x").status == 200
+    session = web.Session(postern.gateway, timeout=40)
+    answer = session.call("GET", f"/{name}/slow?ms=30000")
+    assert answer.status == 500
+    end_ms = identity.certificate.not_valid_after.replace(tzinfo=datetime.timezone.utc).timestamp() * 1000
+    entries = service.wait_for("the end of its connections", lambda: (
+        lambda found: all(e["closed"] for e in found) and found)(book.of(identity.sha1)), 10)
+    assert max(e["closed"] for e in entries) > end_ms
+    # the second that counts, and what a busy machine needs
+    assert max(e["closed"] for e in entries) < end_ms + 1000 + SLACK_S * 1000, entries
+    assert "code=client_certificate_expired" in postern.log()
+    assert postern.call(f"/{name}/x").status == 500
+    assert len(book.of(identity.sha1)) == len(entries), "a connection with an expired certificate"
+
+
+def test_resumed_sessions_die_with_their_generation(short_lived, ca, book):
+    """TLS sessions with the backend are resumed within a generation and never across."""
+    short_lived.upload("c", ca.client("c.0"))
+    short_lived.make_api("c", book.url, with_certificate("c"))
+    for i in range(3):
+        identity = ca.client(f"c.{i + 1}")
+        short_lived.upload("c", identity)
+        service.wait_for("a resumed connection", lambda: one_more(short_lived) and any(
+            e["resumed"] for e in book.of(identity.sha1)))
+        mine = book.of(identity.sha1)
+        assert not mine[0]["resumed"], "a session of another generation"
+        assert {e["sha1"] for e in book.read() if e["requests"] and e["opened"] >= mine[0]["opened"]} <= {
+            identity.sha1, book.reader.sha1}
+
+
+def one_more(postern):
+    """A request over a new connection to the backend: several at once need more than one."""
+    with concurrent.futures.ThreadPoolExecutor(4) as pool:
+        answers = list(pool.map(lambda _: web.Session(postern.gateway).get("/c/slow?ms=50"), range(4)))
+    assert {a.status for a in answers} == {200}
+    return True
