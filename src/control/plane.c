@@ -176,6 +176,24 @@ static enum pn_rc make_vault(struct pn_plane *plane, struct pn_error *err)
     return pn_vault_create(&config, &plane->vault, err);
 }
 
+static enum pn_rc make_event_grid(struct pn_plane *plane, const char *data_dir,
+                                  struct pn_error *err)
+{
+    struct pn_event_grid *grid = &plane->event_grid;
+    const struct pn_settings *settings = &plane->settings;
+
+    grid->rotation = plane->rotation;
+    grid->services = &plane->services;
+    grid->audiences = plane->audiences;
+    if (asprintf(&grid->service_id,
+                 "/subscriptions/%s/resourceGroups/%s/providers/Microsoft.ApiManagement/service/%s",
+                 settings->subscription_id, settings->resource_group, settings->service_name) < 0) {
+        grid->service_id = NULL;
+        return pn_error_set(err, PN_NOMEM, "no_memory", "out of memory");
+    }
+    return pn_event_grid_init(grid, data_dir, err);
+}
+
 enum pn_rc pn_plane_init(struct pn_plane *plane, struct pn_broker *broker, const char *data_dir,
                          unsigned rotation_interval_s, struct pn_error *err)
 {
@@ -212,8 +230,11 @@ enum pn_rc pn_plane_init(struct pn_plane *plane, struct pn_broker *broker, const
         .control_url = plane->endpoints.control_url,
         .audiences = plane->audiences,
     };
-    plane->routes = (struct pn_routes){plane->arm, plane->authority, plane->vault, plane->feed,
-                                       &plane->resources};
+    rc = make_event_grid(plane, data_dir, err);
+    if (rc != PN_OK)
+        return rc;
+    plane->routes = (struct pn_routes){plane->arm,  plane->authority,  plane->vault,
+                                       plane->feed, &plane->resources, &plane->event_grid};
     first = (struct pn_first_start){plane->store, &plane->services, plane->authority, plane->vault,
                                     data_dir};
     return pn_first_start_run(&first, &plane->settings, err);
@@ -258,6 +279,7 @@ void pn_plane_fini(struct pn_plane *plane)
     pn_feed_stop(plane->feed);
     pn_rotation_destroy(plane->rotation);
     pn_vault_destroy(plane->vault);
+    pn_event_grid_fini(&plane->event_grid);
     pn_arm_destroy(plane->arm);
     pn_feed_destroy(plane->feed);
     pn_keyvault_destroy(plane->keyvault);

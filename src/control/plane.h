@@ -7,6 +7,7 @@
 #pragma once
 
 #include "arm/arm.h"
+#include "control/event_grid.h"
 #include "control/feed.h"
 #include "control/routes.h"
 #include "control/settings.h"
@@ -45,6 +46,7 @@ struct pn_plane {
     struct pn_arm *arm;
     struct pn_vault *vault;
     struct pn_resource_plane resources;
+    struct pn_event_grid event_grid;
     struct pn_routes routes;
 };
 

@@ -7,6 +7,7 @@
 #include "arm/arm.h"
 #include "authority/authority.h"
 #include "base/metrics.h"
+#include "control/event_grid.h"
 #include "control/feed.h"
 #include "resource/resource.h"
 #include "vault/vault.h"
@@ -101,6 +102,10 @@ void pn_routes_handle_control(void *ctx, const struct pn_request *request,
 
     if (is_own_page(request)) {
         answer_own_page(routes, request, response);
+        return;
+    }
+    if (pn_slice_eq_str(request->path, PN_EVENT_GRID_PATH)) {
+        pn_event_grid_handle(routes->event_grid, request, response);
         return;
     }
     if (pn_request_segments(request, segments, SEGMENTS_MAX, &count) != PN_OK) {

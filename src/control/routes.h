@@ -11,6 +11,7 @@ struct pn_authority;
 struct pn_vault;
 struct pn_feed;
 struct pn_resource_plane;
+struct pn_event_grid;
 
 /** Borrowed while requests are handled. */
 struct pn_routes {
@@ -19,6 +20,7 @@ struct pn_routes {
     struct pn_vault *vault;
     struct pn_feed *feed;
     const struct pn_resource_plane *resources;
+    const struct pn_event_grid *event_grid;
 };
 
 /** Control's listener. `ctx` is a struct pn_routes. Worker threads. */

@@ -23,8 +23,12 @@ enum pn_rc pn_rotation_create(const struct pn_rotation_config *config,
     struct pn_rotation *made = calloc(1, sizeof *made);
     pthread_condattr_t attributes;
 
-    if (!made)
+    if (made)
+        made->notices = calloc(NOTICES_MAX, sizeof(*made->notices));
+    if (!made || !made->notices) {
+        free(made);
         return pn_error_set(err, PN_NOMEM, "rotation", "out of memory");
+    }
     made->config = *config;
     made->interval_s = config->interval_s ? config->interval_s : PN_ROTATION_INTERVAL_S;
     made->now_ms = config->now_ms ? config->now_ms : pn_clock_unix_ms;
@@ -61,23 +65,41 @@ void pn_rotation_destroy(struct pn_rotation *rotation)
     rotation_drop_followed(rotation);
     pthread_cond_destroy(&rotation->wake);
     pthread_mutex_destroy(&rotation->lock);
+    free(rotation->notices);
     free(rotation);
+}
+
+static void note(struct pn_rotation *rotation, const struct notice *notice)
+{
+    bool is_known = false;
+
+    pthread_mutex_lock(&rotation->lock);
+    for (size_t i = 0; i < rotation->notice_count && !is_known; i++)
+        is_known = memcmp(&rotation->notices[i], notice, sizeof(*notice)) == 0;
+    if (!is_known && rotation->notice_count == NOTICES_MAX)
+        rotation->notices_overflowed = true;
+    else if (!is_known)
+        rotation->notices[rotation->notice_count++] = *notice;
+    pthread_cond_signal(&rotation->wake);
+    pthread_mutex_unlock(&rotation->lock);
 }
 
 void pn_rotation_notify(struct pn_rotation *rotation, const char *vault, const char *name)
 {
-    struct notice *notice;
+    struct notice notice = {0};
 
-    pthread_mutex_lock(&rotation->lock);
-    if (rotation->notice_count == NOTICES_MAX) {
-        rotation->notices_overflowed = true;
-    } else {
-        notice = &rotation->notices[rotation->notice_count++];
-        snprintf(notice->vault, sizeof notice->vault, "%s", vault);
-        snprintf(notice->name, sizeof notice->name, "%s", name ? name : "");
-    }
-    pthread_cond_signal(&rotation->wake);
-    pthread_mutex_unlock(&rotation->lock);
+    snprintf(notice.vault, sizeof notice.vault, "%s", vault);
+    snprintf(notice.name, sizeof notice.name, "%s", name ? name : "");
+    note(rotation, &notice);
+}
+
+void pn_rotation_notify_object(struct pn_rotation *rotation, const struct pn_keyvault_id *id)
+{
+    struct notice notice = {0};
+
+    snprintf(notice.origin, sizeof notice.origin, "%s", id->origin);
+    snprintf(notice.name, sizeof notice.name, "%s", id->name);
+    note(rotation, &notice);
 }
 
 void pn_rotation_rescan(struct pn_rotation *rotation)

@@ -103,6 +103,9 @@ void pn_rotation_set_preflight(struct pn_rotation *rotation, pn_preflight_fn pre
 /** The embedded vault changed `name` (NULL: its access policies): its followers are polled now.
  * Does not block. */
 void pn_rotation_notify(struct pn_rotation *rotation, const char *vault, const char *name);
+/** Somebody else (Event Grid) told that the object has a new version; `id` names it, its version
+ * does not matter. Exactly its followers are polled now. Does not block. */
+void pn_rotation_notify_object(struct pn_rotation *rotation, const struct pn_keyvault_id *id);
 /** A certificate was made, changed or deleted: the follower looks at the store anew. Does not
  * block. */
 void pn_rotation_rescan(struct pn_rotation *rotation);

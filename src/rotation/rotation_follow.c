@@ -324,17 +324,28 @@ static bool is_in_vault(const struct pn_keyvault_id *id, const char *vault)
     return strlen(vault) == len && strncasecmp(id->host, vault, len) == 0;
 }
 
-/* What the embedded vault told of is due now. */
+static bool is_about(const struct notice *notice, const struct pn_keyvault_id *id)
+{
+    bool is_there = notice->vault[0] ? is_in_vault(id, notice->vault)
+                                     : strcasecmp(notice->origin, id->origin) == 0;
+
+    return is_there && (!notice->name[0] || strcasecmp(notice->name, id->name) == 0);
+}
+
+/* What the embedded vault or somebody else told of is due now. */
 static void take_notices(struct pn_rotation *rotation)
 {
-    struct notice notices[NOTICES_MAX];
+    struct notice *notices = NULL;
     size_t count;
     bool overflowed;
 
     pthread_mutex_lock(&rotation->lock);
     count = rotation->notice_count;
-    overflowed = rotation->notices_overflowed;
-    memcpy(notices, rotation->notices, count * sizeof notices[0]);
+    if (count > 0)
+        notices = malloc(count * sizeof notices[0]);
+    overflowed = rotation->notices_overflowed || (count > 0 && !notices);
+    if (notices)
+        memcpy(notices, rotation->notices, count * sizeof notices[0]);
     rotation->notice_count = 0;
     rotation->notices_overflowed = false;
     pthread_mutex_unlock(&rotation->lock);
@@ -342,12 +353,15 @@ static void take_notices(struct pn_rotation *rotation)
         struct followed *object = &rotation->followed[i];
         bool is_told = overflowed;
 
-        for (size_t n = 0; n < count && !is_told; n++)
-            is_told = is_in_vault(&object->id, notices[n].vault) &&
-                      (!notices[n].name[0] || strcasecmp(notices[n].name, object->id.name) == 0);
-        if (is_told)
-            object->due_ms = 0;
+        for (size_t n = 0; notices && n < count && !is_told; n++)
+            is_told = is_about(&notices[n], &object->id);
+        if (!is_told)
+            continue;
+        object->due_ms = 0;
+        pn_log(PN_LOG_INFO, "vault_object_told", "origin", PN_S(object->id.origin), "name",
+               PN_S(object->id.name), "certificates", PN_I(object->certificate_count), NULL);
     }
+    free(notices);
 }
 
 static bool is_stopping(struct pn_rotation *rotation)

@@ -11,7 +11,7 @@
 
 #define CERTIFICATE_TYPE "Microsoft.ApiManagement/service/certificates"
 #define HOSTNAME_TYPE    "postern/hostname"
-#define NOTICES_MAX      64
+#define NOTICES_MAX      1024
 #define FIRST_POLL_DELAY_MS                                                                        \
     5000 /* at most: at the start of the process, listeners come up first                          \
           */
@@ -35,7 +35,8 @@ struct followed {
 };
 
 struct notice {
-    char vault[PN_KEYVAULT_NAME_TEXT];
+    char vault[PN_KEYVAULT_NAME_TEXT]; /* of ours; "": `origin` says which */
+    char origin[PN_KEYVAULT_HOST_TEXT + 32];
     char name[PN_KEYVAULT_NAME_TEXT]; /* "": everything in that vault */
 };
 
@@ -55,8 +56,8 @@ struct pn_rotation {
     pthread_cond_t wake;
     bool is_stopping;
     bool needs_scan;
-    bool needs_watch; /* there is a new generation */
-    struct notice notices[NOTICES_MAX];
+    bool needs_watch;       /* there is a new generation */
+    struct notice *notices; /* NOTICES_MAX */
     size_t notice_count;
     bool notices_overflowed;
 };
