@@ -10,6 +10,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <malloc.h>
 #include <poll.h>
 #include <pthread.h>
 #include <stdlib.h>
@@ -196,6 +197,8 @@ static enum pn_rc send_changes(struct pn_feed *feed, uint64_t acknowledged, uint
 out:
     pn_store_list_fini(&list);
     pn_buf_fini(&out);
+    if (feed->needs_full)
+        (void)malloc_trim(0); /* it was the whole configuration */
     return rc;
 }
 

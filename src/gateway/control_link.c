@@ -5,6 +5,7 @@
  * event for those who are served: a new one comes and begins with our HELLO.
  */
 #include <errno.h>
+#include <malloc.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -169,6 +170,7 @@ enum pn_rc pn_gateway_replay(struct pn_gateway *gateway, struct pn_error *err)
     }
     compiled = pn_catalog_compile(gateway->catalog, rc == PN_OK ? err : NULL);
     rc = rc == PN_OK ? compiled : rc;
+    (void)malloc_trim(0); /* the log's buffers, and what staging took */
     pn_log(PN_LOG_INFO, "feed_log_replayed", "resources", PN_I(pn_catalog_count(gateway->catalog)),
            "revision", PN_I(pn_catalog_revision(gateway->catalog)), NULL);
     return rc;
@@ -181,6 +183,10 @@ static void on_committed(struct pn_gateway *gateway)
     struct pn_control_link *link = &gateway->link;
 
     log_batch(gateway);
+    if (link->feed.batch_is_full) { /* it was as large as the whole configuration */
+        pn_buf_fini(&link->feed.batch);
+        (void)malloc_trim(0);
+    }
     pn_buf_clear(&link->feed.batch);
     link->feed.batch_is_full = false;
     link->owes_ack = true;

@@ -16,14 +16,18 @@
 #include "base/encode.h"
 #include "base/file.h"
 #include "base/log.h"
+#include "base/secret.h"
+#include "gateway/feedlog_record.h"
 
-#define MAGIC      "PNFEED1\n"
-#define ID_DIGITS  32
-#define HEAD_BYTES (sizeof(MAGIC) - 1 + ID_DIGITS + 1)
+#define MAGIC          "PNFEED2\n"
+#define ID_DIGITS      32
+#define HEAD_BYTES     (sizeof(MAGIC) - 1 + ID_DIGITS + 1)
+#define SEALED_KEY_MAX 1024
 
 struct file {
     int fd; /* -1: none */
     char id[ID_DIGITS + 1];
+    uint8_t key[PN_FEED_RECORD_KEY_BYTES];
     uint64_t next;  /* number of the next record */
     uint64_t bytes; /* length of the file */
 };
@@ -83,6 +87,7 @@ static void file_close(struct file *file)
     if (file->fd >= 0)
         close(file->fd);
     file->fd = -1;
+    pn_wipe(file->key, sizeof(file->key));
 }
 
 void pn_feed_log_destroy(struct pn_feed_log *log)
@@ -124,8 +129,8 @@ static enum pn_rc read_exact(int fd, void *buf, size_t len)
     return PN_OK;
 }
 
-/** PN_EOF: no whole record is left. */
-static enum pn_rc read_record(struct pn_feed_log *log, struct pn_buf *sealed)
+/** Length and bytes. PN_EOF: no whole record is left. */
+static enum pn_rc read_record(struct pn_feed_log *log, size_t max, struct pn_buf *sealed)
 {
     uint8_t head[4];
     uint32_t len;
@@ -134,7 +139,7 @@ static enum pn_rc read_record(struct pn_feed_log *log, struct pn_buf *sealed)
     if (rc != PN_OK)
         return rc;
     len = (uint32_t)head[0] << 24 | (uint32_t)head[1] << 16 | (uint32_t)head[2] << 8 | head[3];
-    if (len > PN_FEED_LOG_SEALED_MAX)
+    if (len > max)
         return PN_EOF; /* torn, or not ours: cut off there */
     pn_buf_clear(sealed);
     rc = pn_buf_reserve(sealed, len);
@@ -142,6 +147,34 @@ static enum pn_rc read_record(struct pn_feed_log *log, struct pn_buf *sealed)
         return rc;
     rc = read_exact(log->now.fd, sealed->ptr, len);
     sealed->len = rc == PN_OK ? len : 0;
+    return rc;
+}
+
+static enum pn_rc malformed(const struct pn_feed_log *log, struct pn_error *err)
+{
+    return pn_error_set(err, PN_MALFORMED, "feed_log_malformed", "%s is no feed log", log->path);
+}
+
+static enum pn_rc read_key(struct pn_feed_log *log, struct pn_error *err)
+{
+    struct pn_buf sealed, key;
+    enum pn_rc rc;
+
+    pn_buf_init(&sealed, SEALED_KEY_MAX);
+    pn_buf_init_secret(&key, SEALED_KEY_MAX);
+    rc = read_record(log, SEALED_KEY_MAX, &sealed);
+    if (rc != PN_OK)
+        rc = malformed(log, err);
+    else
+        rc = log->seal.unseal(log->seal.ctx, pn_slice(log->now.id, ID_DIGITS),
+                              pn_buf_slice(&sealed), &key, err);
+    if (rc == PN_OK && key.len != sizeof(log->now.key))
+        rc = malformed(log, err);
+    if (rc == PN_OK)
+        memcpy(log->now.key, key.ptr, key.len);
+    log->now.bytes = HEAD_BYTES + 4 + sealed.len;
+    pn_buf_fini(&sealed);
+    pn_buf_fini(&key);
     return rc;
 }
 
@@ -160,14 +193,12 @@ static enum pn_rc open_for_reading(struct pn_feed_log *log, struct pn_error *err
     if ((uint64_t)facts.st_size > PN_FEED_LOG_BYTES_MAX)
         return pn_error_set(err, PN_MALFORMED, "feed_log_too_long", "%s is too long", log->path);
     rc = read_exact(log->now.fd, head, sizeof(head));
-    if (rc != PN_OK || memcmp(head, MAGIC, sizeof(MAGIC) - 1) != 0)
-        return pn_error_set(err, PN_MALFORMED, "feed_log_malformed", "%s is no feed log",
-                            log->path);
+    if (rc != PN_OK || memcmp(head, MAGIC, sizeof(MAGIC) - 1) != 0 || head[HEAD_BYTES - 1] != '\n')
+        return malformed(log, err);
     memcpy(log->now.id, head + sizeof(MAGIC) - 1, ID_DIGITS);
     log->now.id[ID_DIGITS] = '\0';
     log->now.next = 0;
-    log->now.bytes = HEAD_BYTES;
-    return PN_OK;
+    return read_key(log, err);
 }
 
 struct place {
@@ -184,13 +215,13 @@ static enum pn_rc replay_records(struct pn_feed_log *log, pn_feed_log_fn on_fram
     pn_buf_init(&sealed, PN_FEED_LOG_SEALED_MAX);
     pn_buf_init_secret(&plain, PN_FEED_LOG_SEALED_MAX);
     for (;;) {
-        rc = read_record(log, &sealed);
+        rc = read_record(log, PN_FEED_LOG_SEALED_MAX, &sealed);
         if (rc != PN_OK)
             break;
         pn_buf_clear(&plain);
-        rc = log->seal.unseal(log->seal.ctx,
-                              record_context(&log->now, log->now.next, text, sizeof(text)),
-                              pn_buf_slice(&sealed), &plain, err);
+        rc = pn_feed_record_unseal(log->now.key,
+                                   record_context(&log->now, log->now.next, text, sizeof(text)),
+                                   pn_buf_slice(&sealed), &plain, err);
         if (rc != PN_OK)
             break;
         log->now.next++;
@@ -209,8 +240,8 @@ static enum pn_rc replay_records(struct pn_feed_log *log, pn_feed_log_fn on_fram
 enum pn_rc pn_feed_log_replay(struct pn_feed_log *log, pn_feed_log_fn on_frames, void *ctx,
                               struct pn_error *err)
 {
-    struct place good = {0, HEAD_BYTES};
     enum pn_rc rc = open_for_reading(log, err);
+    struct place good = {0, log->now.bytes};
 
     if (rc == PN_NOT_FOUND)
         return PN_OK;
@@ -234,23 +265,28 @@ enum pn_rc pn_feed_log_replay(struct pn_feed_log *log, pn_feed_log_fn on_frames,
 
 /* --- writing --- */
 
-static enum pn_rc append_record(struct pn_feed_log *log, struct file *file, struct pn_slice plain,
-                                struct pn_error *err)
+/** In front of what follows the first four bytes. */
+static void put_length(struct pn_buf *record)
+{
+    size_t len = record->len - 4;
+
+    for (int i = 0; i < 4; i++)
+        record->ptr[i] = (char)(uint8_t)(len >> (24 - 8 * i));
+}
+
+static enum pn_rc append_record(struct file *file, struct pn_slice plain, struct pn_error *err)
 {
     struct pn_buf record;
     char text[64];
-    size_t len;
     enum pn_rc rc;
 
     pn_buf_init(&record, PN_FEED_LOG_SEALED_MAX + 4);
     rc = pn_buf_append(&record, "\0\0\0\0", 4);
     if (rc == PN_OK)
-        rc = log->seal.seal(log->seal.ctx, record_context(file, file->next, text, sizeof(text)),
-                            plain, &record, err);
+        rc = pn_feed_record_seal(file->key, record_context(file, file->next, text, sizeof(text)),
+                                 plain, &record, err);
     if (rc == PN_OK) {
-        len = record.len - 4;
-        for (int i = 0; i < 4; i++)
-            record.ptr[i] = (char)(uint8_t)(len >> (24 - 8 * i));
+        put_length(&record);
         if (lseek(file->fd, (off_t)file->bytes, SEEK_SET) < 0)
             rc = pn_error_from_errno(err, errno, "cannot write the feed log");
     }
@@ -279,7 +315,7 @@ enum pn_rc pn_feed_log_append(struct pn_feed_log *log, struct pn_slice frames, s
     while (rc == PN_OK && frames.len > 0) {
         size_t len = frames.len < PN_FEED_LOG_RECORD_BYTES ? frames.len : PN_FEED_LOG_RECORD_BYTES;
 
-        rc = append_record(log, file, pn_slice_sub(frames, 0, len), err);
+        rc = append_record(file, pn_slice_sub(frames, 0, len), err);
         frames = pn_slice_sub(frames, len, frames.len - len);
     }
     if (rc == PN_OK)
@@ -290,9 +326,34 @@ enum pn_rc pn_feed_log_append(struct pn_feed_log *log, struct pn_slice frames, s
     return rc;
 }
 
-enum pn_rc pn_feed_log_rewrite_begin(struct pn_feed_log *log, struct pn_error *err)
+/** Magic, id and sealed key: everything before the records. */
+static enum pn_rc make_head(struct pn_feed_log *log, struct pn_buf *head, struct pn_error *err)
 {
     uint8_t id[ID_DIGITS / 2];
+    struct pn_buf sealed;
+    enum pn_rc rc;
+
+    pn_random(id, sizeof(id));
+    pn_hex_lower(id, sizeof(id), log->next.id);
+    pn_random(log->next.key, sizeof(log->next.key));
+    pn_buf_init(&sealed, SEALED_KEY_MAX + 4);
+    rc = pn_buf_append(&sealed, "\0\0\0\0", 4);
+    if (rc == PN_OK)
+        rc = log->seal.seal(log->seal.ctx, pn_slice(log->next.id, ID_DIGITS),
+                            pn_slice(log->next.key, sizeof(log->next.key)), &sealed, err);
+    if (rc == PN_OK) {
+        put_length(&sealed);
+        rc = pn_buf_printf(head, MAGIC "%s\n", log->next.id);
+    }
+    if (rc == PN_OK)
+        rc = pn_buf_append_slice(head, pn_buf_slice(&sealed));
+    pn_buf_fini(&sealed);
+    return rc;
+}
+
+enum pn_rc pn_feed_log_rewrite_begin(struct pn_feed_log *log, struct pn_error *err)
+{
+    struct pn_buf head;
     enum pn_rc rc;
 
     pn_feed_log_rewrite_cancel(log);
@@ -300,19 +361,18 @@ enum pn_rc pn_feed_log_rewrite_begin(struct pn_feed_log *log, struct pn_error *e
     if (log->next.fd < 0)
         return pn_error_from_errno(err, errno, "cannot write %s", log->new_path);
     log->is_rewriting = true;
-    pn_random(id, sizeof(id));
-    pn_hex_lower(id, sizeof(id), log->next.id);
-    log->next.next = 0;
-    log->next.bytes = HEAD_BYTES;
-    rc = pn_fd_write_all(log->next.fd, PN_LIT(MAGIC));
-    if (rc == PN_OK)
-        rc = pn_fd_write_all(log->next.fd, pn_slice(log->next.id, ID_DIGITS));
-    if (rc == PN_OK)
-        rc = pn_fd_write_all(log->next.fd, PN_LIT("\n"));
-    if (rc == PN_OK)
-        return PN_OK;
-    pn_error_from_errno(err, errno, "cannot write %s", log->new_path);
-    pn_feed_log_rewrite_cancel(log);
+    pn_buf_init(&head, HEAD_BYTES + SEALED_KEY_MAX + 4);
+    rc = make_head(log, &head, err);
+    if (rc == PN_OK) {
+        log->next.next = 0;
+        log->next.bytes = head.len;
+        rc = pn_fd_write_all(log->next.fd, pn_buf_slice(&head));
+        if (rc != PN_OK)
+            pn_error_from_errno(err, errno, "cannot write %s", log->new_path);
+    }
+    pn_buf_fini(&head);
+    if (rc != PN_OK)
+        pn_feed_log_rewrite_cancel(log);
     return rc;
 }
 
@@ -340,6 +400,7 @@ enum pn_rc pn_feed_log_rewrite_end(struct pn_feed_log *log, struct pn_error *err
     }
     file_close(&log->now);
     log->now = log->next;
+    pn_wipe(log->next.key, sizeof(log->next.key));
     log->next.fd = -1;
     log->is_rewriting = false;
     log->whole_bytes = log->now.bytes;

@@ -2,13 +2,14 @@
  *
  * The gateway's own copy of the feed: what it serves by when it starts while control is dead.
  *
- *   file   = "PNFEED1\n" + 32 hex digits (the file's id) + "\n" + records
- *   record = u32 length + sealed bytes; sealed by the keyholder, domain "feed", context = id "/"
- * number plain  = feed frames (ipc/feed.h): FULL, UPSERT, DELETE, COMMIT
+ *   file   = "PNFEED2\n" + 32 hex digits (the file's id) + "\n" + u32 length + the file's key +
+ * records key    = 32 random bytes, sealed by the keyholder, domain "feed", context = the id record
+ * = u32 length + AES-256-GCM under the key of feed frames (ipc/feed.h): FULL, UPSERT, DELETE,
+ * COMMIT; authenticated with it: id "/" number
  *
  * A record cannot be changed, left out, moved or taken from another file without being noticed.
  * What follows the last whole COMMIT (a crash in the middle of a write) is cut off at start. Main
- * thread only; the calls block for the disk and the keyholder.
+ * thread only; the calls block for the disk, and _replay and _rewrite_begin for the keyholder.
  */
 #pragma once
 
@@ -22,7 +23,7 @@
 
 struct pn_feed_log;
 
-/** How records are sealed: the keyholder's calls, or a test's. */
+/** How a file's key is sealed: the keyholder's calls, or a test's. */
 struct pn_feed_seal {
     enum pn_rc (*seal)(void *ctx, struct pn_slice context, struct pn_slice plain,
                        struct pn_buf *sealed, struct pn_error *err);
