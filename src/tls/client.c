@@ -36,7 +36,9 @@ struct pn_tls_client {
     atomic_size_t references;
     SSL_CTX *ctx;
     struct pn_trust *trust;
-    struct pn_tls_certificate *certificate;
+    struct pn_tls_certificate **certificates;
+    size_t certificate_count;
+    struct pn_tls_material *materials; /* of each, where there are several to choose from */
     enum pn_alpn alpn;
 
     pthread_mutex_t lock; /* of the sessions: taken at handshakes only */
@@ -118,6 +120,26 @@ static struct kept *kept_make(struct pn_tls_client *client, const struct pn_tls_
     return kept;
 }
 
+/* Which of several certificates a session was won with, as link->chosen has it; copies of a session
+ * have it too. */
+static int chosen_index = -1;
+static pthread_once_t chosen_once = PTHREAD_ONCE_INIT;
+
+static void reserve_chosen(void)
+{
+    chosen_index = SSL_SESSION_get_ex_new_index(0, NULL, NULL, NULL, NULL);
+}
+
+static void set_chosen(SSL_SESSION *session, int chosen)
+{
+    (void)SSL_SESSION_set_ex_data(session, chosen_index, (void *)(uintptr_t)chosen);
+}
+
+static int chosen_of(const SSL_SESSION *session)
+{
+    return (int)(uintptr_t)SSL_SESSION_get_ex_data(session, chosen_index);
+}
+
 /* Takes the session when it returns 1. */
 static int on_new_session(SSL *ssl, SSL_SESSION *session)
 {
@@ -126,10 +148,13 @@ static int on_new_session(SSL *ssl, SSL_SESSION *session)
     struct kept *kept;
 
     /* TLS 1.3: a ticket comes when the server has our Finished, and before it our certificate. */
+    if (link)
+        link->has_heard = true;
     if (link && link->story)
         link->story->is_confirmed = true;
     if (!client || !SSL_SESSION_is_resumable(session))
         return 0;
+    set_chosen(session, link->chosen);
     pthread_mutex_lock(&client->lock);
     kept = kept_find(client, link->identity);
     if (!kept)
@@ -150,18 +175,35 @@ static int on_new_session(SSL *ssl, SSL_SESSION *session)
     return kept != NULL;
 }
 
+/* The certificate that it was won with is out of its time. Of a single one that was asked before.
+ */
+static bool is_outdated(const struct pn_tls_client *client, const SSL_SESSION *session,
+                        int64_t now_s)
+{
+    int chosen = chosen_of(session);
+
+    return chosen > 0 &&
+           pn_tls_certificate_check_time(client->certificates[chosen - 1], now_s, NULL) != PN_OK;
+}
+
 /* The newest session of this identity. A TLS 1.3 ticket is used once while there are others; the
  * last one stays, for connections that are opened at the same time: that an observer could tell
  * that they are of one client (RFC 8446 appendix C.4) is no secret between a gateway and its
  * backend. */
 static SSL_SESSION *session_take(struct pn_tls_client *client,
-                                 const struct pn_tls_identity *identity)
+                                 const struct pn_tls_identity *identity, int64_t now_s)
 {
     SSL_SESSION *session = NULL;
     struct kept *kept;
 
     pthread_mutex_lock(&client->lock);
     kept = kept_find(client, identity);
+    while (kept && kept->count > 0 && is_outdated(client, kept->sessions[kept->count - 1], now_s))
+        SSL_SESSION_free(kept->sessions[--kept->count]);
+    if (kept && kept->count == 0) {
+        kept_drop(client, kept);
+        kept = NULL;
+    }
     if (kept) {
         session = kept->sessions[kept->count - 1];
         if (SSL_SESSION_get_protocol_version(session) < TLS1_3_VERSION)
@@ -202,27 +244,46 @@ size_t pn_tls_client_session_count(struct pn_tls_client *client)
 
 /* ---- callbacks of the handshake */
 
+/* After the handshake: whether it may go on. */
+static bool takes_late_request(struct pn_tls_link *link)
+{
+    if (!link->is_handshake_over)
+        return true;
+    if (!pn_trust_takes_late_requests(link->client->trust) || link->alpn == PN_ALPN_H2) {
+        link->is_late_unwanted = true;
+        (void)snprintf(link->report->detail, sizeof(link->report->detail),
+                       link->alpn == PN_ALPN_H2
+                           ? "HTTP/2 has no certificates after the handshake (RFC 8740)"
+                           : "the backend's tls.postern.lateAuthentication is off");
+        return false;
+    }
+    if (++link->late_requests > PN_TLS_LATE_REQUESTS_MAX) {
+        (void)snprintf(link->report->detail, sizeof(link->report->detail),
+                       "the peer asked for the certificate more than %d times",
+                       PN_TLS_LATE_REQUESTS_MAX);
+        return false;
+    }
+    return true;
+}
+
 /* The peer has asked for a certificate, and ours is about to be sent. */
 static int on_certificate_wanted(SSL *ssl, void *arg)
 {
     struct pn_tls_link *link = SSL_get_app_data(ssl);
-    const struct pn_tls_certificate *certificate;
+    struct pn_tls_client *client = link->client;
 
     (void)arg;
     link->report->certificate_requested = true;
-    if (link->story)
-        pn_tls_story_request(link->story, ssl);
-    if (link->is_handshake_over && ++link->late_requests > PN_TLS_LATE_REQUESTS_MAX) {
-        (void)snprintf(link->report->detail, sizeof(link->report->detail),
-                       "the peer asked for the certificate more than %d times",
-                       PN_TLS_LATE_REQUESTS_MAX);
+    if (!takes_late_request(link))
         return 0;
-    }
-    certificate = link->client->certificate;
-    if (!certificate)
+    if (client->certificate_count == 0)
         return 1;
-    if (pn_tls_certificate_check_time(
-            certificate, link->now_unix_s ? link->now_unix_s : pn_clock_unix_s(), NULL) != PN_OK) {
+    if (client->certificate_count > 1) {
+        if (!pn_tls_client_choose(client, link, ssl))
+            return 0;
+    } else if (pn_tls_certificate_check_time(
+                   client->certificates[0], link->now_unix_s ? link->now_unix_s : pn_clock_unix_s(),
+                   NULL) != PN_OK) {
         link->is_expired = true;
         return 0;
     }
@@ -257,34 +318,45 @@ static int on_verify_name_only(int ok, X509_STORE_CTX *store)
     return 1;
 }
 
-static int on_verify_story(int ok, X509_STORE_CTX *store)
-{
-    SSL *ssl = X509_STORE_CTX_get_ex_data(store, SSL_get_ex_data_X509_STORE_CTX_idx());
-    const struct pn_tls_link *link = SSL_get_app_data(ssl);
-    int accepted = pn_trust_checks_chain(link->client->trust) ? ok : on_verify_name_only(ok, store);
-
-    pn_tls_story_verify(link->story, accepted == 1, store);
-    return accepted;
-}
-
 /* ---- contexts */
+
+/* What the choice is made from; a context with one certificate keeps it itself. */
+static enum pn_rc open_materials(struct pn_tls_client *client, struct pn_error *err)
+{
+    enum pn_rc rc = PN_OK;
+
+    client->materials = calloc(client->certificate_count, sizeof(*client->materials));
+    if (!client->materials)
+        return pn_error_set(err, PN_NOMEM, "no_memory", "No memory for a TLS context.");
+    for (size_t i = 0; i < client->certificate_count && rc == PN_OK; i++)
+        rc = pn_tls_certificate_open(client->certificates[i], &client->materials[i], err);
+    return rc;
+}
 
 static enum pn_rc context_fill(struct pn_tls_client *client, struct pn_error *err)
 {
     struct pn_slice alpn = pn_tls_alpn_wire(client->alpn);
     bool checks_chain = pn_trust_checks_chain(client->trust);
     bool checks_name = pn_trust_checks_name(client->trust);
+    bool has_pins = pn_trust_has_pins(client->trust);
 
     pn_tls_context_setup(client->ctx);
+    if (pn_trust_has_tls13_only(client->trust))
+        (void)SSL_CTX_set_min_proto_version(client->ctx, TLS1_3_VERSION);
     /* Servers like IIS ask for the certificate after the request: by renegotiation in TLS 1.2
-     * (allowed by default, secure form only), by post-handshake authentication in TLS 1.3. */
+     * (secure form only), by post-handshake authentication in TLS 1.3. Where the policy does not
+     * allow it, what is asked is refused, with a cause: see on_certificate_wanted and
+     * pn_tls_context_setup. */
     SSL_CTX_set_post_handshake_auth(client->ctx, 1);
+    if (!pn_trust_takes_late_requests(client->trust))
+        (void)SSL_CTX_set_options(client->ctx, SSL_OP_NO_RENEGOTIATION);
     (void)SSL_CTX_set_session_cache_mode(client->ctx,
                                          SSL_SESS_CACHE_CLIENT | SSL_SESS_CACHE_NO_INTERNAL);
     SSL_CTX_sess_set_new_cb(client->ctx, on_new_session);
-    SSL_CTX_set_verify(client->ctx, checks_chain || checks_name ? SSL_VERIFY_PEER : SSL_VERIFY_NONE,
+    SSL_CTX_set_verify(client->ctx,
+                       checks_chain || checks_name || has_pins ? SSL_VERIFY_PEER : SSL_VERIFY_NONE,
                        checks_chain ? NULL : on_verify_name_only);
-    if (checks_chain)
+    if (checks_chain || has_pins)
         SSL_CTX_set_cert_verify_callback(client->ctx, pn_tls_verify_chain, client->trust);
     if (SSL_CTX_set_ciphersuites(client->ctx, TLS13_CIPHERS) != 1)
         return pn_error_from_openssl(err, PN_INTERNAL, "tls_context_failed", "No TLS context");
@@ -294,37 +366,64 @@ static enum pn_rc context_fill(struct pn_tls_client *client, struct pn_error *er
                                             (unsigned)alpn.len) != 0)
         return pn_error_from_openssl(err, PN_INTERNAL, "tls_context_failed", "ALPN cannot be set");
     SSL_CTX_set_cert_cb(client->ctx, on_certificate_wanted, NULL);
-    if (!client->certificate)
+    if (client->certificate_count == 0)
         return PN_OK;
     SSL_CTX_set_client_cert_cb(client->ctx, on_certificate_unusable);
-    return pn_tls_context_use(client->ctx, client->certificate, err);
+    if (client->certificate_count == 1)
+        return pn_tls_context_use(client->ctx, client->certificates[0], err);
+    return open_materials(client, err);
 }
 
-enum pn_rc pn_tls_client_create(struct pn_signer *signer, struct pn_trust *trust,
-                                struct pn_tls_certificate *certificate, enum pn_alpn alpn,
-                                struct pn_tls_client **out, struct pn_error *err)
+static enum pn_rc keep_certificates(struct pn_tls_client *client,
+                                    struct pn_tls_certificate *const *certificates, size_t count)
+{
+    if (count == 0)
+        return PN_OK;
+    client->certificates = calloc(count, sizeof(struct pn_tls_certificate *));
+    if (!client->certificates)
+        return PN_NOMEM;
+    for (size_t i = 0; i < count; i++)
+        client->certificates[i] = pn_tls_certificate_ref(certificates[i]);
+    client->certificate_count = count;
+    return PN_OK;
+}
+
+enum pn_rc pn_tls_client_create_of(struct pn_signer *signer, struct pn_trust *trust,
+                                   struct pn_tls_certificate *const *certificates, size_t count,
+                                   enum pn_alpn alpn, struct pn_tls_client **out,
+                                   struct pn_error *err)
 {
     enum pn_rc rc;
     struct pn_tls_client *client;
 
-    if (certificate && pn_tls_certificate_use(certificate) != PN_USE_CLIENT)
-        return pn_error_set(err, PN_INVALID, "certificate_use",
-                            "Certificate '%s' is not for the use client.",
-                            pn_tls_certificate_name(certificate));
+    if (count > PN_TLS_CERTIFICATES_MAX)
+        return pn_error_set(err, PN_LIMIT, "too_many_certificates",
+                            "A connection chooses from at most %d certificates.",
+                            PN_TLS_CERTIFICATES_MAX);
+    for (size_t i = 0; i < count; i++) {
+        if (pn_tls_certificate_use(certificates[i]) != PN_USE_CLIENT)
+            return pn_error_set(err, PN_INVALID, "certificate_use",
+                                "Certificate '%s' is not for the use client.",
+                                pn_tls_certificate_name(certificates[i]));
+    }
+    (void)pthread_once(&chosen_once, reserve_chosen);
     client = calloc(1, sizeof(*client));
-    if (!client)
+    if (!client || chosen_index < 0) {
+        free(client);
         return pn_error_set(err, PN_NOMEM, "no_memory", "No memory for a TLS context.");
+    }
     atomic_init(&client->references, 1);
     (void)pthread_mutex_init(&client->lock, NULL);
     pn_list_init(&client->ages);
     client->trust = pn_trust_ref(trust);
-    client->certificate = certificate ? pn_tls_certificate_ref(certificate) : NULL;
     client->alpn = alpn;
     client->kept = pn_map_create(false);
     client->ctx =
         SSL_CTX_new_ex(pn_signer_libctx(signer), PN_SIGNER_PROPERTIES, TLS_client_method());
     if (!client->kept || !client->ctx)
         rc = pn_error_from_openssl(err, PN_NOMEM, "tls_context_failed", "No TLS context");
+    else if (keep_certificates(client, certificates, count) != PN_OK)
+        rc = pn_error_set(err, PN_NOMEM, "no_memory", "No memory for a TLS context.");
     else
         rc = context_fill(client, err);
     if (rc != PN_OK) {
@@ -333,6 +432,14 @@ enum pn_rc pn_tls_client_create(struct pn_signer *signer, struct pn_trust *trust
     }
     *out = client;
     return PN_OK;
+}
+
+enum pn_rc pn_tls_client_create(struct pn_signer *signer, struct pn_trust *trust,
+                                struct pn_tls_certificate *certificate, enum pn_alpn alpn,
+                                struct pn_tls_client **out, struct pn_error *err)
+{
+    return pn_tls_client_create_of(signer, trust, &certificate, certificate ? 1 : 0, alpn, out,
+                                   err);
 }
 
 struct pn_tls_client *pn_tls_client_ref(struct pn_tls_client *client)
@@ -348,7 +455,13 @@ void pn_tls_client_unref(struct pn_tls_client *client)
     SSL_CTX_free(client->ctx);
     if (client->kept)
         pn_map_destroy(client->kept, kept_free);
-    pn_tls_certificate_unref(client->certificate);
+    for (size_t i = 0; i < client->certificate_count; i++) {
+        if (client->materials)
+            pn_tls_material_fini(&client->materials[i]);
+        pn_tls_certificate_unref(client->certificates[i]);
+    }
+    free(client->materials);
+    free(client->certificates);
     pn_trust_unref(client->trust);
     (void)pthread_mutex_destroy(&client->lock);
     free(client);
@@ -366,7 +479,33 @@ struct pn_trust *pn_tls_client_trust(const struct pn_tls_client *client)
 
 struct pn_tls_certificate *pn_tls_client_certificate(const struct pn_tls_client *client)
 {
-    return client->certificate;
+    return client->certificate_count == 1 ? client->certificates[0] : NULL;
+}
+
+struct pn_tls_certificate *const *pn_tls_client_certificates(const struct pn_tls_client *client,
+                                                             size_t *count)
+{
+    *count = client->certificate_count;
+    return client->certificates;
+}
+
+const struct pn_tls_material *pn_tls_client_material(const struct pn_tls_client *client,
+                                                     size_t index)
+{
+    return &client->materials[index];
+}
+
+enum pn_rc pn_tls_client_check_time(const struct pn_tls_client *client, int64_t now_unix_s,
+                                    struct pn_error *err)
+{
+    enum pn_rc rc = PN_OK;
+
+    for (size_t i = client->certificate_count; i > 0; i--) { /* the first one's words stay */
+        rc = pn_tls_certificate_check_time(client->certificates[i - 1], now_unix_s, err);
+        if (rc == PN_OK)
+            return PN_OK;
+    }
+    return rc;
 }
 
 enum pn_alpn pn_tls_client_alpn(const struct pn_tls_client *client)
@@ -378,11 +517,14 @@ enum pn_rc pn_tls_client_identity(const struct pn_tls_client *client,
                                   const struct pn_peer_address *peer, struct pn_slice server_name,
                                   struct pn_tls_identity *identity)
 {
+    const char *other = pn_trust_server_name(client->trust);
     enum pn_rc rc;
 
     pn_tls_identity_init(identity, peer);
-    rc = pn_tls_identity_set_tls(identity, server_name, client->trust, client->certificate,
-                                 client->alpn);
+    rc = pn_tls_identity_set_tls(identity, other ? pn_slice_str(other) : server_name, client->trust,
+                                 pn_tls_client_certificate(client), client->alpn);
+    if (rc == PN_OK && client->certificate_count > 1)
+        pn_tls_identity_set_several(identity, client->certificates, client->certificate_count);
     if (rc == PN_OK)
         pn_tls_identity_seal(identity);
     return rc;
@@ -413,7 +555,7 @@ SSL *pn_tls_client_ssl(struct pn_tls_client *client, struct pn_tls_link *link)
 {
     SSL *ssl = SSL_new(client->ctx);
     BIO *bio = pn_tls_bio_new(link);
-    SSL_SESSION *session;
+    SSL_SESSION *session = NULL;
 
     if (!ssl || !bio) {
         SSL_free(ssl);
@@ -423,14 +565,17 @@ SSL *pn_tls_client_ssl(struct pn_tls_client *client, struct pn_tls_link *link)
     SSL_set_bio(ssl, bio, bio);
     SSL_set_app_data(ssl, link);
     SSL_set_connect_state(ssl);
-    if (link->story && SSL_get_verify_mode(ssl) != SSL_VERIFY_NONE)
-        SSL_set_verify(ssl, SSL_VERIFY_PEER, on_verify_story);
     if (!ssl_set_name(ssl, link->identity->server_name, pn_trust_checks_name(client->trust))) {
         SSL_free(ssl);
         return NULL;
     }
-    session = link->story ? NULL : session_take(client, link->identity); /* the whole handshake */
+    if (!link->story) /* else the whole handshake is wanted */
+        session = session_take(client, link->identity,
+                               link->now_unix_s ? link->now_unix_s : pn_clock_unix_s());
     if (session) {
+        link->chosen = chosen_of(session);
+        if (link->chosen > 0)
+            pn_tls_link_name(link, client->certificates[link->chosen - 1]);
         (void)SSL_set_session(ssl, session);
         SSL_SESSION_free(session);
     }

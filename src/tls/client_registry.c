@@ -15,9 +15,10 @@ struct pn_tls_clients {
     struct pn_map *map;
 };
 
-/* A plain value without pointers: trust, ALPN, certificate's name, generation and chain. */
+/* A plain value without pointers: trust, ALPN, and of each certificate name, generation and chain,
+ * in their order, as one digest. */
 struct registry_key {
-    char bytes[PN_SHA256_BYTES + 2 + sizeof(uint64_t) + PN_SHA256_BYTES + PN_CERTIFICATE_NAME_MAX];
+    char bytes[PN_SHA256_BYTES + 2 + PN_SHA256_BYTES];
     size_t len;
 };
 
@@ -28,22 +29,30 @@ static void key_add(struct registry_key *key, const void *bytes, size_t len)
 }
 
 static struct pn_slice registry_key(struct registry_key *key, const struct pn_trust *trust,
-                                    const struct pn_tls_certificate *certificate, enum pn_alpn alpn)
+                                    struct pn_tls_certificate *const *certificates, size_t count,
+                                    enum pn_alpn alpn)
 {
-    char kind[2] = {(char)alpn, certificate != NULL};
+    char kind[2] = {(char)alpn, (char)count};
+    struct pn_tls_identity several;
 
     key->len = 0;
     key_add(key, pn_trust_id(trust)->sha256, PN_SHA256_BYTES);
     key_add(key, kind, sizeof(kind));
-    if (certificate) {
-        uint64_t generation = pn_tls_certificate_generation(certificate);
-        const char *name = pn_tls_certificate_name(certificate);
-
-        key_add(key, &generation, sizeof(generation));
-        key_add(key, pn_tls_certificate_chain_id(certificate), PN_SHA256_BYTES);
-        key_add(key, name, strlen(name));
+    if (count > 0) {
+        memset(&several, 0, sizeof(several));
+        pn_tls_identity_set_several(&several, certificates, count);
+        key_add(key, several.chain_id, PN_SHA256_BYTES);
     }
     return pn_slice(key->bytes, key->len);
+}
+
+static struct pn_slice key_of(struct registry_key *key, const struct pn_tls_client *client)
+{
+    size_t count;
+    struct pn_tls_certificate *const *certificates = pn_tls_client_certificates(client, &count);
+
+    return registry_key(key, pn_tls_client_trust(client), certificates, count,
+                        pn_tls_client_alpn(client));
 }
 
 enum pn_rc pn_tls_clients_create(struct pn_signer *signer, struct pn_tls_clients **out)
@@ -75,20 +84,28 @@ void pn_tls_clients_destroy(struct pn_tls_clients *clients)
     free(clients);
 }
 
-enum pn_rc pn_tls_clients_get(struct pn_tls_clients *clients, struct pn_trust *trust,
-                              struct pn_tls_certificate *certificate, enum pn_alpn alpn,
-                              struct pn_tls_client **out, struct pn_error *err)
+enum pn_rc pn_tls_clients_get_of(struct pn_tls_clients *clients, struct pn_trust *trust,
+                                 struct pn_tls_certificate *const *certificates, size_t count,
+                                 enum pn_alpn alpn, struct pn_tls_client **out,
+                                 struct pn_error *err)
 {
     enum pn_rc rc;
     struct registry_key key;
-    struct pn_slice slice = registry_key(&key, trust, certificate, alpn);
+    struct pn_slice slice = registry_key(&key, trust, certificates, count, alpn);
     struct pn_tls_client *client = pn_map_get(clients->map, slice);
 
+    /* One of a policy that was given up and has come back is another context: its pools close. */
+    if (client && pn_tls_client_trust(client) != trust &&
+        pn_trust_is_retired(pn_tls_client_trust(client))) {
+        (void)pn_map_remove(clients->map, slice);
+        pn_tls_client_unref(client);
+        client = NULL;
+    }
     if (client) {
         *out = pn_tls_client_ref(client);
         return PN_OK;
     }
-    rc = pn_tls_client_create(clients->signer, trust, certificate, alpn, &client, err);
+    rc = pn_tls_client_create_of(clients->signer, trust, certificates, count, alpn, &client, err);
     if (rc != PN_OK)
         return rc;
     rc = pn_map_set(clients->map, slice, client, NULL);
@@ -98,6 +115,13 @@ enum pn_rc pn_tls_clients_get(struct pn_tls_clients *clients, struct pn_trust *t
     }
     *out = pn_tls_client_ref(client);
     return PN_OK;
+}
+
+enum pn_rc pn_tls_clients_get(struct pn_tls_clients *clients, struct pn_trust *trust,
+                              struct pn_tls_certificate *certificate, enum pn_alpn alpn,
+                              struct pn_tls_client **out, struct pn_error *err)
+{
+    return pn_tls_clients_get_of(clients, trust, &certificate, certificate ? 1 : 0, alpn, out, err);
 }
 
 #define SWEEP_BATCH 64
@@ -121,10 +145,7 @@ size_t pn_tls_clients_sweep(struct pn_tls_clients *clients)
         for (size_t i = 0; i < found; i++) {
             struct registry_key key;
 
-            slice =
-                registry_key(&key, pn_tls_client_trust(unused[i]),
-                             pn_tls_client_certificate(unused[i]), pn_tls_client_alpn(unused[i]));
-            (void)pn_map_remove(clients->map, slice);
+            (void)pn_map_remove(clients->map, key_of(&key, unused[i]));
             pn_tls_client_unref(unused[i]);
         }
         swept += found;

@@ -5,8 +5,12 @@
 #include "signer/signer.h"
 #include "tls/tls_internal.h"
 
+#define ALERT_NO_RENEGOTIATION 100 /* RFC 5246 §7.2.2 */
+
 /* Called for state changes and alerts; we keep the fatal alert that the peer sent, and let a server
- * renegotiate a few times only (TLS 1.2; our servers never do). */
+ * renegotiate a few times only (TLS 1.2; our servers never do), or not at all: then OpenSSL
+ * declines with a warning, and we end the connection, for what the server wants for this request it
+ * will not get. */
 static void on_info(const SSL *ssl, int where, int value)
 {
     struct pn_tls_link *link = SSL_get_app_data(ssl);
@@ -16,6 +20,9 @@ static void on_info(const SSL *ssl, int where, int value)
     if (link && link->is_handshake_over && (where & SSL_CB_HANDSHAKE_START) &&
         ++link->renegotiations >= PN_TLS_LATE_REQUESTS_MAX)
         (void)SSL_set_options((SSL *)(uintptr_t)ssl, SSL_OP_NO_RENEGOTIATION);
+    if (link && link->client && (where & SSL_CB_WRITE_ALERT) == SSL_CB_WRITE_ALERT &&
+        (value & 0xff) == ALERT_NO_RENEGOTIATION)
+        link->is_late_unwanted = true;
 }
 
 void pn_tls_context_setup(SSL_CTX *ctx)

@@ -92,6 +92,32 @@ enum pn_rc pn_tls_identity_set_tls(struct pn_tls_identity *identity, struct pn_s
     return PN_OK;
 }
 
+/* Each digest is over the one before, so that order and number count. */
+void pn_tls_identity_set_several(struct pn_tls_identity *identity,
+                                 struct pn_tls_certificate *const *certificates, size_t count)
+{
+    struct {
+        uint8_t before[PN_SHA256_BYTES];
+        uint8_t chain_id[PN_SHA256_BYTES];
+        uint64_t generation;
+        char name[PN_CERTIFICATE_NAME_MAX];
+    } facts;
+
+    memset(&facts, 0, sizeof(facts));
+    for (size_t i = 0; i < count; i++) {
+        memcpy(facts.before, identity->chain_id, sizeof(facts.before));
+        memcpy(facts.chain_id, pn_tls_certificate_chain_id(certificates[i]), PN_SHA256_BYTES);
+        facts.generation = pn_tls_certificate_generation(certificates[i]);
+        memset(facts.name, 0, sizeof(facts.name));
+        (void)snprintf(facts.name, sizeof(facts.name), "%s",
+                       pn_tls_certificate_name(certificates[i]));
+        pn_sha256(pn_slice(&facts, sizeof(facts)), identity->chain_id);
+    }
+    identity->has_certificate = true;
+    (void)snprintf(identity->certificate_name, sizeof(identity->certificate_name), "%s",
+                   pn_tls_certificate_name(certificates[0]));
+}
+
 static uint64_t mix(uint64_t hash, struct pn_slice part)
 {
     return (hash ^ pn_slice_hash(part)) * UINT64_C(0x9E3779B97F4A7C15);
@@ -111,6 +137,7 @@ void pn_tls_identity_seal(struct pn_tls_identity *identity)
         hash = mix(hash ^ identity->generation,
                    pn_slice(identity->thumbprint, sizeof(identity->thumbprint)));
         hash = mix(hash, pn_slice_str(identity->certificate_name));
+        hash = mix(hash, pn_slice(identity->chain_id, sizeof(identity->chain_id)));
     }
     identity->hash = hash;
 }

@@ -50,6 +50,8 @@ struct pn_tls_identity {
     uint8_t thumbprint[PN_SHA1_BYTES];
     uint8_t chain_id[PN_SHA256_BYTES]; /* a name taken anew may come with other issuers */
     char certificate_name[PN_CERTIFICATE_NAME_MAX];
+    /* of several certificates chain_id is over names, generations and chains of all; the name is
+     * the first one's, generation and thumbprint are 0 */
     char server_name[PN_SERVER_NAME_MAX]; /* lower case; host name or IP address without brackets */
 };
 
@@ -61,6 +63,10 @@ enum pn_rc pn_tls_identity_set_tls(struct pn_tls_identity *identity, struct pn_s
                                    const struct pn_trust *trust,
                                    const struct pn_tls_certificate *certificate,
                                    enum pn_alpn alpn) PN_MUST_USE;
+/** With several certificates to choose from, in their order (two or more): instead of the one of
+ *  _set_tls(). */
+void pn_tls_identity_set_several(struct pn_tls_identity *identity,
+                                 struct pn_tls_certificate *const *certificates, size_t count);
 /** Computes hash; nothing may be changed after. */
 void pn_tls_identity_seal(struct pn_tls_identity *identity);
 /** Both sealed. Compares everything, never the hash alone. */

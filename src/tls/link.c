@@ -3,6 +3,7 @@
  * What hangs at a connection's SSL: the report, the peer's name and certificate. They are apart
  * from the stream so that an idle client connection does not carry them.
  */
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -23,6 +24,17 @@ struct pn_tls_report *pn_tls_link_report(struct pn_tls_link *link)
     memset(&nowhere, 0, sizeof(nowhere));
     nowhere.alert = -1;
     return &nowhere;
+}
+
+void pn_tls_link_name(struct pn_tls_link *link, const struct pn_tls_certificate *certificate)
+{
+    struct pn_tls_report *report = pn_tls_link_report(link);
+
+    report->certificate_generation = pn_tls_certificate_generation(certificate);
+    (void)snprintf(report->certificate_name, sizeof(report->certificate_name), "%s",
+                   pn_tls_certificate_name(certificate));
+    (void)snprintf(report->certificate_thumbprint, sizeof(report->certificate_thumbprint), "%s",
+                   pn_tls_certificate_thumbprint_text(certificate));
 }
 
 const char *pn_tls_link_keep(struct pn_tls_link *link, const char *name)

@@ -21,6 +21,8 @@ enum alert {
     ALERT_UNKNOWN_CA = 48,
     ALERT_ACCESS_DENIED = 49,
     ALERT_DECRYPT_ERROR = 51,
+    ALERT_PROTOCOL_VERSION = 70,
+    ALERT_INSUFFICIENT_SECURITY = 71,
     ALERT_CERTIFICATE_REQUIRED = 116,
 };
 
@@ -46,6 +48,8 @@ static enum pn_tls_cause cause_of_verify(int error)
         return PN_CAUSE_PEER_PURPOSE;
     case X509_V_ERR_CERT_REVOKED:
         return PN_CAUSE_PEER_REVOKED;
+    case PN_V_ERR_PIN:
+        return PN_CAUSE_PIN_MISMATCH;
     case X509_V_ERR_EE_KEY_TOO_SMALL:
     case X509_V_ERR_CA_KEY_TOO_SMALL:
     case X509_V_ERR_CA_MD_TOO_WEAK:
@@ -75,6 +79,8 @@ static enum pn_tls_cause cause_of_alert(const struct pn_tls_report *report)
         (alert >= ALERT_BAD_CERTIFICATE && alert <= ALERT_CERTIFICATE_UNKNOWN) ||
         alert == ALERT_UNKNOWN_CA || alert == ALERT_ACCESS_DENIED || alert == ALERT_DECRYPT_ERROR;
 
+    if (alert == ALERT_PROTOCOL_VERSION || alert == ALERT_INSUFFICIENT_SECURITY)
+        return PN_CAUSE_PROTOCOL;
     if (alert == ALERT_CERTIFICATE_REQUIRED)
         return PN_CAUSE_CERTIFICATE_REQUIRED;
     if (report->certificate_requested && !report->certificate_sent &&
@@ -91,15 +97,22 @@ static void set(struct pn_tls_report *report, enum pn_tls_stage stage, enum pn_t
     report->cause = cause;
 }
 
-static void classify_transport(struct pn_tls_link *link, int ssl_error, unsigned long code,
-                               int system_error)
+static void classify_transport(struct pn_tls_link *link, const SSL *ssl, int ssl_error,
+                               unsigned long code, int system_error)
 {
     struct pn_tls_report *report = pn_tls_link_report(link);
+    /* Nothing has come since our last message of the handshake, in which our certificate was. */
+    bool is_verdict = link->is_handshake_over && link->client && report->certificate_sent &&
+                      !link->has_heard && SSL_version(ssl) >= TLS1_3_VERSION;
     bool is_end = ssl_error == SSL_ERROR_SYSCALL ||
                   (ERR_GET_LIB(code) == ERR_LIB_SSL &&
                    ERR_GET_REASON(code) == SSL_R_UNEXPECTED_EOF_WHILE_READING);
 
-    if (is_end && ssl_error == SSL_ERROR_SYSCALL && system_error) {
+    if (is_end && is_verdict) {
+        report->system_error = ssl_error == SSL_ERROR_SYSCALL ? system_error : 0;
+        report->is_late = true;
+        set(report, PN_STAGE_OPEN, PN_CAUSE_CLOSED_LATE);
+    } else if (is_end && ssl_error == SSL_ERROR_SYSCALL && system_error) {
         report->system_error = system_error;
         set(report, link->is_handshake_over ? PN_STAGE_OPEN : PN_STAGE_HANDSHAKE, PN_CAUSE_RESET);
     } else if (is_end) {
@@ -125,7 +138,14 @@ void pn_tls_report_failure(struct pn_tls_link *link, SSL *ssl, int ssl_error, in
     struct pn_error words = {.rc = PN_OK};
 
     (void)snprintf(report->tls_version, sizeof(report->tls_version), "%s", SSL_get_version(ssl));
-    if (link->is_expired) {
+    if (link->is_late_unwanted) {
+        report->is_late = true;
+        set(report, PN_STAGE_OPEN,
+            SSL_version(ssl) >= TLS1_3_VERSION ? PN_CAUSE_LATE_AUTHENTICATION
+                                               : PN_CAUSE_RENEGOTIATION);
+    } else if (link->is_misfit) {
+        set(report, PN_STAGE_SIGNATURE, PN_CAUSE_CERTIFICATE_NONE_FITS);
+    } else if (link->is_expired) {
         set(report, PN_STAGE_HANDSHAKE, PN_CAUSE_CERTIFICATE_EXPIRED);
     } else if (link->is_unusable) {
         set(report, PN_STAGE_SIGNATURE, PN_CAUSE_CERTIFICATE_UNUSABLE);
@@ -143,7 +163,7 @@ void pn_tls_report_failure(struct pn_tls_link *link, SSL *ssl, int ssl_error, in
         (void)snprintf(report->detail, sizeof(report->detail), "%s",
                        X509_verify_cert_error_string(verify));
     } else {
-        classify_transport(link, ssl_error, code, system_error);
+        classify_transport(link, ssl, ssl_error, code, system_error);
     }
     if (!report->detail[0] && code) {
         (void)pn_error_from_openssl(&words, PN_IO, "tls", "TLS");

@@ -37,6 +37,7 @@ enum pn_tls_cause {
     PN_CAUSE_PEER_REVOKED,
     PN_CAUSE_PEER_WEAK, /* key or signature too weak */
     PN_CAUSE_VERIFY_OTHER,
+    PN_CAUSE_PIN_MISMATCH, /* none of the keys that the policy pins */
     PN_CAUSE_SIGNER_AWAY,
     PN_CAUSE_SIGNER_TIMEOUT,
     PN_CAUSE_SIGNER_DENIED,
@@ -47,8 +48,12 @@ enum pn_tls_cause {
     PN_CAUSE_ALERT,                /* any other fatal alert */
     PN_CAUSE_CERTIFICATE_EXPIRED,  /* ours: refused before connecting */
     PN_CAUSE_CERTIFICATE_NOT_YET_VALID,
-    PN_CAUSE_CERTIFICATE_UNUSABLE, /* ours: the peer accepts no signature that its key can make */
-    PN_CAUSE_TRUNCATED,            /* the connection ended without close_notify */
+    PN_CAUSE_CERTIFICATE_UNUSABLE,  /* ours: the peer accepts no signature that its key can make */
+    PN_CAUSE_CERTIFICATE_NONE_FITS, /* ours: of several none is what the peer asks for */
+    PN_CAUSE_LATE_AUTHENTICATION,   /* asked for it after the handshake (TLS 1.3), not allowed */
+    PN_CAUSE_RENEGOTIATION,         /* wants to renegotiate (TLS 1.2), not allowed */
+    PN_CAUSE_CLOSED_LATE, /* TLS 1.3: cut off before anything was said after our certificate */
+    PN_CAUSE_TRUNCATED,   /* the connection ended without close_notify */
     PN_CAUSE_RESET,
 };
 

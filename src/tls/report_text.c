@@ -55,6 +55,10 @@ static const struct cause_text causes[] = {
                             "The peer's chain has a key or a signature that is too weak."},
     [PN_CAUSE_VERIFY_OTHER] = {"verify_failed", PN_DENIED,
                                "The peer's certificate was not accepted."},
+    [PN_CAUSE_PIN_MISMATCH] =
+        {"pin_mismatch", PN_DENIED,
+         "The peer's certificate has none of the keys that this backend's tls.postern.pins "
+         "name."},
     [PN_CAUSE_SIGNER_AWAY] = {"keyholder_away", PN_UNAVAILABLE,
                               "The keyholder, which has the private key, cannot be reached."},
     [PN_CAUSE_SIGNER_TIMEOUT] = {"keyholder_timeout", PN_UNAVAILABLE,
@@ -83,6 +87,21 @@ static const struct cause_text causes[] = {
         {"certificate_unusable", PN_INVALID,
          "The peer accepts no signature that the client certificate's key can "
          "make (another type of key is wanted)."},
+    [PN_CAUSE_CERTIFICATE_NONE_FITS] =
+        {"certificate_none_fits", PN_INVALID,
+         "None of the client certificates fits what the peer asks for, and none was sent."},
+    [PN_CAUSE_LATE_AUTHENTICATION] =
+        {"late_authentication", PN_DENIED,
+         "The peer asked for a client certificate after the handshake (TLS 1.3 post-handshake "
+         "authentication)."},
+    [PN_CAUSE_RENEGOTIATION] =
+        {"renegotiation", PN_DENIED,
+         "The peer wants to renegotiate (TLS 1.2), as servers do to ask for a client certificate "
+         "after the request."},
+    [PN_CAUSE_CLOSED_LATE] =
+        {"closed_late", PN_IO,
+         "The peer cut the connection off right after our side of the handshake, without an alert "
+         "or an answer."},
     [PN_CAUSE_TRUNCATED] = {"truncated", PN_IO,
                             "The peer cut the connection off without closing TLS."},
     [PN_CAUSE_RESET] = {"reset", PN_IO, "The connection was reset."},

@@ -94,19 +94,16 @@ static bool identity_is_of_client(const struct pn_tls_identity *identity,
  * time. */
 static enum pn_rc connect_check(const struct pn_stream_connect_spec *spec, struct pn_error *err)
 {
-    const struct pn_tls_certificate *certificate =
-        spec->tls ? pn_tls_client_certificate(spec->tls) : NULL;
-
     if (!identity_is_of_client(spec->identity, spec->tls)) {
         pn_metric_add(PN_METRIC_IDENTITY_MISMATCH, 1);
         return pn_error_set(
             err, PN_CONFLICT, "identity_mismatch",
             "The connection's identity is not that of its TLS context; it was not opened.");
     }
-    if (!certificate)
+    if (!spec->tls)
         return PN_OK;
-    return pn_tls_certificate_check_time(
-        certificate, spec->now_unix_s ? spec->now_unix_s : pn_clock_unix_s(), err);
+    return pn_tls_client_check_time(spec->tls,
+                                    spec->now_unix_s ? spec->now_unix_s : pn_clock_unix_s(), err);
 }
 
 static void connect_describe(struct pn_stream *stream, const struct pn_tls_identity *identity)
@@ -118,13 +115,8 @@ static void connect_describe(struct pn_stream *stream, const struct pn_tls_ident
     report->stage = PN_STAGE_CONNECT;
     pn_peer_address_print(&identity->peer, report->peer);
     (void)snprintf(report->server_name, sizeof(report->server_name), "%s", identity->server_name);
-    if (!certificate)
-        return;
-    report->certificate_generation = identity->generation;
-    (void)snprintf(report->certificate_name, sizeof(report->certificate_name), "%s",
-                   identity->certificate_name);
-    (void)snprintf(report->certificate_thumbprint, sizeof(report->certificate_thumbprint), "%s",
-                   pn_tls_certificate_thumbprint_text(certificate));
+    if (certificate)
+        pn_tls_link_name(&stream->link, certificate);
 }
 
 /* A refusal that connect() gives at once is reported like one that comes later: from the loop. */
@@ -277,7 +269,7 @@ static void stream_open(struct pn_stream *stream)
     if (stream->ssl) {
         pn_tls_report_open(&stream->link, stream->ssl);
         if (stream->link.story)
-            pn_tls_story_server(stream->link.story, stream->ssl);
+            pn_tls_story_collect(stream->link.story, &stream->link, stream->ssl);
         count_handshake(stream);
         if (stream->server)
             stream->link.peer = pn_tls_peer_of(stream->ssl);
@@ -310,6 +302,8 @@ static void handshake_step(struct pn_stream *stream)
     if (ssl_error == SSL_ERROR_WANT_READ || ssl_error == SSL_ERROR_WANT_WRITE)
         return;
     pn_tls_report_failure(&stream->link, stream->ssl, ssl_error, system_error);
+    if (stream->link.story)
+        pn_tls_story_collect(stream->link.story, &stream->link, stream->ssl);
     fail_open(stream);
 }
 
@@ -450,6 +444,25 @@ bool pn_stream_peer_ended(const struct pn_stream *stream)
 uint64_t pn_stream_opened_ms(const struct pn_stream *stream)
 {
     return stream->opened_ms;
+}
+
+void pn_stream_story(const struct pn_stream *stream, struct pn_tls_story *story)
+{
+    if (stream->ssl)
+        pn_tls_story_collect(story, &stream->link, stream->ssl);
+}
+
+const struct pn_tls_certificate *pn_stream_certificate(const struct pn_stream *stream)
+{
+    struct pn_tls_certificate *const *certificates;
+    size_t count;
+
+    if (!stream->client)
+        return NULL;
+    certificates = pn_tls_client_certificates(stream->client, &count);
+    if (count == 1)
+        return certificates[0];
+    return stream->link.chosen > 0 ? certificates[stream->link.chosen - 1] : NULL;
 }
 
 const struct pn_tls_identity *pn_stream_identity(const struct pn_stream *stream)

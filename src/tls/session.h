@@ -105,6 +105,12 @@ bool pn_stream_peer_ended(const struct pn_stream *stream);
 /** What a client stream was opened with: before each request the pool compares it with what the
  * request demands. NULL for accepted streams. */
 const struct pn_tls_identity *pn_stream_identity(const struct pn_stream *stream);
+/** The certificate that this client stream presents if it is asked for one; of several the one that
+ *  was chosen. NULL: none, or not chosen. Borrowed. */
+const struct pn_tls_certificate *pn_stream_certificate(const struct pn_stream *stream);
+/** Adds to `story` what is known of the server, also in on_failed and after a failed read; nothing
+ *  for plain TCP. */
+void pn_stream_story(const struct pn_stream *stream, struct pn_tls_story *story);
 /** Facts so far, or the cause of the failure. Borrowed. An accepted stream has the facts of its
  * handshake until on_open returns; later only what went wrong. */
 const struct pn_tls_report *pn_stream_report(const struct pn_stream *stream);

@@ -61,6 +61,17 @@ static enum pn_rc plain_read(struct pn_stream *stream, void *buf, size_t cap, si
     return stream_break(stream, errno, true);
 }
 
+/* What was refused after the handshake shall not be tried again by resuming it. */
+static void after_failure(struct pn_stream *stream)
+{
+    const struct pn_tls_report *report = pn_tls_link_report(&stream->link);
+
+    if (stream->client && report->is_late)
+        pn_tls_client_forget_sessions(stream->client, stream->identity);
+    if (stream->link.story)
+        pn_tls_story_collect(stream->link.story, &stream->link, stream->ssl);
+}
+
 /* After SSL_read or SSL_write failed. */
 static enum pn_rc tls_failed(struct pn_stream *stream, int done, bool is_read)
 {
@@ -83,6 +94,16 @@ static enum pn_rc tls_failed(struct pn_stream *stream, int done, bool is_read)
         return PN_EOF;
     set_broken(stream, is_read);
     pn_tls_report_failure(&stream->link, stream->ssl, ssl_error, system_error);
+    after_failure(stream);
+    return PN_IO;
+}
+
+/* The peer wants to renegotiate and may not; OpenSSL has declined and would go on. */
+static enum pn_rc end_unwanted(struct pn_stream *stream)
+{
+    set_broken(stream, true);
+    pn_tls_report_failure(&stream->link, stream->ssl, SSL_ERROR_SSL, 0);
+    after_failure(stream);
     return PN_IO;
 }
 
@@ -107,7 +128,12 @@ enum pn_rc pn_stream_read(struct pn_stream *stream, void *buf, size_t cap, size_
         return plain_read(stream, buf, cap, len);
     tls_begin();
     done = SSL_read_ex(stream->ssl, buf, cap, len);
-    return done == 1 ? PN_OK : tls_failed(stream, done, true);
+    if (stream->link.is_late_unwanted && SSL_version(stream->ssl) < TLS1_3_VERSION)
+        return end_unwanted(stream);
+    if (done != 1)
+        return tls_failed(stream, done, true);
+    stream->link.has_heard = true;
+    return PN_OK;
 }
 
 bool pn_stream_has_pending(const struct pn_stream *stream)

@@ -2,7 +2,7 @@
  *
  * Collecting the story of a handshake. Whatever cannot be kept is left out: a probe goes on.
  */
-#include "tls/story.h"
+#include "tls/tls_internal.h"
 
 #include <openssl/err.h>
 #include <openssl/ssl.h>
@@ -28,21 +28,6 @@ static void take_chain(struct pn_tls_story *story, const STACK_OF(X509) * chain)
                                      &err) == PN_OK)
             story->chain_count++;
     }
-}
-
-void pn_tls_story_verify(struct pn_tls_story *story, bool is_fine,
-                         struct x509_store_ctx_st *verification)
-{
-    take_chain(story, X509_STORE_CTX_get0_untrusted(verification));
-    if (is_fine || story->verify_error)
-        return;
-    story->verify_error = X509_STORE_CTX_get_error(verification);
-    story->verify_depth = X509_STORE_CTX_get_error_depth(verification);
-}
-
-void pn_tls_story_server(struct pn_tls_story *story, struct ssl_st *ssl)
-{
-    take_chain(story, SSL_get_peer_cert_chain(ssl));
 }
 
 /* RFC 8446 §4.2.3, and what TLS 1.2 has besides (RFC 5246 §7.4.1.4.1). */
@@ -112,10 +97,18 @@ static void take_names(struct pn_tls_story *story, SSL *ssl)
     }
 }
 
-void pn_tls_story_request(struct pn_tls_story *story, struct ssl_st *ssl)
+void pn_tls_story_collect(struct pn_tls_story *story, const struct pn_tls_link *link,
+                          struct ssl_st *ssl)
 {
-    story->is_requested = true;
-    take_schemes(story, ssl);
-    take_names(story, ssl);
+    take_chain(story, SSL_get_peer_cert_chain(ssl));
+    if (SSL_get_verify_mode(ssl) != SSL_VERIFY_NONE && SSL_get_verify_result(ssl) != X509_V_OK) {
+        story->verify_error = (int)SSL_get_verify_result(ssl);
+        story->verify_depth = link->verify_depth;
+    }
+    if (link->report && link->report->certificate_requested) {
+        story->is_requested = true;
+        take_schemes(story, ssl);
+        take_names(story, ssl);
+    }
     ERR_clear_error();
 }

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * The story of one handshake with a backend, for a person who asks why: what the server showed,
- * what it asked for. Collected only when somebody wants it (pn_stream_connect_spec.story); the
- * report (tls/report.h) says how it ended.
+ * what it asked for. Collected only when somebody wants it (pn_stream_connect_spec.story,
+ * pn_stream_story()); the report (tls/report.h) says how it ended.
  */
 #pragma once
 
@@ -14,9 +14,6 @@
 #define PN_STORY_NAME_MAX   256 /* bytes with NUL */
 #define PN_STORY_SCHEME_MAX 32
 #define PN_STORY_DER_MAX    (16u * 1024) /* of one certificate; a larger one is left out */
-
-struct ssl_st;
-struct x509_store_ctx_st;
 
 struct pn_tls_story {
     struct pn_certificate *chain[PN_STORY_CHAIN_MAX]; /* as the server sent it, leaf first */
@@ -33,13 +30,3 @@ struct pn_tls_story {
 
 /** A zeroed one is a beginning. Ends it. */
 void pn_tls_story_fini(struct pn_tls_story *story);
-
-/* --- from the callbacks of the handshake (client.c) --- */
-
-/** The server's certificates, and what our verification says of them. */
-void pn_tls_story_verify(struct pn_tls_story *story, bool is_fine,
-                         struct x509_store_ctx_st *verification);
-/** The server's chain once the handshake is over; nothing when it is known. */
-void pn_tls_story_server(struct pn_tls_story *story, struct ssl_st *ssl);
-/** What the CertificateRequest says. */
-void pn_tls_story_request(struct pn_tls_story *story, struct ssl_st *ssl);

@@ -12,14 +12,23 @@
 #include "tls/server.h"
 #include "tls/story.h"
 
+/* What X509_STORE_CTX_get_error() says when no pin matches: the value that OpenSSL leaves to
+ * applications. */
+#define PN_V_ERR_PIN X509_V_ERR_APPLICATION_VERIFICATION
+
 /* Hangs at each SSL (SSL_set_app_data) for the callbacks of its context; part of the stream. */
 struct pn_tls_link {
     int fd;
     bool is_drained; /* the last recv() took all: nothing to read until the next event */
     bool peer_ended; /* FIN or error seen: then recv() must be asked, no further edge comes */
     bool is_handshake_over;
+    bool has_heard;         /* the peer has said something since: it takes what we sent */
     bool is_unusable;       /* the peer accepts nothing that our certificate's key can sign */
+    bool is_misfit;         /* none of our certificates is what the peer asks for */
     bool is_expired;        /* our certificate expired before it was asked for */
+    bool is_late_unwanted;  /* asked for it after the handshake, and the policy does not allow it */
+    int chosen;             /* of several certificates: place + 1 of the one that was shown; or 0 */
+    int verify_depth;       /* where the chain's verification failed */
     unsigned late_requests; /* for the certificate, after the handshake */
     unsigned renegotiations;
     bool is_host_known;             /* server: one of its hosts has the name that was sent */
@@ -39,6 +48,8 @@ struct pn_tls_link {
 struct pn_tls_report *pn_tls_link_report(struct pn_tls_link *link);
 /** A copy of `name` for link->peer_name, freed with the link; NULL: no memory. */
 const char *pn_tls_link_keep(struct pn_tls_link *link, const char *name);
+/** The report names this certificate. */
+void pn_tls_link_name(struct pn_tls_link *link, const struct pn_tls_certificate *certificate);
 void pn_tls_link_fini(struct pn_tls_link *link);
 /** What the client has shown, or NULL: nothing, or no memory. The caller frees it. */
 struct pn_tls_peer *pn_tls_peer_of(SSL *ssl);
@@ -51,6 +62,15 @@ SSL *pn_tls_client_ssl(struct pn_tls_client *client, struct pn_tls_link *link);
 /** A handshake with this identity has failed: perhaps for the session that was offered. */
 void pn_tls_client_forget_sessions(struct pn_tls_client *client,
                                    const struct pn_tls_identity *identity);
+/** Of a client with several certificates. */
+const struct pn_tls_material *pn_tls_client_material(const struct pn_tls_client *client,
+                                                     size_t index);
+/** Takes the one of several certificates that fits what the server asks for, and gives it to `ssl`
+ *  (choose.c). False: none fits; the link tells why. In the certificate callback only. */
+bool pn_tls_client_choose(struct pn_tls_client *client, struct pn_tls_link *link, SSL *ssl);
+/** What is known of the server now, also after a failure. */
+void pn_tls_story_collect(struct pn_tls_story *story, const struct pn_tls_link *link,
+                          struct ssl_st *ssl);
 SSL *pn_tls_server_ssl(struct pn_tls_server *server, struct pn_tls_link *link);
 /** A BIO over link->fd that never raises SIGPIPE and does not ask an empty socket twice. */
 BIO *pn_tls_bio_new(struct pn_tls_link *link);
@@ -58,8 +78,8 @@ BIO *pn_tls_bio_new(struct pn_tls_link *link);
 int pn_tls_tickets_callback(struct pn_tls_tickets *tickets, SSL *ssl, unsigned char *name,
                             unsigned char *iv, EVP_CIPHER_CTX *cipher, EVP_MAC_CTX *mac,
                             bool is_making);
-/** For SSL_CTX_set_cert_verify_callback(3) of a client whose policy checks the chain; `arg`: its
- * struct pn_trust. */
+/** For SSL_CTX_set_cert_verify_callback(3) of a client whose policy checks the chain or has pins;
+ * `arg`: its struct pn_trust. */
 int pn_tls_verify_chain(X509_STORE_CTX *store, void *arg);
 /** Things that both kinds of context want. */
 void pn_tls_context_setup(SSL_CTX *ctx);

@@ -1,38 +1,28 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * CA sets and trust policies.
+ * Trust policies.
  */
 #include "tls/trust.h"
 
-#include <dirent.h>
 #include <openssl/err.h>
-#include <openssl/pem.h>
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "base/file.h"
 #include "base/limits.h"
-
-#define BUNDLE_BYTES_MAX (16u * 1024 * 1024)
-
-struct pn_trust_roots {
-    atomic_size_t references;
-    X509_STORE *store;
-    size_t count;
-    uint8_t (
-        *hashes)[PN_SHA256_BYTES]; /* of each certificate, sorted before the set is given out */
-    uint8_t id[PN_SHA256_BYTES];
-};
 
 struct pn_trust {
     atomic_size_t references;
     struct pn_trust_roots *roots;
-    bool check_chain;
-    bool check_name;
+    STACK_OF(X509) * intermediates; /* NULL: none */
+    bool check_chain, check_name, has_partial_anchors, has_tls13_only, takes_late_requests;
+    char server_name[PN_TRUST_NAME_MAX];
+    uint8_t (*pins)[PN_SHA256_BYTES]; /* sorted */
+    size_t pin_count;
     struct pn_trust_id id;
+    atomic_bool is_retired;
 
     pthread_mutex_t lock;              /* of what follows: taken at full handshakes only */
     struct pn_trust_verdict *verdicts; /* sets of WAYS; until_s 0: free */
@@ -41,269 +31,129 @@ struct pn_trust {
 };
 #define WAYS 4
 
-/* ---- CA sets */
+/* ---- trust policies */
 
-static struct pn_trust_roots *roots_new(void)
-{
-    struct pn_trust_roots *roots = calloc(1, sizeof(*roots));
-
-    if (!roots)
-        return NULL;
-    atomic_init(&roots->references, 1);
-    roots->store = X509_STORE_new();
-    roots->hashes = malloc(PN_TRUST_ROOTS_MAX * sizeof(*roots->hashes));
-    if (!roots->store || !roots->hashes) {
-        pn_trust_roots_unref(roots);
-        return NULL;
-    }
-    return roots;
-}
-
-static enum pn_rc roots_add(struct pn_trust_roots *roots, X509 *x509, struct pn_error *err)
-{
-    uint8_t hash[PN_SHA256_BYTES];
-    unsigned len = sizeof(hash);
-
-    if (X509_digest(x509, EVP_sha256(), hash, &len) != 1)
-        return pn_error_from_openssl(err, PN_INTERNAL, "hash_failed", "A CA cannot be hashed");
-    for (size_t i = 0; i < roots->count; i++) {
-        if (memcmp(roots->hashes[i], hash, sizeof(hash)) == 0)
-            return PN_OK; /* the same file by two names */
-    }
-    if (roots->count == PN_TRUST_ROOTS_MAX)
-        return pn_error_set(err, PN_LIMIT, "too_many_cas", "A CA set has at most %d certificates.",
-                            PN_TRUST_ROOTS_MAX);
-    if (X509_STORE_add_cert(roots->store, x509) != 1)
-        return pn_error_from_openssl(err, PN_NOMEM, "no_memory", "A CA cannot be kept");
-    memcpy(roots->hashes[roots->count++], hash, sizeof(hash));
-    return PN_OK;
-}
-
-static enum pn_rc roots_add_pem(struct pn_trust_roots *roots, struct pn_slice pem,
-                                struct pn_error *err)
-{
-    enum pn_rc rc = PN_OK;
-    BIO *bio = BIO_new_mem_buf(pem.ptr, (int)pem.len);
-
-    if (!bio)
-        return pn_error_set(err, PN_NOMEM, "no_memory", "No memory to read CAs.");
-    ERR_clear_error();
-    while (rc == PN_OK) {
-        X509 *x509 = PEM_read_bio_X509_AUX(bio, NULL, NULL, NULL);
-
-        if (!x509)
-            break;
-        rc = roots_add(roots, x509, err);
-        X509_free(x509);
-    }
-    /* "no start line" is how PEM says that the text is over */
-    if (rc == PN_OK && ERR_GET_REASON(ERR_peek_last_error()) != PEM_R_NO_START_LINE)
-        rc = pn_error_from_openssl(err, PN_MALFORMED, "malformed_ca",
-                                   "Certificate number %zu of the CA bundle cannot be read",
-                                   roots->count + 1);
-    ERR_clear_error();
-    BIO_free(bio);
-    return rc;
-}
-
-static enum pn_rc roots_add_der(struct pn_trust_roots *roots, struct pn_slice der,
-                                struct pn_error *err)
-{
-    const unsigned char *cursor = (const unsigned char *)der.ptr;
-    const unsigned char *end = cursor + der.len;
-
-    while (cursor < end) {
-        X509 *x509 = d2i_X509(NULL, &cursor, (long)(end - cursor));
-        enum pn_rc rc;
-
-        if (!x509)
-            return pn_error_from_openssl(err, PN_MALFORMED, "malformed_ca",
-                                         "CA number %zu is not a certificate, neither PEM nor DER",
-                                         roots->count + 1);
-        rc = roots_add(roots, x509, err);
-        X509_free(x509);
-        if (rc != PN_OK)
-            return rc;
-    }
-    return PN_OK;
-}
-
-static int hash_compare(const void *a, const void *b)
+static int pin_compare(const void *a, const void *b)
 {
     return memcmp(a, b, PN_SHA256_BYTES);
 }
 
-static void roots_finish(struct pn_trust_roots *roots)
+static enum pn_rc keep_pins(struct pn_trust *trust, const struct pn_trust_spec *spec)
 {
-    qsort(roots->hashes, roots->count, sizeof(*roots->hashes), hash_compare);
-    pn_sha256(pn_slice(roots->hashes, roots->count * sizeof(*roots->hashes)), roots->id);
-}
-
-enum pn_rc pn_trust_roots_from(struct pn_slice certificates, struct pn_trust_roots **out,
-                               struct pn_error *err)
-{
-    enum pn_rc rc;
-    struct pn_trust_roots *roots;
-
-    if (certificates.len > BUNDLE_BYTES_MAX)
-        return pn_error_set(err, PN_LIMIT, "ca_bundle_too_large",
-                            "A CA bundle has at most %u bytes.", BUNDLE_BYTES_MAX);
-    roots = roots_new();
-    if (!roots)
-        return pn_error_set(err, PN_NOMEM, "no_memory", "No memory for a CA set.");
-    if (pn_slice_find_slice(certificates, PN_LIT("-----BEGIN ")) < certificates.len)
-        rc = roots_add_pem(roots, certificates, err);
-    else
-        rc = roots_add_der(roots, certificates, err);
-    if (rc == PN_OK && !roots->count)
-        rc = pn_error_set(err, PN_NOT_FOUND, "no_ca", "There is no certificate in the CA bundle.");
-    if (rc != PN_OK) {
-        pn_trust_roots_unref(roots);
-        return rc;
-    }
-    roots_finish(roots);
-    *out = roots;
-    return PN_OK;
-}
-
-static enum pn_rc roots_add_file(struct pn_trust_roots *roots, const char *path,
-                                 struct pn_error *err)
-{
-    struct pn_buf text;
-    enum pn_rc rc = PN_OK;
-
-    pn_buf_init(&text, BUNDLE_BYTES_MAX);
-    if (pn_file_read(path, &text, NULL) == PN_OK)
-        rc = roots_add_pem(roots, pn_buf_slice(&text), err);
-    if (rc != PN_OK)
-        pn_error_prefix(err, "%s", path);
-    pn_buf_fini(&text);
-    return rc;
-}
-
-/* Files of a CA folder are one certificate each, often by several names; what is no certificate
- * there (a README, a CRL) is passed over. */
-static enum pn_rc roots_add_folder(struct pn_trust_roots *roots, const char *path,
-                                   struct pn_error *err)
-{
-    enum pn_rc rc = PN_OK;
-    DIR *folder = opendir(path);
-    struct dirent *entry;
-
-    if (!folder)
+    if (spec->pin_count == 0)
         return PN_OK;
-    for (entry = readdir(folder); entry && rc == PN_OK; entry = readdir(folder)) {
-        char file[4096];
-        struct pn_error ignored;
-        int len = snprintf(file, sizeof(file), "%s/%s", path, entry->d_name);
-
-        if (entry->d_name[0] == '.' || len < 0 || (size_t)len >= sizeof(file))
-            continue;
-        if (roots_add_file(roots, file, &ignored) == PN_LIMIT)
-            rc = pn_error_set(err, PN_LIMIT, ignored.code, "%s", ignored.message);
-    }
-    closedir(folder);
-    return rc;
-}
-
-/* What the operator named, and only that; otherwise where distributions keep them. */
-static enum pn_rc roots_add_system(struct pn_trust_roots *roots, struct pn_error *err)
-{
-    const char *file = getenv(X509_get_default_cert_file_env());
-    const char *folder = getenv(X509_get_default_cert_dir_env());
-    const char *const bundles[] = {"/etc/ssl/certs/ca-certificates.crt",
-                                   "/etc/pki/tls/certs/ca-bundle.crt",
-                                   X509_get_default_cert_file()};
-    enum pn_rc rc = PN_OK;
-
-    if ((file && *file) || (folder && *folder)) {
-        if (file && *file)
-            rc = roots_add_file(roots, file, err);
-        if (rc == PN_OK && folder && *folder)
-            rc = roots_add_folder(roots, folder, err);
-        return rc;
-    }
-    for (size_t i = 0; i < sizeof(bundles) / sizeof(bundles[0]) && !roots->count; i++) {
-        rc = roots_add_file(roots, bundles[i], err);
-        if (rc != PN_OK)
-            return rc;
-    }
-    if (!roots->count)
-        rc = roots_add_folder(roots, X509_get_default_cert_dir(), err);
-    return rc;
-}
-
-enum pn_rc pn_trust_roots_system(struct pn_trust_roots **out, struct pn_error *err)
-{
-    struct pn_trust_roots *roots = roots_new();
-    enum pn_rc rc;
-
-    if (!roots)
-        return pn_error_set(err, PN_NOMEM, "no_memory", "No memory for the system's CAs.");
-    rc = roots_add_system(roots, err);
-    if (rc == PN_OK && !roots->count)
-        rc = pn_error_set(
-            err, PN_NOT_FOUND, "no_system_cas",
-            "No CA certificates were found. Install the package ca-certificates, or let "
-            "%s or %s name a bundle or a folder that can be read.",
-            X509_get_default_cert_file_env(), X509_get_default_cert_dir_env());
-    if (rc != PN_OK) {
-        pn_trust_roots_unref(roots);
-        return rc;
-    }
-    roots_finish(roots);
-    *out = roots;
+    trust->pins = calloc(spec->pin_count, sizeof(*trust->pins));
+    if (!trust->pins)
+        return PN_NOMEM;
+    for (size_t i = 0; i < spec->pin_count; i++)
+        memcpy(trust->pins[i], spec->pins[i], PN_SHA256_BYTES);
+    trust->pin_count = spec->pin_count;
+    qsort(trust->pins, trust->pin_count, sizeof(*trust->pins), pin_compare);
     return PN_OK;
 }
 
-size_t pn_trust_roots_count(const struct pn_trust_roots *roots)
+static enum pn_rc keep_name(struct pn_trust *trust, const char *name)
 {
-    return roots->count;
+    size_t len = name ? strlen(name) : 0;
+
+    if (len >= sizeof(trust->server_name))
+        return PN_INVALID;
+    for (size_t i = 0; i < len; i++)
+        trust->server_name[i] =
+            (char)(name[i] >= 'A' && name[i] <= 'Z' ? name[i] - 'A' + 'a' : name[i]);
+    return PN_OK;
 }
 
-struct pn_trust_roots *pn_trust_roots_ref(struct pn_trust_roots *roots)
+/* Without chain check no CA matters: then all such policies are one. */
+static enum pn_rc keep_cas(struct pn_trust *trust, const struct pn_trust_spec *spec)
 {
-    atomic_fetch_add_explicit(&roots->references, 1, memory_order_relaxed);
-    return roots;
+    if (!spec->check_chain)
+        return PN_OK;
+    trust->roots = pn_trust_roots_ref(spec->roots);
+    trust->has_partial_anchors = spec->has_partial_anchors;
+    if (!spec->intermediates)
+        return PN_OK;
+    trust->intermediates = X509_STORE_get1_all_certs(pn_trust_roots_store(spec->intermediates));
+    return trust->intermediates ? PN_OK : PN_NOMEM;
 }
 
-void pn_trust_roots_unref(struct pn_trust_roots *roots)
+struct facts {
+    uint8_t bytes[4 * PN_SHA256_BYTES + 8];
+    size_t len;
+};
+
+static void add_digest(struct facts *facts, struct pn_slice bytes)
 {
-    if (!roots || atomic_fetch_sub_explicit(&roots->references, 1, memory_order_acq_rel) != 1)
-        return;
-    X509_STORE_free(roots->store);
-    free(roots->hashes);
-    free(roots);
+    pn_sha256(bytes, facts->bytes + facts->len);
+    facts->len += PN_SHA256_BYTES;
 }
 
-/* ---- trust policies */
+static void make_id(struct pn_trust *trust, const struct pn_trust_spec *spec)
+{
+    struct facts facts = {.len = 0};
+    const struct pn_trust_roots *sets[] = {trust->roots,
+                                           trust->intermediates ? spec->intermediates : NULL};
 
-enum pn_rc pn_trust_create(struct pn_trust_roots *roots, bool check_chain, bool check_name,
-                           struct pn_trust **out, struct pn_error *err)
+    for (size_t i = 0; i < 2; i++)
+        add_digest(&facts, sets[i] ? pn_slice(pn_trust_roots_id(sets[i]), PN_SHA256_BYTES)
+                                   : pn_slice("", 0));
+    add_digest(&facts, pn_slice(trust->pin_count ? (const void *)trust->pins : "",
+                                trust->pin_count * sizeof(*trust->pins)));
+    add_digest(&facts, pn_slice_str(trust->server_name));
+    facts.bytes[facts.len++] = trust->check_chain;
+    facts.bytes[facts.len++] = trust->check_name;
+    facts.bytes[facts.len++] = trust->has_partial_anchors;
+    facts.bytes[facts.len++] = trust->has_tls13_only;
+    facts.bytes[facts.len++] = trust->takes_late_requests;
+    pn_sha256(pn_slice(facts.bytes, facts.len), trust->id.sha256);
+}
+
+enum pn_rc pn_trust_make(const struct pn_trust_spec *spec, struct pn_trust **out,
+                         struct pn_error *err)
 {
     struct pn_trust *trust;
-    uint8_t facts[PN_SHA256_BYTES + 3] = {0};
+    enum pn_rc rc;
 
-    if (check_chain && !roots)
+    if (spec->check_chain && !spec->roots)
         return pn_error_set(err, PN_INVALID, "no_ca",
                             "A trust policy that checks the chain needs a CA set.");
+    if (spec->pin_count > PN_TRUST_PINS_MAX)
+        return pn_error_set(err, PN_LIMIT, "too_many_pins", "A trust policy has at most %d pins.",
+                            PN_TRUST_PINS_MAX);
     trust = calloc(1, sizeof(*trust));
     if (!trust)
         return pn_error_set(err, PN_NOMEM, "no_memory", "No memory for a trust policy.");
     atomic_init(&trust->references, 1);
     (void)pthread_mutex_init(&trust->lock, NULL);
-    /* Without chain check the CAs do not matter: then all such policies are one. */
-    if (check_chain) {
-        trust->roots = pn_trust_roots_ref(roots);
-        memcpy(facts, roots->id, PN_SHA256_BYTES);
+    trust->check_chain = spec->check_chain;
+    trust->check_name = spec->check_name;
+    trust->has_tls13_only = spec->has_tls13_only;
+    trust->takes_late_requests = spec->takes_late_requests;
+    rc = keep_pins(trust, spec);
+    if (rc == PN_OK)
+        rc = keep_cas(trust, spec);
+    if (rc == PN_OK)
+        rc = keep_name(trust, spec->server_name);
+    if (rc != PN_OK) {
+        pn_trust_unref(trust);
+        return rc == PN_NOMEM ? pn_error_set(err, rc, "no_memory", "No memory for a trust policy.")
+                              : pn_error_set(err, rc, "server_name",
+                                             "A server name has fewer than "
+                                             "%d bytes.",
+                                             PN_TRUST_NAME_MAX);
     }
-    trust->check_chain = check_chain;
-    trust->check_name = check_name;
-    facts[PN_SHA256_BYTES] = check_chain;
-    facts[PN_SHA256_BYTES + 1] = check_name;
-    pn_sha256(pn_slice(facts, sizeof(facts)), trust->id.sha256);
+    make_id(trust, spec);
     *out = trust;
     return PN_OK;
+}
+
+enum pn_rc pn_trust_create(struct pn_trust_roots *roots, bool check_chain, bool check_name,
+                           struct pn_trust **out, struct pn_error *err)
+{
+    const struct pn_trust_spec spec = {
+        .roots = roots, .check_chain = check_chain, .check_name = check_name};
+
+    return pn_trust_make(&spec, out, err);
 }
 
 struct pn_trust *pn_trust_ref(struct pn_trust *trust)
@@ -317,8 +167,10 @@ void pn_trust_unref(struct pn_trust *trust)
     if (!trust || atomic_fetch_sub_explicit(&trust->references, 1, memory_order_acq_rel) != 1)
         return;
     pn_trust_roots_unref(trust->roots);
+    sk_X509_pop_free(trust->intermediates, X509_free);
     (void)pthread_mutex_destroy(&trust->lock);
     free(trust->verdicts);
+    free(trust->pins);
     free(trust);
 }
 
@@ -337,9 +189,64 @@ bool pn_trust_checks_name(const struct pn_trust *trust)
     return trust->check_name;
 }
 
+bool pn_trust_has_pins(const struct pn_trust *trust)
+{
+    return trust->pin_count > 0;
+}
+
+bool pn_trust_is_pinned(const struct pn_trust *trust, X509 *x509)
+{
+    unsigned char *spki = NULL;
+    int len = i2d_X509_PUBKEY(X509_get_X509_PUBKEY(x509), &spki);
+    uint8_t pin[PN_SHA256_BYTES];
+
+    if (len <= 0) {
+        ERR_clear_error();
+        return false;
+    }
+    pn_sha256(pn_slice(spki, (size_t)len), pin);
+    OPENSSL_free(spki);
+    return bsearch(pin, trust->pins, trust->pin_count, sizeof(*trust->pins), pin_compare) != NULL;
+}
+
+bool pn_trust_has_tls13_only(const struct pn_trust *trust)
+{
+    return trust->has_tls13_only;
+}
+
+bool pn_trust_takes_late_requests(const struct pn_trust *trust)
+{
+    return trust->takes_late_requests;
+}
+
+bool pn_trust_has_partial_anchors(const struct pn_trust *trust)
+{
+    return trust->has_partial_anchors;
+}
+
+const char *pn_trust_server_name(const struct pn_trust *trust)
+{
+    return trust->server_name[0] ? trust->server_name : NULL;
+}
+
+STACK_OF(X509) * pn_trust_intermediates(const struct pn_trust *trust)
+{
+    return trust->intermediates;
+}
+
+void pn_trust_retire(struct pn_trust *trust)
+{
+    atomic_store_explicit(&trust->is_retired, true, memory_order_release);
+}
+
+bool pn_trust_is_retired(const struct pn_trust *trust)
+{
+    return atomic_load_explicit(&trust->is_retired, memory_order_acquire);
+}
+
 X509_STORE *pn_trust_store(const struct pn_trust *trust)
 {
-    return trust->roots ? trust->roots->store : NULL;
+    return trust->roots ? pn_trust_roots_store(trust->roots) : NULL;
 }
 
 /* ---- verified chains */

@@ -94,20 +94,79 @@ static bool validity_of(X509_STORE_CTX *store, int64_t now_s, struct pn_trust_ve
     return sk_X509_num(path) > 0;
 }
 
+/* With the intermediates that the policy adds to what the server sent. */
+static int verify_completed(X509_STORE_CTX *store, const struct pn_trust *trust)
+{
+    STACK_OF(X509) *more = pn_trust_intermediates(trust);
+    STACK_OF(X509) *sent = X509_STORE_CTX_get0_untrusted(store);
+    STACK_OF(X509) * both;
+    int done = 0;
+
+    if (pn_trust_has_partial_anchors(trust))
+        X509_STORE_CTX_set_flags(store, X509_V_FLAG_PARTIAL_CHAIN);
+    if (!more)
+        return X509_verify_cert(store);
+    both = sent ? sk_X509_dup(sent) : sk_X509_new_null();
+    for (int i = 0; both && i < sk_X509_num(more); i++) {
+        if (sk_X509_push(both, sk_X509_value(more, i)) == 0) {
+            sk_X509_free(both);
+            both = NULL;
+        }
+    }
+    if (both) {
+        X509_STORE_CTX_set0_untrusted(store, both);
+        done = X509_verify_cert(store);
+        X509_STORE_CTX_set0_untrusted(store, sent);
+        sk_X509_free(both);
+    } else {
+        X509_STORE_CTX_set_error(store, X509_V_ERR_OUT_OF_MEM);
+    }
+    return done;
+}
+
+/* One of the pins is a key of the verified chain; where no chain is verified, the leaf's: anybody
+ * can send anybody's certificates behind his own. */
+static bool has_pinned_key(X509_STORE_CTX *store, const struct pn_trust *trust)
+{
+    const STACK_OF(X509) *path = X509_STORE_CTX_get0_chain(store);
+
+    if (!pn_trust_has_pins(trust))
+        return true;
+    if (!pn_trust_checks_chain(trust))
+        return pn_trust_is_pinned(trust, X509_STORE_CTX_get0_cert(store));
+    for (int i = 0; i < sk_X509_num(path); i++) {
+        if (pn_trust_is_pinned(trust, sk_X509_value(path, i)))
+            return true;
+    }
+    return false;
+}
+
+static int verify(X509_STORE_CTX *store, const struct pn_trust *trust)
+{
+    int done = verify_completed(store, trust);
+
+    if (done != 1 || has_pinned_key(store, trust))
+        return done;
+    X509_STORE_CTX_set_error(store, PN_V_ERR_PIN);
+    X509_STORE_CTX_set_error_depth(store, 0);
+    return 0;
+}
+
 int pn_tls_verify_chain(X509_STORE_CTX *store, void *arg)
 {
     struct pn_trust *trust = arg;
     SSL *ssl = X509_STORE_CTX_get_ex_data(store, SSL_get_ex_data_X509_STORE_CTX_idx());
-    const struct pn_tls_link *link = ssl ? SSL_get_app_data(ssl) : NULL;
+    struct pn_tls_link *link = ssl ? SSL_get_app_data(ssl) : NULL;
     struct pn_trust_verdict verdict;
     int64_t now_s;
     bool has_key;
     int done;
 
     if (!link || !link->identity)
-        return X509_verify_cert(store);
+        return verify(store, trust);
     now_s = link->now_unix_s ? link->now_unix_s : pn_clock_unix_s();
-    has_key = chain_key(store, link->identity->server_name, verdict.key);
+    has_key =
+        pn_trust_checks_chain(trust) && chain_key(store, link->identity->server_name, verdict.key);
     if (has_key && pn_trust_knows(trust, verdict.key, now_s)) {
         pn_metric_add(PN_METRIC_BACKEND_CHAINS_KNOWN, 1);
         X509_STORE_CTX_set_error(store, X509_V_OK);
@@ -115,7 +174,9 @@ int pn_tls_verify_chain(X509_STORE_CTX *store, void *arg)
     }
     if (link->now_unix_s)
         X509_STORE_CTX_set_time(store, 0, (time_t)link->now_unix_s);
-    done = X509_verify_cert(store);
+    done = verify(store, trust);
+    if (done != 1)
+        link->verify_depth = X509_STORE_CTX_get_error_depth(store);
     if (done == 1 && has_key && X509_STORE_CTX_get_error(store) == X509_V_OK &&
         validity_of(store, now_s, &verdict))
         pn_trust_learn(trust, &verdict);

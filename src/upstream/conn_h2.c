@@ -125,7 +125,7 @@ bool pn_conn_h2_is_usable(const struct pn_conn *conn)
     const struct pn_conn_h2 *link = conn->h2;
 
     if (link->is_closing || link->is_finished || conn->group->is_retired || pn_conn_is_old(conn) ||
-        pn_group_has_expired(conn->group))
+        pn_conn_has_expired(conn))
         return false;
     if (!pn_h2_has_settings(link->h2) && pn_h2_streams_open(link->h2) > 0)
         return false;
@@ -208,6 +208,7 @@ void pn_conn_h2_tick(struct pn_conn *conn)
     if (is_idle && now_ms - conn->idle_since_ms >= group->pool->limits.idle_timeout_ms)
         pn_limit_hit(PN_LIMIT_BACKEND_IDLE_TIMEOUT);
     if (group->ends_at_ms > 0 || group->is_retired || pn_conn_is_old(conn) ||
+        pn_conn_has_expired(conn) ||
         (is_idle && now_ms - conn->idle_since_ms >= group->pool->limits.idle_timeout_ms))
         pn_conn_h2_close(conn);
     if (is_idle) {
@@ -218,8 +219,8 @@ void pn_conn_h2_tick(struct pn_conn *conn)
         pn_stream_trim(conn->stream);
         return;
     }
-    if (group->ends_at_ms > 0 && now_ms >= group->ends_at_ms) {
-        pn_group_fail_drained(group, &link->failure);
+    if ((group->ends_at_ms > 0 && now_ms >= group->ends_at_ms) || pn_conn_has_expired(conn)) {
+        pn_conn_fail_drained(conn, &link->failure);
         pn_conn_h2_set_broken(link);
         return;
     }

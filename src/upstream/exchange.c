@@ -252,7 +252,7 @@ static void on_drained(void *borrower)
 {
     struct pn_exchange *exchange = borrower;
 
-    pn_group_fail_drained(exchange->conn->group, &exchange->failure);
+    pn_conn_fail_drained(exchange->conn, &exchange->failure);
     if (exchange->state == PN_EXCHANGE_ANSWERING || exchange->state == PN_EXCHANGE_TUNNEL) {
         exchange->reset_code = PN_H2_CANCEL;
         exchange->answer->failure = PN_TIMEOUT;

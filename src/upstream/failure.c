@@ -48,6 +48,8 @@ const char *pn_failure_code(enum pn_tls_cause cause)
         return "tls_certificate_expired";
     case PN_CAUSE_PEER_NOT_YET_VALID:
         return "tls_certificate_not_yet_valid";
+    case PN_CAUSE_PIN_MISMATCH:
+        return "tls_pin_mismatch";
     case PN_CAUSE_PEER_PURPOSE:
     case PN_CAUSE_PEER_REVOKED:
     case PN_CAUSE_PEER_WEAK:
@@ -72,6 +74,14 @@ const char *pn_failure_code(enum pn_tls_cause cause)
         return "client_certificate_not_yet_valid";
     case PN_CAUSE_CERTIFICATE_UNUSABLE:
         return "client_certificate_unusable";
+    case PN_CAUSE_CERTIFICATE_NONE_FITS:
+        return "client_certificate_none_fits";
+    case PN_CAUSE_LATE_AUTHENTICATION:
+        return "tls_late_authentication";
+    case PN_CAUSE_RENEGOTIATION:
+        return "tls_renegotiation";
+    case PN_CAUSE_CLOSED_LATE:
+        return "tls_closed_late";
     case PN_CAUSE_NONE:
     case PN_CAUSE_TRUNCATED:
     case PN_CAUSE_RESET:

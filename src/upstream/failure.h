@@ -23,10 +23,11 @@ struct pn_failure {
  *   dns_failed connect_refused connect_unreachable connect_failed connect_timeout
  *   tls_timeout tls_closed tls_not_tls tls_protocol tls_alert
  *   tls_unknown_ca tls_name_mismatch tls_certificate_expired tls_certificate_not_yet_valid
- *   tls_certificate_unacceptable
+ *   tls_certificate_unacceptable tls_pin_mismatch
  *   tls_client_certificate_refused tls_client_certificate_required
  *   client_certificate_expired client_certificate_not_yet_valid
- *   client_certificate_unusable
+ *   client_certificate_unusable client_certificate_none_fits
+ *   tls_late_authentication tls_renegotiation tls_closed_late
  *   keyholder_unavailable keyholder_refused
  *   tls_no_application_protocol http2_not_negotiated
  *   proxy_auth_required proxy_refused proxy_malformed proxy_closed proxy_timeout

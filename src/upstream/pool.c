@@ -119,9 +119,11 @@ enum pn_rc pn_pool_take(struct pn_pool *pool, struct pn_acquire *acquire,
             return PN_OK;
     }
     if (pn_group_has_expired(group)) {
+        size_t count;
+
         pn_failure_set(&acquire->failure, "client_certificate_expired",
                        "the client certificate '%s' has expired: renew it",
-                       pn_tls_certificate_name(pn_tls_client_certificate(group->tls)));
+                       pn_tls_certificate_name(pn_tls_client_certificates(group->tls, &count)[0]));
         pn_group_release_if_unused(group);
         return PN_INVALID;
     }

@@ -114,9 +114,17 @@ static bool has_idled_enough(const struct pn_conn *conn)
     return pn_loop_now_ms(pool->loop) - conn->idle_since_ms >= pool->limits.idle_timeout_ms;
 }
 
+bool pn_conn_has_expired(const struct pn_conn *conn)
+{
+    const struct pn_tls_certificate *certificate = pn_stream_certificate(conn->stream);
+
+    return certificate && pn_tls_certificate_not_after(certificate) < pn_clock_unix_s();
+}
+
 static bool is_reusable(const struct pn_conn *conn)
 {
-    return !pn_stream_peer_ended(conn->stream) && !has_idled_enough(conn) && !pn_conn_is_old(conn);
+    return !pn_conn_has_expired(conn) && !pn_stream_peer_ended(conn->stream) &&
+           !has_idled_enough(conn) && !pn_conn_is_old(conn);
 }
 
 /** One that is not used again, if it is for a limit. */
@@ -136,7 +144,7 @@ struct pn_conn *pn_group_take_idle(struct pn_pool_group *group)
         struct pn_conn *conn = PN_CONTAINER(group->idle.next, struct pn_conn, entry);
 
         unlink_idle(conn);
-        if (is_reusable(conn) && !pn_group_has_expired(group)) {
+        if (is_reusable(conn)) {
             pn_list_push_front(&group->busy, &conn->entry);
             return conn;
         }
@@ -172,7 +180,7 @@ void pn_pool_give_back(struct pn_conn *conn)
         pn_limit_hit(PN_LIMIT_BACKEND_IDLE_CONNECTIONS);
     count_end(conn);
     if (group->is_retired || group->idle_count >= pool->limits.idle_max ||
-        conn->inlet.start != conn->inlet.end || !is_reusable(conn) || pn_group_has_expired(group)) {
+        conn->inlet.start != conn->inlet.end || !is_reusable(conn)) {
         pn_pool_drop(conn);
         return;
     }
@@ -192,7 +200,7 @@ static void close_idle_of(struct pn_pool_group *group, bool all)
         struct pn_conn *conn = PN_CONTAINER(at, struct pn_conn, entry);
 
         at = at->next;
-        if (!all && is_reusable(conn) && !pn_group_has_expired(group)) {
+        if (!all && is_reusable(conn)) {
             if (pn_loop_now_ms(group->pool->loop) - conn->idle_since_ms >= SWEEP_INTERVAL_MS)
                 pn_stream_trim(conn->stream);
             continue;
@@ -217,9 +225,9 @@ static void end_busy_of(struct pn_pool_group *group)
     }
 }
 
-void pn_group_fail_drained(const struct pn_pool_group *group, struct pn_failure *failure)
+void pn_conn_fail_drained(const struct pn_conn *conn, struct pn_failure *failure)
 {
-    if (pn_group_has_expired(group)) {
+    if (pn_conn_has_expired(conn)) {
         pn_failure_set(failure, "client_certificate_expired",
                        "the connection's client certificate has expired while the request was at "
                        "work");
@@ -231,12 +239,29 @@ void pn_group_fail_drained(const struct pn_pool_group *group, struct pn_failure 
                    "the drain limit");
 }
 
+/** Of several certificates one can end before the others: with it end the connections that show it.
+ */
+static void end_expired_of(struct pn_pool_group *group)
+{
+    for (struct pn_list *at = group->busy.next; at != &group->busy; at = at->next) {
+        struct pn_conn *conn = PN_CONTAINER(at, struct pn_conn, entry);
+
+        if (!pn_conn_has_expired(conn))
+            continue;
+        pn_list_remove(&conn->entry);
+        if (conn->on_drained)
+            conn->on_drained(conn->borrower);
+        at = &group->busy; /* the list may be another one now */
+    }
+}
+
 /** Starts the drain of a group that takes no new request, and ends it. Nothing outlives notAfter:
  * then there is no drain, or no more of it. */
 static void drain(struct pn_pool_group *group)
 {
     uint64_t now_ms = pn_loop_now_ms(group->pool->loop);
 
+    end_expired_of(group);
     if (!group->is_retired && !pn_group_has_expired(group))
         return;
     if (pn_group_has_expired(group))

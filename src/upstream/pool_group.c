@@ -153,10 +153,16 @@ void pn_group_unhold(struct pn_pool_group *group)
 
 bool pn_group_has_expired(const struct pn_pool_group *group)
 {
-    const struct pn_tls_certificate *certificate =
-        group->tls ? pn_tls_client_certificate(group->tls) : NULL;
+    size_t count = 0;
+    struct pn_tls_certificate *const *certificates =
+        group->tls ? pn_tls_client_certificates(group->tls, &count) : NULL;
+    int64_t now_s = pn_clock_unix_s();
 
-    return certificate && pn_tls_certificate_not_after(certificate) < pn_clock_unix_s();
+    for (size_t i = 0; i < count; i++) {
+        if (pn_tls_certificate_not_after(certificates[i]) >= now_s)
+            return false;
+    }
+    return count > 0;
 }
 
 bool pn_group_may_share(const struct pn_pool_group *group)

@@ -73,9 +73,9 @@ void pn_group_release_if_unused(struct pn_pool_group *group);
 /** It may become unused only after pn_group_unhold(). */
 void pn_group_hold(struct pn_pool_group *group);
 void pn_group_unhold(struct pn_pool_group *group);
-/** Why what was at work on its connections has been ended; counts it. */
-void pn_group_fail_drained(const struct pn_pool_group *group, struct pn_failure *failure);
-/** Its certificate's notAfter has passed. */
+/** Why what was at work on the connection has been ended; counts it. */
+void pn_conn_fail_drained(const struct pn_conn *conn, struct pn_failure *failure);
+/** Its certificate's notAfter has passed; of several, that of all. */
 bool pn_group_has_expired(const struct pn_pool_group *group);
 /** Several requests may share a connection of it. */
 bool pn_group_may_share(const struct pn_pool_group *group);
@@ -106,6 +106,8 @@ struct pn_conn *pn_conn_create(struct pn_pool_group *group, struct pn_stream *st
 void pn_conn_end(struct pn_conn *conn);
 /** It is older than age_max_ms, or than the last pn_pool_reconnect(). */
 bool pn_conn_is_old(const struct pn_conn *conn);
+/** The notAfter of the certificate that it was opened with has passed. */
+bool pn_conn_has_expired(const struct pn_conn *conn);
 void pn_pool_sweep_later(struct pn_pool *pool);
 void pn_pool_on_sweep(struct pn_timer *timer);
 /** All of them, also those at work: for the end of the pool. */

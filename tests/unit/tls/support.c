@@ -206,18 +206,26 @@ void test_keys_clear(void)
     sign_answer = PN_OK;
 }
 
-struct pn_trust *test_trust(const struct test_pair *ca, bool check_chain, bool check_name)
+struct pn_trust_roots *test_roots(const struct test_pair *ca)
 {
     struct pn_trust_roots *roots = NULL;
-    struct pn_trust *trust = NULL;
     unsigned char *der = NULL;
     int len = i2d_X509(ca->x509, &der);
 
-    if (pn_trust_roots_from(pn_slice(der, (size_t)len), &roots, NULL) != PN_OK ||
-        pn_trust_create(roots, check_chain, check_name, &trust, NULL) != PN_OK)
+    if (pn_trust_roots_from(pn_slice(der, (size_t)len), &roots, NULL) != PN_OK)
+        abort();
+    OPENSSL_free(der);
+    return roots;
+}
+
+struct pn_trust *test_trust(const struct test_pair *ca, bool check_chain, bool check_name)
+{
+    struct pn_trust_roots *roots = test_roots(ca);
+    struct pn_trust *trust = NULL;
+
+    if (pn_trust_create(roots, check_chain, check_name, &trust, NULL) != PN_OK)
         abort();
     pn_trust_roots_unref(roots);
-    OPENSSL_free(der);
     return trust;
 }
 

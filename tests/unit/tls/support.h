@@ -46,4 +46,6 @@ void test_sign_fail(enum pn_rc rc);
 enum pn_key_use test_last_use(void);
 void test_keys_clear(void);
 
+/** A set of this one CA; the caller's. */
+struct pn_trust_roots *test_roots(const struct test_pair *ca);
 struct pn_trust *test_trust(const struct test_pair *ca, bool check_chain, bool check_name);

@@ -2,266 +2,7 @@
  *
  * Client streams against an OpenSSL server in the same process, over a socketpair.
  */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-
-#include <cmocka.h>
-
-#include <errno.h>
-#include <fcntl.h>
-#include <openssl/err.h>
-#include <stdlib.h>
-#include <string.h>
-#include <sys/socket.h>
-#include <unistd.h>
-
-#include "base/clock.h"
-#include "base/limits.h"
-#include "base/metrics.h"
-#include "tls/support.h"
-
-/* ---- what all tests use */
-
-static struct pn_loop *loop;
-static struct pn_signer *signer;
-static struct test_pair ca, other_ca, server_pair;
-static struct pn_trust *trust;
-
-static int setup(void **state)
-{
-    (void)state;
-    (void)signal(SIGPIPE, SIG_IGN); /* of the OpenSSL servers; ours never raise it */
-    assert_int_equal(pn_loop_create(&loop, NULL), PN_OK);
-    assert_int_equal(pn_signer_create(&signer, NULL), PN_OK);
-    pn_signer_bind_thread_fn(test_sign, NULL);
-    ca = test_pair_make(
-        &(struct test_spec){.common_name = "CA", .key_type = "EC:P-256", .is_ca = true});
-    other_ca = test_pair_make(
-        &(struct test_spec){.common_name = "other CA", .key_type = "EC:P-256", .is_ca = true});
-    server_pair = test_pair_make(&(struct test_spec){.common_name = "backend",
-                                                     .san = "DNS:backend.test,IP:127.0.0.1",
-                                                     .key_type = "EC:P-256",
-                                                     .issuer = &ca});
-    trust = test_trust(&ca, true, true);
-    return 0;
-}
-
-static int teardown(void **state)
-{
-    (void)state;
-    pn_trust_unref(trust);
-    test_pair_fini(&ca);
-    test_pair_fini(&other_ca);
-    test_pair_fini(&server_pair);
-    test_keys_clear();
-    pn_loop_destroy(loop);
-    pn_signer_destroy(signer);
-    return 0;
-}
-
-/* ---- the OpenSSL server */
-
-struct server {
-    SSL_CTX *ctx;
-    SSL *ssl;
-    int fd;
-    bool is_done, is_failed, is_mute;
-};
-
-struct server_options {
-    const struct test_pair *pair;      /* NULL: server_pair */
-    const struct test_pair *client_ca; /* NULL: no certificate is asked for */
-    int version;                       /* TLS1_2_VERSION, TLS1_3_VERSION, 0: both */
-    const char *client_sigalgs;
-};
-
-static struct server server_make(const struct server_options *options)
-{
-    struct server server = {.ctx = SSL_CTX_new(TLS_server_method()), .fd = -1};
-    const struct test_pair *pair = options->pair ? options->pair : &server_pair;
-
-    assert_int_equal(SSL_CTX_use_certificate(server.ctx, pair->x509), 1);
-    assert_int_equal(SSL_CTX_use_PrivateKey(server.ctx, pair->key), 1);
-    SSL_CTX_set_session_id_context(server.ctx, (const unsigned char *)"t", 1);
-    if (options->version) {
-        SSL_CTX_set_min_proto_version(server.ctx, options->version);
-        SSL_CTX_set_max_proto_version(server.ctx, options->version);
-    }
-    if (options->client_ca) {
-        X509_STORE_add_cert(SSL_CTX_get_cert_store(server.ctx), options->client_ca->x509);
-        SSL_CTX_set_verify(server.ctx, SSL_VERIFY_PEER | SSL_VERIFY_FAIL_IF_NO_PEER_CERT, NULL);
-    }
-    if (options->client_sigalgs)
-        assert_int_equal(SSL_CTX_set1_client_sigalgs_list(server.ctx, options->client_sigalgs), 1);
-    return server;
-}
-
-static void server_end(struct server *server)
-{
-    if (server->ssl) {
-        SSL_shutdown(server->ssl);
-        SSL_free(server->ssl);
-        close(server->fd);
-    }
-    server->ssl = NULL;
-    server->is_done = server->is_failed = false;
-}
-
-static void server_fini(struct server *server)
-{
-    server_end(server);
-    SSL_CTX_free(server->ctx);
-}
-
-static int server_begin(struct server *server)
-{
-    int pair[2];
-
-    server_end(server);
-    assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, pair), 0);
-    server->fd = pair[1];
-    server->ssl = SSL_new(server->ctx);
-    SSL_set_fd(server->ssl, server->fd);
-    SSL_set_accept_state(server->ssl);
-    return pair[0];
-}
-
-/* A server with a certificate to check fails here by writing its alert. */
-static void server_step(struct server *server)
-{
-    int done;
-
-    if (!server->ssl || server->is_done || server->is_failed || server->is_mute)
-        return;
-    done = SSL_do_handshake(server->ssl);
-    if (done == 1) {
-        server->is_done = true;
-    } else {
-        int error = SSL_get_error(server->ssl, done);
-
-        server->is_failed = error != SSL_ERROR_WANT_READ && error != SSL_ERROR_WANT_WRITE;
-    }
-    ERR_clear_error();
-}
-
-/* ---- the client stream */
-
-struct client {
-    struct pn_stream *stream;
-    bool is_open, is_failed, is_ended, is_broken;
-    struct pn_tls_report report;
-    char input[65536];
-    size_t input_len;
-    int writable;
-};
-
-static void on_open(void *ctx, struct pn_stream *stream)
-{
-    struct client *client = ctx;
-
-    (void)stream;
-    client->is_open = true;
-}
-
-static void on_failed(void *ctx, struct pn_stream *stream, const struct pn_tls_report *report)
-{
-    struct client *client = ctx;
-
-    client->is_failed = true;
-    client->report = *report;
-    client->stream = NULL;
-    pn_stream_destroy(stream);
-}
-
-static void on_readable(void *ctx, struct pn_stream *stream)
-{
-    struct client *client = ctx;
-    enum pn_rc rc = PN_OK;
-
-    while (rc == PN_OK) {
-        size_t len = 0;
-
-        rc = pn_stream_read(stream, client->input + client->input_len,
-                            sizeof(client->input) - client->input_len, &len);
-        if (rc == PN_OK)
-            client->input_len += len;
-    }
-    client->is_ended = rc == PN_EOF;
-    client->is_broken = rc == PN_IO;
-    if (client->is_broken)
-        client->report = *pn_stream_report(stream);
-}
-
-static void on_writable(void *ctx, struct pn_stream *stream)
-{
-    struct client *client = ctx;
-
-    (void)stream;
-    client->writable++;
-}
-
-static const struct pn_stream_events events = {on_open, on_failed, on_readable, on_writable};
-
-static void turns(struct server *server)
-{
-    for (int i = 0; i < 12; i++) {
-        if (server)
-            server_step(server);
-        assert_int_equal(pn_loop_turn(loop, 0, NULL), PN_OK);
-    }
-}
-
-static struct pn_tls_identity identity_of(struct pn_tls_client *tls, const char *name,
-                                          uint16_t port)
-{
-    struct pn_peer_address peer = {.family = AF_INET, .port = port, .ip = {127, 0, 0, 1}};
-    struct pn_tls_identity identity;
-
-    assert_int_equal(pn_tls_client_identity(tls, &peer, pn_slice_str(name), &identity), PN_OK);
-    return identity;
-}
-
-static enum pn_rc client_begin(struct client *client, struct pn_tls_client *tls,
-                               struct server *server, const struct pn_tls_identity *identity,
-                               struct pn_error *err)
-{
-    struct pn_stream_connect_spec spec = {
-        .identity = identity, .tls = tls, .fd = server_begin(server)};
-
-    memset(client, 0, sizeof(*client));
-    return pn_stream_connect(loop, &spec, &events, client, &client->stream, err);
-}
-
-/* Connects as `name` and lets both sides finish. */
-static void client_connect(struct client *client, struct pn_tls_client *tls, struct server *server,
-                           const char *name, uint16_t port)
-{
-    struct pn_tls_identity identity = identity_of(tls, name, port);
-    struct pn_error err = {0};
-
-    if (client_begin(client, tls, server, &identity, &err) != PN_OK)
-        fail_msg("%s", err.message);
-    turns(server);
-}
-
-static void client_end(struct client *client)
-{
-    pn_stream_destroy(client->stream);
-    client->stream = NULL;
-    assert_int_equal(pn_loop_turn(loop, 0, NULL), PN_OK);
-}
-
-static struct pn_tls_client *context(struct pn_trust *with_trust,
-                                     struct pn_tls_certificate *certificate)
-{
-    struct pn_tls_client *tls = NULL;
-    struct pn_error err = {0};
-
-    if (pn_tls_client_create(signer, with_trust, certificate, PN_ALPN_HTTP11, &tls, &err) != PN_OK)
-        fail_msg("%s", err.message);
-    return tls;
-}
+#include "tls/peers.h"
 
 /* ---- promises */
 
@@ -751,13 +492,27 @@ static void failed_handshake_forgets_the_sessions_that_were_offered(void **state
     pn_tls_client_unref(tls);
 }
 
+/* As `trust`, and the certificate may be asked for after the handshake. */
+static struct pn_trust *late_trust(void)
+{
+    struct pn_trust_roots *roots = test_roots(&ca);
+    struct pn_trust_spec spec = {
+        .roots = roots, .check_chain = true, .check_name = true, .takes_late_requests = true};
+    struct pn_trust *made = NULL;
+
+    assert_int_equal(pn_trust_make(&spec, &made, NULL), PN_OK);
+    pn_trust_roots_unref(roots);
+    return made;
+}
+
 static void certificate_asked_for_after_the_handshake_is_sent(void **state)
 {
     struct test_pair pair = test_pair_make(
         &(struct test_spec){.common_name = "client", .key_type = "RSA:2048", .issuer = &ca});
     struct pn_tls_certificate *certificate =
         test_certificate(signer, "c1", 1, PN_USE_CLIENT, &pair, NULL);
-    struct pn_tls_client *tls = context(trust, certificate);
+    struct pn_trust *late = late_trust();
+    struct pn_tls_client *tls = context(late, certificate);
     int versions[] = {TLS1_2_VERSION, TLS1_3_VERSION};
 
     (void)state;
@@ -791,6 +546,7 @@ static void certificate_asked_for_after_the_handshake_is_sent(void **state)
         server_fini(&server);
     }
     pn_tls_client_unref(tls);
+    pn_trust_unref(late);
     pn_tls_certificate_unref(certificate);
     test_pair_fini(&pair);
 }
@@ -819,7 +575,8 @@ static void server_cannot_ask_for_the_certificate_without_end(void **state)
         &(struct test_spec){.common_name = "client", .key_type = "EC:P-256", .issuer = &ca});
     struct pn_tls_certificate *certificate =
         test_certificate(signer, "c1", 1, PN_USE_CLIENT, &pair, NULL);
-    struct pn_tls_client *tls = context(trust, certificate);
+    struct pn_trust *late = late_trust();
+    struct pn_tls_client *tls = context(late, certificate);
     int versions[] = {TLS1_2_VERSION, TLS1_3_VERSION};
 
     (void)state;
@@ -840,6 +597,7 @@ static void server_cannot_ask_for_the_certificate_without_end(void **state)
         server_fini(&server);
     }
     pn_tls_client_unref(tls);
+    pn_trust_unref(late);
     pn_tls_certificate_unref(certificate);
     test_pair_fini(&pair);
 }
