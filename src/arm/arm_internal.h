@@ -178,6 +178,25 @@ enum pn_rc arm_backend_open(struct pn_arm *arm, const struct pn_store_item *item
 /** What the schema cannot say. Adds to `problems`. */
 void arm_backend_check(struct pn_problems *problems, const json_t *properties);
 
+/* backend_trust.c */
+/** tls.postern: checks it, and writes its certificates as they are stored. Adds to `problems`. */
+void arm_backend_trust(struct pn_problems *problems, json_t *properties);
+
+/* service_cas.c */
+#define ARM_SERVICE_CAS_MEMBER "certificates"
+/** What the files in properties.certificates of the body hold. */
+struct arm_service_cas {
+    struct pn_certificate *given[PN_SERVICE_CAS_MAX]; /* by their place; NULL: no file there */
+};
+/** Opens the files; before the transaction, for a PFX goes to the keyholder. False: answered, and
+ *  nothing is to be ended. */
+bool arm_service_cas_prepare(struct arm_call *call, struct arm_service_cas *cas);
+/** Puts the facts into `properties` and what the gateway needs into `internal`. What has no file
+ *  must be stored: clients write back what they have read. Adds to `problems`. False: no memory. */
+bool arm_service_cas_set(const struct arm_service_cas *cas, const struct pn_store_item *former,
+                         json_t *properties, json_t *internal, struct pn_problems *problems);
+void arm_service_cas_end(struct arm_service_cas *cas);
+
 /* backend_references.c */
 #define ARM_BACKEND_REFERENCES_MAX (2 * PN_CERTIFICATE_REFS_MAX + PN_POOL_MEMBERS_MAX)
 struct arm_backend_references {

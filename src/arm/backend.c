@@ -117,6 +117,7 @@ static void store(struct arm_call *call, struct pn_store_txn *txn,
     bool is_ready = false;
 
     arm_backend_check(&problems, properties);
+    arm_backend_trust(&problems, properties);
     if (problems.count > 0) {
         arm_answer_problems(call, &problems);
         goto out;

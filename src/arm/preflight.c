@@ -29,7 +29,7 @@
 struct target {
     char host[HOST_TEXT];
     unsigned port;
-    bool validate_chain, validate_name;
+    json_t *tls;      /* of the backend; NULL: as an API's serviceUrl is checked */
     const char *user; /* id of the backend or API; in the arena */
     json_t *answer;   /* of the gateway; NULL: none */
     bool is_doubtful; /* it hung up on the certificate without a reason */
@@ -50,12 +50,10 @@ struct preflight {
 
 /* --- who --- */
 
-static void add_target(struct preflight *flight, const char *user, struct pn_slice url,
-                       const json_t *tls)
+static void add_target(struct preflight *flight, const char *user, struct pn_slice url, json_t *tls)
 {
     struct pn_error err = {0};
-    struct target target = {.validate_chain = pn_json_bool(tls, "validateCertificateChain", true),
-                            .validate_name = pn_json_bool(tls, "validateCertificateName", true)};
+    struct target target = {.tls = tls};
     struct pn_uri uri;
 
     if (!url.ptr || pn_uri_parse(url, &uri, &err) != PN_OK ||
@@ -68,14 +66,15 @@ static void add_target(struct preflight *flight, const char *user, struct pn_sli
         const struct target *known = &flight->targets[i];
 
         if (strcasecmp(known->host, target.host) == 0 && known->port == target.port &&
-            known->validate_chain == target.validate_chain &&
-            known->validate_name == target.validate_name)
+            (known->tls == target.tls || json_equal(known->tls, target.tls)))
             return;
     }
     if (flight->count == TARGETS_MAX || !target.user)
         flight->is_cut = true;
     else
         flight->targets[flight->count++] = target;
+    if (!flight->is_cut)
+        json_incref(tls);
 }
 
 static void add_backend(struct preflight *flight, const struct pn_store_item *backend)
@@ -172,10 +171,9 @@ static void *ask_one(void *ctx)
     const struct target *target = task->target;
     struct pn_error err = {0};
     struct pn_buf answer;
-    json_t *question =
-        json_pack("{s:s, s:i, s:b, s:b, s:i, s:O}", "host", target->host, "port", (int)target->port,
-                  "validateChain", target->validate_chain, "validateName", target->validate_name,
-                  "timeoutMs", ASK_TIMEOUT_MS, "certificate", task->certificate);
+    json_t *question = json_pack("{s:s, s:i, s:O*, s:i, s:[O]}", "host", target->host, "port",
+                                 (int)target->port, "tls", target->tls, "timeoutMs", ASK_TIMEOUT_MS,
+                                 "certificates", task->certificate);
     char *text = question ? json_dumps(question, JSON_COMPACT) : NULL;
 
     pn_buf_init(&answer, PN_PROBE_BYTES_MAX);
@@ -402,8 +400,10 @@ enum pn_rc pn_arm_preflight(void *ctx, const char *certificate_id, const json_t 
             rc = ask_everybody(flight, err);
         if (rc == PN_OK)
             rc = judge(flight, *verdicts, err);
-        for (size_t i = 0; i < flight->count; i++)
+        for (size_t i = 0; i < flight->count; i++) {
             json_decref(flight->targets[i].answer);
+            json_decref(flight->targets[i].tls);
+        }
         json_decref(flight->certificate);
         json_decref(flight->reference);
         pn_arena_destroy(flight->arena);

@@ -84,7 +84,7 @@ static void probe_fini(struct probe_call *probe)
 static bool set_target(struct probe_call *probe)
 {
     const json_t *properties = json_object_get(probe->backend.body, "properties");
-    const json_t *tls = json_object_get(properties, "tls");
+    json_t *tls = json_object_get(properties, "tls");
     struct pn_error err = {0};
     struct pn_uri uri = {0};
 
@@ -101,10 +101,8 @@ static bool set_target(struct probe_call *probe)
         arm_answer_invalid(probe->call, "proxy", "A backend behind a proxy cannot be probed.");
         return false;
     }
-    probe->question = json_pack("{s:s%, s:i, s:b, s:b}", "host", uri.host.ptr, uri.host.len, "port",
-                                (int)uri.port, "validateChain",
-                                pn_json_bool(tls, "validateCertificateChain", true), "validateName",
-                                pn_json_bool(tls, "validateCertificateName", true));
+    probe->question = json_pack("{s:s%, s:i, s:O*}", "host", uri.host.ptr, uri.host.len, "port",
+                                (int)uri.port, "tls", tls);
     if (!probe->question)
         arm_answer_error(probe->call, 500, "InternalServerError", "out of memory");
     return probe->question != NULL;
@@ -174,7 +172,8 @@ static bool set_certificate(struct probe_call *probe, const json_t *wish)
         json_pack("{s:s, s:I, s:O?, s:O?}", "name", pn_json_str(probe->certificate.body, "name"),
                   "generation", (json_int_t)pn_json_int(internal, "generation", 1), "keyId",
                   json_object_get(internal, "keyId"), "chain", json_object_get(internal, "chain"));
-    if (!certificate || json_object_set_new(probe->question, "certificate", certificate) != 0 ||
+    if (!certificate ||
+        json_object_set_new(probe->question, "certificates", json_pack("[o]", certificate)) != 0 ||
         read_chain(json_object_get(internal, "chain"), &probe->chain, &err) != PN_OK) {
         arm_answer_error(call, 500, "InternalServerError", "the certificate cannot be read");
         return false;

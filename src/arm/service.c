@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * The service itself. A Postern serves one; it is made at the first start. PUT and PATCH change its
- * identity, tags, host names and descriptive members; a PUT without `identity` leaves the identity
- * as it is, as clients that read, change and write back rely on.
+ * identity, tags, host names, CA certificates and descriptive members; a PUT without `identity`
+ * leaves the identity as it is, as clients that read, change and write back rely on.
  */
 #include "arm/hostname.h"
 
@@ -114,7 +114,7 @@ static json_t *new_identity(struct arm_call *call, const json_t *wanted, const j
 
 static void check_supported(struct pn_problems *problems, json_t *properties)
 {
-    static const char *const lists[] = {"certificates", "additionalLocations", NULL};
+    static const char *const lists[] = {"additionalLocations", NULL};
 
     for (size_t i = 0; lists[i]; i++) {
         if (json_array_size(json_object_get(properties, lists[i])) > 0)
@@ -147,13 +147,14 @@ static bool set_identity(struct arm_call *call, const struct pn_store_item *form
 /** The new document from checked parts; NULL: out of memory, or `problems` tells. */
 static json_t *new_document(struct arm_call *call, const struct pn_store_item *former, json_t *top,
                             json_t *properties, const struct arm_hostnames *hostnames,
-                            struct pn_problems *problems)
+                            const struct arm_service_cas *cas, struct pn_problems *problems)
 {
     static const char *const members[] = {"location", "sku", "tags", NULL};
     json_t *internal = json_copy(json_object_get(former->body, "internal"));
     json_t *body = json_pack("{s:s,s:O,s:o*}", "name", strrchr(former->id, '/') + 1, "properties",
                              properties, "internal", internal);
-    bool failed = !body || !set_identity(call, former, top, body, problems);
+    bool failed = !body || !set_identity(call, former, top, body, problems) ||
+                  !arm_service_cas_set(cas, former, properties, internal, problems);
 
     if (!failed && hostnames->is_given)
         failed = !arm_hostnames_set_built_in(hostnames, body);
@@ -186,7 +187,8 @@ static json_t *stored_view(struct arm_call *call, struct pn_store_txn *txn,
 /** Checks the two parts of the document, stores, answers. Ends the transaction. */
 static void store(struct arm_call *call, struct pn_store_txn *txn,
                   const struct pn_store_item *former, const json_t *given_top,
-                  const json_t *given_properties, struct arm_hostnames *hostnames)
+                  const json_t *given_properties, struct arm_hostnames *hostnames,
+                  const struct arm_service_cas *cas)
 {
     struct pn_problems problems = {0};
     struct pn_store_item item = {0};
@@ -202,7 +204,7 @@ static void store(struct arm_call *call, struct pn_store_txn *txn,
         rc = pn_schema_apply(pn_service_fields, given_properties, &properties, &problems);
     check_supported(&problems, properties);
     if (rc == PN_OK && problems.count == 0)
-        body = new_document(call, former, top, properties, hostnames, &problems);
+        body = new_document(call, former, top, properties, hostnames, cas, &problems);
     if (problems.count > 0) {
         arm_answer_problems(call, &problems);
     } else if (!body) {
@@ -248,21 +250,41 @@ static bool prepare_hostnames(struct arm_call *call, bool is_whole, struct arm_h
     return false;
 }
 
+/** Everything in the body that is a file. False: answered. */
+static bool prepare_files(struct arm_call *call, bool is_whole, struct arm_hostnames *hostnames,
+                          struct arm_service_cas *cas)
+{
+    if (!arm_service_cas_prepare(call, cas))
+        return false;
+    if (prepare_hostnames(call, is_whole, hostnames))
+        return true;
+    arm_service_cas_end(cas);
+    return false;
+}
+
+static void end_files(struct arm_call *call, struct arm_hostnames *hostnames,
+                      struct arm_service_cas *cas)
+{
+    arm_hostnames_end(call, hostnames);
+    arm_service_cas_end(cas);
+}
+
 void arm_service_put(struct arm_call *call)
 {
     struct pn_store_txn *txn = NULL;
     struct pn_store_item former;
     struct arm_hostnames hostnames;
+    struct arm_service_cas cas;
 
-    if (!prepare_hostnames(call, true, &hostnames))
+    if (!prepare_files(call, true, &hostnames, &cas))
         return;
     if (!arm_begin(call, &txn, &former)) {
-        arm_hostnames_end(call, &hostnames);
+        end_files(call, &hostnames, &cas);
         return;
     }
     if (former.id) {
-        store(call, txn, &former, call->body, json_object_get(call->body, "properties"),
-              &hostnames);
+        store(call, txn, &former, call->body, json_object_get(call->body, "properties"), &hostnames,
+              &cas);
     } else {
         pn_store_rollback(txn);
         arm_answer_error(call, 409, "ServiceLimitReached",
@@ -270,7 +292,7 @@ void arm_service_put(struct arm_call *call)
                          "first start. Run another Postern for '%.*s'.",
                          PN_FMT(arm_name(call)));
     }
-    arm_hostnames_end(call, &hostnames);
+    end_files(call, &hostnames, &cas);
     pn_store_item_fini(&former);
 }
 
@@ -279,19 +301,20 @@ void arm_service_patch(struct arm_call *call)
     struct pn_store_txn *txn = NULL;
     struct pn_store_item former;
     struct arm_hostnames hostnames;
+    struct arm_service_cas cas;
     json_t *top = NULL;
     json_t *properties = NULL;
 
-    if (!prepare_hostnames(call, false, &hostnames))
+    if (!prepare_files(call, false, &hostnames, &cas))
         return;
     if (!arm_begin(call, &txn, &former)) {
-        arm_hostnames_end(call, &hostnames);
+        end_files(call, &hostnames, &cas);
         return;
     }
     if (!former.id) {
         pn_store_rollback(txn);
         arm_answer_not_found(call);
-        arm_hostnames_end(call, &hostnames);
+        end_files(call, &hostnames, &cas);
         return;
     }
     top = pn_schema_merge(former.body, call->body);
@@ -304,9 +327,9 @@ void arm_service_patch(struct arm_call *call)
         pn_store_rollback(txn);
         arm_answer_error(call, 500, "InternalServerError", "out of memory");
     } else {
-        store(call, txn, &former, top, properties, &hostnames);
+        store(call, txn, &former, top, properties, &hostnames, &cas);
     }
-    arm_hostnames_end(call, &hostnames);
+    end_files(call, &hostnames, &cas);
     json_decref(top);
     json_decref(properties);
     pn_store_item_fini(&former);

@@ -37,13 +37,16 @@ static enum pn_rc read_certificate_ids(const json_t *list, struct pn_backend *ba
 
     if (n > PN_BACKEND_CERTIFICATES_MAX)
         return refuse(err, "more than 32 credentials.certificateIds");
+    if (n > 0)
+        backend->certificate_ids = calloc(n, sizeof(const char *));
+    if (n > 0 && !backend->certificate_ids)
+        return pn_error_set(err, PN_NOMEM, "out_of_memory", "no memory for a backend");
     for (size_t i = 0; i < n; i++) {
         const char *id = json_string_value(json_array_get(list, i));
 
         if (!id || *last_segment(id) == '\0')
             return refuse(err, "an entry of credentials.certificateIds is no certificate id");
-        if (i == 0)
-            backend->certificate_id = last_segment(id);
+        backend->certificate_ids[backend->certificate_id_count++] = last_segment(id);
     }
     return PN_OK;
 }
@@ -55,12 +58,16 @@ static enum pn_rc read_thumbprints(const json_t *list, struct pn_backend *backen
 
     if (n > PN_BACKEND_CERTIFICATES_MAX)
         return refuse(err, "more than 32 credentials.certificate");
+    if (n > 0)
+        backend->thumbprints = calloc(n, sizeof(*backend->thumbprints));
+    if (n > 0 && !backend->thumbprints)
+        return pn_error_set(err, PN_NOMEM, "out_of_memory", "no memory for a backend");
     for (size_t i = 0; i < n; i++) {
         struct pn_slice text = pn_slice_str(json_string_value(json_array_get(list, i)));
-        char other[PN_THUMBPRINT_TEXT];
 
-        if (!pn_thumbprint_parse(text, i == 0 ? backend->thumbprint : other))
+        if (!pn_thumbprint_parse(text, backend->thumbprints[i]))
             return refuse(err, "an entry of credentials.certificate is no thumbprint");
+        backend->thumbprint_count++;
     }
     return PN_OK;
 }
@@ -232,8 +239,9 @@ enum pn_rc pn_backend_read(struct pn_backend *backend, json_t *properties, const
     rc = pn_target_parse(pn_json_slice(properties, "url"), &backend->target, err);
     if (rc != PN_OK)
         return rc;
-    backend->validate_chain = pn_json_bool(tls, "validateCertificateChain", true);
-    backend->validate_name = pn_json_bool(tls, "validateCertificateName", true);
+    rc = pn_trust_wish_read(tls, &backend->wish, err);
+    if (rc != PN_OK)
+        return rc;
     rc = read_credentials(backend, json_object_get(properties, "credentials"),
                           json_object_get(internal, "certificateIds"), err);
     if (rc == PN_OK && json_is_object(proxy))
@@ -247,6 +255,9 @@ enum pn_rc pn_backend_read(struct pn_backend *backend, json_t *properties, const
 void pn_backend_fini(struct pn_backend *backend)
 {
     free(backend->members);
+    free(backend->certificate_ids);
+    free(backend->thumbprints);
+    pn_trust_wish_fini(&backend->wish);
     free(backend->match);
     pn_breaker_unref(backend->breaker);
     pn_proxy_unref(backend->proxy);

@@ -8,6 +8,7 @@
 
 #include "base/json.h"
 #include "certs/certificate.h"
+#include "gateway/trusts.h"
 #include "model/limits.h"
 #include "upstream/balance.h"
 #include "upstream/breaker.h"
@@ -36,10 +37,12 @@ struct pn_breaker_match {
 struct pn_backend {
     const char *name;
     struct pn_target target;
-    bool validate_chain, validate_name;
-    /* of several in a list the first one counts */
-    const char *certificate_id;          /* name, lower case; NULL: none */
-    char thumbprint[PN_THUMBPRINT_TEXT]; /* "": none */
+    struct pn_trust_wish wish; /* what its tls says */
+    /* of several the handshake takes the first that fits; ids win over thumbprints */
+    const char **certificate_ids; /* names, lower case */
+    size_t certificate_id_count;
+    char (*thumbprints)[PN_THUMBPRINT_TEXT];
+    size_t thumbprint_count;
     json_t *headers, *query; /* {"name": ["value", …]} or NULL; borrowed from the document */
     const char *authorization_scheme, *authorization_parameter; /* both or none */
     struct pn_proxy *proxy;                                     /* NULL: connect directly */

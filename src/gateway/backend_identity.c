@@ -11,71 +11,121 @@
 #include "gateway/call.h"
 #include "http/uri.h"
 
-/* --- which certificate --- */
+/* --- which certificates --- */
 
 struct choice {
     bool is_demanded;
-    const struct pn_client_certificate *certificate; /* NULL though demanded: unknown */
+    bool is_missing; /* one that is named is unknown */
+    const struct pn_client_certificate *certificates[PN_TLS_CERTIFICATES_MAX];
+    size_t count;
     const char *detail;
 };
 
+static void add(struct choice *choice, const struct pn_client_certificate *certificate,
+                const char *detail)
+{
+    choice->is_demanded = true;
+    if (certificate) {
+        choice->certificates[choice->count++] = certificate;
+    } else {
+        choice->is_missing = true;
+        choice->detail = detail;
+    }
+}
+
+static void add_backends(struct choice *choice, const struct pn_snapshot *snapshot,
+                         const struct pn_backend *backend)
+{
+    for (size_t i = 0; i < backend->certificate_id_count; i++)
+        add(choice, pn_snapshot_certificate(snapshot, pn_slice_str(backend->certificate_ids[i])),
+            "the backend names a certificate id that does not exist");
+    if (choice->is_demanded)
+        return;
+    for (size_t i = 0; i < backend->thumbprint_count; i++)
+        add(choice,
+            pn_snapshot_certificate_by_thumbprint(snapshot, pn_slice_str(backend->thumbprints[i])),
+            "the backend names a thumbprint that no certificate has");
+}
+
 /** A policy's certificate wins over the backend's; ids over thumbprints. */
-static struct choice choose_certificate(const struct pn_call *call)
+static void choose_certificates(const struct pn_call *call, struct choice *choice)
 {
     const struct pn_policy_context *context = &call->context;
     const struct pn_pin *pin = call->identity_pin ? call->identity_pin : call->pin;
     const struct pn_snapshot *snapshot = pin->snapshot;
-    const struct pn_backend *backend = call->backend;
-    struct choice choice = {.is_demanded = true};
 
-    if (context->certificate_id.ptr) {
-        choice.certificate = pn_snapshot_certificate(snapshot, context->certificate_id);
-        choice.detail = "the policy names a certificate id that does not exist";
-    } else if (context->certificate_thumbprint.ptr) {
-        choice.certificate =
-            pn_snapshot_certificate_by_thumbprint(snapshot, context->certificate_thumbprint);
-        choice.detail = "the policy names a thumbprint that no certificate has";
-    } else if (context->certificate_embedded.ptr) {
-        choice.certificate =
-            pn_snapshot_certificate_embedded(snapshot, context->certificate_embedded);
-        choice.detail = "the policy's own certificate is not there";
-    } else if (backend && backend->certificate_id) {
-        choice.certificate =
-            pn_snapshot_certificate(snapshot, pn_slice_str(backend->certificate_id));
-        choice.detail = "the backend names a certificate id that does not exist";
-    } else if (backend && backend->thumbprint[0]) {
-        choice.certificate =
-            pn_snapshot_certificate_by_thumbprint(snapshot, pn_slice_str(backend->thumbprint));
-        choice.detail = "the backend names a thumbprint that no certificate has";
-    } else {
-        choice.is_demanded = false;
+    choice->is_demanded = choice->is_missing = false;
+    choice->count = 0;
+    if (context->certificate_id.ptr)
+        add(choice, pn_snapshot_certificate(snapshot, context->certificate_id),
+            "the policy names a certificate id that does not exist");
+    else if (context->certificate_thumbprint.ptr)
+        add(choice,
+            pn_snapshot_certificate_by_thumbprint(snapshot, context->certificate_thumbprint),
+            "the policy names a thumbprint that no certificate has");
+    else if (context->certificate_embedded.ptr)
+        add(choice, pn_snapshot_certificate_embedded(snapshot, context->certificate_embedded),
+            "the policy's own certificate is not there");
+    else if (call->backend)
+        add_backends(choice, snapshot, call->backend);
+}
+
+/** Of several, those in their time are enough; the handshake takes no other. */
+static enum pn_rc check_time(const struct choice *choice, struct pn_error *err)
+{
+    int64_t now_s = pn_clock_unix_s();
+    enum pn_rc rc = PN_OK;
+
+    for (size_t i = choice->count; i > 0; i--) { /* the first one's words stay */
+        rc = pn_tls_certificate_check_time(choice->certificates[i - 1]->tls, now_s, err);
+        if (rc == PN_OK)
+            return PN_OK;
     }
-    return choice;
+    return rc;
+}
+
+static bool find_context(struct pn_call *call, const struct choice *choice,
+                         struct pn_demand *demand)
+{
+    struct pn_tls_certificate *certificates[PN_TLS_CERTIFICATES_MAX];
+    struct pn_trust *trust = NULL;
+    struct pn_error err = {.rc = PN_OK};
+    enum pn_rc rc = pn_worker_trust(call->worker, call->pin, call->backend, &trust, &err);
+
+    for (size_t i = 0; i < choice->count; i++)
+        certificates[i] = choice->certificates[i]->tls;
+    if (rc == PN_OK)
+        rc = pn_worker_tls_client(call->worker, certificates, choice->count, trust, call->alpn,
+                                  &demand->tls, &err);
+    pn_trust_unref(trust);
+    if (rc == PN_OK)
+        return true;
+    pn_call_fail_forward(call, rc == PN_UNAVAILABLE ? "no_trusted_ca" : "internal", err.message);
+    return false;
 }
 
 bool pn_call_fix_identity(struct pn_call *call, const struct pn_target *target,
                           struct pn_demand *demand)
 {
-    struct choice choice = choose_certificate(call);
+    struct choice choice;
     struct pn_error err = {.rc = PN_OK};
-    enum pn_rc rc;
 
-    call->certificate = choice.certificate;
+    choose_certificates(call, &choice);
+    call->certificate = choice.count == 1 ? choice.certificates[0] : NULL;
     demand->target = target;
     demand->proxy = call->backend ? call->backend->proxy : NULL;
     demand->tls = NULL;
     demand->is_h2c = !target->is_tls && call->alpn == PN_ALPN_H2;
-    if (choice.is_demanded && !choice.certificate) {
+    if (choice.is_missing) {
         pn_call_fail_forward(call, "certificate_unknown", choice.detail);
         return false;
     }
-    if (choice.certificate && !target->is_tls) {
+    if (choice.is_demanded && !target->is_tls) {
         pn_call_fail_forward(call, "certificate_needs_tls",
                              "a client certificate can be presented to an https:// backend only");
         return false;
     }
-    if (choice.certificate &&
-        pn_tls_certificate_check_time(choice.certificate->tls, pn_clock_unix_s(), &err) != PN_OK) {
+    if (check_time(&choice, &err) != PN_OK) {
         pn_call_fail_forward(call,
                              strcmp(err.code, "certificate_not_yet_valid") == 0
                                  ? "client_certificate_not_yet_valid"
@@ -83,15 +133,7 @@ bool pn_call_fix_identity(struct pn_call *call, const struct pn_target *target,
                              err.message);
         return false;
     }
-    if (!target->is_tls)
-        return true;
-    rc = pn_worker_tls_client(
-        call->worker, choice.certificate, call->backend ? call->backend->validate_chain : true,
-        call->backend ? call->backend->validate_name : true, call->alpn, &demand->tls, &err);
-    if (rc == PN_OK)
-        return true;
-    pn_call_fail_forward(call, rc == PN_UNAVAILABLE ? "no_trusted_ca" : "internal", err.message);
-    return false;
+    return !target->is_tls || find_context(call, &choice, demand);
 }
 
 /* --- the backend entity's other credentials --- */

@@ -40,6 +40,8 @@ struct change {
 struct pn_catalog {
     struct pn_item_house house;
     struct pn_tls_tickets *tickets; /* one set for all listeners that follow each other */
+    struct pn_trust_roots *system;  /* CAs; NULL: none */
+    struct pn_trust_base *trusts;   /* what the current snapshot's policies are made of */
     struct pn_map *items;           /* key -> item */
     struct pn_map *slots;           /* "/apis/echo" -> slot */
     struct pn_list dirty;
@@ -589,6 +591,41 @@ static enum pn_rc table_for(struct pn_catalog *catalog, enum pn_item_kind kind,
     return make_table(catalog, kind, table);
 }
 
+/** What trust policies are made of: as before, unless the service's CAs are others. */
+static enum pn_rc make_trusts(struct pn_catalog *catalog, struct pn_snapshot *next,
+                              struct pn_error *err)
+{
+    const struct pn_item *service = pn_map_get(catalog->items, PN_LIT("/"));
+    struct pn_trust_base *former = catalog->trusts;
+    struct pn_error reason = {.rc = PN_OK};
+    json_t *json = NULL;
+    enum pn_rc rc = PN_OK;
+
+    if (former && !catalog->has_changed[PN_ITEM_SERVICE]) {
+        next->trusts = pn_trust_base_ref(former);
+        return PN_OK;
+    }
+    if (service)
+        rc = pn_json_parse(pn_slice(service->text, service->text_bytes), &json, &reason);
+    if (rc == PN_OK)
+        rc = pn_trust_base_create(
+            catalog->system, json_object_get(json_object_get(json, "internal"), "caCertificates"),
+            &next->trusts, &reason);
+    json_decref(json);
+    if (rc != PN_OK && rc != PN_NOMEM && keeps_broken(catalog)) {
+        /* Fail closed: without the service's CAs fewer backends are trusted, not more. */
+        pn_log_error(PN_LOG_ERROR, "service_cas_unusable", &reason);
+        rc = pn_trust_base_create(catalog->system, NULL, &next->trusts, &reason);
+    }
+    if (rc == PN_OK && former && pn_trust_base_equal(next->trusts, former)) {
+        pn_trust_base_unref(next->trusts);
+        next->trusts = pn_trust_base_ref(former);
+    }
+    if (rc != PN_OK && err)
+        *err = reason;
+    return rc;
+}
+
 static enum pn_rc make_snapshot(struct pn_catalog *catalog, struct pn_snapshot **out,
                                 struct pn_error *err)
 {
@@ -618,6 +655,8 @@ static enum pn_rc make_snapshot(struct pn_catalog *catalog, struct pn_snapshot *
         rc = table_for(catalog, PN_ITEM_SUBSCRIPTION, former ? former->keys : NULL, &next->keys);
     if (rc == PN_OK)
         rc = make_listener(catalog, former, next, err);
+    if (rc == PN_OK)
+        rc = make_trusts(catalog, next, err);
     if (rc == PN_OK) {
         *out = next;
         return PN_OK;
@@ -713,6 +752,8 @@ static void take_snapshot(struct pn_catalog *catalog, struct pn_snapshot *next, 
     next->revision = revision;
     pn_snapshot_unref(catalog->snapshot);
     catalog->snapshot = next;
+    pn_trust_base_unref(catalog->trusts);
+    catalog->trusts = pn_trust_base_ref(next->trusts);
 }
 
 enum pn_rc pn_catalog_commit(struct pn_catalog *catalog, struct pn_slice epoch, uint64_t revision,
@@ -797,13 +838,29 @@ enum pn_rc pn_catalog_create(struct pn_signer *signer, struct pn_tls_tickets *ti
     catalog->items = pn_map_create_borrowing(false);
     catalog->slots = pn_map_create_borrowing(false);
     rc = catalog->items && catalog->slots
-             ? make_snapshot(catalog, &catalog->snapshot, err)
+             ? pn_catalog_use_roots(catalog, NULL, err)
              : pn_error_set(err, PN_NOMEM, "out_of_memory", "no memory for the catalog");
     if (rc == PN_OK) {
         *out = catalog;
         return PN_OK;
     }
     pn_catalog_destroy(catalog);
+    return rc;
+}
+
+enum pn_rc pn_catalog_use_roots(struct pn_catalog *catalog, struct pn_trust_roots *system,
+                                struct pn_error *err)
+{
+    struct pn_snapshot *next = NULL;
+    enum pn_rc rc;
+
+    pn_trust_roots_unref(catalog->system);
+    catalog->system = system ? pn_trust_roots_ref(system) : NULL;
+    pn_trust_base_unref(catalog->trusts);
+    catalog->trusts = NULL;
+    rc = make_snapshot(catalog, &next, err);
+    if (rc == PN_OK)
+        take_snapshot(catalog, next, 0);
     return rc;
 }
 
@@ -816,6 +873,8 @@ void pn_catalog_destroy(struct pn_catalog *catalog)
     pn_map_destroy(catalog->slots, slot_destroy);
     pn_map_destroy(catalog->items, item_unref);
     pn_tls_tickets_unref(catalog->tickets);
+    pn_trust_base_unref(catalog->trusts);
+    pn_trust_roots_unref(catalog->system);
     pthread_mutex_destroy(&catalog->house.lock);
     free(catalog);
 }

@@ -21,6 +21,9 @@ struct pn_catalog;
  * and is referenced. PN_NOMEM. */
 enum pn_rc pn_catalog_create(struct pn_signer *signer, struct pn_tls_tickets *tickets,
                              struct pn_catalog **catalog, struct pn_error *err) PN_MUST_USE;
+/** The CAs of this system; referenced. Before anything is committed. PN_NOMEM. */
+enum pn_rc pn_catalog_use_roots(struct pn_catalog *catalog, struct pn_trust_roots *system,
+                                struct pn_error *err) PN_MUST_USE;
 /** Every snapshot must have been released. */
 void pn_catalog_destroy(struct pn_catalog *catalog);
 

@@ -182,24 +182,19 @@ static enum pn_rc find_listeners(struct pn_gateway *gateway, const char *name, b
 
 /* --- life --- */
 
-/** The four trust policies that a backend entity can ask for. */
-static enum pn_rc make_trusts(struct pn_gateway *gateway, struct pn_error *err)
+/** Without the system's CAs, backends that need one fail closed; the others work. */
+static enum pn_rc load_roots(struct pn_gateway *gateway, struct pn_error *err)
 {
     struct pn_error reason = {.rc = PN_OK};
-    enum pn_rc rc = pn_trust_roots_system(&gateway->roots, &reason);
+    struct pn_trust_roots *roots = NULL;
+    enum pn_rc rc = PN_OK;
 
-    if (rc != PN_OK) /* backends that need a CA fail closed; the others work */
+    if (pn_trust_roots_system(&roots, &reason) != PN_OK)
         pn_log_error(PN_LOG_WARN, "no_trusted_ca", &reason);
-    for (unsigned i = 0; i < PN_TRUST_VARIANTS; i++) {
-        bool check_chain = (i & 2u) != 0;
-
-        if (check_chain && !gateway->roots)
-            continue;
-        rc = pn_trust_create(gateway->roots, check_chain, (i & 1u) != 0, &gateway->trusts[i], err);
-        if (rc != PN_OK)
-            return rc;
-    }
-    return PN_OK;
+    else
+        rc = pn_catalog_use_roots(gateway->catalog, roots, err);
+    pn_trust_roots_unref(roots);
+    return rc;
 }
 
 /** One set of keys for the TLS listeners of all workers, and of all snapshots. */
@@ -280,8 +275,6 @@ enum pn_rc pn_gateway_create(struct pn_broker *broker, const struct pn_gateway_o
     if (rc == PN_OK)
         rc = pn_signer_create(&gateway->signer, err);
     if (rc == PN_OK)
-        rc = make_trusts(gateway, err);
-    if (rc == PN_OK)
         rc = pn_keyholder_create(broker, PN_SERVICE_SIGN, &gateway->keyholder, err);
     if (rc == PN_OK)
         rc = open_log(gateway, options->data_dir, err);
@@ -289,6 +282,8 @@ enum pn_rc pn_gateway_create(struct pn_broker *broker, const struct pn_gateway_o
         rc = make_tickets(gateway, err);
     if (rc == PN_OK)
         rc = pn_catalog_create(gateway->signer, gateway->tickets, &gateway->catalog, err);
+    if (rc == PN_OK)
+        rc = load_roots(gateway, err);
     if (rc == PN_OK)
         rc = pn_probes_create(gateway, &gateway->probes, err);
     if (rc == PN_OK) {
@@ -327,7 +322,6 @@ static enum pn_rc start_workers(struct pn_gateway *gateway, struct pn_error *err
                                   .ctx = gateway};
     enum pn_rc rc = PN_OK;
 
-    memcpy(spec.trusts, gateway->trusts, sizeof(spec.trusts));
     atomic_store(&gateway->accepting, gateway->threads);
     for (unsigned i = 0; rc == PN_OK && i < gateway->threads; i++) {
         spec.index = i;
@@ -377,9 +371,6 @@ void pn_gateway_destroy(struct pn_gateway *gateway)
     pn_tls_tickets_unref(gateway->tickets);
     pn_feed_log_destroy(gateway->log);
     pn_keyholder_destroy(gateway->keyholder);
-    for (unsigned i = 0; i < PN_TRUST_VARIANTS; i++)
-        pn_trust_unref(gateway->trusts[i]);
-    pn_trust_roots_unref(gateway->roots);
     pn_signer_destroy(gateway->signer);
     pn_loop_unwatch(&gateway->incoming);
     pn_loop_destroy(gateway->loop);

@@ -25,8 +25,6 @@ struct pn_gateway {
     struct pn_loop *loop;
     struct pn_signer *signer;
     struct pn_keyholder *keyholder; /* the main thread's: seals the log */
-    struct pn_trust_roots *roots;
-    struct pn_trust *trusts[PN_TRUST_VARIANTS];
     struct pn_tls_tickets *tickets;
     struct pn_catalog *catalog;
     struct pn_feed_log *log;

@@ -228,7 +228,7 @@ static const struct pn_stream_events stream_events = {
 static void try_next(struct probe *probe)
 {
     struct pn_peer_address peer = probe->resolve.addresses[probe->next_address++];
-    const char *name = pn_json_str(probe->question, "serverName");
+    const char *name = pn_json_str(probe->question, "host");
     struct pn_tls_identity identity;
     struct pn_stream_connect_spec spec = {.identity = &identity,
                                           .tls = probe->tls,
@@ -239,8 +239,6 @@ static void try_next(struct probe *probe)
 
     peer.port = (uint16_t)pn_json_int(probe->question, "port", 443);
     probe->resolve.addresses[probe->next_address - 1].port = peer.port;
-    if (!name)
-        name = pn_json_str(probe->question, "host");
     if (pn_tls_client_identity(probe->tls, &peer, pn_slice_str(name), &identity) != PN_OK) {
         fail(probe, "dns_failed", "not a host name that TLS can check");
         return;
@@ -287,10 +285,9 @@ static enum pn_rc read_chain(const json_t *list, struct pn_buf ders[PN_CHAIN_MAX
     return *count > 0 ? PN_OK : PN_MALFORMED;
 }
 
-static enum pn_rc make_certificate(struct probe *probe, struct pn_tls_certificate **certificate,
-                                   struct pn_error *err)
+static enum pn_rc make_certificate(struct probe *probe, const json_t *json,
+                                   struct pn_tls_certificate **certificate, struct pn_error *err)
 {
-    const json_t *json = json_object_get(probe->question, "certificate");
     struct pn_tls_certificate_spec spec = {.use = PN_USE_CLIENT};
     struct pn_slice chain[PN_CHAIN_MAX];
     struct pn_buf ders[PN_CHAIN_MAX];
@@ -325,23 +322,41 @@ static enum pn_alpn alpn_of(const char *http)
     return http && strcmp(http, "1") == 0 ? PN_ALPN_HTTP11 : PN_ALPN_H2_HTTP11;
 }
 
+/** The question's tls is a backend's, so what is not stored yet can be tried. */
+static enum pn_rc make_trust(struct probe *probe, struct pn_trust **trust, struct pn_error *err)
+{
+    const struct pn_snapshot *now = pn_catalog_snapshot(probe->probes->gateway->catalog);
+    struct pn_trust_wish wish;
+    enum pn_rc rc = pn_trust_wish_read(json_object_get(probe->question, "tls"), &wish, err);
+
+    if (rc == PN_OK)
+        rc = pn_trust_base_grant(now->trusts, &wish, trust, err);
+    pn_trust_wish_fini(&wish);
+    return rc;
+}
+
 static enum pn_rc make_context(struct probe *probe, struct pn_error *err)
 {
-    struct pn_gateway *gateway = probe->probes->gateway;
-    unsigned variant = (pn_json_bool(probe->question, "validateChain", true) ? 2u : 0u) +
-                       (pn_json_bool(probe->question, "validateName", true) ? 1u : 0u);
-    struct pn_tls_certificate *certificate = NULL;
-    enum pn_rc rc = PN_OK;
+    const json_t *list = json_object_get(probe->question, "certificates");
+    struct pn_tls_certificate *certificates[PN_TLS_CERTIFICATES_MAX];
+    struct pn_trust *trust = NULL;
+    size_t count = 0;
+    enum pn_rc rc = make_trust(probe, &trust, err);
 
-    if (!gateway->trusts[variant])
-        return pn_error_set(err, PN_UNAVAILABLE, "no_trusted_ca",
-                            "this system has no CA certificates to check the backend by");
-    if (json_object_get(probe->question, "certificate"))
-        rc = make_certificate(probe, &certificate, err);
+    if (rc == PN_OK && json_array_size(list) > PN_TLS_CERTIFICATES_MAX)
+        rc = pn_error_set(err, PN_LIMIT, "too_many_certificates", "too many certificates");
+    while (rc == PN_OK && count < json_array_size(list)) {
+        rc = make_certificate(probe, json_array_get(list, count), &certificates[count], err);
+        if (rc == PN_OK)
+            count++;
+    }
     if (rc == PN_OK)
-        rc = pn_tls_client_create(gateway->signer, gateway->trusts[variant], certificate,
-                                  alpn_of(pn_json_str(probe->question, "http")), &probe->tls, err);
-    pn_tls_certificate_unref(certificate);
+        rc = pn_tls_client_create_of(probe->probes->gateway->signer, trust, certificates, count,
+                                     alpn_of(pn_json_str(probe->question, "http")), &probe->tls,
+                                     err);
+    for (size_t i = 0; i < count; i++)
+        pn_tls_certificate_unref(certificates[i]);
+    pn_trust_unref(trust);
     return rc;
 }
 

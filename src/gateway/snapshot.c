@@ -323,6 +323,7 @@ void pn_snapshot_unref(struct pn_snapshot *snapshot)
     pn_item_table_unref(snapshot->keys);
     pn_item_unref(snapshot->service);
     pn_tls_server_unref(snapshot->listener);
+    pn_trust_base_unref(snapshot->trusts);
     free(snapshot);
 }
 

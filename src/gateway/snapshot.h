@@ -62,6 +62,7 @@ struct pn_snapshot {
     struct pn_item_table *keys;     /* subscription keys */
     struct pn_item *service;        /* may be NULL */
     struct pn_tls_server *listener; /* NULL: no certificate for it yet */
+    struct pn_trust_base *trusts;   /* of backends without a policy of their own */
 };
 
 /** The API with the longest matching path, or NULL. Out of memory: one that is broken. */

@@ -47,51 +47,81 @@ static const struct pn_client_certificate *certificate_now(const struct pn_snaps
     return pn_snapshot_certificate(snapshot, text);
 }
 
-#define TLS_KEY_BYTES (sizeof(void *) + 2)
+#define TLS_KEY_BYTES (sizeof(void *) * (1 + PN_TLS_CERTIFICATES_MAX) + 1)
 
-static struct pn_slice tls_key(const struct pn_tls_certificate *certificate, unsigned variant,
-                               enum pn_alpn alpn, char out[TLS_KEY_BYTES])
+struct tls_key {
+    char bytes[TLS_KEY_BYTES];
+    size_t len;
+};
+
+static struct pn_slice tls_key(struct tls_key *key, const struct pn_trust *trust, enum pn_alpn alpn,
+                               struct pn_tls_certificate *const *certificates, size_t count)
 {
-    memcpy(out, &certificate, sizeof(certificate));
-    out[sizeof(certificate)] = (char)variant;
-    out[sizeof(certificate) + 1] = (char)alpn;
-    return pn_slice(out, TLS_KEY_BYTES);
+    char *cursor = key->bytes;
+
+    memcpy(cursor, &trust, sizeof(trust));
+    cursor += sizeof(trust);
+    *cursor++ = (char)alpn;
+    if (count > 0)
+        memcpy(cursor, certificates, count * sizeof(*certificates));
+    key->len = (size_t)(cursor - key->bytes) + count * sizeof(*certificates);
+    return pn_slice(key->bytes, key->len);
 }
 
-/** One context whose certificate is not of the current snapshot, or NULL. */
-static struct pn_tls_client *find_replaced(const struct pn_worker *worker, char key[TLS_KEY_BYTES])
+/** Its policy was given up, or one of its certificates is not of the current snapshot. */
+static bool is_replaced(const struct pn_worker *worker, const struct pn_map *policies,
+                        const struct pn_tls_client *client)
+{
+    const struct pn_trust_id *policy = pn_trust_id(pn_tls_client_trust(client));
+    size_t count;
+    struct pn_tls_certificate *const *certificates = pn_tls_client_certificates(client, &count);
+
+    if (policies && !pn_map_get(policies, pn_slice(policy, sizeof(*policy))))
+        return true;
+    for (size_t i = 0; i < count; i++) {
+        const struct pn_client_certificate *now =
+            certificate_now(worker->pin->snapshot, pn_tls_certificate_name(certificates[i]));
+
+        if (!now || now->tls != certificates[i])
+            return true;
+    }
+    return false;
+}
+
+/** One context that is not of the current snapshot, or NULL. */
+static struct pn_tls_client *find_replaced(const struct pn_worker *worker,
+                                           const struct pn_map *policies, struct tls_key *key)
 {
     struct pn_slice found;
     size_t position = 0;
     void *value;
 
     while (pn_map_next(worker->tls_map, &position, &found, &value)) {
-        struct pn_tls_client *client = value;
-        const struct pn_tls_certificate *certificate = pn_tls_client_certificate(client);
-        const struct pn_client_certificate *now;
-
-        if (!certificate)
+        if (!is_replaced(worker, policies, value))
             continue;
-        now = certificate_now(worker->pin->snapshot, pn_tls_certificate_name(certificate));
-        if (now && now->tls == certificate)
-            continue;
-        memcpy(key, found.ptr, TLS_KEY_BYTES);
-        return client;
+        memcpy(key->bytes, found.ptr, found.len);
+        key->len = found.len;
+        return value;
     }
     return NULL;
 }
 
-/** Old generations: idle connections close now, the others when their request has ended. */
+/** Old generations and policies: idle connections close now, the others when their request has
+ * ended. */
 static void retire_replaced(struct pn_worker *worker)
 {
-    char key[TLS_KEY_BYTES];
+    struct pn_map *policies = pn_worker_policies(worker); /* no memory: they end as they idle */
+    struct tls_key key;
     struct pn_tls_client *client;
 
-    for (client = find_replaced(worker, key); client; client = find_replaced(worker, key)) {
+    for (client = find_replaced(worker, policies, &key); client;
+         client = find_replaced(worker, policies, &key)) {
         pn_pool_retire(worker->pool, client);
-        pn_map_remove(worker->tls_map, pn_slice(key, TLS_KEY_BYTES));
+        pn_map_remove(worker->tls_map, pn_slice(key.bytes, key.len));
+        pn_tls_clients_forget(worker->tls_clients, client);
         pn_tls_client_unref(client);
     }
+    pn_map_destroy(policies, NULL);
     pn_tls_clients_sweep(worker->tls_clients);
 }
 
@@ -107,7 +137,9 @@ void pn_worker_unpin(struct pn_worker *worker, struct pn_pin *pin)
     pin->users--;
     if (pin == worker->pin || pin->users > 0)
         return;
-    if (pin->snapshot->certificates != worker->pin->snapshot->certificates)
+    if (pin->snapshot->certificates != worker->pin->snapshot->certificates ||
+        pin->snapshot->backends != worker->pin->snapshot->backends ||
+        pin->snapshot->trusts != worker->pin->snapshot->trusts)
         retire_replaced(worker); /* its last requests may have opened connections */
     pin_release(worker, pin);
 }
@@ -136,6 +168,7 @@ static void deliver_swap(struct pn_message *message)
 
     worker->pin = swap->pin;
     pn_worker_backends_changed(worker, former->snapshot, worker->pin->snapshot);
+    pn_worker_trusts_changed(worker, former->snapshot);
     retire_replaced(worker);
     if (former->users == 0)
         pin_release(worker, former);
@@ -176,31 +209,42 @@ enum pn_rc pn_worker_use(struct pn_worker *worker, struct pn_snapshot *snapshot)
 
 /* --- TLS contexts --- */
 
+/** Whether the context is for exactly these. */
+static bool is_client_of(const struct pn_tls_client *client, const struct pn_trust *trust,
+                         struct pn_tls_certificate *const *certificates, size_t count)
+{
+    size_t its_count;
+    struct pn_tls_certificate *const *its = pn_tls_client_certificates(client, &its_count);
+
+    if (its_count != count || memcmp(pn_trust_id(pn_tls_client_trust(client)), pn_trust_id(trust),
+                                     sizeof(struct pn_trust_id)) != 0)
+        return false;
+    for (size_t i = 0; i < count; i++) {
+        if (!pn_tls_certificate_equal(its[i], certificates[i]))
+            return false;
+    }
+    return true;
+}
+
 enum pn_rc pn_worker_tls_client(struct pn_worker *worker,
-                                const struct pn_client_certificate *certificate,
-                                bool validate_chain, bool validate_name, enum pn_alpn alpn,
+                                struct pn_tls_certificate *const *certificates, size_t count,
+                                struct pn_trust *trust, enum pn_alpn alpn,
                                 struct pn_tls_client **out, struct pn_error *err)
 {
-    unsigned variant = (validate_chain ? 2u : 0u) + (validate_name ? 1u : 0u);
-    struct pn_tls_certificate *tls = certificate ? certificate->tls : NULL;
     struct pn_tls_client *client;
-    char key[TLS_KEY_BYTES];
-    struct pn_slice slice = tls_key(tls, variant, alpn, key);
+    struct tls_key key;
+    struct pn_slice slice = tls_key(&key, trust, alpn, certificates, count);
     enum pn_rc rc;
 
     *out = pn_map_get(worker->tls_map, slice);
-    if (*out && pn_tls_certificate_equal(pn_tls_client_certificate(*out), tls))
+    if (*out && is_client_of(*out, trust, certificates, count))
         return PN_OK;
-    /* The key is an address. A context may have been kept under that of an equal certificate of an
-     * older snapshot, which is gone, and now another one lies there. */
+    /* The key is made of addresses. A context may have been kept under those of an equal
+     * certificate or policy of an older snapshot, which is gone, and now another one lies there. */
     if (*out)
         pn_tls_client_unref(pn_map_remove(worker->tls_map, slice));
     *out = NULL;
-    if (!worker->spec.trusts[variant])
-        return pn_error_set(err, PN_UNAVAILABLE, "no_trusted_ca",
-                            "this system has no CA certificates to check the backend by");
-    rc = pn_tls_clients_get(worker->tls_clients, worker->spec.trusts[variant], tls, alpn, &client,
-                            err);
+    rc = pn_tls_clients_get_of(worker->tls_clients, trust, certificates, count, alpn, &client, err);
     if (rc != PN_OK)
         return rc;
     rc = pn_map_set(worker->tls_map, slice, client, NULL);
@@ -382,8 +426,9 @@ enum pn_rc pn_worker_create(const struct pn_worker_spec *spec, struct pn_worker 
     if (rc == PN_OK) {
         worker->tls_map = pn_map_create(false);
         worker->balances = pn_map_create(false);
+        worker->grants = pn_map_create(false);
         worker->pin = pin_create(worker, spec->snapshot);
-        if (!worker->tls_map || !worker->balances || !worker->pin)
+        if (!worker->tls_map || !worker->balances || !worker->grants || !worker->pin)
             rc = pn_error_set(err, PN_NOMEM, "out_of_memory", "no memory for a worker");
     }
     worker->overload.lag_max_ms = pn_limit_value(PN_LIMIT_OVERLOAD_LAG);
@@ -436,6 +481,7 @@ void pn_worker_destroy(struct pn_worker *worker)
     pn_h2_worker_fini(worker);
     pn_calls_free_spare(worker);
     pn_worker_backends_fini(worker);
+    pn_worker_trusts_fini(worker);
     pn_pool_destroy(worker->pool);
     pn_map_destroy(worker->tls_map, tls_client_unref);
     pn_tls_clients_destroy(worker->tls_clients);

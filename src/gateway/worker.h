@@ -22,7 +22,6 @@
 #define PN_WORKER_RECONNECTS_MAX 256 /* that wait for their time; above, they act at once */
 #define PN_WORKER_LISTENERS_MAX  32
 #define PN_LISTENER_TRUSTED_MAX  32
-#define PN_TRUST_VARIANTS        4 /* chain check on/off × name check on/off */
 
 struct pn_worker;
 struct pn_call;
@@ -64,7 +63,6 @@ struct pn_worker_spec {
     struct pn_loop *main_loop;
     struct pn_broker *broker; /* NULL: without a keyholder (tests) */
     struct pn_signer *signer;
-    struct pn_trust *trusts[PN_TRUST_VARIANTS]; /* [chain * 2 + name]; NULL: fails closed */
     struct pn_snapshot *snapshot; /* the first one; the main thread has counted it for us */
     const char *dns_servers;      /* NULL: those of the system */
     struct pn_forwarding forwarding;
@@ -93,8 +91,9 @@ struct pn_worker {
     struct pn_balance spare_balance;
     struct pn_list reconnects; /* that wait for their time (worker_backends.c) */
     size_t reconnect_count;
+    struct pn_map *grants; /* policies of special backends of the newest snapshot, by name */
     struct pn_tls_clients *tls_clients;
-    struct pn_map *tls_map; /* (certificate, trust variant) -> struct pn_tls_client */
+    struct pn_map *tls_map; /* (trust policy, ALPN, certificates) -> struct pn_tls_client */
     struct pn_pin *pin;     /* the newest snapshot */
     struct pn_http_limits http_limits;
     struct pn_listener listeners[PN_WORKER_LISTENERS_MAX];
@@ -147,12 +146,23 @@ enum pn_rc pn_worker_end(struct pn_worker *worker, enum pn_worker_end how) PN_MU
 
 struct pn_pin *pn_worker_pin(struct pn_worker *worker);
 void pn_worker_unpin(struct pn_worker *worker, struct pn_pin *pin);
-/** The TLS context for these; borrowed until the certificate is replaced. PN_UNAVAILABLE: there is
- * no CA set to check the chain by. */
+/** The TLS context for these; borrowed until a certificate or the policy is replaced. `count`: at
+ *  most PN_TLS_CERTIFICATES_MAX, 0: none is presented. PN_NOMEM, PN_INTERNAL. */
 enum pn_rc pn_worker_tls_client(struct pn_worker *worker,
-                                const struct pn_client_certificate *certificate,
-                                bool validate_chain, bool validate_name, enum pn_alpn alpn,
+                                struct pn_tls_certificate *const *certificates, size_t count,
+                                struct pn_trust *trust, enum pn_alpn alpn,
                                 struct pn_tls_client **client, struct pn_error *err) PN_MUST_USE;
+/** The policy that `backend` of the snapshot `pin` is checked by (NULL: an address without an
+ * entity): a new reference. PN_UNAVAILABLE (no_trusted_ca), PN_NOMEM (worker_trusts.c). */
+enum pn_rc pn_worker_trust(struct pn_worker *worker, const struct pn_pin *pin,
+                           const struct pn_backend *backend, struct pn_trust **trust,
+                           struct pn_error *err) PN_MUST_USE;
+/** Between two turns: the newest snapshot has taken the place of `former`. */
+void pn_worker_trusts_changed(struct pn_worker *worker, const struct pn_snapshot *former);
+/** The ids of all policies that backends of the newest snapshot are checked by, as far as they were
+ *  asked for; the caller's. NULL: no memory. */
+struct pn_map *pn_worker_policies(const struct pn_worker *worker);
+void pn_worker_trusts_fini(struct pn_worker *worker);
 /** Whose turn it is in the pool of that name. Borrowed until the turn ends; never NULL. */
 struct pn_balance *pn_worker_balance(struct pn_worker *worker, const char *pool);
 /** Between two turns: `now` has taken the place of `former`. */

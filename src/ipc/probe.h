@@ -4,8 +4,8 @@
  * sending one, and to tell all about it. One question on a connection (service "gateway.probe"),
  * one answer; both are a JSON object.
  *
- *   question  host, port · serverName? · validateChain, validateName · http "1" | "2or1" | "2" ·
- *             certificate? {name, generation, keyId, chain [base64 DER]} · timeoutMs · lateMs
+ *   question  host, port · tls? (of a backend) · http "1" | "2or1" | "2" · certificates?
+ *             [{name, generation, keyId, chain [base64 DER]}] · timeoutMs · lateMs
  *   answer    outcome "accepted" | "failed" · cause (upstream/failure.h), detail, sentence · stage
  * · addresses [{address, cause}] · dnsMs, connectMs, handshakeMs · tlsVersion, cipher, alpn ·
  * alert? {number, name, late} · endedEarly (it hung up by itself) · certificateRequested,

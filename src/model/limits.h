@@ -18,6 +18,9 @@
 #define PN_POOL_MEMBERS_MAX     30   /* pool.services of a backend */
 #define PN_BREAKER_RULES_MAX    15   /* circuitBreaker.rules of a backend; the first one counts */
 #define PN_BREAKER_MATCHES_MAX  10   /* statusCodeRanges, and errorReasons, of one rule */
+#define PN_TRUST_CAS_MAX        32   /* certificates in tls.postern.caCertificates of a backend */
+#define PN_TRUST_PIN_TEXTS_MAX  32   /* tls.postern.pins of a backend */
+#define PN_SERVICE_CAS_MAX      10   /* certificates of a service, as in API Management */
 #define PN_BREAKER_TIME_MS_MAX                                                                     \
     86400000 /* interval, tripDuration and reconnect's after: one day                              \
               */

@@ -286,6 +286,32 @@ out:
     return result;
 }
 
+/** Whether the table has every member. */
+static bool knows_members(struct walk *walk, const struct pn_field *fields, const json_t *in)
+{
+    json_t *members = (json_t *)(uintptr_t)in; /* the iterators want it so */
+    bool knows_all = true;
+
+    for (void *at = json_object_iter(members); at; at = json_object_iter_next(members, at)) {
+        const char *name = json_object_iter_key(at);
+        const struct pn_field *field = fields;
+        char known[160] = "";
+        size_t len = 0;
+
+        while (field->name && strcmp(field->name, name) != 0)
+            field++;
+        if (field->name)
+            continue;
+        for (field = fields; field->name && len < sizeof(known); field++)
+            len += (size_t)snprintf(known + len, sizeof(known) - len, "%s%s", len ? ", " : "",
+                                    field->name);
+        (void)PROBLEM(walk, "'%.60s' is unknown in '%s'; it can have: %s.", name, walk->path,
+                      known);
+        knows_all = false;
+    }
+    return knows_all;
+}
+
 static enum pn_rc apply_value(struct walk *walk, const struct pn_field *field, const json_t *in,
                               json_t **out)
 {
@@ -306,6 +332,8 @@ static enum pn_rc apply_value(struct walk *walk, const struct pn_field *field, c
     case PN_FIELD_OBJECT:
         if (!json_is_object(in))
             return PROBLEM(walk, "'%s' must be an object.", walk->path);
+        if ((field->flags & PN_FIELD_STRICT) && !knows_members(walk, field->members, in))
+            return PN_INVALID;
         return apply_members(walk, field->members, in, out);
     case PN_FIELD_ARRAY:
         return apply_array(walk, field, in, out);

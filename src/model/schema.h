@@ -33,6 +33,9 @@ enum pn_field_kind {
 #define PN_FIELD_EMPTY_IS_ABSENT (1u << 2)
 /** PN_FIELD_URL: ws and wss are schemes too. */
 #define PN_FIELD_WEBSOCKET (1u << 3)
+/** PN_FIELD_OBJECT: members that are not in the table are refused, not left out: of an object that
+ * is ours alone, where a slip of the pen would otherwise mean less protection. */
+#define PN_FIELD_STRICT (1u << 4)
 
 /** Tables end with a field whose name is NULL; the name of an `element` is not used. */
 struct pn_field {

@@ -138,6 +138,18 @@ static const char *const network_types[] = {"None", "External", "Internal", NULL
 static const char *const public_access[] = {"Enabled", "Disabled", NULL};
 static const struct pn_field version_constraint_fields[] = {TEXT("minApiVersion", 0, 40), END};
 
+static const char *const ca_stores[] = {"CertificateAuthority", "Root", NULL};
+static const struct pn_field ca_facts[] = {TEXT("thumbprint", 1, 100), END};
+static const struct pn_field service_ca_fields[] = {
+    TEXT("encodedCertificate", 1, 512 * 1024),
+    TEXT("certificatePassword", 0, 1024),
+    {.name = "storeName", .kind = PN_FIELD_ENUM, .flags = PN_FIELD_REQUIRED, .values = ca_stores},
+    {.name = "certificate", .kind = PN_FIELD_OBJECT, .members = ca_facts},
+    END,
+};
+static const struct pn_field service_ca = {
+    .name = "*", .kind = PN_FIELD_OBJECT, .members = service_ca_fields};
+
 const struct pn_field pn_service_fields[] = {
     {.name = "publisherEmail",
      .kind = PN_FIELD_STRING,
@@ -159,7 +171,10 @@ const struct pn_field pn_service_fields[] = {
     {.name = "enableClientCertificate", .kind = PN_FIELD_BOOL},
     {.name = "disableGateway", .kind = PN_FIELD_BOOL},
     {.name = "apiVersionConstraint", .kind = PN_FIELD_OBJECT, .members = version_constraint_fields},
-    {.name = "certificates", .kind = PN_FIELD_ARRAY, .max = 10, .element = &any_value},
+    {.name = "certificates",
+     .kind = PN_FIELD_ARRAY,
+     .max = PN_SERVICE_CAS_MAX,
+     .element = &service_ca},
     {.name = "additionalLocations", .kind = PN_FIELD_ARRAY, .max = 10, .element = &any_value},
     END,
 };

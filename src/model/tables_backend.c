@@ -53,9 +53,30 @@ static const struct pn_field proxy_fields[] = {
     TEXT("password", 0, 256),
     END};
 
+/* Postern's own (docs/adr/0166-trust-of-one-backend.md). */
+static const struct pn_field ca_text = {
+    .name = "*", .kind = PN_FIELD_STRING, .min = 1, .max = 256 * 1024};
+static const struct pn_field pin_text = {
+    .name = "*", .kind = PN_FIELD_STRING, .min = 1, .max = 200};
+static const char *const tls_versions[] = {"1.2", "1.3", NULL};
+static const struct pn_field postern_fields[] = {
+    {.name = "caCertificates",
+     .kind = PN_FIELD_ARRAY,
+     .max = PN_TRUST_CAS_MAX,
+     .element = &ca_text},
+    {.name = "pins", .kind = PN_FIELD_ARRAY, .max = PN_TRUST_PIN_TEXTS_MAX, .element = &pin_text},
+    TEXT("serverName", 1, 255),
+    {.name = "minimumTlsVersion", .kind = PN_FIELD_ENUM, .values = tls_versions},
+    {.name = "lateAuthentication", .kind = PN_FIELD_BOOL},
+    END,
+};
 static const struct pn_field tls_fields[] = {
     {.name = "validateCertificateChain", .kind = PN_FIELD_BOOL},
     {.name = "validateCertificateName", .kind = PN_FIELD_BOOL},
+    {.name = "postern",
+     .kind = PN_FIELD_OBJECT,
+     .flags = PN_FIELD_STRICT,
+     .members = postern_fields},
     END,
 };
 

@@ -75,5 +75,7 @@ enum pn_rc pn_tls_clients_get_of(struct pn_tls_clients *clients, struct pn_trust
                                  struct pn_tls_certificate *const *certificates, size_t count,
                                  enum pn_alpn alpn, struct pn_tls_client **client,
                                  struct pn_error *err) PN_MUST_USE;
+/** It is not given out again, whoever still holds it: who asks for the same gets a new one. */
+void pn_tls_clients_forget(struct pn_tls_clients *clients, const struct pn_tls_client *client);
 /** Forgets contexts that nobody else holds: after a snapshot was released. Returns how many. */
 size_t pn_tls_clients_sweep(struct pn_tls_clients *clients);

@@ -94,13 +94,6 @@ enum pn_rc pn_tls_clients_get_of(struct pn_tls_clients *clients, struct pn_trust
     struct pn_slice slice = registry_key(&key, trust, certificates, count, alpn);
     struct pn_tls_client *client = pn_map_get(clients->map, slice);
 
-    /* One of a policy that was given up and has come back is another context: its pools close. */
-    if (client && pn_tls_client_trust(client) != trust &&
-        pn_trust_is_retired(pn_tls_client_trust(client))) {
-        (void)pn_map_remove(clients->map, slice);
-        pn_tls_client_unref(client);
-        client = NULL;
-    }
     if (client) {
         *out = pn_tls_client_ref(client);
         return PN_OK;
@@ -122,6 +115,15 @@ enum pn_rc pn_tls_clients_get(struct pn_tls_clients *clients, struct pn_trust *t
                               struct pn_tls_client **out, struct pn_error *err)
 {
     return pn_tls_clients_get_of(clients, trust, &certificate, certificate ? 1 : 0, alpn, out, err);
+}
+
+void pn_tls_clients_forget(struct pn_tls_clients *clients, const struct pn_tls_client *client)
+{
+    struct registry_key key;
+    struct pn_slice slice = key_of(&key, client);
+
+    if (pn_map_get(clients->map, slice) == client)
+        pn_tls_client_unref(pn_map_remove(clients->map, slice));
 }
 
 #define SWEEP_BATCH 64

@@ -22,7 +22,6 @@ struct pn_trust {
     uint8_t (*pins)[PN_SHA256_BYTES]; /* sorted */
     size_t pin_count;
     struct pn_trust_id id;
-    atomic_bool is_retired;
 
     pthread_mutex_t lock;              /* of what follows: taken at full handshakes only */
     struct pn_trust_verdict *verdicts; /* sets of WAYS; until_s 0: free */
@@ -234,14 +233,9 @@ STACK_OF(X509) * pn_trust_intermediates(const struct pn_trust *trust)
     return trust->intermediates;
 }
 
-void pn_trust_retire(struct pn_trust *trust)
+bool pn_trust_is_shared(const struct pn_trust *trust)
 {
-    atomic_store_explicit(&trust->is_retired, true, memory_order_release);
-}
-
-bool pn_trust_is_retired(const struct pn_trust *trust)
-{
-    return atomic_load_explicit(&trust->is_retired, memory_order_acquire);
+    return atomic_load_explicit(&trust->references, memory_order_acquire) > 1;
 }
 
 X509_STORE *pn_trust_store(const struct pn_trust *trust)

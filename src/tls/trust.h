@@ -5,7 +5,7 @@
  *
  * All of it is in the policy's id, and the id in the identity of each connection (promise 1): what
  * was opened under one policy is never used under another. Immutable (but for what a policy
- * remembers of verified chains, and that it is retired), reference-counted, any thread.
+ * remembers of verified chains), reference-counted, any thread.
  */
 #pragma once
 
@@ -59,9 +59,9 @@ const char *pn_trust_server_name(const struct pn_trust *trust);
 /** Borrowed; NULL: none. */
 STACK_OF(X509) * pn_trust_intermediates(const struct pn_trust *trust);
 
-/** The configuration has it no longer: whoever finds this lets go of what was opened under it. */
-void pn_trust_retire(struct pn_trust *trust);
-bool pn_trust_is_retired(const struct pn_trust *trust);
+/** Whether anybody but the caller holds it. Who alone gives out further references, and holds its
+ * lock, may believe a "no". */
+bool pn_trust_is_shared(const struct pn_trust *trust);
 
 /** That a chain was verified for a name: SHA-256 of both, and while what validity holds. */
 struct pn_trust_verdict {

@@ -2,6 +2,7 @@
 """A throw-away PKI: authorities, server and client certificates, PFX files, broken ones on purpose."""
 import base64
 import datetime
+import hashlib
 import ipaddress
 
 from cryptography import x509
@@ -46,6 +47,17 @@ class Identity:
     def sha1(self):
         """The thumbprint as API Management prints it."""
         return self.certificate.fingerprint(hashes.SHA1()).hex().upper()
+
+    @property
+    def pin(self):
+        """SPKI SHA-256 as RFC 7469 writes it."""
+        spki = self.certificate.public_key().public_bytes(
+            DER, serialization.PublicFormat.SubjectPublicKeyInfo)
+        return base64.b64encode(hashlib.sha256(spki).digest()).decode()
+
+    @property
+    def der_base64(self):
+        return base64.b64encode(self.certificate.public_bytes(DER)).decode()
 
     @property
     def certificate_pem(self):
@@ -107,6 +119,22 @@ class Authority(Identity):
             .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), False)
             .sign(key, hashes.SHA256()))
         super().__init__(certificate, key)
+
+    def authority(self, common_name):
+        """An intermediate authority below this one."""
+        below = Authority.__new__(Authority)
+        key = new_key("p256")
+        now = datetime.datetime.utcnow()
+        certificate = (
+            x509.CertificateBuilder().subject_name(name_of(common_name))
+            .issuer_name(self.certificate.subject).public_key(key.public_key())
+            .serial_number(x509.random_serial_number())
+            .not_valid_before(now - DAY).not_valid_after(now + 30 * DAY)
+            .add_extension(x509.BasicConstraints(True, None), critical=True)
+            .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), False)
+            .sign(self.key, hashes.SHA256()))
+        Identity.__init__(below, certificate, key)
+        return below
 
     def issue(self, common_name, kind="p256", names=(), addresses=(), client=False, server=False,
               begins=-1, days=10):

@@ -47,7 +47,7 @@ static void single_backend_has_target_proxy_and_breaker(void **state)
     (void)state;
     assert_int_equal(read_backend(&f, RULE("3", "PT30S"), "{\"reconnectAtMs\":5}"), PN_OK);
     assert_int_equal(f.backend.member_count, 0);
-    assert_true(f.backend.target.is_tls && f.backend.validate_chain && f.backend.validate_name);
+    assert_true(f.backend.target.is_tls && f.backend.wish.check_chain && f.backend.wish.check_name);
     assert_int_equal(f.backend.reconnect_at_ms, 5);
     assert_null(f.backend.proxy);
     assert_int_equal(pn_breaker_rule(f.backend.breaker)->count, 3);
