@@ -249,6 +249,7 @@ static bool is_refusal(const char *cause)
     static const char *const causes[] = {"tls_client_certificate_refused",
                                          "tls_client_certificate_required",
                                          "client_certificate_unusable",
+                                         "client_certificate_none_fits",
                                          "client_certificate_expired",
                                          "client_certificate_not_yet_valid",
                                          "tls_alert",

@@ -205,9 +205,10 @@ static void on_readable(void *ctx, struct pn_stream *stream)
             linger(probe);
         return;
     }
-    /* Hanging up without a request need not be a refusal; an alert is one. */
+    /* Hanging up politely without a request need not be a refusal; an alert is one, and what was
+     * asked for after the handshake would be asked for again. */
     probe->facts.has_ended_early = true;
-    if (pn_stream_report(stream)->alert >= 0)
+    if (pn_stream_report(stream)->alert >= 0 || pn_stream_report(stream)->is_late)
         take_report(probe, pn_stream_report(stream));
     answer(probe);
 }
