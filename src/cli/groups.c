@@ -11,6 +11,7 @@ const struct pn_cli_group pn_cli_groups[] = {
     {"certificate", "certificates that are presented to backends", pn_cli_certificate_commands},
     {"api", "APIs and their operations", pn_cli_api_commands},
     {"backend", "backends: address, certificates, checks", pn_cli_backend_commands},
+    {"subscription", "keys with which callers open APIs", pn_cli_subscription_commands},
     {"policy", "policy documents", pn_cli_policy_commands},
     {"vault", "the embedded key vault, or another one", pn_cli_vault_commands},
     {"identity", "applications that may log in", pn_cli_identity_commands},

@@ -320,3 +320,24 @@ def test_a_login_that_is_refused_keeps_nothing(postern, cli, elsewhere, tmp_path
     assert "https://" in cli(*login, "--url", "http://localhost:1", environment=elsewhere,
                              expect=2).stderr
     assert not (tmp_path / "config/postern/login.json").exists()
+
+
+def test_keys_of_a_subscription(postern, cli, at, echo):
+    name = service.unique("sub")
+    cli("api", "add", name, "--url", echo.url, *at)
+    cli("subscription", "add", name, "--api", name, *at)
+    key = cli("subscription", "keys", name, "--query", "/primaryKey", *at).stdout.strip()
+
+    def status(value):
+        return postern.call(f"/{name}/x", headers={"Ocp-Apim-Subscription-Key": value}).status
+    assert status(key) == 200 and status("wrong") == 401
+    assert key not in cli("subscription", "list", "--output", "json", *at).stdout
+    cli("subscription", "suspend", name, *at)
+    assert status(key) == 403 or status(key) == 401
+    cli("subscription", "activate", name, *at)
+    assert status(key) == 200
+    cli("subscription", "renew-key", name, "primary", *at)
+    assert status(key) == 401
+    assert "neither" in cli("subscription", "renew-key", name, "third", *at, expect=2).stderr
+    cli("subscription", "delete", name, *at)
+    cli("subscription", "show", name, *at, expect=1)
