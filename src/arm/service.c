@@ -5,6 +5,7 @@
  * leaves the identity as it is, as clients that read, change and write back rely on.
  */
 #include "arm/hostname.h"
+#include "arm/service_identity.h"
 
 #include <string.h>
 #include <strings.h>
@@ -83,33 +84,6 @@ void arm_services_list(struct arm_call *call)
         arm_answer_error(call, 500, "InternalServerError", "out of memory");
 }
 
-/* ---- identity ---- */
-
-/** The identity block to store; JSON null: none. */
-static json_t *new_identity(struct arm_call *call, const json_t *wanted, const json_t *internal,
-                            struct pn_problems *problems)
-{
-    const char *type = pn_json_str(wanted, "type");
-    const char *principal = pn_json_str(json_object_get(internal, "systemAssigned"), "principalId");
-
-    if (strcmp(type, "None") == 0)
-        return json_null();
-    if (strcmp(type, "SystemAssigned") != 0 ||
-        json_object_size(json_object_get(wanted, "userAssignedIdentities")) > 0) {
-        pn_problem_add(problems, "identity.type",
-                       "User-assigned identities are not offered by this Postern: 'identity.type' "
-                       "must be SystemAssigned or None.");
-        return NULL;
-    }
-    if (!principal) {
-        pn_problem_add(problems, "identity.type",
-                       "This service was made without a system-assigned identity.");
-        return NULL;
-    }
-    return json_pack("{s:s,s:s,s:s}", "type", "SystemAssigned", "principalId", principal,
-                     "tenantId", call->arm->config.tenant_id);
-}
-
 /* ---- writing ---- */
 
 static void check_supported(struct pn_problems *problems, json_t *properties)
@@ -123,37 +97,19 @@ static void check_supported(struct pn_problems *problems, json_t *properties)
     }
 }
 
-/** Puts the identity into `body`, as asked for or as it was. */
-static bool set_identity(struct arm_call *call, const struct pn_store_item *former, json_t *top,
-                         json_t *body, struct pn_problems *problems)
-{
-    const json_t *wanted = json_object_get(top, "identity");
-    json_t *identity = NULL;
-
-    if (!wanted) {
-        identity = json_object_get(former->body, "identity");
-        return !identity || json_object_set(body, "identity", identity) == 0;
-    }
-    identity = new_identity(call, wanted, json_object_get(former->body, "internal"), problems);
-    if (!identity)
-        return problems->count > 0;
-    if (json_is_null(identity)) {
-        (void)json_object_del(body, "identity");
-        return true;
-    }
-    return json_object_set_new(body, "identity", identity) == 0;
-}
-
-/** The new document from checked parts; NULL: out of memory, or `problems` tells. */
-static json_t *new_document(struct arm_call *call, const struct pn_store_item *former, json_t *top,
-                            json_t *properties, const struct arm_hostnames *hostnames,
-                            const struct arm_service_cas *cas, struct pn_problems *problems)
+/** The new document from checked parts; NULL: `problems` or `err` tells. */
+static json_t *new_document(struct arm_call *call, struct pn_store_txn *txn,
+                            const struct pn_store_item *former, json_t *top, json_t *properties,
+                            const struct arm_hostnames *hostnames,
+                            const struct arm_service_cas *cas, struct pn_problems *problems,
+                            struct pn_error *err)
 {
     static const char *const members[] = {"location", "sku", "tags", NULL};
     json_t *internal = json_copy(json_object_get(former->body, "internal"));
     json_t *body = json_pack("{s:s,s:O,s:o*}", "name", strrchr(former->id, '/') + 1, "properties",
                              properties, "internal", internal);
-    bool failed = !body || !set_identity(call, former, top, body, problems) ||
+    bool failed = !body ||
+                  arm_service_identity(call, txn, former, top, body, problems, err) != PN_OK ||
                   !arm_service_cas_set(cas, former, properties, internal, problems);
 
     if (!failed && hostnames->is_given)
@@ -197,6 +153,7 @@ static void store(struct arm_call *call, struct pn_store_txn *txn,
     json_t *properties = NULL;
     json_t *body = NULL;
     json_t *entity = NULL;
+    const char *const *references = NULL;
     uint64_t revision = 0;
     enum pn_rc rc = pn_schema_apply(pn_service_top_fields, given_top, &top, &problems);
 
@@ -204,12 +161,16 @@ static void store(struct arm_call *call, struct pn_store_txn *txn,
         rc = pn_schema_apply(pn_service_fields, given_properties, &properties, &problems);
     check_supported(&problems, properties);
     if (rc == PN_OK && problems.count == 0)
-        body = new_document(call, former, top, properties, hostnames, cas, &problems);
+        body = new_document(call, txn, former, top, properties, hostnames, cas, &problems, &err);
+    if (body)
+        references = arm_service_references(call, body);
     if (problems.count > 0) {
         arm_answer_problems(call, &problems);
-    } else if (!body) {
+    } else if (!body && err.rc != PN_OK) {
+        arm_answer_failure(call, &err);
+    } else if (!body || !references) {
         arm_answer_error(call, 500, "InternalServerError", "out of memory");
-    } else if (pn_store_put(txn, former->id, former->type, body, NULL, &err) != PN_OK ||
+    } else if (pn_store_put(txn, former->id, former->type, body, references, &err) != PN_OK ||
                pn_store_txn_get(txn, former->id, &item, &err) != PN_OK) {
         arm_answer_failure(call, &err);
     } else if (arm_hostnames_store(call, txn, hostnames)) {
@@ -320,9 +281,14 @@ void arm_service_patch(struct arm_call *call)
     top = pn_schema_merge(former.body, call->body);
     properties = pn_schema_merge(json_object_get(former.body, "properties"),
                                  json_object_get(call->body, "properties"));
-    /* The stored identity is not the caller's wish; without one it stays. */
+    /* The stored identity is not the caller's wish; without one it stays. (With one, the
+     * identities that are assigned stay too, unless a null takes them away.) */
     if (top && !json_object_get(call->body, "identity"))
         (void)json_object_del(top, "identity");
+    else if (top && !arm_service_identity_merge(&former, top)) {
+        json_decref(top);
+        top = NULL;
+    }
     if (!top || !properties) {
         pn_store_rollback(txn);
         arm_answer_error(call, 500, "InternalServerError", "out of memory");

@@ -53,8 +53,8 @@ void pn_authority_handle(struct pn_authority *authority, const struct pn_request
 /** What checks this authority's tokens. Borrowed until _destroy. */
 struct pn_token_verifier *pn_authority_verifier(struct pn_authority *authority);
 /** Tokens of managed identities, made in process, for pn_token_source_add(). The owner must be a
- * store item with body.identity {type has "SystemAssigned", principalId} and, when it has one,
- *  body.internal.identityClientId. Only for the embedded vault's and the management plane's
+ * store item with body.identity {type, principalId, userAssignedIdentities} and
+ * body.internal.systemAssigned. Only for the embedded vault's and the management plane's
  * audience: nobody else trusts this authority (PN_NOT_FOUND then). PN_INVALID, code
  * identity_not_enabled: the service has no such identity. */
 struct pn_token_provider pn_authority_provider(struct pn_authority *authority);

@@ -89,16 +89,46 @@ out:
     return rc;
 }
 
+/* Whether the identity's type ("SystemAssigned, UserAssigned") has this part. */
+static bool is_on_in(const json_t *identity, const char *wanted)
+{
+    struct pn_slice type = pn_json_slice(identity, "type"), part;
+
+    while (pn_slice_cut(&type, ',', &part)) {
+        if (pn_slice_case_eq_str(pn_slice_trim(part), wanted))
+            return true;
+    }
+    return false;
+}
+
+/* The user-assigned identity with that client id, if it is assigned. False: it is not. */
+static bool user_identity(const json_t *body, const char *wanted, struct pn_authority_grant *grant)
+{
+    const json_t *identity = json_object_get(body, "identity");
+    const char *id;
+    json_t *entry;
+
+    if (!is_on_in(identity, "UserAssigned"))
+        return false;
+    json_object_foreach(json_object_get(identity, "userAssignedIdentities"), id, entry)
+    {
+        if (!pn_slice_case_eq_str(pn_json_slice(entry, "clientId"), wanted))
+            continue;
+        grant->client_id = pn_json_str(entry, "clientId");
+        grant->object_id = pn_json_str(entry, "principalId");
+        grant->managed_by = id;
+        return grant->object_id != NULL;
+    }
+    return false;
+}
+
 /* Ids of the system-assigned identity of the store item `owner`. False: it has none. */
 static bool system_identity(const json_t *body, const char **object_id, const char **client_id)
 {
     const json_t *identity = json_object_get(body, "identity");
     const json_t *internal = json_object_get(json_object_get(body, "internal"), "systemAssigned");
-    struct pn_slice type = pn_json_slice(identity, "type"), part;
-    bool is_on = false;
+    bool is_on = is_on_in(identity, "SystemAssigned");
 
-    while (!is_on && pn_slice_cut(&type, ',', &part))
-        is_on = pn_slice_case_eq_str(pn_slice_trim(part), "SystemAssigned");
     *object_id = pn_json_str(internal, "principalId");
     if (!*object_id)
         *object_id = pn_json_str(identity, "principalId");
@@ -119,15 +149,24 @@ static bool is_ours(const struct pn_authority *authority, const char *resource)
 }
 
 static enum pn_rc mint_managed(struct pn_authority *authority, const json_t *body,
-                               const char *owner_id, const char *resource, struct pn_secret *token,
-                               int64_t *expires_s, struct pn_error *err)
+                               const char *owner_id, const char *client_id, const char *resource,
+                               struct pn_secret *token, int64_t *expires_s, struct pn_error *err)
 {
     struct pn_authority_grant grant = {
         .audience = resource, .managed_by = owner_id, .version = 1, .by_certificate = true};
     struct pn_buf text;
     enum pn_rc rc;
 
-    if (!system_identity(body, &grant.object_id, &grant.client_id))
+    if (client_id && client_id[0]) {
+        if (!user_identity(body, client_id, &grant))
+            return pn_error_set(
+                err, PN_INVALID, "identity_not_enabled",
+                "The user-assigned identity with client id %.64s is not assigned to "
+                "the service %s, which is required to access a Key Vault as it; "
+                "assign it (identity.userAssignedIdentities of the service), or "
+                "leave identityClientId out to use the system-assigned identity",
+                client_id, owner_id);
+    } else if (!system_identity(body, &grant.object_id, &grant.client_id))
         return pn_error_set(err, PN_INVALID, "identity_not_enabled",
                             "Managed Service Identity (system-assigned) is not enabled on the "
                             "service %s, which is required to access a Key Vault",
@@ -153,19 +192,14 @@ static enum pn_rc provide(void *ctx, const struct pn_identity_ref *identity,
                             "the embedded authority makes tokens for %s only, and another server "
                             "would not trust them",
                             authority->vault_audience);
-    if (identity->client_id && identity->client_id[0])
-        return pn_error_set(
-            err, PN_INVALID, "identity_not_enabled",
-            "the user-assigned identity with client id %s is not enabled on the "
-            "service; leave identityClientId out to use its system-assigned identity",
-            identity->client_id);
     rc = pn_store_get(authority->store, identity->owner_id, &item, err);
     if (rc == PN_NOT_FOUND)
         return pn_error_set(err, PN_INVALID, "identity_not_enabled", "there is no service %s",
                             identity->owner_id);
     if (rc != PN_OK)
         return rc;
-    rc = mint_managed(authority, item.body, item.id, target->resource, token, expires_s, err);
+    rc = mint_managed(authority, item.body, item.id, identity->client_id, target->resource, token,
+                      expires_s, err);
     *expires_s = 0; /* not to be kept: the identity may be switched off, and making one is cheap */
     pn_store_item_fini(&item);
     return rc;

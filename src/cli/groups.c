@@ -15,6 +15,7 @@ const struct pn_cli_group pn_cli_groups[] = {
     {"policy", "policy documents", pn_cli_policy_commands},
     {"vault", "the embedded key vault, or another one", pn_cli_vault_commands},
     {"identity", "applications that may log in", pn_cli_identity_commands},
+    {"role", "who may do what", pn_cli_role_commands},
     {NULL, "the service", pn_cli_login_commands},
     {NULL, "the service", pn_cli_service_commands},
     {NULL, "try it", pn_cli_demo_commands},

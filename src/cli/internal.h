@@ -30,6 +30,7 @@ extern const struct pn_cli_command pn_cli_subscription_commands[];
 extern const struct pn_cli_command pn_cli_policy_commands[];
 extern const struct pn_cli_command pn_cli_vault_commands[];
 extern const struct pn_cli_command pn_cli_identity_commands[];
+extern const struct pn_cli_command pn_cli_role_commands[];
 extern const struct pn_cli_command pn_cli_service_commands[];
 extern const struct pn_cli_command pn_cli_demo_commands[];
 extern const struct pn_cli_command pn_cli_login_commands[];
@@ -144,6 +145,10 @@ enum pn_cli_exit pn_cli_refused(const struct pn_cli_answer *answer, const char *
  *  takes the answer's JSON, which the caller gives back; NULL when there is none. */
 enum pn_cli_exit pn_cli_arm(struct pn_cli *cli, const char *method, const char *path,
                             const json_t *body, json_t **out) PN_MUST_USE;
+/** The same at a path below the origin of the management API, with that api-version (NULL: none).
+ */
+enum pn_cli_exit pn_cli_at(struct pn_cli *cli, const char *method, const char *path,
+                           const char *version, const json_t *body, json_t **out) PN_MUST_USE;
 /** The same for the vault's data plane: "/secrets/s1". */
 enum pn_cli_exit pn_cli_vault(struct pn_cli *cli, const char *method, const char *path,
                               const json_t *body, json_t **out) PN_MUST_USE;
@@ -211,3 +216,9 @@ enum pn_cli_exit pn_cli_certificate_add_all(struct pn_cli *cli);
 
 /** Takes what "postern login" kept, if it is there. PN_CLI_USAGE: it has ended, or is damaged. */
 enum pn_cli_exit pn_cli_read_login(struct pn_cli *cli, bool *is_there) PN_MUST_USE;
+
+/* ---- role.c */
+
+/** Gives a role at `scope` ("": the subscription) to a principal. Was told when it fails. */
+enum pn_cli_exit pn_cli_assign(struct pn_cli *cli, const char *principal, const char *role,
+                               const char *scope, json_t **out) PN_MUST_USE;

@@ -272,6 +272,23 @@ enum pn_cli_exit pn_cli_arm(struct pn_cli *cli, const char *method, const char *
     return code;
 }
 
+enum pn_cli_exit pn_cli_at(struct pn_cli *cli, const char *method, const char *path,
+                           const char *version, const json_t *body, json_t **out)
+{
+    enum pn_cli_exit code = pn_cli_open(cli);
+    char *url = NULL;
+
+    if (code != PN_CLI_DONE)
+        return code;
+    if (version)
+        url = with_version(cli->session.control_url, "", path, version);
+    else if (asprintf(&url, "%s%s", cli->session.control_url, path) < 0)
+        abort();
+    code = call(cli, method, url, cli->session.token, body, out);
+    free(url);
+    return code;
+}
+
 enum pn_cli_exit pn_cli_vault(struct pn_cli *cli, const char *method, const char *path,
                               const json_t *body, json_t **out)
 {

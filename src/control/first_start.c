@@ -37,7 +37,7 @@ static enum pn_rc renew_listener(struct pn_store_txn *txn, const char *service_i
     if (rc == PN_OK && json_object_update(internal, (json_t *)(uintptr_t)listener) != 0)
         rc = PN_NOMEM;
     if (rc == PN_OK)
-        rc = pn_store_put(txn, item.id, item.type, item.body, NULL, err);
+        rc = pn_store_put(txn, item.id, item.type, item.body, pn_store_keep_references, err);
     pn_store_item_fini(&item);
     return rc;
 }

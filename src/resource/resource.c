@@ -11,6 +11,8 @@ static const struct {
     {"Microsoft.Authorization", "roleDefinitions", resource_role_definitions},
     {"Microsoft.Authorization", "roleAssignments", resource_role_assignments},
     {"Microsoft.Authorization", "permissions", resource_permissions},
+    {"Microsoft.ManagedIdentity", "userAssignedIdentities", resource_identities},
+    {"Microsoft.ManagedIdentity", "identities", resource_default_identity},
 };
 
 static void handle(struct pn_resource_call *call)

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * The management REST API of the resource providers beside API Management and the vault:
- * Microsoft.Authorization (role definitions and assignments at any scope).
+ * Microsoft.Authorization (role definitions and assignments at any scope) and
+ * Microsoft.ManagedIdentity (user-assigned identities and their federated credentials).
  *
  * Sources: the Azure Resource Manager RPC contract, the REST reference of each provider.
  * Thread: any.

@@ -26,6 +26,9 @@ bool resource_scope_exists(struct pn_resource_call *call, const struct resource_
 /* role_definitions.c */
 void resource_role_definitions(struct pn_resource_call *call, const struct resource_path *path);
 void resource_permissions(struct pn_resource_call *call, const struct resource_path *path);
+/* managed_identity.c */
+void resource_identities(struct pn_resource_call *call, const struct resource_path *path);
+void resource_default_identity(struct pn_resource_call *call, const struct resource_path *path);
 /* role_assignments.c */
 void resource_role_assignments(struct pn_resource_call *call, const struct resource_path *path);
 /* role_list.c */

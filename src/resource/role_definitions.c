@@ -122,7 +122,9 @@ void resource_role_definitions(struct pn_resource_call *call, const struct resou
             pn_resource_wrong_method(call, "GET, HEAD");
         return;
     }
-    if (!pn_resource_may(call, TYPE "/read", path->scope) || !resource_scope_exists(call, path))
+    /* At the root anybody may: what the built-in roles are is no secret. */
+    if ((path->scope_count > 0 && !pn_resource_may(call, TYPE "/read", path->scope)) ||
+        !resource_scope_exists(call, path))
         return;
     if (path->rest_count == 1) {
         list(call, path);

@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Role definitions and assignments at every scope, and that the management APIs obey them."""
+import json
+import subprocess
 import urllib.parse
 import uuid
 
@@ -309,3 +311,39 @@ def test_the_directory_is_for_owners(postern):
                          ("POST", f"(appId='{postern.client_id}')/addPassword")):
         answer = people.graph(postern, method, path, {"displayName": "x"}, token=app.token())
         assert answer.status == 403, answer
+
+
+def test_the_command_line_registers_applications_and_gives_roles(postern, tmp_path):
+    def cli(*arguments, expect=0):
+        done = subprocess.run([service.BIN / "postern", *map(str, arguments), "--data",
+                               postern.data], capture_output=True, text=True, timeout=60,
+                              stdin=subprocess.DEVNULL)
+        assert done.returncode == expect, (arguments, done.stdout, done.stderr)
+        return done.stdout
+
+    made = json.loads(cli("identity", "create", "deploy", "--role", "Reader", "--scope", "service",
+                          "--valid-days", "90", "--output", "json"))
+    client = made["appId"]
+    token = postern.ask_token(postern.control, client, made["secretText"]).json()["access_token"]
+    assert postern.arm("GET", "", token=token).status == 200
+    assert postern.arm("PATCH", "", {"tags": {"x": "y"}}, token=token).status == 403
+    assert client in cli("identity", "list")
+    assert made["keyId"] in cli("identity", "show", client)
+    rotated = json.loads(cli("identity", "rotate-secret", client, "--output", "json"))
+    assert postern.ask_token(postern.control, client, made["secretText"]).status == 401
+    assert postern.ask_token(postern.control, client, rotated["secretText"]).status == 200
+    more = json.loads(cli("identity", "add-secret", client, "--name", "ci", "--output", "json"))
+    cli("identity", "remove-credential", client, rotated["keyId"])
+    assert postern.ask_token(postern.control, client, rotated["secretText"]).status == 401
+    assert postern.ask_token(postern.control, client, more["secretText"]).status == 200
+    given = json.loads(cli("role", "assign", made["id"], "Contributor", "--output", "json"))
+    listed = cli("role", "list", "--principal", made["id"])
+    assert "Contributor" in listed and "Reader" in listed
+    assert postern.arm("PATCH", "", {"tags": {"x": "y"}}, token=token).status == 200
+    cli("role", "remove", given["id"])
+    assert postern.arm("PATCH", "", {"tags": {"x": "z"}}, token=token).status == 403
+    assert "Key Vault Secrets User" in cli("role", "definitions")
+    cli("role", "assign", made["id"], "King", expect=2)
+    cli("identity", "create", "x", "--valid-days", "0", expect=2)
+    cli("identity", "delete", client)
+    cli("identity", "show", client, expect=1)

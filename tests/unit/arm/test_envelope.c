@@ -256,7 +256,7 @@ static void identity_goes_only_with_none_and_comes_back_the_same(void **state)
                         "aaaaaaaa-2222-4333-8444-555555555555");
     assert_int_equal(
         arm_call(f, "PATCH", SERVICE, NULL, "{\"identity\":{\"type\":\"UserAssigned\"}}"), 400);
-    assert_string_equal(arm_text(f, "error/details/0/target"), "identity.type");
+    assert_string_equal(arm_text(f, "error/details/0/target"), "identity.userAssignedIdentities");
 }
 
 static void another_service_is_refused(void **state)
