@@ -115,19 +115,16 @@ void pn_h1_cancel(struct pn_client *client)
 
 /* --- heads --- */
 
-/** One protocol that the connection may become (RFC 9110 §7.8). HTTP/2 is not begun this way any
- * more (RFC 9113 §3.1), and TLS is not: a client that asks for these goes on in HTTP/1.1. */
+/** One protocol that the connection may become (RFC 9110 §7.8). A client that asks for what no
+ *  tunnel may carry goes on in HTTP/1.1. */
 static struct pn_slice find_upgrade(const struct pn_request_head *request)
 {
     struct pn_slice protocol = pn_headers_get(&request->headers, "Upgrade");
 
     if (!protocol.ptr || request->minor_version == 0 || request->framing != PN_BODY_NONE ||
         pn_headers_count(&request->headers, "Upgrade") != 1 ||
-        pn_slice_find(protocol, ',') != protocol.len ||
         !pn_http_list_has(&request->headers, "Connection", "Upgrade") ||
-        pn_slice_case_starts_with(protocol, PN_LIT("h2")) ||
-        pn_slice_case_starts_with(protocol, PN_LIT("HTTP/")) ||
-        pn_slice_case_starts_with(protocol, PN_LIT("TLS/")))
+        !pn_front_may_become(protocol))
         return pn_slice(NULL, 0);
     return protocol;
 }

@@ -162,6 +162,10 @@ void pn_h2_turn_request(struct pn_h2_turn *turn, const struct pn_request_head *r
 
     pn_metric_add(PN_METRIC_REQUESTS, 1);
     call->request = *request;
+    if (turn->stream->protocol.len > 0 && !pn_front_may_become(turn->stream->protocol)) {
+        pn_call_refuse(call, 501, "this :protocol is not served");
+        return;
+    }
     if (turn->stream->protocol.len > 0 && make_upgrade(turn) != PN_OK) {
         turn_reset(turn, PN_H2_INTERNAL_ERROR);
         return;

@@ -6,6 +6,14 @@
 
 #include <arpa/inet.h>
 
+bool pn_front_may_become(struct pn_slice protocol)
+{
+    return pn_slice_find(protocol, ',') == protocol.len &&
+           !pn_slice_case_starts_with(protocol, PN_LIT("h2")) &&
+           !pn_slice_case_starts_with(protocol, PN_LIT("HTTP/")) &&
+           !pn_slice_case_starts_with(protocol, PN_LIT("TLS/"));
+}
+
 struct pn_slice pn_origin_ip(struct pn_origin *origin)
 {
     if (!origin->ip[0])

@@ -37,6 +37,8 @@ bool pn_http_is_hop_by_hop(struct pn_slice name)
         return pn_slice_case_eq_str(name, "Upgrade") || pn_slice_case_eq_str(name, "Trailer");
     case 10:
         return pn_slice_case_eq_str(name, "Connection") || pn_slice_case_eq_str(name, "Keep-Alive");
+    case 14: /* RFC 7540 §3.2.1; RFC 9113 has no upgrade to it any more */
+        return pn_slice_case_eq_str(name, "HTTP2-Settings");
     case 16:
         return pn_slice_case_eq_str(name, "Proxy-Connection");
     case 17:

@@ -464,6 +464,31 @@ def test_an_extended_connect_becomes_a_handshake(postern, api):
     assert re.search(rb"\r\nsec-websocket-key: [a-z0-9+/]{22}==\r\n", text), text
 
 
+@pytest.mark.parametrize("protocol", ["h2c", "h2", "HTTP/2.0", "TLS/1.0"])
+def test_an_extended_connect_does_not_smuggle_http(postern, protocol):
+    """What would let requests past routes, keys and policies is no tunnel."""
+    heads = []
+
+    def serve(sock, _):
+        head, _ = raw.head_of(sock)
+        heads.append(head)
+        sock.sendall(b"HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\n"
+                     b"Upgrade: %s\r\n\r\n" % protocol.encode())
+        sock.recv(65536)
+
+    with scripted(postern, serve) as name, h2peer.Peer(postern.gateway) as peer:
+        peer.until(lambda: peer.h2.remote_settings.enable_connect_protocol == 1, 5)
+        number = peer.h2.get_next_available_stream_id()
+        stream = peer.streams[number] = h2peer.Stream()
+        peer.h2.send_headers(number, [
+            (":method", "CONNECT"), (":protocol", protocol), (":scheme", "http"),
+            (":authority", peer.authority), (":path", f"/{name}/x"),
+            ("http2-settings", "AAMAAABk")])
+        peer.flush()
+        assert peer.until(lambda: stream.head, 10)
+        assert stream.status in (400, 501) and not heads
+
+
 # --- the tools of the world ---
 
 

@@ -173,6 +173,7 @@ def test_what_is_not_offered_is_left_out_and_the_request_goes_on(postern, protoc
         sock.close()
         assert b" 200 " in head, head
         assert b"\r\nupgrade:" not in seen[0].lower(), seen
+        assert b"\r\nhttp2-settings:" not in seen[0].lower(), seen
 
 
 def test_a_refusal_of_the_backend_is_an_answer_and_the_connection_goes_on(postern):
