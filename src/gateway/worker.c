@@ -326,11 +326,13 @@ void pn_worker_tell_drained(struct pn_worker *worker)
         free(order);
 }
 
+/** The last one closes the sockets: no other watches them by then. */
 static void stop_accepting(struct pn_worker *worker, enum pn_worker_end how)
 {
-    bool is_last = worker->spec.accepting && atomic_fetch_sub(worker->spec.accepting, 1) == 1;
+    bool is_last;
 
     pn_listeners_close(worker);
+    is_last = worker->spec.accepting && atomic_fetch_sub(worker->spec.accepting, 1) == 1;
     if (how == PN_WORKER_DRAIN && is_last)
         pn_listeners_finish(worker);
 }
