@@ -65,16 +65,21 @@ def test_only_an_idempotent_request_is_sent_again_on_a_new_connection(postern, m
 
 @pytest.mark.parametrize("method", ["POST", "PUT"])
 def test_a_body_is_not_sent_on_a_connection_that_the_backend_has_closed(postern, method):
+    closed = threading.Event()
+
     def serve(sock, _):
         request_of(sock)
         sock.sendall(OK)
+        sock.close()
+        closed.set()
 
     with Script(serve) as backend:
         name = service.unique("closed")
         postern.make_api(name, backend.url)
         for _ in range(30):
             assert postern.call(f"/{name}/x", method, b"x" * 100).status == 200
-            time.sleep(0.01)  # without it the close may come when the request has just left
+            assert closed.wait(20)  # else the close may come when the request has just left
+            closed.clear()
 
 
 def test_connection_close_of_the_backend_is_obeyed_and_not_passed_on(postern):
