@@ -90,6 +90,8 @@
       "a stream's body waits for the peer's window; then the stream is reset")                     \
     X(H2_HEAD_BYTES, "h2-head-bytes", BYTES, 262144, 65536, 16777216, GATEWAY,                     \
       "decoded bytes of a head that are read over to refuse it; above: GOAWAY")                    \
+    X(H2_HPACK_TABLE, "h2-hpack-table-bytes", BYTES, 4096, 0, 65536, GATEWAY,                      \
+      "HPACK's dynamic tables, one for each direction of a connection; 0: none")                   \
     X(H2_CONTINUATIONS, "h2-continuations", COUNT, 8, 1, 1024, GATEWAY,                            \
       "CONTINUATION frames of one head")                                                           \
     X(H2_QUEUED_FRAMES, "h2-queued-frames", COUNT, 1000, 16, 1000000, GATEWAY,                     \

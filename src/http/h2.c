@@ -33,6 +33,8 @@ static enum pn_rc make_session(struct pn_h2 *h2)
     nghttp2_option_set_no_closed_streams(option, 1);
     nghttp2_option_set_max_send_header_block_length(option, SENT_HEAD_BYTES_MAX);
     nghttp2_option_set_max_outbound_ack(option, config->queued_frames_max);
+    /* Ours, however large the peer's may be. */
+    nghttp2_option_set_max_deflate_dynamic_table_size(option, config->hpack_table_bytes);
     /* Ours are counted in h2_receive.c; these stand behind them. See on_begin_frame() there. */
     nghttp2_option_set_max_continuations(option,
                                          (config->continuations_max + 1) * H2_FRAME_HEADER_BYTES);
@@ -48,8 +50,12 @@ static enum pn_rc make_session(struct pn_h2 *h2)
 static enum pn_rc submit_settings(struct pn_h2 *h2)
 {
     const struct pn_h2_config *config = &h2->config;
-    nghttp2_settings_entry entries[5];
+    nghttp2_settings_entry entries[6];
     size_t count = 0;
+
+    if (config->hpack_table_bytes != NGHTTP2_DEFAULT_HEADER_TABLE_SIZE)
+        entries[count++] =
+            (nghttp2_settings_entry){NGHTTP2_SETTINGS_HEADER_TABLE_SIZE, config->hpack_table_bytes};
 
     entries[count++] =
         (nghttp2_settings_entry){NGHTTP2_SETTINGS_INITIAL_WINDOW_SIZE, config->stream_window_bytes};

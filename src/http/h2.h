@@ -67,6 +67,7 @@ struct pn_h2_config {
     uint32_t window_updates_per_minute; /* those beyond two for each DATA frame sent */
     uint32_t continuations_max;         /* CONTINUATION frames of one header block */
     uint32_t queued_frames_max;         /* frames that wait to be sent, without DATA */
+    uint32_t hpack_table_bytes;         /* HPACK's dynamic table, of each direction */
     uint32_t head_bytes_hard_max; /* decoded bytes of a head that are read over, so that it can
                                      be refused on its stream; above: GOAWAY */
 };

@@ -32,6 +32,7 @@ void pn_h2_config_init(struct pn_h2_config *config, enum pn_h2_side side)
         .window_updates_per_minute = limit(PN_LIMIT_H2_WINDOW_UPDATES),
         .continuations_max = limit(PN_LIMIT_H2_CONTINUATIONS),
         .queued_frames_max = limit(PN_LIMIT_H2_QUEUED_FRAMES),
+        .hpack_table_bytes = limit(PN_LIMIT_H2_HPACK_TABLE),
         .head_bytes_hard_max = limit(PN_LIMIT_H2_HEAD_BYTES),
     };
 }

@@ -5,12 +5,13 @@ import os
 import pathlib
 import signal
 import socket
+import struct
 import subprocess
 import time
 import urllib.parse
 
 import pytest
-from lab import raw, service
+from lab import h2frames, raw, service
 from lab.raw import Script, connect, receive, request, request_of, send
 
 HERE = pathlib.Path(__file__).resolve().parent
@@ -20,6 +21,7 @@ SMALL = {"header-bytes": "4096", "header-count": "20", "target-bytes": "1000",
          "client-header-timeout": "400ms", "client-body-timeout": "400ms",
          "backend-informational": "4", "client-requests": "5", "request-body-bytes": "5000",
          "client-write-timeout": "600ms", "signature-timeout": "250ms",
+         "h2-hpack-table-bytes": "0",
          "backend-body-timeout": "400ms"}
 CHUNKED = ("Transfer-Encoding: chunked",)
 
@@ -164,6 +166,30 @@ def test_a_keyholder_that_does_not_answer_fails_closed_and_is_counted(small, ca,
     assert small.call(f"/{name}/x").status == 200, "it answers again"
 
 
+def test_hpack_tables_are_as_large_as_configured(small, api):
+    """None here: SETTINGS say so, a client that uses one all the same is ended, and our answers
+    use none though the client offers 64 KiB."""
+    ack = h2frames.frame(h2frames.SETTINGS, h2frames.ACK)
+
+    def get(c, stream, update=b""):
+        c.send(h2frames.frame(h2frames.HEADERS, h2frames.END_HEADERS | h2frames.END_STREAM, stream,
+                              update + h2frames.block(*c.head(path=f"/{api}/x"))))
+        c.expect_answer(stream, 200)
+        return c.find(h2frames.HEADERS, stream).payload
+
+    with h2frames.Connection(small.gateway, greets=False) as c:
+        c.send(h2frames.PREFACE + h2frames.settings((1, 65536)))
+        c.read(lambda: c.find(h2frames.SETTINGS))
+        announced = dict(struct.iter_unpack(">HI", c.find(h2frames.SETTINGS).payload))
+        assert announced[1] == 0
+        c.send(ack)
+        first, second = get(c, 1, b"\x20"), get(c, 3)
+        assert first.lstrip(b"\x20") == second, "nothing of the first answer was indexed"
+        c.send(h2frames.frame(h2frames.HEADERS, h2frames.END_HEADERS | h2frames.END_STREAM, 5,
+                              h2frames.integer(4096, 5, 0x20) + h2frames.block(*c.head())))
+        c.expect_goaway(h2frames.COMPRESSION_ERROR)
+
+
 def test_a_connection_carries_so_many_requests(small, api):
     before = hits(small, "client-requests")
     with connect(small) as sock:
@@ -181,7 +207,7 @@ def test_every_limit_of_the_gateway_has_a_case():
              if " gateway: " in line}
     assert "header-bytes" in names, out
     here = set(HEADS) | {"client-tls-timeout", "client-write-timeout", "client-requests",
-                         "signature-timeout"}
+                         "signature-timeout", "h2-hpack-table-bytes"}
     missing = names - here - set(ELSEWHERE) - NOT_BY_A_REQUEST
     assert not missing, f"limits without a case: {sorted(missing)}"
     for name, file in ELSEWHERE.items():
