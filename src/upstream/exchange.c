@@ -113,6 +113,7 @@ static void on_timeout(struct pn_timer *timer)
     struct pn_exchange *exchange = timer->ctx;
 
     if (exchange->awaits_continue && exchange->spec.continue_timeout_ms == 0) {
+        pn_limit_hit(PN_LIMIT_BACKEND_CONTINUE_TIMEOUT);
         go_on(exchange);
         return;
     }
@@ -167,7 +168,9 @@ bool pn_exchange_owns_field(struct pn_slice name)
 enum pn_rc pn_exchange_malformed(struct pn_exchange *exchange, enum pn_rc rc, const char *cause)
 {
     pn_failure_set(&exchange->failure,
-                   rc == PN_LIMIT ? "response_header_too_large" : "malformed_response",
+                   rc == PN_LIMIT   ? "response_header_too_large"
+                   : rc == PN_NOMEM ? "out_of_memory"
+                                    : "malformed_response",
                    "the backend's answer: %s", cause);
     if (rc == PN_LIMIT)
         pn_limit_hit(PN_LIMIT_HEADER_BYTES);
