@@ -3,7 +3,7 @@
 # `make help` lists the targets. `make run` and `make test` set the machine up by themselves.
 MAKEFLAGS += --no-print-directory
 .DEFAULT_GOAL := build
-.PHONY: build run test check asan tsan coverage fuzz soak bench install clean ci help setup
+.PHONY: build run test check asan tsan tsan-integration coverage fuzz soak bench install clean ci help setup
 
 PREFIX  ?= /usr/local
 ENGINE  ?= h1
@@ -31,6 +31,11 @@ asan:    ## unit and integration tests with AddressSanitizer and UBSan
 	@tools/setup build test
 	@tools/build asan
 	@tools/test build/asan $(TESTS)
+
+tsan-integration: ## unit tests and integration tests of the data plane with ThreadSanitizer
+	@tools/setup build test
+	@tools/build tsan
+	@tools/test build/tsan --data-plane $(TESTS)
 
 tsan:    ## unit tests with ThreadSanitizer
 	@tools/setup build
@@ -71,4 +76,4 @@ setup:   ## everything that any target needs, as root
 	@tools/setup build test check bench
 
 help:    ## this list
-	@sed -n 's/^\([a-z]*\):[^#]*## *\(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 18
+	@sed -n 's/^\([a-z-]*\):[^#]*## *\(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 26

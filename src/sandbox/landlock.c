@@ -144,9 +144,11 @@ static enum pn_rc allow_libraries(int ruleset, enum pn_sandbox_profile profile, 
         if (reads_certificates && chosen[i])
             rc = allow(ruleset, &(struct pn_sandbox_path){.path = chosen[i]}, handled, err);
     }
-#ifdef PN_SANITIZED /* reads its own maps when it reports */
+#ifdef PN_SANITIZED /* reads its own maps and symbols when it reports */
     if (rc == PN_OK)
         rc = allow(ruleset, &(struct pn_sandbox_path){.path = "/proc"}, handled, err);
+    if (rc == PN_OK)
+        rc = allow(ruleset, &(struct pn_sandbox_path){.path = "/proc/self/exe"}, handled, err);
 #endif
     return rc;
 }

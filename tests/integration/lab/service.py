@@ -4,6 +4,7 @@ import contextlib
 import json
 import os
 import pathlib
+import re
 import signal
 import subprocess
 import time
@@ -116,6 +117,13 @@ class Postern:
         assert code == 0, f"exit code {code} after SIGTERM:\n{self.log()}"
         assert not left, f"processes left behind: {left}"
         assert not (self.data / "ready.json").exists(), "ready.json is left behind"
+        self.check_sanitizers()
+
+    def check_sanitizers(self):
+        """What a sanitized build has found is a failure, though the process goes on."""
+        log = self.log()
+        found = re.search(r"(WARNING|ERROR): \w+Sanitizer: |: runtime error: ", log)
+        assert not found, log[max(0, found.start() - 200):][:8000]
 
     def kill(self):
         """The whole process group, at once."""
