@@ -53,6 +53,12 @@
       "requests of one client connection; then it ends; 0: no end")                                \
     X(REQUEST_BODY_BYTES, "request-body-bytes", BYTES, 0, 0, 1099511627776, GATEWAY,               \
       "a request's body; above: 413; 0: no limit")                                                 \
+    X(REQUEST_REPLAY, "request-replay-bytes", BYTES, 16384, 0, 1048576, GATEWAY,                   \
+      "a request's body is kept until its answer begins, so that it can be sent again; 0: none")   \
+    X(REQUEST_BUFFER, "request-buffer-bytes", BYTES, 1048576, 1, 67108864, GATEWAY,                \
+      "a body that buffer-request-body=\"true\" takes whole before it is sent on; above: 413")     \
+    X(REDIRECTS, "redirects", COUNT, 10, 1, 50, GATEWAY,                                           \
+      "redirects that follow-redirects=\"true\" follows for one request; above: 500")              \
     X(REQUEST_SKIP_BYTES, "request-skip-bytes", BYTES, 1048576, 0, 1073741824, GATEWAY,            \
       "rest of a body that is read over after an early answer; above: the connection ends")        \
     X(CLIENT_LINGER_TIMEOUT, "client-linger-timeout", MS, 2000, 0, 60000, GATEWAY,                 \

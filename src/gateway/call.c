@@ -49,6 +49,8 @@ struct pn_call *pn_call_create(struct pn_worker *worker, struct pn_front *front)
     call->body = front->body;
     call->state = PN_CALL_ROUTING;
     call->has_request = false;
+    call->has_replay = false;
+    call->redirects = 0;
     call->accepts_trailers = false;
     call->sends_exchange_body = false;
     call->is_tunnel = false;
@@ -87,6 +89,8 @@ static void call_release(struct pn_call *call)
     struct pn_worker *worker = call->worker;
 
     pn_exchange_cancel(&call->exchange);
+    if (call->has_replay)
+        pn_replay_fini(&call->replay);
     if (call->pin)
         pn_worker_unpin(worker, call->pin);
     call->pin = NULL;
@@ -121,7 +125,7 @@ void pn_calls_free_spare(struct pn_worker *worker)
 
 void pn_call_cancel(struct pn_call *call)
 {
-    if (call->state == PN_CALL_FORWARDING)
+    if (call->state == PN_CALL_FORWARDING || call->state == PN_CALL_BUFFERING)
         pn_log(PN_LOG_INFO, "client_aborted", "api", PN_S(call->api ? call->api->id : ""), "reason",
                PN_S("ClientConnectionFailure"), NULL);
     call_release(call);
@@ -166,6 +170,10 @@ void pn_call_refuse(struct pn_call *call, int status, const char *cause)
 
 void pn_call_on_body(struct pn_call *call)
 {
+    if (call->state == PN_CALL_BUFFERING) {
+        pn_call_buffer(call);
+        return;
+    }
     if (call->body->has_ended && call->body->held.len == 0 && call->exchange.request_sent)
         return;
     if (call->state == PN_CALL_FORWARDING) {
@@ -178,11 +186,12 @@ void pn_call_on_body(struct pn_call *call)
 
 void pn_call_on_timeout(struct pn_call *call)
 {
-    if (call->state != PN_CALL_FORWARDING)
+    if (call->state != PN_CALL_FORWARDING && call->state != PN_CALL_BUFFERING)
         return;
     /* No byte of the body came; but perhaps nobody asked for one: the backend's time is the
      * exchange's to watch. */
-    if (!call->body->has_ended && pn_exchange_wants_body(&call->exchange)) {
+    if (call->state == PN_CALL_BUFFERING ||
+        (!call->body->has_ended && pn_exchange_wants_body(&call->exchange))) {
         pn_limit_hit(PN_LIMIT_CLIENT_BODY_TIMEOUT);
         pn_metric_add(PN_METRIC_TIMEOUTS, 1);
         pn_exchange_cancel(&call->exchange);
@@ -225,8 +234,8 @@ void pn_call_broke_off(struct pn_call *call)
     const struct pn_source *answer = call->exchange.answer;
 
     pn_log(PN_LOG_WARN, "answer_broken_off", "code",
-           PN_S(answer->failure == PN_TIMEOUT ? "timeout"
-                : answer->fault.cause         ? "malformed_response"
-                                              : "connection_closed"),
+           PN_S(answer->failure == PN_TIMEOUT                     ? "timeout"
+                : answer->fault.cause && answer->failure != PN_IO ? "malformed_response"
+                                                                  : "connection_closed"),
            "api", PN_S(call->api ? call->api->id : ""), NULL);
 }

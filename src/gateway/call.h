@@ -3,19 +3,26 @@
  * One request from its head to the last byte of its answer, whichever version of HTTP its client
  * speaks (gateway/front.h).
  *
- *   ROUTING -> FORWARDING -> ANSWERING -> ended
- *        \____________\______> ANSWERING (an answer of our own)
+ *   ROUTING -> (BUFFERING ->) FORWARDING -> ANSWERING -> ended
+ *        \____________\____________\______> ANSWERING (an answer of our own)
  *
- * ROUTING takes no time (route, key, inbound policy, backend and certificate). FORWARDING waits for
- * the backend's head while the body is sent; ANSWERING moves the answer. All memory is in the
- * arena.
+ * ROUTING takes no time (route, key, inbound policy, backend and certificate). BUFFERING waits for
+ * the whole body, where the policy wants that. FORWARDING waits for the backend's head while the
+ * body is sent; ANSWERING moves the answer. All memory is in the arena, but for the body that is
+ * kept.
  */
 #pragma once
 
 #include "gateway/front.h"
 #include "gateway/worker.h"
+#include "http/replay.h"
 
-enum pn_call_state { PN_CALL_ROUTING, PN_CALL_FORWARDING, PN_CALL_ANSWERING };
+enum pn_call_state {
+    PN_CALL_ROUTING,
+    PN_CALL_BUFFERING,
+    PN_CALL_FORWARDING,
+    PN_CALL_ANSWERING,
+};
 
 struct pn_call {
     struct pn_call *next_spare;
@@ -24,8 +31,10 @@ struct pn_call {
     enum pn_call_state state;
     struct pn_arena *arena;
     struct pn_request_head request;
-    bool has_request;          /* the head was readable */
-    struct pn_source *body;    /* the request's: the front's */
+    bool has_request;        /* the head was readable */
+    struct pn_source *body;  /* the request's: the front's */
+    struct pn_replay replay; /* in front of it, when has_replay */
+    bool has_replay;
     bool accepts_trailers;     /* the client said TE: trailers */
     struct pn_source own_body; /* an answer of our own */
     bool is_tunnel;            /* 101: both bodies are raw bytes */
@@ -45,6 +54,8 @@ struct pn_call {
     const struct pn_backend *pool;    /* of which it was chosen, or NULL */
     size_t member;                    /* its place there */
     bool was_rerouted;                /* it is the second one */
+    unsigned redirects;               /* that were followed */
+    struct pn_target redirect_target; /* where the last one went */
     enum pn_breaker_pass breaker_pass;
     struct pn_headers plain_headers; /* of a pool: without the credentials of a member */
     struct pn_slice plain_query;
@@ -105,6 +116,21 @@ bool pn_call_fix_identity(struct pn_call *call, const struct pn_target *target,
                           struct pn_demand *demand);
 /** Header, query and authorization of the backend entity, into the request. PN_NOMEM, PN_LIMIT. */
 enum pn_rc pn_call_apply_credentials(struct pn_call *call) PN_MUST_USE;
+/** The body as it is sent on (forward.c). */
+struct pn_source *pn_call_sent_body(struct pn_call *call);
+/** More of the body has come, or its end, while it is taken whole (buffering.c). */
+void pn_call_buffer(struct pn_call *call);
+/** Takes the body whole if the policy wants that and there is one. True: pn_call_buffered()
+ * follows, unless the call fails. */
+bool pn_call_begin_buffering(struct pn_call *call);
+/** Sends what `spec` says to `target`, as the identity that is fixed for it (forward.c). */
+void pn_call_send(struct pn_call *call, struct pn_exchange_spec *spec,
+                  const struct pn_target *target);
+/** The body is whole: sends the request (forward.c). */
+void pn_call_buffered(struct pn_call *call);
+/** The backend's answer is a redirect, and the policy follows it. False: it is answered as it is
+ *  (redirect.c). */
+bool pn_call_follow_redirect(struct pn_call *call);
 /** Fails it with 500 before anything was sent. */
 void pn_call_fail_forward(struct pn_call *call, const char *code, const char *detail);
 /** The backend section (forward.c). */

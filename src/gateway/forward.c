@@ -33,8 +33,9 @@ static bool try_newer_identity(struct pn_call *call)
     const struct pn_pin *former = call->identity_pin ? call->identity_pin : call->pin;
     struct pn_exchange_spec spec = call->exchange.spec;
 
-    if (call->worker->pin == former || call->body->taken_bytes > 0)
+    if (call->worker->pin == former || !pn_source_can_rewind(spec.request_body))
         return false;
+    pn_source_rewind(spec.request_body);
     if (call->identity_pin)
         pn_worker_unpin(call->worker, call->identity_pin);
     call->identity_pin = pn_worker_pin(call->worker);
@@ -71,15 +72,18 @@ static bool try_other_member(struct pn_call *call)
     const struct pn_failure *failure = &call->exchange.failure;
     const struct pn_target *target = NULL;
 
-    if (!call->pool || call->was_rerouted || call->body->taken_bytes > 0)
+    if (!call->pool || call->was_rerouted || call->redirects > 0)
         return false;
     if (!failure->is_unsent &&
         (failure->is_timeout || !pn_http_method_is_idempotent(call->context.method)))
+        return false;
+    if (!pn_exchange_can_repeat_body(&call->exchange))
         return false;
     target = pn_call_choose_other(call);
     if (!target)
         return false;
     call->was_rerouted = true;
+    pn_source_rewind(call->exchange.spec.request_body);
     pn_metric_add(PN_METRIC_BACKEND_REROUTED, 1);
     send_request(call, target);
     return true;
@@ -110,13 +114,38 @@ static void on_exchange_failed(void *ctx)
     pn_call_fail(call, &error);
 }
 
+struct pn_source *pn_call_sent_body(struct pn_call *call)
+{
+    uint64_t max = pn_limit_value(PN_LIMIT_REQUEST_REPLAY);
+    bool is_longer = call->request.framing == PN_BODY_LENGTH && call->request.content_length > max;
+
+    if (!call->has_replay && max > 0 && !is_longer && call->request.framing != PN_BODY_NONE) {
+        pn_replay_init(&call->replay, call->body, (size_t)max);
+        call->has_replay = true;
+    }
+    return call->has_replay ? &call->replay.source : call->body;
+}
+
+void pn_call_send(struct pn_call *call, struct pn_exchange_spec *spec,
+                  const struct pn_target *target)
+{
+    call->alpn = choose_alpn(call, spec->upgrade.ptr != NULL);
+    if (!pn_call_fix_identity(call, target, &spec->demand))
+        return;
+    call->state = PN_CALL_FORWARDING;
+    if (!call->body->has_ended)
+        pn_call_arm(call, PN_CLIENT_BODY_TIMEOUT_MS);
+    if (pn_exchange_start(&call->exchange, spec) != PN_OK)
+        on_exchange_failed(call);
+}
+
 static void send_request(struct pn_call *call, const struct pn_target *target)
 {
     struct pn_exchange_spec spec = {.method = call->context.method,
                                     .headers = &call->context.request_headers,
                                     .framing = call->request.framing,
                                     .content_length = call->request.content_length,
-                                    .request_body = call->body,
+                                    .request_body = pn_call_sent_body(call),
                                     .expects_continue = call->request.expects_continue &&
                                                         call->request.minor_version >= 1 &&
                                                         !call->body->has_ended,
@@ -129,20 +158,13 @@ static void send_request(struct pn_call *call, const struct pn_target *target)
 
     if (spec.timeout_ms == 0)
         spec.timeout_ms = pn_limit_value(PN_LIMIT_BACKEND_RESPONSE_TIMEOUT);
-    call->alpn = choose_alpn(call, spec.upgrade.ptr != NULL);
-    if (!pn_call_fix_identity(call, target, &spec.demand))
-        return;
     if (pn_call_apply_credentials(call) != PN_OK ||
         pn_target_request(target, call->context.path, call->context.query, call->arena,
                           &spec.request_target) != PN_OK) {
         pn_call_fail_forward(call, "out_of_memory", "no memory for the request");
         return;
     }
-    call->state = PN_CALL_FORWARDING;
-    if (!call->body->has_ended)
-        pn_call_arm(call, PN_CLIENT_BODY_TIMEOUT_MS);
-    if (pn_exchange_start(&call->exchange, &spec) != PN_OK)
-        on_exchange_failed(call);
+    pn_call_send(call, &spec, target);
 }
 
 static void forward(struct pn_call *call)
@@ -151,6 +173,11 @@ static void forward(struct pn_call *call)
 
     if (target)
         send_request(call, target);
+}
+
+void pn_call_buffered(struct pn_call *call)
+{
+    forward(call);
 }
 
 /* --- the answer --- */
@@ -185,7 +212,8 @@ static void resume_backend(struct pn_call *call, bool has_forwarded)
     switch (pn_policy_resume(&call->run, &call->context)) {
     case PN_POLICY_FORWARD:
         if (!has_forwarded) {
-            forward(call);
+            if (!pn_call_begin_buffering(call))
+                forward(call);
             return;
         }
         pn_call_fail(call, &failed); /* refused when the policy was written */
@@ -224,6 +252,10 @@ static void on_head(void *ctx)
                                   .message = "The backend answered with an error status."};
 
     pn_call_backend_answered(call, response);
+    if (call->run.forward.follows_redirects && pn_call_follow_redirect(call))
+        return;
+    if (call->has_replay)
+        pn_replay_settle(&call->replay);
     call->context.has_response = true;
     call->context.status = response->status;
     call->context.reason = response->reason;
@@ -274,15 +306,15 @@ static void on_request_sent(void *ctx)
 static void on_request_failed(void *ctx)
 {
     struct pn_call *call = ctx;
-    enum pn_rc rc = call->body->failure;
+    const struct pn_source *body = call->exchange.spec.request_body;
 
-    if (rc == PN_IO || rc == PN_EOF || call->state == PN_CALL_ANSWERING ||
-        !call->body->fault.cause) {
+    if (body->failure == PN_IO || body->failure == PN_EOF || call->state == PN_CALL_ANSWERING ||
+        !body->fault.cause) {
         pn_call_abort(call);
         return;
     }
     pn_exchange_cancel(&call->exchange);
-    pn_call_refuse(call, call->body->fault.status, call->body->fault.cause);
+    pn_call_refuse(call, body->fault.status, body->fault.cause);
 }
 
 const struct pn_exchange_events pn_call_exchange_events = {

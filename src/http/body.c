@@ -88,6 +88,20 @@ bool pn_source_skip(struct pn_source *source)
     return false;
 }
 
+bool pn_source_can_rewind(const struct pn_source *source)
+{
+    return source->taken_bytes == 0 || source->is_kept;
+}
+
+void pn_source_rewind(struct pn_source *source)
+{
+    if (source->taken_bytes == 0)
+        return;
+    assert(source->is_kept);
+    source->taken_bytes = 0;
+    source->ops->rewind(source);
+}
+
 bool pn_source_is_done(const struct pn_source *source)
 {
     return source->has_ended && source->held.len == 0;

@@ -26,6 +26,8 @@ struct pn_source_ops {
     enum pn_rc (*read)(struct pn_source *source);
     /** `len` bytes of `held` were used: window updates. NULL: nothing to do. */
     void (*used)(struct pn_source *source, size_t len);
+    /** Begins anew; called only while is_kept. NULL: a source that is never kept. */
+    void (*rewind)(struct pn_source *source);
 };
 
 struct pn_source {
@@ -34,6 +36,7 @@ struct pn_source {
     uint64_t taken_bytes; /* that were ever in `held` */
     uint64_t bytes_max;   /* of the whole body; above: PN_LIMIT with the fault 413. 0: no limit */
     bool has_ended;       /* the last byte has been in `held` */
+    bool is_kept;         /* all that was ever in `held` can be had again: http/replay.h */
     const struct pn_headers *trailers; /* of a body that has ended; NULL: none are wanted */
     enum pn_rc failure; /* why it failed: PN_IO, PN_MALFORMED, PN_LIMIT, PN_NOMEM, PN_TIMEOUT */
     struct pn_http_fault fault;
@@ -51,5 +54,9 @@ void pn_source_use(struct pn_source *source, size_t len);
 enum pn_rc pn_source_read(struct pn_source *source) PN_MUST_USE;
 /** Drops what has come of a body that nobody wants, without waiting. True: that was all of it. */
 bool pn_source_skip(struct pn_source *source);
+/** It can be read from its beginning: nothing was taken yet, or all that was is kept. */
+bool pn_source_can_rewind(const struct pn_source *source);
+/** Reads it from its beginning. Only if it can be. */
+void pn_source_rewind(struct pn_source *source);
 /** Everything was used. */
 bool pn_source_is_done(const struct pn_source *source);

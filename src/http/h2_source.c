@@ -71,7 +71,7 @@ static void on_used(struct pn_source *source, size_t len)
     pn_h2_ask(h2);
 }
 
-const struct pn_source_ops pn_h2_source_ops = {on_next, on_read, on_used};
+const struct pn_source_ops pn_h2_source_ops = {.next = on_next, .read = on_read, .used = on_used};
 
 enum pn_rc pn_h2_stream_append(struct h2_stream *stream, const uint8_t *data, size_t len)
 {

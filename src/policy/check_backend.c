@@ -272,9 +272,7 @@ enum pn_rc pn_policy_check_forward(struct pn_policy_check *check, struct pn_poli
                                         "fail-on-error-status-code",
                                         NULL};
     struct pn_policy_forward *forward = &statement->forward;
-    bool follows_redirects = false;
     bool buffers_response = true;
-    bool buffers_request = false;
     enum pn_rc rc = pn_policy_check_attributes(check, node, known, NULL, true);
 
     if (rc == PN_OK)
@@ -286,22 +284,14 @@ enum pn_rc pn_policy_check_forward(struct pn_policy_check *check, struct pn_poli
     if (rc == PN_OK)
         rc = check_version(check, node, &forward->http_version);
     if (rc == PN_OK)
-        rc = pn_policy_check_bool(check, node, "follow-redirects", &follows_redirects);
+        rc = pn_policy_check_bool(check, node, "follow-redirects", &forward->follows_redirects);
     if (rc == PN_OK) /* the gateway streams both ways; either value is honoured by that */
         rc = pn_policy_check_bool(check, node, "buffer-response", &buffers_response);
     if (rc == PN_OK)
-        rc = pn_policy_check_bool(check, node, "buffer-request-body", &buffers_request);
+        rc = pn_policy_check_bool(check, node, "buffer-request-body",
+                                  &forward->buffers_request_body);
     if (rc == PN_OK)
         rc = pn_policy_check_bool(check, node, "fail-on-error-status-code",
                                   &forward->fail_on_error_status_code);
-    if (rc != PN_OK)
-        return rc;
-    if (follows_redirects)
-        return pn_policy_node_error(check->err, node,
-                                    "follow-redirects=\"true\" is not supported by this release");
-    if (buffers_request)
-        return pn_policy_node_error(check->err, node,
-                                    "buffer-request-body=\"true\" is not supported by this "
-                                    "release: bodies are streamed");
-    return PN_OK;
+    return rc;
 }

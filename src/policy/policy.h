@@ -141,6 +141,8 @@ struct pn_policy_forward {
     uint64_t continue_timeout_ms; /* 0: not said */
     enum pn_policy_http_version http_version;
     bool fail_on_error_status_code;
+    bool follows_redirects;
+    bool buffers_request_body; /* it is taken whole before it is sent */
 };
 /** One section of one request; lives in the caller's request. */
 struct pn_policy_run {

@@ -57,6 +57,14 @@ static void take_acquire_failure(struct pn_exchange *exchange)
     exchange->failure.is_unsent = !exchange->was_retried;
 }
 
+bool pn_exchange_can_repeat_body(const struct pn_exchange *exchange)
+{
+    if (pn_source_can_rewind(exchange->spec.request_body))
+        return true;
+    pn_limit_hit(PN_LIMIT_REQUEST_REPLAY);
+    return false;
+}
+
 void pn_exchange_retry(struct pn_exchange *exchange)
 {
     struct pn_choice choice = {.only_new = !exchange->conn->h2, .avoid = exchange->conn};
@@ -64,6 +72,7 @@ void pn_exchange_retry(struct pn_exchange *exchange)
     enum pn_rc rc;
 
     release(exchange, false);
+    pn_source_rewind(exchange->spec.request_body);
     exchange->was_retried = true;
     exchange->state = PN_EXCHANGE_ACQUIRING;
     pn_exchange_arm(exchange, exchange->spec.timeout_ms);

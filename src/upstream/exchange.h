@@ -11,11 +11,11 @@
  * The request's body comes from a source of the caller (the client's) and is sent while the answer
  * may already come. The answer's body is the source exchange->answer: the caller moves it.
  *
- * A request is tried a second time, once, only when nothing of an answer came, no byte of its body
- * was taken, and either it was surely not processed (nothing of it was written; an HTTP/2 peer said
- * REFUSED_STREAM, or GOAWAY with a lower last stream), or it is idempotent and was sent on a reused
- * connection that turned out to be closed (RFC 9110 §9.2.2, RFC 9113 §8.7). Thread: the loop's.
- * Memory: the request's arena.
+ * A request is tried a second time, once, only when nothing of an answer came, its body can be read
+ * from its beginning, and either it was surely not processed (nothing of it was written; an HTTP/2
+ * peer said REFUSED_STREAM, or GOAWAY with a lower last stream), or it is idempotent and was sent
+ * on a reused connection that turned out to be closed (RFC 9110 §9.2.2, RFC 9113 §8.7). Thread: the
+ * loop's. Memory: the request's arena.
  */
 #pragma once
 
@@ -113,6 +113,9 @@ void pn_exchange_fini(struct pn_exchange *exchange);
  */
 enum pn_rc pn_exchange_start(struct pn_exchange *exchange,
                              const struct pn_exchange_spec *spec) PN_MUST_USE;
+/** The request's body can be sent once more. Where it is too long for that, the limit is counted.
+ */
+bool pn_exchange_can_repeat_body(const struct pn_exchange *exchange);
 /** The request's body may go on: its source has more. */
 void pn_exchange_send(struct pn_exchange *exchange);
 /** After on_head with status 101: exchange->answer gives the backend's raw bytes up to its end, and

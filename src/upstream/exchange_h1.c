@@ -12,9 +12,9 @@ static bool may_retry(const struct pn_exchange *exchange)
 {
     return exchange->is_reused && !exchange->was_retried && exchange->h1.scan.checked == 0 &&
            pn_inlet_bytes(&exchange->conn->inlet).len == 0 && exchange->informational == 0 &&
-           exchange->spec.request_body->taken_bytes == 0 &&
            (exchange->h1.out.sent_bytes == 0 ||
-            pn_http_method_is_idempotent(exchange->spec.method));
+            pn_http_method_is_idempotent(exchange->spec.method)) &&
+           pn_exchange_can_repeat_body(exchange);
 }
 
 static void connection_failed(struct pn_exchange *exchange)

@@ -98,7 +98,8 @@ static void answer_used(struct pn_source *source, size_t len)
         pn_source_use(&stream->in, len);
 }
 
-static const struct pn_source_ops answer_ops = {answer_next, answer_read, answer_used};
+static const struct pn_source_ops answer_ops = {
+    .next = answer_next, .read = answer_read, .used = answer_used};
 
 static void start_answer(struct pn_exchange *exchange)
 {
@@ -182,7 +183,10 @@ static void set_failure(struct pn_exchange *exchange, const struct pn_h2_stream 
         exchange->failure = *of_connection;
         return;
     }
-    if (in->fault.cause && !stream->is_reset_by_peer)
+    if (stream->is_unprocessed)
+        pn_failure_set(&exchange->failure, "stream_refused",
+                       "the backend did not take the request (REFUSED_STREAM or GOAWAY)");
+    else if (in->fault.cause && in->failure != PN_IO && !stream->is_reset_by_peer)
         (void)pn_exchange_malformed(exchange, in->failure == PN_LIMIT ? PN_LIMIT : PN_MALFORMED,
                                     in->fault.cause);
     else if (code == PN_H2_HTTP_1_1_REQUIRED)
@@ -198,12 +202,12 @@ static void set_failure(struct pn_exchange *exchange, const struct pn_h2_stream 
 
 static bool may_retry(const struct pn_exchange *exchange, bool is_unprocessed)
 {
-    if (exchange->was_retried || exchange->spec.request_body->taken_bytes > 0 ||
-        exchange->informational > 0)
+    if (exchange->was_retried || exchange->informational > 0)
         return false;
     /* Else only as over HTTP/1.1: a reused connection that turned out to be closed. */
-    return is_unprocessed || (pn_conn_h2_failure(exchange->conn) && exchange->is_reused &&
-                              pn_http_method_is_idempotent(exchange->spec.method));
+    return (is_unprocessed || (pn_conn_h2_failure(exchange->conn) && exchange->is_reused &&
+                               pn_http_method_is_idempotent(exchange->spec.method))) &&
+           pn_exchange_can_repeat_body(exchange);
 }
 
 void pn_exchange_h2_on_closed(void *ctx, struct pn_h2_stream *stream, uint32_t code)

@@ -66,7 +66,7 @@ static enum pn_rc on_read(struct pn_source *source)
     return PN_AGAIN;
 }
 
-static const struct pn_source_ops source_ops = {on_next, on_read, NULL};
+static const struct pn_source_ops source_ops = {.next = on_next, .read = on_read};
 
 static struct call *add_call(struct run *run)
 {

@@ -63,6 +63,7 @@ ELSEWHERE = {
     "backend-ping-timeout": "test_backend_limits.py", "backend-idle-timeout": "test_limit_counters.py",
     "backend-drain-timeout": "test_backend_limits.py", "drain-delay": "test_drain.py",
     "drain-idle": "test_drain.py", "drain-timeout": "test_drain.py",
+    **dict.fromkeys(("request-replay-bytes", "request-buffer-bytes", "redirects"), "test_resend.py"),
     **dict.fromkeys((
         "call-memory", "h2-backend-streams", "h2-stream-window", "h2-connection-window",
         "h2-backend-connection-window", "h2-head-bytes", "h2-continuations", "h2-queued-frames",

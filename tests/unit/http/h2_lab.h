@@ -223,7 +223,7 @@ static inline enum pn_rc lab_read(struct pn_source *source)
     return PN_AGAIN;
 }
 
-static const struct pn_source_ops lab_source_ops = {lab_next, lab_read, NULL};
+static const struct pn_source_ops lab_source_ops = {.next = lab_next, .read = lab_read};
 
 static inline struct pn_arena *lab_begin(void *ctx, struct pn_h2_stream *stream)
 {

@@ -144,11 +144,14 @@ static void forward_request_says_how(void **state)
 
     (void)state;
     set_up(&b, NULL, NULL,
-           "<policies><backend><forward-request timeout='7' fail-on-error-status-code='true'/>"
+           "<policies><backend><forward-request timeout='7' fail-on-error-status-code='true' "
+           "follow-redirects='true' buffer-request-body='true'/>"
            "</backend></policies>");
     assert_int_equal(run(&b, PN_SECTION_BACKEND), PN_POLICY_FORWARD);
     assert_int_equal(b.run.forward.timeout_ms, 7000);
     assert_true(b.run.forward.fail_on_error_status_code);
+    assert_true(b.run.forward.follows_redirects);
+    assert_true(b.run.forward.buffers_request_body);
     tear_down(&b);
 }
 
