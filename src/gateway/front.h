@@ -58,7 +58,8 @@ struct pn_front_ops {
 };
 
 /** Whether a tunnel may carry it. HTTP may not: requests inside of it would reach the backend past
- *  routes, keys and policies; HTTP/2 is not begun this way any more (RFC 9113 §3.1). TLS may not. */
+ *  routes, keys and policies; HTTP/2 is not begun this way any more (RFC 9113 §3.1). TLS may not.
+ */
 bool pn_front_may_become(struct pn_slice protocol);
 
 struct pn_front {
