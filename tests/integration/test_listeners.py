@@ -54,7 +54,7 @@ def test_several_addresses_and_a_unix_socket_serve_the_same(tmp_path, trust, ech
         shown = postern.ready["gatewayAddresses"]
         assert {f"127.0.0.1:{ports[0]}", f"[::1]:{ports[1]}", f"127.0.0.2:{ports[2]}",
                 f"unix:{path}"} <= set(shown)
-        assert f"unix:{path}" in postern.log()
+        service.wait_for("the line of addresses", lambda: f"unix:{path}" in postern.log(), 10)
         assert stat.S_IMODE(os.stat(path).st_mode) == 0o600
         postern.make_api("unix", echo.url, policy())
         assert b" 200 " in ask(path, HEALTH.replace(b"/healthz", b"/unix/x"))
