@@ -28,64 +28,6 @@ static const struct pn_cli_column columns[] = {
     {NULL, NULL},
 };
 
-/* Ids of the --certificate names, or NULL when there is none. */
-static json_t *certificate_ids(struct pn_cli *cli)
-{
-    json_t *ids = NULL;
-    const char *name = pn_cli_value_at(cli, "certificate", 0);
-
-    for (size_t i = 0; name; name = pn_cli_value_at(cli, "certificate", ++i)) {
-        char *path = pn_cli_path("/certificates/", name, "");
-
-        ids = ids ? ids : json_array();
-        json_array_append_new(ids, json_sprintf("%s%s", cli->session.service_id, path));
-        free(path);
-    }
-    return ids;
-}
-
-static enum pn_cli_exit read_check(struct pn_cli *cli, const char *name, json_t *tls,
-                                   const char *member)
-{
-    const char *value = pn_cli_value(cli, name);
-
-    if (!value)
-        return PN_CLI_DONE;
-    if (strcmp(value, "on") != 0 && strcmp(value, "off") != 0)
-        return pn_cli_usage(cli, "--%s must be on or off", name);
-    json_object_set_new(tls, member, json_boolean(strcmp(value, "on") == 0));
-    return PN_CLI_DONE;
-}
-
-/* What the options say, as `properties`; what they do not say is left out. */
-static enum pn_cli_exit read_properties(struct pn_cli *cli, json_t **out)
-{
-    json_t *tls = json_object();
-    json_t *ids = certificate_ids(cli);
-    json_t *properties =
-        json_pack("{s:s*, s:s*, s:s*}", "url", pn_cli_value(cli, "url"), "title",
-                  pn_cli_value(cli, "title"), "description", pn_cli_value(cli, "description"));
-    enum pn_cli_exit code = read_check(cli, "chain-check", tls, "validateCertificateChain");
-
-    if (code == PN_CLI_DONE)
-        code = read_check(cli, "name-check", tls, "validateCertificateName");
-    if (code == PN_CLI_DONE && !properties)
-        code = pn_cli_usage(cli, "the arguments must be UTF-8 text");
-    if (code != PN_CLI_DONE) {
-        json_decref(tls);
-        json_decref(ids);
-        json_decref(properties);
-        return code;
-    }
-    if (json_object_size(tls) > 0)
-        json_object_set(properties, "tls", tls);
-    json_decref(tls);
-    if (ids)
-        json_object_set_new(properties, "credentials", json_pack("{s:o}", "certificateIds", ids));
-    *out = properties;
-    return PN_CLI_DONE;
-}
-
 static enum pn_cli_exit write_backend(struct pn_cli *cli, const char *method)
 {
     char *path = pn_cli_path("/backends/", cli->positionals[0], "");
@@ -95,7 +37,7 @@ static enum pn_cli_exit write_backend(struct pn_cli *cli, const char *method)
     enum pn_cli_exit code = pn_cli_open(cli);
 
     if (code == PN_CLI_DONE)
-        code = read_properties(cli, &properties);
+        code = pn_cli_backend_properties(cli, &properties);
     if (code == PN_CLI_DONE && strcmp(method, "PUT") == 0)
         json_object_set_new(properties, "protocol", json_string("http"));
     if (code == PN_CLI_DONE) {
@@ -112,8 +54,8 @@ static enum pn_cli_exit write_backend(struct pn_cli *cli, const char *method)
 
 static enum pn_cli_exit run_add(struct pn_cli *cli)
 {
-    if (!pn_cli_value(cli, "url"))
-        return pn_cli_usage(cli, "--url is needed");
+    if (!pn_cli_value(cli, "url") && !pn_cli_value(cli, "properties"))
+        return pn_cli_usage(cli, "--url is needed (or --properties FILE)");
     return write_backend(cli, "PUT");
 }
 
@@ -223,21 +165,12 @@ static const struct pn_cli_option probe_options[] = {
     {"certificate", "NAME", "show this certificate instead of the backend's own"},
     {NULL, NULL, NULL},
 };
-static const struct pn_cli_option options[] = {
-    {"url", "URL", "where it is, https://host[:port][/path]"},
-    {"certificate", "NAME", "certificate to present to it; may be repeated"},
-    {"chain-check", "on|off", "must its certificate come from a trusted CA (default on)"},
-    {"name-check", "on|off", "must its certificate carry its host name (default on)"},
-    {"title", "TEXT", "display name"},
-    {"description", "TEXT", "for people"},
-    {NULL, NULL, NULL},
-};
-
 const struct pn_cli_command pn_cli_backend_commands[] = {
-    {"backend add", "NAME", 1, 1, options, "Creates or replaces a backend.",
+    {"backend add", "NAME", 1, 1, pn_cli_backend_options, "Creates or replaces a backend.",
      "postern backend add orders --url https://orders.internal:8443 --certificate orders", run_add},
-    {"backend update", "NAME", 1, 1, options, "Changes what is given, keeps the rest.",
-     "postern backend update orders --name-check off", run_update},
+    {"backend update", "NAME", 1, 1, pn_cli_backend_options,
+     "Changes what is given, keeps the rest.", "postern backend update orders --name-check off",
+     run_update},
     {"backend list", NULL, 0, 0, NULL, "Lists the backends.", "postern backend list", run_list},
     {"backend show", "NAME", 1, 1, NULL, "Shows one backend.", "postern backend show orders",
      run_show},

@@ -222,3 +222,9 @@ enum pn_cli_exit pn_cli_read_login(struct pn_cli *cli, bool *is_there) PN_MUST_U
 /** Gives a role at `scope` ("": the subscription) to a principal. Was told when it fails. */
 enum pn_cli_exit pn_cli_assign(struct pn_cli *cli, const char *principal, const char *role,
                                const char *scope, json_t **out) PN_MUST_USE;
+
+/* ---- backend_properties.c */
+
+extern const struct pn_cli_option pn_cli_backend_options[];
+/** What the options say, as `properties`; what they do not say is left out. The caller's. */
+enum pn_cli_exit pn_cli_backend_properties(const struct pn_cli *cli, json_t **out) PN_MUST_USE;
