@@ -85,12 +85,14 @@ enum pn_rc pn_keyholder_check(struct pn_keyholder *kh, struct pn_slice file,
                               struct pn_slice password, struct pn_imported *out,
                               struct pn_error *err) PN_MUST_USE;
 /** The same, but key and chain come back as one sealed blob for the store (embedded vault), bound
- *  to `context` (e.g. "vault/local/certificates/c1/<version>"); nothing is kept. */
+ *  to `context` (e.g. "vault/local/certificates/c1/<version>"); nothing is kept. `is_private`: the
+ *  key is never exported. */
 enum pn_rc pn_keyholder_import_sealed(struct pn_keyholder *kh, struct pn_slice context,
                                       struct pn_slice file, struct pn_slice password,
-                                      struct pn_imported *out, struct pn_error *err) PN_MUST_USE;
+                                      bool is_private, struct pn_imported *out,
+                                      struct pn_error *err) PN_MUST_USE;
 /** Opens such a blob and writes key and chain as a PKCS#12 without password, or as PEM (PKCS#8 key,
- *  then the chain). `out` must be a secret buffer. */
+ *  then the chain). `out` must be a secret buffer. PN_DENIED also: the key is private. */
 enum pn_rc pn_keyholder_export_sealed(struct pn_keyholder *kh, struct pn_slice context,
                                       struct pn_slice sealed, int format, struct pn_buf *out,
                                       struct pn_error *err) PN_MUST_USE;
@@ -107,6 +109,7 @@ struct pn_issue_spec {
     const char *const *ekus;       /* OIDs: "1.3.6.1.5.5.7.3.2" */
     const char *const *key_usages; /* "digitalSignature", "keyEncipherment", … */
     bool is_ca;
+    bool is_private;                    /* _issue_sealed: the key is never exported */
     int64_t not_before, not_after;      /* Unix seconds */
     const struct pn_key_id *issuer_key; /* NULL: self-signed; else a kept key of use ca */
     struct pn_slice issuer_certificate; /* DER, when issuer_key is set */
@@ -115,9 +118,12 @@ struct pn_issue_spec {
 enum pn_rc pn_keyholder_issue(struct pn_keyholder *kh, enum pn_key_use use,
                               const struct pn_issue_spec *spec, struct pn_imported *out,
                               struct pn_error *err) PN_MUST_USE;
-/** The same as a sealed blob for the store; nothing is kept. */
+/** The same as a sealed blob for the store; nothing is kept. `reuse` (may be NULL): no new key, but
+ * that of this sealed certificate. */
+struct pn_vault_key;
 enum pn_rc pn_keyholder_issue_sealed(struct pn_keyholder *kh, struct pn_slice context,
-                                     const struct pn_issue_spec *spec, struct pn_imported *out,
+                                     const struct pn_issue_spec *spec,
+                                     const struct pn_vault_key *reuse, struct pn_imported *out,
                                      struct pn_error *err) PN_MUST_USE;
 
 /** The public key of a kept key, as DER SubjectPublicKeyInfo. */

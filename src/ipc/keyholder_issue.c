@@ -5,10 +5,8 @@
 #include <string.h>
 
 #include "ipc/keyholder_internal.h"
+#include "ipc/keyholder_vault.h"
 #include "ipc/protocol.h"
-
-/* RSA 4096 takes a second on a busy machine, sometimes several. */
-#define ISSUE_TIMEOUT_MS 30000
 
 #define SEALED_BYTES_MAX (2u * PN_IMPORT_BYTES_MAX)
 
@@ -52,8 +50,8 @@ static enum pn_rc read_imported(struct pn_slice fields, void *ctx)
 }
 
 /* Ends the question; *out is filled, or empty when it fails. */
-static enum pn_rc ask_imported(struct pn_keyholder *kh, struct pn_question *question,
-                               int timeout_ms, struct pn_imported *out, struct pn_error *err)
+enum pn_rc pn_keyholder_ask_imported(struct pn_keyholder *kh, struct pn_question *question,
+                                     int timeout_ms, struct pn_imported *out, struct pn_error *err)
 {
     enum pn_rc rc;
 
@@ -85,7 +83,7 @@ enum pn_rc pn_keyholder_import(struct pn_keyholder *kh, enum pn_key_use use, str
     pn_question_init(&question, PN_KEYHOLDER_IMPORT);
     pn_question_u8(&question, (uint8_t)use);
     put_file(&question, file, password);
-    return ask_imported(kh, &question, PN_IMPORT_TIMEOUT_MS, out, err);
+    return pn_keyholder_ask_imported(kh, &question, PN_IMPORT_TIMEOUT_MS, out, err);
 }
 
 enum pn_rc pn_keyholder_check(struct pn_keyholder *kh, struct pn_slice file,
@@ -96,19 +94,21 @@ enum pn_rc pn_keyholder_check(struct pn_keyholder *kh, struct pn_slice file,
 
     pn_question_init(&question, PN_KEYHOLDER_CHECK);
     put_file(&question, file, password);
-    return ask_imported(kh, &question, PN_IMPORT_TIMEOUT_MS, out, err);
+    return pn_keyholder_ask_imported(kh, &question, PN_IMPORT_TIMEOUT_MS, out, err);
 }
 
 enum pn_rc pn_keyholder_import_sealed(struct pn_keyholder *kh, struct pn_slice context,
                                       struct pn_slice file, struct pn_slice password,
-                                      struct pn_imported *out, struct pn_error *err)
+                                      bool is_private, struct pn_imported *out,
+                                      struct pn_error *err)
 {
     struct pn_question question;
 
     pn_question_init(&question, PN_KEYHOLDER_IMPORT_SEALED);
     pn_question_bytes(&question, context);
+    pn_question_u8(&question, is_private);
     put_file(&question, file, password);
-    return ask_imported(kh, &question, PN_IMPORT_TIMEOUT_MS, out, err);
+    return pn_keyholder_ask_imported(kh, &question, PN_IMPORT_TIMEOUT_MS, out, err);
 }
 
 static void put_list(struct pn_question *question, const char *const *texts)
@@ -122,7 +122,7 @@ static void put_list(struct pn_question *question, const char *const *texts)
         pn_question_str(question, texts[i]);
 }
 
-static void put_spec(struct pn_question *question, const struct pn_issue_spec *spec)
+void pn_question_spec(struct pn_question *question, const struct pn_issue_spec *spec)
 {
     pn_question_str(question, spec->key_type);
     pn_question_u32(question, spec->key_bits);
@@ -134,6 +134,7 @@ static void put_spec(struct pn_question *question, const struct pn_issue_spec *s
     put_list(question, spec->ekus);
     put_list(question, spec->key_usages);
     pn_question_u8(question, spec->is_ca);
+    pn_question_u8(question, spec->is_private);
     pn_question_u64(question, (uint64_t)spec->not_before);
     pn_question_u64(question, (uint64_t)spec->not_after);
     pn_question_u8(question, spec->issuer_key != NULL);
@@ -152,18 +153,20 @@ enum pn_rc pn_keyholder_issue(struct pn_keyholder *kh, enum pn_key_use use,
 
     pn_question_init(&question, PN_KEYHOLDER_ISSUE);
     pn_question_u8(&question, (uint8_t)use);
-    put_spec(&question, spec);
-    return ask_imported(kh, &question, ISSUE_TIMEOUT_MS, out, err);
+    pn_question_spec(&question, spec);
+    return pn_keyholder_ask_imported(kh, &question, PN_ISSUE_TIMEOUT_MS, out, err);
 }
 
 enum pn_rc pn_keyholder_issue_sealed(struct pn_keyholder *kh, struct pn_slice context,
-                                     const struct pn_issue_spec *spec, struct pn_imported *out,
+                                     const struct pn_issue_spec *spec,
+                                     const struct pn_vault_key *reuse, struct pn_imported *out,
                                      struct pn_error *err)
 {
     struct pn_question question;
 
     pn_question_init(&question, PN_KEYHOLDER_ISSUE_SEALED);
     pn_question_bytes(&question, context);
-    put_spec(&question, spec);
-    return ask_imported(kh, &question, ISSUE_TIMEOUT_MS, out, err);
+    pn_question_reuse(&question, reuse);
+    pn_question_spec(&question, spec);
+    return pn_keyholder_ask_imported(kh, &question, PN_ISSUE_TIMEOUT_MS, out, err);
 }

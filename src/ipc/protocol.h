@@ -43,20 +43,31 @@ enum pn_keyholder_frame {
     PN_KEYHOLDER_LIST,         /* u8 use -> bytes of n × 32 */
     PN_KEYHOLDER_FORGET,       /* u8 use · id -> - */
     PN_KEYHOLDER_IMPORT, /* u8 use · u8 has_password · bytes password · bytes file -> imported */
-    PN_KEYHOLDER_IMPORT_SEALED, /* bytes context · u8 has_password · bytes password · bytes file ->
-                                   imported */
+    PN_KEYHOLDER_IMPORT_SEALED, /* bytes context · u8 is_private · u8 has_password · bytes password
+                                   · bytes file -> imported */
     PN_KEYHOLDER_EXPORT_SEALED, /* bytes context · u8 format · bytes sealed -> bytes file */
     PN_KEYHOLDER_ISSUE,         /* u8 use · spec -> imported */
-    PN_KEYHOLDER_ISSUE_SEALED,  /* bytes context · spec -> imported */
+    PN_KEYHOLDER_ISSUE_SEALED,  /* bytes context · u8 reuses · vkey · spec -> imported */
     PN_KEYHOLDER_CHECK,         /* u8 has_password · bytes password · bytes file -> imported */
+    /* Of the vault. "vkey" = bytes context · u8 is_certificate · bytes sealed */
+    PN_KEYHOLDER_VAULT_GENERATE, /* bytes context · str type · u32 bits · str curve -> bytes SPKI ·
+                                    bytes sealed */
+    PN_KEYHOLDER_VAULT_TAKE, /* bytes context · str type · str curve · 10 × bytes n e d p q dp dq qi
+                                x y -> bytes SPKI · bytes sealed */
+    PN_KEYHOLDER_VAULT_USE, /* vkey · u8 operation · str algorithm · bytes value -> bytes result */
+    PN_KEYHOLDER_VAULT_MOVE,    /* vkey · bytes context -> bytes sealed */
+    PN_KEYHOLDER_VAULT_REQUEST, /* bytes context · u8 reuses · vkey (empty without) · spec -> bytes
+                                   request · bytes sealed */
+    PN_KEYHOLDER_VAULT_MERGE, /* vkey · bytes context · u8 format · u8 is_private · u32 n · n ×
+                                 bytes DER -> imported */
     PN_KEYHOLDER_OK = 0x2f0,
     PN_KEYHOLDER_ERROR, /* u32 rc · str code · str target · str message */
     /* imported = id · u8 format · u32 n · n × bytes DER · bytes sealed ("" when kept) · facts
      * facts    = str friendly name · str integrity · str encryption · u32 n · n × (str code · str
      * text)
      * spec     = str key_type · u32 key_bits · str subject · 6 × (u32 n · n × str) dns, ip, email,
-     * uri, eku, key_usage · u8 is_ca · u64 not_before · u64 not_after · u8 has_issuer · bytes
-     * issuer id ("" without) · bytes issuer certificate */
+     * uri, eku, key_usage · u8 is_ca · u8 is_private · u64 not_before · u64 not_after · u8
+     * has_issuer · bytes issuer id ("" without) · bytes issuer certificate */
 };
 
 /* postern-import: one question, one answer, end. */

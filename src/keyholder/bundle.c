@@ -16,7 +16,8 @@
 #include "keyholder/sign.h"
 
 #define BLOB_DOMAIN    PN_LIT("blob")
-#define BLOB_VERSION   1
+#define BLOB_VERSION   2 /* 1 had no flags: exportable */
+#define FLAG_PRIVATE   1
 #define BLOB_BYTES_MAX (2u * PN_IMPORT_BYTES_MAX)
 #define PFX_ITERATIONS 2048 /* the password is empty: more of them would protect nothing */
 
@@ -88,7 +89,7 @@ static enum pn_rc put_der(struct pn_buf *out, X509 *certificate)
     return rc;
 }
 
-/* u8 version · u8 format · bytes PKCS#8 · u32 n · n × bytes DER */
+/* u8 version · u8 format · u8 flags · bytes PKCS#8 · u32 n · n × bytes DER */
 static enum pn_rc encode(const struct pn_bundle *bundle, struct pn_buf *plain, struct pn_error *err)
 {
     struct pn_buf pkcs8;
@@ -101,6 +102,8 @@ static enum pn_rc encode(const struct pn_bundle *bundle, struct pn_buf *plain, s
         rc = pn_frame_u8(plain, BLOB_VERSION);
     if (rc == PN_OK)
         rc = pn_frame_u8(plain, (uint8_t)bundle->format);
+    if (rc == PN_OK)
+        rc = pn_frame_u8(plain, bundle->is_private ? FLAG_PRIVATE : 0);
     if (rc == PN_OK)
         rc = pn_frame_bytes(plain, pn_buf_slice(&pkcs8));
     if (rc == PN_OK)
@@ -133,10 +136,13 @@ enum pn_rc pn_bundle_seal(const struct pn_bundle *bundle, const struct pn_master
 static enum pn_rc decode(struct pn_slice plain, struct pn_bundle *bundle, struct pn_error *err)
 {
     struct pn_slice pkcs8, chain[PN_CHAIN_MAX];
-    uint8_t version, format;
+    uint8_t version, format, flags = 0;
     uint32_t count = 0;
-    bool is_fine = pn_frame_read_u8(&plain, &version) == PN_OK && version == BLOB_VERSION &&
+    enum pn_rc rc;
+    bool is_fine = pn_frame_read_u8(&plain, &version) == PN_OK &&
+                   (version == 1 || version == BLOB_VERSION) &&
                    pn_frame_read_u8(&plain, &format) == PN_OK &&
+                   (version == 1 || pn_frame_read_u8(&plain, &flags) == PN_OK) &&
                    pn_frame_read_bytes(&plain, &pkcs8) == PN_OK &&
                    pn_frame_read_u32(&plain, &count) == PN_OK && count <= PN_CHAIN_MAX;
 
@@ -145,7 +151,10 @@ static enum pn_rc decode(struct pn_slice plain, struct pn_bundle *bundle, struct
     if (!is_fine)
         return pn_error_set(err, PN_MALFORMED, "sealed",
                             "the sealed key has a form that is not known");
-    return pn_bundle_make(format, pkcs8, chain, count, bundle, err);
+    rc = pn_bundle_make(format, pkcs8, chain, count, bundle, err);
+    if (rc == PN_OK)
+        bundle->is_private = (flags & FLAG_PRIVATE) != 0;
+    return rc;
 }
 
 enum pn_rc pn_bundle_unseal(const struct pn_master *master, struct pn_slice context,
@@ -199,6 +208,9 @@ enum pn_rc pn_bundle_export(const struct pn_bundle *bundle, int format, struct p
 
     if (format != PN_FILE_PKCS12 && format != PN_FILE_PEM)
         return pn_error_set(err, PN_INVALID, "format", "no such file format: %d", format);
+    if (bundle->is_private)
+        return pn_error_set(err, PN_DENIED, "not_exportable",
+                            "the key was made or imported as not exportable");
     bio = BIO_new(BIO_s_secmem());
     if (!bio)
         return pn_error_set(err, PN_NOMEM, "no_memory", "out of memory");

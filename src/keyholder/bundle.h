@@ -12,7 +12,8 @@
 #include "keyholder/seal.h"
 
 struct pn_bundle {
-    int format; /* PN_FILE_PKCS12 or PN_FILE_PEM: of the file it came from */
+    int format;      /* PN_FILE_PKCS12 or PN_FILE_PEM: of the file it came from */
+    bool is_private; /* the key is used here, and exported to nobody */
     EVP_PKEY *key;
     STACK_OF(X509) * chain;     /* leaf first */
     struct pn_file_facts facts; /* of that file; not kept */
@@ -33,6 +34,6 @@ enum pn_rc pn_bundle_unseal(const struct pn_master *master, struct pn_slice cont
                             struct pn_slice sealed, struct pn_bundle *bundle,
                             struct pn_error *err) PN_MUST_USE;
 /** Appends a PKCS#12 with an empty password (AES-256, SHA-256) or PEM (PKCS#8 key, then the chain)
- * to a secret buffer. */
+ * to a secret buffer. PN_DENIED: the key is private. */
 enum pn_rc pn_bundle_export(const struct pn_bundle *bundle, int format, struct pn_buf *out,
                             struct pn_error *err) PN_MUST_USE;

@@ -18,7 +18,7 @@
 #define SPEC_BYTES_MAX   (128u * 1024)
 #define SEALED_BYTES_MAX (2u * PN_IMPORT_BYTES_MAX)
 
-static enum pn_rc broken(struct pn_session *session, struct pn_error *err)
+enum pn_rc pn_question_broken(struct pn_session *session, struct pn_error *err)
 {
     session->is_broken = true;
     return pn_error_set(err, PN_MALFORMED, "malformed_request", "not a question for the keyholder");
@@ -74,7 +74,7 @@ static enum pn_rc on_sign(struct pn_session *session, struct pn_slice fields, st
     if (!read_key(&fields, &use, &id) || pn_frame_read_u32(&fields, &algorithm) != PN_OK ||
         pn_frame_read_bytes(&fields, &message) != PN_OK || fields.len > 0 ||
         algorithm > PN_SIGN_ED25519)
-        return broken(session, err);
+        return pn_question_broken(session, err);
     if (!may_use(session, use))
         return denied(err, "sign with a key of this use");
     pn_metric_add(PN_METRIC_SIGNATURES, 1);
@@ -103,7 +103,7 @@ static enum pn_rc on_public(struct pn_session *session, struct pn_slice fields,
     enum pn_rc rc;
 
     if (!read_key(&fields, &use, &id) || fields.len > 0)
-        return broken(session, err);
+        return pn_question_broken(session, err);
     if (!may_use(session, use))
         return denied(err, "show a key of this use");
     rc = pn_keys_get(session->server->keys, use, &id, &key, err);
@@ -137,7 +137,7 @@ static enum pn_rc seal_or_unseal(struct pn_session *session, struct pn_slice fie
     if (pn_frame_read_bytes(&fields, &domain) != PN_OK ||
         pn_frame_read_bytes(&fields, &context) != PN_OK ||
         pn_frame_read_bytes(&fields, &input) != PN_OK || fields.len > 0)
-        return broken(session, err);
+        return pn_question_broken(session, err);
     if (!may_use_domain(session, domain))
         return denied(err, "seal or unseal in this domain");
     if (context.len > PN_CONTEXT_BYTES_MAX)
@@ -166,7 +166,7 @@ static enum pn_rc on_list(struct pn_session *session, struct pn_slice fields, st
     enum pn_rc rc;
 
     if (!read_use(&fields, &use) || fields.len > 0)
-        return broken(session, err);
+        return pn_question_broken(session, err);
     pn_buf_init(&ids, PN_KEYS_MAX * 32u);
     rc = pn_keys_list(session->server->keys, use, &ids);
     if (rc == PN_OK)
@@ -184,7 +184,7 @@ static enum pn_rc on_forget(struct pn_session *session, struct pn_slice fields,
     enum pn_key_use use;
 
     if (!read_key(&fields, &use, &id) || fields.len > 0)
-        return broken(session, err);
+        return pn_question_broken(session, err);
     return pn_keys_forget(session->server->keys, use, &id, err);
 }
 
@@ -226,8 +226,8 @@ static enum pn_rc keep(struct pn_session *session, enum pn_key_use use, struct p
     return rc;
 }
 
-static enum pn_rc give_sealed(struct pn_session *session, struct pn_slice context,
-                              struct pn_bundle *bundle, struct pn_buf *answer, struct pn_error *err)
+enum pn_rc pn_give_sealed(struct pn_session *session, struct pn_slice context,
+                          struct pn_bundle *bundle, struct pn_buf *answer, struct pn_error *err)
 {
     struct pn_key_id id;
     struct pn_buf sealed;
@@ -261,28 +261,30 @@ static enum pn_rc on_import(struct pn_session *session, uint16_t type, struct pn
     struct pn_slice context = {0}, password, file;
     struct pn_bundle bundle = {0};
     enum pn_key_use use = PN_USE_CLIENT;
-    uint8_t has_password;
+    uint8_t has_password, is_private = 0;
     bool is_fine = true;
     enum pn_rc rc;
 
     if (type == PN_KEYHOLDER_IMPORT)
         is_fine = read_use(&fields, &use);
     else if (type == PN_KEYHOLDER_IMPORT_SEALED)
-        is_fine = pn_frame_read_bytes(&fields, &context) == PN_OK;
+        is_fine = pn_frame_read_bytes(&fields, &context) == PN_OK &&
+                  pn_frame_read_u8(&fields, &is_private) == PN_OK;
     if (!is_fine || pn_frame_read_u8(&fields, &has_password) != PN_OK ||
         pn_frame_read_bytes(&fields, &password) != PN_OK ||
         pn_frame_read_bytes(&fields, &file) != PN_OK || fields.len > 0 ||
         context.len > PN_CONTEXT_BYTES_MAX)
-        return broken(session, err);
+        return pn_question_broken(session, err);
     if (!has_password)
         password = (struct pn_slice){0};
     rc = pn_importer_open(session->server, file, password, &bundle, err);
     if (rc != PN_OK)
         return rc;
+    bundle.is_private = is_private != 0;
     if (type == PN_KEYHOLDER_CHECK)
         return tell(&bundle, answer, err);
     return type == PN_KEYHOLDER_IMPORT ? keep(session, use, &bundle, answer, err)
-                                       : give_sealed(session, context, &bundle, answer, err);
+                                       : pn_give_sealed(session, context, &bundle, answer, err);
 }
 
 static enum pn_rc on_export(struct pn_session *session, struct pn_slice fields,
@@ -297,7 +299,7 @@ static enum pn_rc on_export(struct pn_session *session, struct pn_slice fields,
     if (pn_frame_read_bytes(&fields, &context) != PN_OK ||
         pn_frame_read_u8(&fields, &format) != PN_OK ||
         pn_frame_read_bytes(&fields, &sealed) != PN_OK || fields.len > 0)
-        return broken(session, err);
+        return pn_question_broken(session, err);
     rc = pn_bundle_unseal(session->server->master, context, sealed, &bundle, err);
     if (rc != PN_OK)
         return rc;
@@ -314,7 +316,7 @@ static enum pn_rc on_export(struct pn_session *session, struct pn_slice fields,
 }
 
 static enum pn_rc issue(struct pn_session *session, const struct pn_issue_spec *spec,
-                        struct pn_bundle *bundle, struct pn_error *err)
+                        EVP_PKEY *own_key, struct pn_bundle *bundle, struct pn_error *err)
 {
     EVP_PKEY *issuer_key = NULL;
     enum pn_rc rc = PN_OK;
@@ -322,7 +324,7 @@ static enum pn_rc issue(struct pn_session *session, const struct pn_issue_spec *
     if (spec->issuer_key)
         rc = pn_keys_get(session->server->keys, PN_USE_CA, spec->issuer_key, &issuer_key, err);
     if (rc == PN_OK)
-        rc = pn_issue(spec, issuer_key, bundle, err);
+        rc = pn_issue_for(spec, issuer_key, own_key, bundle, err);
     EVP_PKEY_free(issuer_key);
     return rc;
 }
@@ -336,22 +338,31 @@ static enum pn_rc on_issue(struct pn_session *session, struct pn_slice fields, b
     struct pn_key_id issuer;
     struct pn_bundle bundle = {0};
     enum pn_key_use use = PN_USE_CLIENT;
+    EVP_PKEY *own_key = NULL;
     bool is_fine =
         is_kept ? read_use(&fields, &use) : pn_frame_read_bytes(&fields, &context) == PN_OK;
     enum pn_rc rc;
 
     if (!arena)
         return pn_error_set(err, PN_NOMEM, "no_memory", "out of memory");
+    if (is_fine && !is_kept) {
+        rc = pn_reuse_read(session, &fields, &own_key, err);
+        if (rc != PN_OK) {
+            pn_arena_destroy(arena);
+            return rc;
+        }
+    }
     rc = is_fine ? pn_spec_read(&fields, arena, &issuer, &spec) : PN_MALFORMED;
     if (rc == PN_MALFORMED || fields.len > 0 || context.len > PN_CONTEXT_BYTES_MAX)
-        rc = broken(session, err);
+        rc = pn_question_broken(session, err);
     else if (rc != PN_OK)
         pn_error_set(err, rc, "too_large", "the certificate's specification is too long");
     else
-        rc = issue(session, &spec, &bundle, err);
+        rc = issue(session, &spec, own_key, &bundle, err);
     if (rc == PN_OK)
         rc = is_kept ? keep(session, use, &bundle, answer, err)
-                     : give_sealed(session, context, &bundle, answer, err);
+                     : pn_give_sealed(session, context, &bundle, answer, err);
+    EVP_PKEY_free(own_key);
     pn_arena_destroy(arena);
     return rc;
 }
@@ -378,7 +389,7 @@ static enum pn_rc admin_question(struct pn_session *session, const struct pn_fra
     case PN_KEYHOLDER_ISSUE_SEALED:
         return on_issue(session, fields, question->type == PN_KEYHOLDER_ISSUE, answer, err);
     default:
-        return broken(session, err);
+        return pn_handle_vault_question(session, question, answer, err);
     }
 }
 

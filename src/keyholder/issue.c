@@ -117,7 +117,14 @@ static enum pn_rc fill(const struct pn_issue_spec *spec, X509 *certificate, X509
 enum pn_rc pn_issue(const struct pn_issue_spec *spec, EVP_PKEY *issuer_key,
                     struct pn_bundle *bundle, struct pn_error *err)
 {
-    struct pn_bundle made = {.format = PN_FILE_PEM, .chain = sk_X509_new_null()};
+    return pn_issue_for(spec, issuer_key, NULL, bundle, err);
+}
+
+enum pn_rc pn_issue_for(const struct pn_issue_spec *spec, EVP_PKEY *issuer_key, EVP_PKEY *own_key,
+                        struct pn_bundle *bundle, struct pn_error *err)
+{
+    struct pn_bundle made = {
+        .format = PN_FILE_PEM, .is_private = spec->is_private, .chain = sk_X509_new_null()};
     X509 *certificate = X509_new();
     X509 *issuer = NULL;
     enum pn_rc rc = PN_OK;
@@ -128,7 +135,9 @@ enum pn_rc pn_issue(const struct pn_issue_spec *spec, EVP_PKEY *issuer_key,
         rc = pn_issue_invalid(err, "not_after", "it is not after not_before");
     if (rc == PN_OK && issuer_key)
         rc = read_issuer(spec, issuer_key, &issuer, err);
-    if (rc == PN_OK)
+    if (rc == PN_OK && own_key && EVP_PKEY_up_ref(own_key) == 1)
+        made.key = own_key;
+    else if (rc == PN_OK)
         rc = generate(spec, &made.key, err);
     if (rc == PN_OK)
         rc = fill(spec, certificate, issuer ? issuer : certificate, made.key,

@@ -45,3 +45,17 @@ enum pn_rc pn_importer_open(struct pn_keyholder_server *server, struct pn_slice 
 struct pn_arena;
 enum pn_rc pn_spec_read(struct pn_slice *fields, struct pn_arena *arena, struct pn_key_id *issuer,
                         struct pn_issue_spec *spec) PN_MUST_USE;
+
+/* handlers.c; vault_handlers.c has the questions of the vault */
+/** Marks the session: what it sent is no question. */
+enum pn_rc pn_question_broken(struct pn_session *session, struct pn_error *err);
+/** Answers the bundle sealed to `context`. Ends the bundle. */
+enum pn_rc pn_give_sealed(struct pn_session *session, struct pn_slice context,
+                          struct pn_bundle *bundle, struct pn_buf *answer,
+                          struct pn_error *err) PN_MUST_USE;
+enum pn_rc pn_handle_vault_question(struct pn_session *session, const struct pn_frame *question,
+                                    struct pn_buf *answer, struct pn_error *err) PN_MUST_USE;
+/** Reads which key a new certificate is for off *fields: *key stays NULL for a new one, else the
+ * caller frees it. */
+enum pn_rc pn_reuse_read(struct pn_session *session, struct pn_slice *fields, EVP_PKEY **key,
+                         struct pn_error *err) PN_MUST_USE;

@@ -59,7 +59,7 @@ enum pn_rc pn_spec_read(struct pn_slice *fields, struct pn_arena *arena, struct 
     struct pn_slice issuer_id;
     uint64_t not_before, not_after;
     uint32_t key_bits;
-    uint8_t is_ca, has_issuer;
+    uint8_t is_ca, is_private, has_issuer;
     enum pn_rc rc;
 
     *spec = (struct pn_issue_spec){0};
@@ -73,6 +73,7 @@ enum pn_rc pn_spec_read(struct pn_slice *fields, struct pn_arena *arena, struct 
     if (rc != PN_OK)
         return rc;
     if (pn_frame_read_u8(fields, &is_ca) != PN_OK ||
+        pn_frame_read_u8(fields, &is_private) != PN_OK ||
         pn_frame_read_u64(fields, &not_before) != PN_OK ||
         pn_frame_read_u64(fields, &not_after) != PN_OK ||
         pn_frame_read_u8(fields, &has_issuer) != PN_OK ||
@@ -87,6 +88,7 @@ enum pn_rc pn_spec_read(struct pn_slice *fields, struct pn_arena *arena, struct 
     }
     spec->key_bits = key_bits;
     spec->is_ca = is_ca != 0;
+    spec->is_private = is_private != 0;
     spec->not_before = (int64_t)not_before;
     spec->not_after = (int64_t)not_after;
     return PN_OK;

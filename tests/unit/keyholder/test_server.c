@@ -480,7 +480,7 @@ static void sealed_key_is_exported_only_in_its_context_as_pfx_and_pem(void **sta
     (void)state;
     open_pair(&pair);
     pn_buf_init_secret(&file, 64 * 1024);
-    assert_int_equal(pn_keyholder_issue_sealed(pair.admin, PN_LIT("v/1"), &spec, &made, &err),
+    assert_int_equal(pn_keyholder_issue_sealed(pair.admin, PN_LIT("v/1"), &spec, NULL, &made, &err),
                      PN_OK);
     assert_int_equal(pn_keys_count(pair.rig.keys), 0);
     assert_int_equal(pn_keyholder_export_sealed(pair.admin, PN_LIT("v/2"),
