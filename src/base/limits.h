@@ -202,6 +202,23 @@
     X(CONTROL_WRITE_TIMEOUT, "control-write-timeout", MS, 30000, 100, 3600000, CONTROL,            \
       "the caller takes no byte of the answer")
 
+/* The embedded vault. Within ten seconds means in a window of ten seconds that begins with the
+ * first request. */
+#define PN_LIMITS_VAULT(X)                                                                         \
+    X(VAULT_READS, "vault-reads", COUNT, 4000, 0, 100000000, CONTROL,                              \
+      "reads of one vault within ten seconds; above: 429 with Retry-After; 0: as many as come")    \
+    X(VAULT_WRITES, "vault-writes", COUNT, 4000, 0, 100000000, CONTROL,                            \
+      "changes of one vault within ten seconds; above: 429; 0: as many as come")                   \
+    X(VAULT_KEY_OPERATIONS, "vault-key-operations", COUNT, 2000, 0, 100000000, CONTROL,            \
+      "operations with keys of one vault within ten seconds; above: 429; 0: as many as come")      \
+    X(VAULT_GENERATIONS, "vault-generations", COUNT, 300, 0, 100000000, CONTROL,                   \
+      "keys and certificates made in one vault within ten seconds; above: 429; 0: as many as "     \
+      "come")                                                                                      \
+    X(VAULT_EVENTS, "vault-events", COUNT, 1000, 1, 1000000, CONTROL,                              \
+      "events that wait for one webhook; above: new ones are dropped")                             \
+    X(VAULT_PURGE_DELAY, "vault-purge-delay", MS, 3600000, 0, 604800000, CONTROL,                  \
+      "the clock goes steadily so long before what is deleted is purged by it")
+
 #define PN_LIMITS(X)                                                                               \
     PN_LIMITS_CLIENT(X)                                                                            \
     PN_LIMITS_HTTP(X)                                                                              \
@@ -209,7 +226,8 @@
     PN_LIMITS_TLS(X)                                                                               \
     PN_LIMITS_BACKEND(X)                                                                           \
     PN_LIMITS_GATEWAY(X)                                                                           \
-    PN_LIMITS_CONTROL(X)
+    PN_LIMITS_CONTROL(X)                                                                           \
+    PN_LIMITS_VAULT(X)
 
 enum pn_limit {
 #define PN_LIMIT_ENUM(symbol, name, unit, value, min, max, process, help) PN_LIMIT_##symbol,
