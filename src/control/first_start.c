@@ -143,9 +143,10 @@ static enum pn_rc make_vault(const struct pn_first_start *parts, const struct pn
     if (rc == PN_EXISTS)
         rc = PN_OK;
     if (rc == PN_OK)
-        rc = pn_vault_grant(parts->vault, id, settings->admin_object_id, all, all, err);
+        rc = pn_vault_grant(parts->vault, id, settings->admin_object_id, all, all, all, err);
     if (rc == PN_OK)
-        rc = pn_vault_grant(parts->vault, id, settings->service_principal_id, read, NULL, err);
+        rc =
+            pn_vault_grant(parts->vault, id, settings->service_principal_id, read, NULL, NULL, err);
     return rc;
 }
 

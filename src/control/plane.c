@@ -158,7 +158,7 @@ static enum pn_rc make_arm(struct pn_plane *plane, struct pn_broker *broker, str
     return rc;
 }
 
-static enum pn_rc make_vault(struct pn_plane *plane, struct pn_error *err)
+static enum pn_rc make_vault(struct pn_plane *plane, const char *ca_file, struct pn_error *err)
 {
     const struct pn_vault_config config = {
         .store = plane->store,
@@ -171,6 +171,7 @@ static enum pn_rc make_vault(struct pn_plane *plane, struct pn_error *err)
         .arm_audiences = plane->audiences,
         .on_change = on_vault_change,
         .on_change_ctx = plane->rotation,
+        .ca_file = ca_file,
     };
 
     return pn_vault_create(&config, &plane->vault, err);
@@ -219,7 +220,7 @@ enum pn_rc pn_plane_init(struct pn_plane *plane, struct pn_broker *broker, const
     if (rc == PN_OK)
         rc = make_arm(plane, broker, err);
     if (rc == PN_OK)
-        rc = make_vault(plane, err);
+        rc = make_vault(plane, ca_file, err);
     if (rc != PN_OK)
         return rc;
     plane->resources = (struct pn_resource_plane){
@@ -266,6 +267,8 @@ enum pn_rc pn_plane_start(struct pn_plane *plane, struct pn_error *err)
 
     if (rc == PN_OK)
         rc = pn_rotation_start(plane->rotation, err);
+    if (rc == PN_OK)
+        rc = pn_vault_start(plane->vault, err);
     if (rc == PN_OK) {
         forget_unused_keys(plane, PN_USE_CLIENT);
         forget_unused_keys(plane, PN_USE_SERVER);

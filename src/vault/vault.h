@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * The embedded Key Vault: data plane (secrets, certificates) and the management plane of
+ * The embedded Key Vault: data plane (secrets, certificates, keys) and the management plane of
  * Microsoft.KeyVault/vaults.
  *
  * Invariants: nothing is said before the bearer token is proved; a value is at rest only sealed by
@@ -31,6 +31,8 @@ struct pn_token_verifier;
 #define PN_VAULT_VERSIONS_MAX     10000 /* of one object */
 #define PN_VAULT_POLICIES_MAX     1024
 #define PN_VAULT_DEFAULT_NAME     "local"
+/* For tests only: the environment variable that moves the vault's clock by so many seconds. */
+#define PN_VAULT_CLOCK_ENV "PN_VAULT_CLOCK"
 
 /** Texts are copied; the rest is borrowed until _destroy. */
 struct pn_vault_config {
@@ -48,12 +50,17 @@ struct pn_vault_config {
      * request's thread after the commit; must not block. */
     void (*on_change)(void *ctx, const char *vault, const char *name);
     void *on_change_ctx;
-    int64_t (*now_s)(void); /* NULL: the system's clock */
+    int64_t (*now_s)(void); /* NULL: the system's clock, moved by PN_VAULT_CLOCK (tests) */
+    const char *ca_file;    /* trusted by webhooks besides the system's; may be NULL */
 };
 
 enum pn_rc pn_vault_create(const struct pn_vault_config *config, struct pn_vault **vault,
                            struct pn_error *err) PN_MUST_USE;
+/** Ends the thread first. */
 void pn_vault_destroy(struct pn_vault *vault);
+/** Starts the thread that purges, renews, rotates and tells webhooks. PN_IO. Without it nothing of
+ * that happens. */
+enum pn_rc pn_vault_start(struct pn_vault *vault, struct pn_error *err) PN_MUST_USE;
 /** The data plane: everything on the vault listener. */
 void pn_vault_handle(struct pn_vault *vault, const struct pn_request *request,
                      struct pn_response *response);
@@ -70,4 +77,4 @@ enum pn_rc pn_vault_add(struct pn_vault *vault, const char *vault_id, const char
  * may be NULL; "all" is every permission. PN_NOT_FOUND: no such vault. */
 enum pn_rc pn_vault_grant(struct pn_vault *vault, const char *vault_id, const char *object_id,
                           const char *const *secrets, const char *const *certificates,
-                          struct pn_error *err) PN_MUST_USE;
+                          const char *const *keys, struct pn_error *err) PN_MUST_USE;

@@ -21,7 +21,7 @@ static bool is_vaults(struct pn_slice word)
     return pn_slice_case_eq_str(word, "vaults");
 }
 
-/* Below a resource group: the vault, and its access policies. */
+/* Below a resource group: the vault, its access policies, and who is told of its events. */
 static void route_vault(struct arm_call *call, const struct pn_slice *rest, size_t count)
 {
     struct pn_resource_call *base = &call->base;
@@ -31,6 +31,10 @@ static void route_vault(struct arm_call *call, const struct pn_slice *rest, size
             vault_arm_policies(call, rest[3]);
         else
             pn_resource_wrong_method(base, "PUT");
+    } else if (count >= 5 && pn_slice_case_eq_str(rest[2], "providers") &&
+               pn_slice_case_eq_str(rest[3], "Microsoft.EventGrid") &&
+               pn_slice_case_eq_str(rest[4], "eventSubscriptions")) {
+        vault_arm_events(call, rest + 5, count - 5);
     } else if (count != 2) {
         answer_unknown(call);
     } else if (pn_resource_reads(base)) {

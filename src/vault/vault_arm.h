@@ -41,6 +41,10 @@ void vault_arm_policies(struct arm_call *call, struct pn_slice operation);
 enum pn_rc vault_arm_body(struct arm_call *call, const json_t *given, const json_t *former,
                           bool is_patch, json_t **body, struct pn_error *err) PN_MUST_USE;
 
+/* vault_arm_events.c: …/providers/Microsoft.EventGrid/eventSubscriptions[/{name}[/getFullUrl]];
+ * `rest` is what follows. */
+void vault_arm_events(struct arm_call *call, const struct pn_slice *rest, size_t count);
+
 /* vault_arm_deleted.c */
 /* DELETE of a vault: it can be recovered until its retention is over. */
 void vault_arm_delete(struct arm_call *call);

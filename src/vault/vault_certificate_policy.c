@@ -1,14 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * Certificate policies: complete what clients leave out, describe an imported certificate, and turn
- * a policy into the keyholder's order for a self-signed certificate.
+ * a policy into the keyholder's order for a certificate or a request for one.
  */
 #include <stdio.h>
 #include <string.h>
 #include <time.h>
 
 #include "certs/certificate.h"
-#include "vault/vault_internal.h"
+#include "vault/vault_certificate.h"
 
 #define VALIDITY_MONTHS_MAX 1200
 #define LIST_MAX            64
@@ -161,6 +161,29 @@ static enum pn_rc check_key(json_t *key, struct pn_error *err)
     return PN_OK;
 }
 
+/* A trigger that the new certificate meets at once would renew without end. */
+static bool check_actions(const json_t *actions, int64_t months)
+{
+    json_t *entry;
+    size_t index;
+
+    if (actions && !json_is_null(actions) && !json_is_array(actions))
+        return false;
+    json_array_foreach(actions, index, entry)
+    {
+        const json_t *trigger = json_object_get(entry, "trigger");
+        struct pn_slice type = pn_json_slice(json_object_get(entry, "action"), "action_type");
+        int64_t percentage = pn_json_int(trigger, "lifetime_percentage", 0);
+        int64_t days = pn_json_int(trigger, "days_before_expiry", 0);
+
+        if ((!pn_slice_eq_str(type, "AutoRenew") && !pn_slice_eq_str(type, "EmailContacts")) ||
+            (percentage != 0) == (days != 0) || percentage < 0 || percentage > 99 || days < 0 ||
+            days > 27 * months)
+            return false;
+    }
+    return true;
+}
+
 static enum pn_rc check_policy(json_t *policy, struct pn_error *err)
 {
     const json_t *x509 = json_object_get(policy, "x509_props");
@@ -174,11 +197,10 @@ static enum pn_rc check_policy(json_t *policy, struct pn_error *err)
             err, PN_INVALID, "BadParameter",
             "Property policy.secret_props.contentType has invalid value: " CONTENT_PKCS12
             " or " CONTENT_PEM);
-    if (!issuer || !pn_slice_case_eq_str(pn_slice_str(issuer), "Self"))
-        return pn_error_set(err, PN_UNSUPPORTED, "BadParameter",
-                            "Property policy.issuer.name has invalid value: this vault makes "
-                            "self-signed certificates only (Self); import a certificate of another "
-                            "issuer");
+    if (!issuer || !issuer[0])
+        return pn_error_set(err, PN_INVALID, "BadParameter",
+                            "Property policy.issuer.name has invalid value: Self, Unknown or the "
+                            "name of an issuer of this vault");
     if (subject.len == 0 && is_empty(json_object_get(x509, "sans")))
         return pn_error_set(
             err, PN_INVALID, "BadParameter",
@@ -190,7 +212,20 @@ static enum pn_rc check_policy(json_t *policy, struct pn_error *err)
     if (json_array_size(json_object_get(json_object_get(x509, "sans"), "upns")) > 0)
         return pn_error_set(err, PN_UNSUPPORTED, "BadParameter",
                             "Property policy.x509_props.sans.upns is not offered by this vault");
+    if (!check_actions(json_object_get(policy, "lifetime_actions"), months))
+        return pn_error_set(err, PN_INVALID, "BadParameter",
+                            "Property policy.lifetime_actions has invalid value: actions "
+                            "AutoRenew or EmailContacts, at a lifetime_percentage of 1 to 99 or "
+                            "days_before_expiry of 1 to %lld (27 for each month of validity)",
+                            (long long)(27 * months));
     return check_key(json_object_get(policy, "key_props"), err);
+}
+
+enum pn_rc vault_policy_change(json_t *policy, const json_t *given, struct pn_error *err)
+{
+    enum pn_rc rc = vault_policy_merge(policy, given, err);
+
+    return rc == PN_OK ? check_policy(policy, err) : rc;
 }
 
 enum pn_rc vault_policy_complete(const struct vault_call *call, const json_t *given,
@@ -214,6 +249,10 @@ enum pn_rc vault_policy_complete(const struct vault_call *call, const json_t *gi
         return PN_NOMEM;
     if (!is_ec)
         add_text(json_object_get(made, "x509_props"), "key_usage", "keyEncipherment");
+    /* Our own CA is there for clients. */
+    if (vault_source_of(given) == SOURCE_AUTHORITY)
+        json_object_set_new(json_object_get(made, "x509_props"), "ekus",
+                            json_pack("[s]", "1.3.6.1.5.5.7.3.2"));
     rc = json_is_object(given)
              ? vault_policy_merge(made, given, err)
              : pn_error_set(err, PN_INVALID, "BadParameter", "Property policy must be an object");
@@ -257,39 +296,80 @@ static int64_t months_later(int64_t from_s, int64_t months)
     return (int64_t)timegm(&date);
 }
 
-enum pn_rc vault_policy_issue(struct vault_call *call, const json_t *policy,
-                              struct pn_slice context, struct pn_imported *made,
-                              struct pn_error *err)
+/* Lists of texts that a specification borrows. */
+struct names {
+    const char *dns[LIST_MAX + 1], *emails[LIST_MAX + 1], *uris[LIST_MAX + 1], *ips[LIST_MAX + 1];
+    const char *ekus[LIST_MAX + 1], *usages[LIST_MAX + 1];
+};
+
+static enum pn_rc make_spec(struct vault_call *call, const json_t *policy, struct names *names,
+                            struct pn_issue_spec *spec, struct pn_error *err)
 {
     const json_t *x509 = json_object_get(policy, "x509_props");
     const json_t *sans = json_object_get(x509, "sans");
     const json_t *key = json_object_get(policy, "key_props");
-    const char *dns[LIST_MAX + 1], *emails[LIST_MAX + 1], *uris[LIST_MAX + 1], *ips[LIST_MAX + 1];
-    const char *ekus[LIST_MAX + 1], *usages[LIST_MAX + 1];
     int64_t now_s = call->vault->now_s();
-    struct pn_issue_spec spec = {
+
+    *spec = (struct pn_issue_spec){
         .key_type = pn_json_str(key, "kty"),
         .key_bits = (unsigned)pn_json_int(key, "key_size", 2048),
         .subject = pn_json_str(x509, "subject"),
-        .dns_names = dns,
-        .ip_addresses = ips,
-        .emails = emails,
-        .uris = uris,
-        .ekus = ekus,
-        .key_usages = usages,
+        .dns_names = names->dns,
+        .ip_addresses = names->ips,
+        .emails = names->emails,
+        .uris = names->uris,
+        .ekus = names->ekus,
+        .key_usages = names->usages,
+        .is_private = !pn_json_bool(key, "exportable", true),
         .is_ca = pn_json_bool(json_object_get(x509, "basic_constraints"), "ca", false),
         .not_before = now_s - 600, /* clocks differ */
         .not_after = months_later(now_s, pn_json_int(x509, "validity_months", 12)),
     };
-
-    if (!texts(json_object_get(sans, "dns_names"), dns) ||
-        !texts(json_object_get(sans, "emails"), emails) ||
-        !texts(json_object_get(sans, "uris"), uris) ||
-        !texts(json_object_get(sans, "ipAddresses"), ips) ||
-        !texts(json_object_get(x509, "ekus"), ekus) ||
-        !texts(json_object_get(x509, "key_usage"), usages))
+    if (!texts(json_object_get(sans, "dns_names"), names->dns) ||
+        !texts(json_object_get(sans, "emails"), names->emails) ||
+        !texts(json_object_get(sans, "uris"), names->uris) ||
+        !texts(json_object_get(sans, "ipAddresses"), names->ips) ||
+        !texts(json_object_get(x509, "ekus"), names->ekus) ||
+        !texts(json_object_get(x509, "key_usage"), names->usages))
         return pn_error_set(
             err, PN_INVALID, "BadParameter",
             "Property policy.x509_props has a list that is not one of at most %d texts", LIST_MAX);
-    return pn_keyholder_issue_sealed(call->vault->keyholder, context, &spec, made, err);
+    return PN_OK;
+}
+
+enum pn_rc vault_policy_issue(struct vault_call *call, const json_t *policy,
+                              struct pn_slice context, const struct pn_vault_key *reuse,
+                              struct pn_imported *made, struct pn_error *err)
+{
+    const char *issuer = pn_json_str(json_object_get(policy, "issuer"), "name");
+    struct pn_issue_spec spec;
+    struct pn_key_id key;
+    struct names names;
+    struct pn_buf authority;
+    enum pn_rc rc = make_spec(call, policy, &names, &spec, err);
+
+    pn_buf_init(&authority, PN_IMPORT_BYTES_MAX);
+    if (rc == PN_OK && vault_source_of(policy) == SOURCE_AUTHORITY) {
+        rc = vault_issuer_authority(call, issuer, &key, &authority, err);
+        spec.issuer_key = &key;
+        spec.issuer_certificate = pn_buf_slice(&authority);
+    }
+    if (rc == PN_OK)
+        rc = pn_keyholder_issue_sealed(call->vault->keyholder, context, &spec, reuse, made, err);
+    pn_buf_fini(&authority);
+    return rc;
+}
+
+enum pn_rc vault_policy_request(struct vault_call *call, const json_t *policy,
+                                struct pn_slice context, const struct pn_vault_key *reuse,
+                                struct pn_buf *request, struct pn_buf *sealed, struct pn_error *err)
+{
+    struct pn_issue_spec spec;
+    struct names names;
+    enum pn_rc rc = make_spec(call, policy, &names, &spec, err);
+
+    if (rc == PN_OK)
+        rc = pn_keyholder_vault_request(call->vault->keyholder, context, &spec, reuse, request,
+                                        sealed, err);
+    return rc;
 }

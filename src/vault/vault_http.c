@@ -168,7 +168,8 @@ static void route(struct vault_call *call)
 void pn_vault_handle(struct pn_vault *vault, const struct pn_request *request,
                      struct pn_response *response)
 {
-    struct vault_call call = {.vault = vault, .request = request, .response = response};
+    struct vault_call call = {
+        .vault = vault, .request = request, .response = response, .origin = request->origin};
 
     if (pn_response_header(response, "Cache-Control", "no-cache, no-store") != PN_OK ||
         pn_response_header(response, "Pragma", "no-cache") != PN_OK ||

@@ -1,23 +1,59 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * Objects of a vault: one head for each name, and its versions.
+ * Objects of a vault: one head for each name, and its versions. Reading, and what all kinds share.
  */
 #include <stdio.h>
 #include <string.h>
 
-#include "base/clock.h"
 #include "vault/vault_internal.h"
 
-void vault_head_id(const struct vault_call *call, char id[OBJECT_ID_TEXT])
+#define SEALED_MAX        (2u * 1024 * 1024)
+#define RETENTION_DEFAULT 90
+
+const struct vault_kind_facts vault_kinds[3] = {
+    [KIND_SECRET] = {"secret", "secrets", "Secret", "objects", "vault/object", "deletedobjects",
+                     "vault/deletedobject", SECRET_TYPE, "SecretNotFound"},
+    [KIND_CERTIFICATE] = {"certificate", "certificates", "Certificate", "objects",
+                          "vault/certificateobject", "deletedobjects",
+                          "vault/deletedcertificateobject", CERTIFICATE_TYPE,
+                          "CertificateNotFound"},
+    [KIND_KEY] = {"key", "keys", "Key", "keyobjects", "vault/keyobject", "deletedkeyobjects",
+                  "vault/deletedkeyobject", KEY_TYPE, "KeyNotFound"},
+};
+
+static void object_id(const struct vault_call *call, const char *folder, char id[OBJECT_ID_TEXT])
 {
-    snprintf(id, OBJECT_ID_TEXT, "/vault/%s/objects/%s", call->vault_name, call->key);
+    snprintf(id, OBJECT_ID_TEXT, "/vault/%s/%s/%s", call->vault_name, folder, call->key);
 }
 
-void vault_version_id(const struct vault_call *call, const char *collection, const char *version,
+void vault_head_id(const struct vault_call *call, enum vault_kind kind, char id[OBJECT_ID_TEXT])
+{
+    object_id(call, vault_kinds[kind].heads, id);
+}
+
+void vault_deleted_id(const struct vault_call *call, enum vault_kind kind, char id[OBJECT_ID_TEXT])
+{
+    object_id(call, vault_kinds[kind].deleted, id);
+}
+
+void vault_version_id(const struct vault_call *call, enum vault_kind kind, const char *version,
                       char id[OBJECT_ID_TEXT])
 {
-    snprintf(id, OBJECT_ID_TEXT, "/vault/%s/%s/%s/%s", call->vault_name, collection, call->key,
-             version);
+    snprintf(id, OBJECT_ID_TEXT, "/vault/%s/%s/%s/%s", call->vault_name,
+             vault_kinds[kind].collection, call->key, version);
+}
+
+bool vault_kind_of(const struct pn_store_item *item, enum vault_kind *kind)
+{
+    for (int i = KIND_SECRET; i <= KIND_KEY; i++) {
+        if (strcmp(item->type, vault_kinds[i].head_type) == 0 ||
+            strcmp(item->type, vault_kinds[i].deleted_type) == 0 ||
+            strcmp(item->type, vault_kinds[i].version_type) == 0) {
+            *kind = (enum vault_kind)i;
+            return true;
+        }
+    }
+    return false;
 }
 
 struct pn_slice vault_context(const char *id)
@@ -43,33 +79,107 @@ const char *vault_item_version(const struct pn_store_item *item)
 json_t *vault_url(const struct vault_call *call, const char *collection, const char *name,
                   const char *version)
 {
-    return json_sprintf("%.*s/%s/%s%s%s", PN_FMT(call->request->origin), collection, name,
+    return json_sprintf("%.*s/%s/%s%s%s", PN_FMT(call->origin), collection, name,
                         version ? "/" : "", version ? version : "");
 }
+
+static json_t *encoded(struct pn_slice bytes,
+                       enum pn_rc (*encode)(struct pn_slice, struct pn_buf *))
+{
+    struct pn_buf text;
+    json_t *json = NULL;
+
+    pn_buf_init_secret(&text, SEALED_MAX);
+    if (encode(bytes, &text) == PN_OK)
+        json = pn_json_from_slice(pn_buf_slice(&text));
+    pn_buf_fini(&text);
+    return json;
+}
+
+json_t *vault_base64(struct pn_slice bytes)
+{
+    return encoded(bytes, pn_base64_encode);
+}
+
+json_t *vault_base64url(struct pn_slice bytes)
+{
+    return encoded(bytes, pn_base64url_encode);
+}
+
+enum pn_rc vault_sealed_bytes(const struct pn_store_item *item, struct pn_buf *out,
+                              struct pn_error *err)
+{
+    enum pn_rc rc =
+        pn_base64_decode(pn_json_slice(json_object_get(item->body, "internal"), "sealed"), out);
+
+    return rc == PN_OK
+               ? PN_OK
+               : pn_error_set(err, PN_INTERNAL, "sealed", "'%s' has no sealed value", item->id);
+}
+
+/* --- attributes and tags --- */
 
 json_t *vault_new_attributes(const struct vault_call *call)
 {
     json_int_t now_s = (json_int_t)call->vault->now_s();
 
-    return json_pack("{s:b, s:I, s:I, s:s, s:i}", "enabled", 1, "created", now_s, "updated", now_s,
-                     "recoveryLevel", "Recoverable+Purgeable", "recoverableDays", 90);
+    return json_pack("{s:b, s:I, s:I}", "enabled", 1, "created", now_s, "updated", now_s);
+}
+
+int64_t vault_retention_days(const struct vault_call *call)
+{
+    return pn_json_int(json_object_get(call->item.body, "properties"), "softDeleteRetentionInDays",
+                       RETENTION_DEFAULT);
+}
+
+bool vault_is_purge_protected(const struct vault_call *call)
+{
+    return pn_json_bool(json_object_get(call->item.body, "properties"), "enablePurgeProtection",
+                        false);
+}
+
+json_t *vault_attributes(const struct vault_call *call, const struct pn_store_item *item)
+{
+    const json_t *properties = json_object_get(item->body, "properties");
+    json_t *attributes = json_copy(json_object_get(properties, "attributes"));
+    int64_t days = vault_retention_days(call);
+    const char *level = vault_is_purge_protected(call)
+                            ? (days < RETENTION_DEFAULT ? "CustomizedRecoverable" : "Recoverable")
+                            : (days < RETENTION_DEFAULT ? "CustomizedRecoverable+Purgeable"
+                                                        : "Recoverable+Purgeable");
+
+    if (!attributes)
+        return NULL;
+    json_object_set_new(attributes, "recoveryLevel", json_string(level));
+    json_object_set_new(attributes, "recoverableDays", json_integer((json_int_t)days));
+    if (strcmp(item->type, KEY_TYPE) == 0)
+        json_object_set_new(attributes, "exportable", json_false());
+    return attributes;
+}
+
+static enum pn_rc read_enabled(const json_t *enabled, json_t *attributes, struct pn_error *err)
+{
+    if (!enabled || json_is_null(enabled))
+        return PN_OK;
+    if (!json_is_boolean(enabled))
+        return pn_error_set(err, PN_INVALID, "BadParameter",
+                            "Property attributes.enabled has invalid value: true or false");
+    return json_object_set(attributes, "enabled", json_boolean(json_is_true(enabled))) == 0
+               ? PN_OK
+               : PN_NOMEM;
 }
 
 enum pn_rc vault_read_attributes(const json_t *given, json_t *attributes, struct pn_error *err)
 {
     static const char *const dates[] = {"nbf", "exp"};
-    const json_t *enabled = json_object_get(given, "enabled");
+    enum pn_rc rc;
 
     if (given && !json_is_object(given) && !json_is_null(given))
         return pn_error_set(err, PN_INVALID, "BadParameter",
                             "Property attributes must be an object");
-    if (enabled && !json_is_null(enabled)) {
-        if (!json_is_boolean(enabled))
-            return pn_error_set(err, PN_INVALID, "BadParameter",
-                                "Property attributes.enabled has invalid value: true or false");
-        if (json_object_set(attributes, "enabled", json_boolean(json_is_true(enabled))) != 0)
-            return PN_NOMEM;
-    }
+    rc = read_enabled(json_object_get(given, "enabled"), attributes, err);
+    if (rc != PN_OK)
+        return rc;
     for (size_t i = 0; i < 2; i++) {
         json_t *date = json_object_get(given, dates[i]);
 
@@ -113,241 +223,64 @@ enum pn_rc vault_check_tags(const json_t *tags, struct pn_error *err)
     return PN_OK;
 }
 
-/* The head as it will be: a new one, or a copy of the stored one. */
-static enum pn_rc next_head(struct vault_call *call, struct pn_store_txn *txn, const char *id,
-                            const char *kind, json_t **head, struct pn_error *err)
-{
-    struct pn_store_item item = {0};
-    const char *former;
-    enum pn_rc rc = pn_store_txn_get(txn, id, &item, err);
+/* --- finding --- */
 
-    if (rc == PN_NOT_FOUND) {
-        *head = json_pack("{s:s, s:{s:s, s:i, s:i}}", "name", call->name, "properties", "kind",
-                          kind, "versions", 0, "order", 0);
-        return *head ? PN_OK : PN_NOMEM;
-    }
-    if (rc != PN_OK)
-        return rc;
-    former = pn_json_str(json_object_get(item.body, "properties"), "kind");
-    if (!former || strcmp(former, kind) != 0) {
-        rc = pn_error_set(err, PN_CONFLICT, "Conflict", "the name is in use by a %s",
-                          former ? former : "?");
-    } else {
-        *head = json_deep_copy(item.body);
-        rc = *head ? PN_OK : PN_NOMEM;
-    }
-    pn_store_item_fini(&item);
-    return rc;
-}
-
-static enum pn_rc put_version(struct vault_call *call, struct pn_store_txn *txn, const char *kind,
-                              const char *version, json_t *version_body, json_t *policy,
-                              json_t *pending, struct pn_error *err)
-{
-    bool is_secret = strcmp(kind, "secret") == 0;
-    char head_id[OBJECT_ID_TEXT], id[OBJECT_ID_TEXT];
-    json_t *head = NULL, *properties;
-    int64_t order, versions;
-    enum pn_rc rc;
-
-    vault_head_id(call, head_id);
-    vault_version_id(call, is_secret ? "secrets" : "certificates", version, id);
-    rc = next_head(call, txn, head_id, kind, &head, err);
-    if (rc != PN_OK)
-        return rc;
-    properties = json_object_get(head, "properties");
-    order = pn_json_int(properties, "order", 0) + 1;
-    versions = pn_json_int(properties, "versions", 0) + 1;
-    if (versions > PN_VAULT_VERSIONS_MAX) {
-        json_decref(head);
-        return pn_error_set(err, PN_LIMIT, "BadParameter",
-                            "%s has %d versions already, the most there may be", call->name,
-                            PN_VAULT_VERSIONS_MAX);
-    }
-    if (json_object_set_new(properties, "order", json_integer((json_int_t)order)) != 0 ||
-        json_object_set_new(properties, "versions", json_integer((json_int_t)versions)) != 0 ||
-        json_object_set_new(properties, "latest", json_string(version)) != 0 ||
-        (policy && json_object_set(properties, "policy", policy) != 0) ||
-        (pending && json_object_set(properties, "pending", pending) != 0) ||
-        json_object_set_new(json_object_get(version_body, "internal"), "order",
-                            json_integer((json_int_t)order)) != 0)
-        rc = PN_NOMEM;
-    if (rc == PN_OK)
-        rc = pn_store_put(txn, id, is_secret ? SECRET_TYPE : CERTIFICATE_TYPE, version_body, NULL,
-                          err);
-    if (rc == PN_OK)
-        rc = pn_store_put(txn, head_id, OBJECT_TYPE, head, NULL, err);
-    json_decref(head);
-    return rc;
-}
-
-enum pn_rc vault_add_version(struct vault_call *call, const char *kind, const char *version,
-                             json_t *version_body, json_t *policy, json_t *pending,
-                             struct pn_error *err)
-{
-    struct pn_vault *vault = call->vault;
-    struct pn_store_txn *txn = NULL;
-    enum pn_rc rc = pn_store_begin(vault->store, &txn, err);
-
-    if (rc != PN_OK)
-        return rc;
-    rc = put_version(call, txn, kind, version, version_body, policy, pending, err);
-    if (rc != PN_OK) {
-        pn_store_rollback(txn);
-        return rc;
-    }
-    rc = pn_store_commit(txn, NULL, err);
-    if (rc == PN_OK && vault->on_change)
-        vault->on_change(vault->on_change_ctx, call->vault_name, call->key);
-    return rc;
-}
-
-void vault_answer_add_failure(struct vault_call *call, const char *kind, enum pn_rc rc,
-                              const struct pn_error *err)
-{
-    if (rc != PN_CONFLICT)
-        vault_answer_failure(call, rc, err);
-    else if (strcmp(kind, "secret") == 0)
-        vault_answer_error(call->response, 403, "Forbidden", "ManagedSecret",
-                           "The secret %s belongs to the certificate of that name and changes only "
-                           "with it: import or create a new version of the certificate.",
-                           call->name);
-    else
-        vault_answer_error(
-            call->response, 409, "Conflict", NULL,
-            "A secret named %s exists in this key vault: a certificate needs a name of "
-            "its own.",
-            call->name);
-}
-
-enum pn_rc vault_find(struct vault_call *call, const char *collection, struct pn_store_item *head,
-                      struct pn_store_item *item, struct pn_error *err)
+static enum pn_rc find_head(struct vault_call *call, enum vault_kind asked,
+                            struct pn_store_item *head, enum vault_kind *kind, struct pn_error *err)
 {
     struct pn_store *store = call->vault->store;
     char id[OBJECT_ID_TEXT];
-    const json_t *properties;
-    const char *kind, *version;
-    bool is_certificate;
     enum pn_rc rc;
 
-    vault_head_id(call, id);
+    vault_head_id(call, asked, id);
     rc = pn_store_get(store, id, head, err);
-    if (rc != PN_OK)
-        return rc;
-    properties = json_object_get(head->body, "properties");
-    kind = pn_json_str(properties, "kind");
-    version = call->version[0] ? call->version : pn_json_str(properties, "latest");
-    is_certificate = kind && strcmp(kind, "certificate") == 0;
-    if (!version || (!is_certificate && strcmp(collection, "certificates") == 0)) {
-        rc = PN_NOT_FOUND;
-    } else {
-        vault_version_id(call, is_certificate ? "certificates" : "secrets", version, id);
-        rc = pn_store_get(store, id, item, err);
+    if (rc == PN_NOT_FOUND && asked == KIND_KEY) { /* then the key of a certificate */
+        vault_head_id(call, KIND_CERTIFICATE, id);
+        rc = pn_store_get(store, id, head, err);
     }
-    if (rc != PN_OK) {
+    if (rc == PN_OK &&
+        (!vault_kind_of(head, kind) || (*kind == KIND_SECRET && asked != KIND_SECRET))) {
         pn_store_item_fini(head);
-        memset(head, 0, sizeof *head);
+        rc = PN_NOT_FOUND;
     }
     return rc;
 }
 
-const char *vault_not_found_code(const char *collection)
+enum pn_rc vault_find(struct vault_call *call, enum vault_kind asked, struct pn_store_item *head,
+                      struct pn_store_item *item, struct pn_error *err)
 {
-    if (strcmp(collection, "secrets") == 0)
-        return "SecretNotFound";
-    return strcmp(collection, "keys") == 0 ? "KeyNotFound" : "CertificateNotFound";
+    enum vault_kind kind = asked;
+    char id[OBJECT_ID_TEXT];
+    const char *version;
+    enum pn_rc rc = find_head(call, asked, head, &kind, err);
+
+    if (rc != PN_OK)
+        return rc;
+    version = call->version[0] ? call->version
+                               : pn_json_str(json_object_get(head->body, "properties"), "latest");
+    if (!version)
+        return PN_NOT_FOUND;
+    vault_version_id(call, kind, version, id);
+    return pn_store_get(call->vault->store, id, item, err);
 }
 
-void vault_answer_not_found(struct vault_call *call, const char *collection)
+void vault_answer_not_found(struct vault_call *call, enum vault_kind kind)
 {
-    bool is_secret = strcmp(collection, "secrets") == 0;
+    const struct vault_kind_facts *facts = &vault_kinds[kind];
 
     vault_answer_error(
-        call->response, 404, vault_not_found_code(collection), NULL,
+        call->response, 404, facts->not_found, NULL,
         "A %s with (name/id) %s%s%s was not found in this key vault. If you recently "
         "deleted this %s you may be able to recover it using the correct recovery "
         "command.",
-        is_secret ? "secret" : "certificate", call->name, call->version[0] ? "/" : "",
-        call->version, is_secret ? "secret" : "certificate");
+        facts->word, call->name, call->version[0] ? "/" : "", call->version, facts->word);
 }
 
-static enum pn_rc change_head(struct vault_call *call, struct pn_store_txn *txn,
-                              const struct vault_change *change, json_t **body,
-                              struct pn_error *err)
+void vault_answer_find_failure(struct vault_call *call, enum vault_kind kind, enum pn_rc rc,
+                               const struct pn_error *err)
 {
-    struct pn_store_item item = {0};
-    json_t *properties, *policy;
-    enum pn_rc rc = pn_store_txn_get(txn, change->head_id, &item, err);
-
-    if (rc != PN_OK)
-        return rc;
-    properties = json_object_get(item.body, "properties");
-    policy = json_object_get(properties, "policy");
-    if (change->policy) {
-        rc = vault_policy_merge(policy, change->policy, err);
-        json_object_set_new(json_object_get(policy, "attributes"), "updated",
-                            json_integer((json_int_t)call->vault->now_s()));
-    }
-    if (change->drops_pending)
-        json_object_del(properties, "pending");
-    if (rc == PN_OK)
-        rc = pn_store_put(txn, item.id, OBJECT_TYPE, item.body, NULL, err);
-    if (rc == PN_OK && body)
-        *body = json_incref(item.body);
-    pn_store_item_fini(&item);
-    return rc;
-}
-
-static enum pn_rc change_version(struct vault_call *call, struct pn_store_txn *txn,
-                                 const struct vault_change *change, json_t **body,
-                                 struct pn_error *err)
-{
-    json_t *given = change->given, *tags = json_object_get(given, "tags");
-    json_t *content_type = json_object_get(given, "contentType");
-    struct pn_store_item item = {0};
-    json_t *properties, *attributes;
-    enum pn_rc rc = pn_store_txn_get(txn, change->version_id, &item, err);
-
-    if (rc != PN_OK)
-        return rc;
-    properties = json_object_get(item.body, "properties");
-    attributes = json_object_get(properties, "attributes");
-    rc = vault_read_attributes(json_object_get(given, "attributes"), attributes, err);
-    if (rc == PN_OK)
-        rc = vault_check_tags(tags, err);
-    if (rc == PN_OK && ((tags && json_object_set(properties, "tags", tags) != 0) ||
-                        (json_is_string(content_type) && strcmp(item.type, SECRET_TYPE) == 0 &&
-                         json_object_set(properties, "contentType", content_type) != 0) ||
-                        json_object_set_new(attributes, "updated",
-                                            json_integer((json_int_t)call->vault->now_s())) != 0))
-        rc = PN_NOMEM;
-    if (rc == PN_OK)
-        rc = pn_store_put(txn, item.id, item.type, item.body, NULL, err);
-    if (rc == PN_OK && body)
-        *body = json_incref(item.body);
-    pn_store_item_fini(&item);
-    return rc;
-}
-
-enum pn_rc vault_change(struct vault_call *call, const struct vault_change *change, json_t **head,
-                        json_t **version, struct pn_error *err)
-{
-    struct pn_vault *vault = call->vault;
-    struct pn_store_txn *txn = NULL;
-    enum pn_rc rc = pn_store_begin(vault->store, &txn, err);
-
-    if (rc != PN_OK)
-        return rc;
-    if (change->head_id)
-        rc = change_head(call, txn, change, head, err);
-    if (rc == PN_OK && change->version_id)
-        rc = change_version(call, txn, change, version, err);
-    if (rc != PN_OK) {
-        pn_store_rollback(txn);
-        return rc;
-    }
-    rc = pn_store_commit(txn, NULL, err);
-    if (rc == PN_OK && change->version_id && vault->on_change)
-        vault->on_change(vault->on_change_ctx, call->vault_name, call->key);
-    return rc;
+    if (rc == PN_NOT_FOUND)
+        vault_answer_not_found(call, kind);
+    else
+        vault_answer_failure(call, rc, err);
 }

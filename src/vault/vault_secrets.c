@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * Secrets: set, get, update, versions, list. A certificate's secret is its key and chain, as the
+ * Secrets: set, get, update. A certificate's secret is its key and chain, as the
  * keyholder writes them for this one answer.
  */
 #include <stdio.h>
@@ -18,15 +18,15 @@ static bool is_certificate(const struct pn_store_item *item)
 }
 
 /* SecretItem, or a bundle without value. */
-static json_t *secret_item(const struct vault_call *call, const struct pn_store_item *item,
-                           const char *name, bool with_version)
+json_t *vault_secret_item(const struct vault_call *call, const struct pn_store_item *item,
+                          const char *name, bool with_version)
 {
     const json_t *properties = json_object_get(item->body, "properties");
     const char *version = vault_item_version(item);
     json_t *tags = json_object_get(properties, "tags");
-    json_t *json = json_pack("{s:o, s:O}", "id",
+    json_t *json = json_pack("{s:o, s:o}", "id",
                              vault_url(call, "secrets", name, with_version ? version : NULL),
-                             "attributes", json_object_get(properties, "attributes"));
+                             "attributes", vault_attributes(call, item));
 
     if (!json)
         return NULL;
@@ -49,8 +49,7 @@ static enum pn_rc unseal_value(struct vault_call *call, const struct pn_store_it
     enum pn_rc rc;
 
     pn_buf_init(&sealed, SEALED_MAX);
-    rc =
-        pn_base64_decode(pn_json_slice(json_object_get(item->body, "internal"), "sealed"), &sealed);
+    rc = vault_sealed_bytes(item, &sealed, err);
     if (rc == PN_OK)
         rc = pn_keyholder_unseal(call->vault->keyholder, "vault", vault_context(item->id),
                                  pn_buf_slice(&sealed), value, err);
@@ -86,8 +85,7 @@ static enum pn_rc export_value(struct vault_call *call, const struct pn_store_it
         return public_value(item, as_pem, value);
     pn_buf_init(&sealed, SEALED_MAX);
     pn_buf_init_secret(&file, EXPORT_MAX);
-    rc =
-        pn_base64_decode(pn_json_slice(json_object_get(item->body, "internal"), "sealed"), &sealed);
+    rc = vault_sealed_bytes(item, &sealed, err);
     if (rc == PN_OK)
         rc = pn_keyholder_export_sealed(call->vault->keyholder, vault_context(item->id),
                                         pn_buf_slice(&sealed),
@@ -141,7 +139,7 @@ static void answer_value(struct vault_call *call, const struct pn_store_item *he
     else
         rc = unseal_value(call, item, &value, &err);
     if (rc == PN_OK) {
-        json = secret_item(call, item, pn_json_str(head->body, "name"), true);
+        json = vault_secret_item(call, item, pn_json_str(head->body, "name"), true);
         if (!json ||
             json_object_set_new(json, "value", pn_json_from_slice(pn_buf_slice(&value))) != 0 ||
             (content_type &&
@@ -163,11 +161,9 @@ void vault_get_secret(struct vault_call *call)
     struct pn_error err = {0};
     enum pn_rc rc;
 
-    rc = vault_find(call, "secrets", &head, &item, &err);
-    if (rc == PN_NOT_FOUND)
-        vault_answer_not_found(call, "secrets");
-    else if (rc != PN_OK)
-        vault_answer_failure(call, rc, &err);
+    rc = vault_find(call, KIND_SECRET, &head, &item, &err);
+    if (rc != PN_OK)
+        vault_answer_find_failure(call, KIND_SECRET, rc, &err);
     else if (!pn_json_bool(json_object_get(json_object_get(item.body, "properties"), "attributes"),
                            "enabled", true))
         vault_answer_error(call->response, 403, "Forbidden", "SecretDisabled",
@@ -237,7 +233,7 @@ static void answer_new(struct vault_call *call, const char *id, json_t *body, co
 {
     struct pn_store_item item = {
         .id = (char *)(uintptr_t)id, .type = (char *)(uintptr_t)SECRET_TYPE, .body = body};
-    json_t *json = secret_item(call, &item, call->name, true);
+    json_t *json = vault_secret_item(call, &item, call->name, true);
 
     if (json)
         json_object_set(json, "value", (json_t *)(uintptr_t)value);
@@ -268,14 +264,16 @@ void vault_set_secret(struct vault_call *call)
         goto out;
     }
     vault_new_version(version);
-    vault_version_id(call, "secrets", version, id);
+    vault_version_id(call, KIND_SECRET, version, id);
     rc = make_secret(call, given, id, &body, &err);
     if (rc == PN_OK)
-        rc = vault_add_version(call, "secret", version, body, NULL, NULL, &err);
+        rc = vault_add_version(
+            call, &(struct vault_addition){.kind = KIND_SECRET, .version = version, .body = body},
+            &err);
     if (rc == PN_OK)
         answer_new(call, id, body, value);
     else
-        vault_answer_add_failure(call, "secret", rc, &err);
+        vault_answer_add_failure(call, KIND_SECRET, rc, &err);
 out:
     json_decref(body);
     json_decref(given);
@@ -291,25 +289,27 @@ void vault_update_secret(struct vault_call *call)
     given = vault_read_body(call);
     if (!given)
         return;
-    rc = vault_find(call, "secrets", &head, &item, &err);
-    if (rc == PN_NOT_FOUND)
-        vault_answer_not_found(call, "secrets");
-    else if (rc != PN_OK)
-        vault_answer_failure(call, rc, &err);
+    rc = vault_find(call, KIND_SECRET, &head, &item, &err);
+    if (rc != PN_OK)
+        vault_answer_find_failure(call, KIND_SECRET, rc, &err);
     else if (is_certificate(&item))
-        vault_answer_add_failure(call, "secret", PN_CONFLICT, &err);
+        vault_answer_error(call->response, 403, "Forbidden", "ManagedSecret",
+                           "The secret %s belongs to the certificate of that name: change the "
+                           "certificate.",
+                           call->name);
     else if (check_content_type(given, &err) != PN_OK)
         vault_answer_failure(call, PN_INVALID, &err);
     else {
-        const struct vault_change change = {.version_id = item.id, .given = given};
+        const struct vault_change change = {
+            .kind = KIND_SECRET, .version = vault_item_version(&item), .given = given};
 
         rc = vault_change(call, &change, NULL, &body, &err);
         if (rc == PN_OK) {
             struct pn_store_item changed = item;
 
             changed.body = body;
-            vault_answer_json(call, 200,
-                              secret_item(call, &changed, pn_json_str(head.body, "name"), true));
+            vault_answer_json(
+                call, 200, vault_secret_item(call, &changed, pn_json_str(head.body, "name"), true));
         } else {
             vault_answer_failure(call, rc, &err);
         }
@@ -322,10 +322,10 @@ void vault_update_secret(struct vault_call *call)
 
 void vault_list_secrets(struct vault_call *call)
 {
-    vault_list_objects(call, "secrets", secret_item);
+    vault_list_objects(call, KIND_SECRET, vault_secret_item);
 }
 
 void vault_list_secret_versions(struct vault_call *call)
 {
-    vault_list_versions(call, "secrets", secret_item);
+    vault_list_versions(call, KIND_SECRET, vault_secret_item);
 }

@@ -53,9 +53,9 @@ static enum pn_rc furnish(struct house *house, struct pn_error *err)
     if (rc == PN_OK)
         rc = pn_vault_add(house->vault, VAULTS "/local", "local", err);
     if (rc == PN_OK)
-        rc = pn_vault_grant(house->vault, VAULTS "/local", ADMIN, all, all, err);
+        rc = pn_vault_grant(house->vault, VAULTS "/local", ADMIN, all, all, all, err);
     if (rc == PN_OK)
-        rc = pn_vault_grant(house->vault, VAULTS "/local", READER, read, NULL, err);
+        rc = pn_vault_grant(house->vault, VAULTS "/local", READER, read, NULL, NULL, err);
     return rc;
 }
 

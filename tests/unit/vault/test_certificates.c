@@ -204,7 +204,7 @@ static void policies_that_cannot_be_obeyed_are_refused(void **state)
 {
     static const char *const bodies[] = {
         "{}",
-        "{\"policy\":{\"x509_props\":{\"subject\":\"CN=x\"},\"issuer\":{\"name\":\"Unknown\"}}}",
+        "{\"policy\":{\"x509_props\":{\"subject\":\"CN=x\"},\"issuer\":{\"name\":\"nobody\"}}}",
         "{\"policy\":{\"x509_props\":{\"subject\":\"CN=x\"},\"key_props\":{\"kty\":\"RSA-HSM\"}}}",
         "{\"policy\":{\"x509_props\":{\"subject\":\"CN=x\"},\"key_props\":{\"key_size\":1024}}}",
         "{\"policy\":{\"x509_props\":{\"subject\":\"CN=x\",\"validity_months\":0}}}",
