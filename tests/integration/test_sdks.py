@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """Real clients: the npm packages of Azure, run by node against this Postern, unchanged."""
+import base64
 import json
 import os
 import pathlib
@@ -7,6 +8,9 @@ import shutil
 import subprocess
 
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import pkcs12
 from lab import service
 
 JS = pathlib.Path(__file__).parent / "js"
@@ -109,3 +113,53 @@ def test_azure_arm_apimanagement_sets_host_names(own_postern, ca):
                             ["vault.test", in_vault.sha1, "KeyVault", True]]
     assert facts["refused"]["code"] == "ValidationError"
     assert facts["gone"] == 0
+
+
+def test_every_operation_of_the_key_vault_packages(postern):
+    name = service.unique("all")
+    facts = run(postern, "keyvault_all.mjs", name=name)
+    assert facts["secretLevel"] == ["Recoverable+Purgeable", 90]
+    assert facts["secretChanged"] == [False, {"c": "d"}, True]
+    assert facts["secretDisabled"] == "Forbidden" and facts["secretPages"] is True
+    assert facts["secretBackup"] == ["Conflict", True, 90, True, 404, True, "two", 2, 409]
+    assert facts["secretRecovered"] == [True, "two"]
+    assert facts["foreignBlob"]["code"] == "BadParameter"
+    assert (facts["certificateTags"], facts["operation"], facts["operationGone"]) == \
+        ({"t": "1"}, "completed", 404)
+    assert facts["policy"] == [3, [{"action": "AutoRenew", "daysBeforeExpiry": 10}]]
+    assert facts["certificateUpdated"] == [False, {"u": "2"}] and facts["versionGot"] is True
+    assert facts["contacts"] == [[{"email": "a@example.com", "phone": "1", "name": "A"}], 404]
+    assert facts["issuers"] == ["Test", "acc", True, "other", True, "BadParameter",
+                                "IssuerNotFound"]
+    leaf = x509.load_der_x509_certificate(base64.b64decode(facts["ca"]["leaf"]))
+    _, own, chain = pkcs12.load_key_and_certificates(base64.b64decode(facts["ca"]["secret"]), None)
+    assert own == leaf and [c.subject for c in chain] == [leaf.issuer]
+    chain[0].public_key().verify(leaf.signature, leaf.tbs_certificate_bytes,
+                                 ec.ECDSA(leaf.signature_hash_algorithm))
+    assert leaf.extensions.get_extension_for_class(x509.ExtendedKeyUsage).value._usages == \
+        [x509.oid.ExtendedKeyUsageOID.CLIENT_AUTH]
+    assert facts["ca"]["ekus"] == ["1.3.6.1.5.5.7.3.2"] and facts["ca"]["inUse"] == 409
+    assert facts["merge"] == ["inProgress", 409, False, True, 400, "Unknown", f"{name}-m",
+                              "completed", "application/x-pkcs12"]
+    assert facts["cancelled"] == [True, "cancelled", 409, "CertificateNotFound"]
+    assert facts["certificateBackup"] == ["SecretNotFound", "KeyNotFound", "Conflict", "Conflict",
+                                          True, True, 403, True, True, True]
+    assert facts["certificateRecovered"] is True and facts["private"] == [True, True, 64]
+    signatures = {k: v for k, v in facts["keys"].items() if not k.startswith("RSA1")
+                  and not k.startswith("RSA-")}
+    assert len(signatures) == 10 and all(v == [True, False] for v in signatures.values()), facts
+    for algorithm in ("RSA1_5", "RSA-OAEP", "RSA-OAEP-256"):
+        assert facts["keys"][algorithm] == ["plain", "0123456789abcdef"]
+    assert facts["verifiedByNode"] is True
+    assert "not supported" in facts["keyOps"]["message"]
+    assert facts["keyUpdated"] == [["sign", "verify"], {"a": "b"}, False]
+    assert "disabled key" in facts["keyDisabled"]
+    assert "before" in facts["keyNotYet"] and "expired" in facts["keyExpired"]
+    assert facts["refusedTypes"] == ["BadParameter"] * 4 and facts["release"] == 400
+    assert facts["random"] == 32 and facts["imported"] == [True, "BadParameter", True]
+    assert facts["rotation"] == ["Notify", "P90D",
+                                 [{"action": "Rotate", "timeBeforeExpiry": "P30D"}],
+                                 "BadParameter", True, 90, 2]
+    assert facts["keyBackup"] == ["Conflict", True, True, True, 256]
+    assert facts["keyRecovered"] is True and facts["keysListed"] == [True, True, True]
+    assert "needle" not in postern.log()

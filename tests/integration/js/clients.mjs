@@ -5,6 +5,7 @@ import { readFileSync } from "node:fs";
 import { ApiManagementClient } from "@azure/arm-apimanagement";
 import { ClientCertificateCredential, ClientSecretCredential } from "@azure/identity";
 import { CertificateClient } from "@azure/keyvault-certificates";
+import { KeyClient } from "@azure/keyvault-keys";
 import { SecretClient } from "@azure/keyvault-secrets";
 
 globalThis.crypto ??= webcrypto; // Node 18, Debian's, has it under another name
@@ -23,6 +24,8 @@ export const certificates = (url = ready.vaultUrl, more = {}) =>
   new CertificateClient(url, credential(), more);
 export const secrets = (url = ready.vaultUrl, more = {}) =>
   new SecretClient(url, credential(), more);
+export const keys = (url = ready.vaultUrl, more = {}) =>
+  new KeyClient(url, credential(), more);
 export const group = ready.resourceGroup;
 export const service = ready.serviceName;
 
