@@ -59,9 +59,14 @@ enum pn_rc pn_pfx_serve_one(struct pn_channel *channel)
     enum pn_rc rc;
 
     pn_buf_init_secret(&answer, PN_FRAME_BYTES_MAX);
-    rc = pn_channel_receive(channel, &question, NULL, PN_IMPORT_TIMEOUT_MS);
-    if (rc != PN_OK)
+    /* It may have been started ahead of its file. */
+    rc = pn_channel_wait(channel, -1);
+    if (rc == PN_OK)
+        rc = pn_channel_receive(channel, &question, NULL, PN_IMPORT_TIMEOUT_MS);
+    if (rc != PN_OK) {
+        pn_buf_fini(&answer);
         return rc;
+    }
     is_open = open_file(&question, &opened, &err) == PN_OK;
     rc =
         pn_frame_begin(&answer, is_open ? PN_IMPORT_OPENED : PN_IMPORT_FAILED, question.id, &start);

@@ -4,6 +4,7 @@
  */
 #include "supervisor/house.h"
 
+#include <poll.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
@@ -62,6 +63,56 @@ static bool refuse(struct pn_child *asker, uint32_t id, const struct pn_error *e
     return answer(asker, PN_BROKER_REFUSED, id, err, -1);
 }
 
+/* --- imports --- */
+
+void pn_house_tend_spare(struct pn_house *house, uint64_t now_ms)
+{
+    struct pn_spare *spare = &house->spare;
+    struct pn_error err = {0};
+
+    if (spare->pid != 0 || now_ms < spare->due_ms)
+        return;
+    if (pn_child_start_import(house->import_path, house->import_executable, house->log_level,
+                              &spare->pid, &spare->fd, &err) == PN_OK)
+        return;
+    pn_log_error(PN_LOG_WARN, "import_not_started", &err);
+    spare->pid = 0;
+    spare->due_ms = now_ms + PN_SPARE_RETRY_MS;
+}
+
+void pn_house_drop_spare(struct pn_house *house)
+{
+    struct pn_spare *spare = &house->spare;
+
+    if (spare->pid == 0)
+        return;
+    close(spare->fd);
+    kill(spare->pid, SIGKILL); /* it has nothing that it could lose */
+    spare->pid = 0;
+    spare->due_ms = 0;
+}
+
+/* False: there is none, or it has ended. */
+static bool take_spare(struct pn_house *house, struct pn_import *import, uint64_t now_ms, int *fd)
+{
+    struct pn_spare *spare = &house->spare;
+    struct pollfd end = {.fd = spare->fd, .events = POLLIN};
+
+    if (spare->pid == 0)
+        return false;
+    /* It says nothing before it is asked: anything to read is its end, or not ours to trust. */
+    if (poll(&end, 1, 0) != 0) {
+        pn_house_drop_spare(house);
+        spare->due_ms = now_ms + PN_SPARE_RETRY_MS;
+        return false;
+    }
+    import->pid = spare->pid;
+    *fd = spare->fd;
+    spare->pid = 0;
+    spare->due_ms = now_ms + PN_SPARE_DELAY_MS;
+    return true;
+}
+
 static enum pn_rc start_import(struct pn_house *house, uint64_t now_ms, int *fd,
                                struct pn_error *err)
 {
@@ -71,6 +122,8 @@ static enum pn_rc start_import(struct pn_house *house, uint64_t now_ms, int *fd,
         if (free_one->pid != 0)
             continue;
         free_one->started_ms = now_ms;
+        if (take_spare(house, free_one, now_ms, fd))
+            return PN_OK;
         return pn_child_start_import(house->import_path, house->import_executable, house->log_level,
                                      &free_one->pid, fd, err);
     }
@@ -188,8 +241,14 @@ void pn_house_check_imports(struct pn_house *house, uint64_t now_ms)
     }
 }
 
-bool pn_house_reap_import(struct pn_house *house, pid_t pid)
+bool pn_house_reap_import(struct pn_house *house, pid_t pid, uint64_t now_ms)
 {
+    if (pid == house->spare.pid) {
+        close(house->spare.fd);
+        house->spare.pid = 0;
+        house->spare.due_ms = now_ms + PN_SPARE_RETRY_MS;
+        return true;
+    }
     for (size_t i = 0; i < PN_IMPORT_PROCESSES_MAX; i++) {
         if (house->imports[i].pid == pid) {
             house->imports[i].pid = 0;

@@ -99,6 +99,7 @@ void pn_supervisor_stop(struct pn_supervisor *self, const char *cause, int statu
     /* The children have theirs: whoever is the last to accept closes the door. */
     for (int i = 0; i < PN_LISTEN_COUNT; i++)
         pn_listen_close(&self->listen[i], true);
+    pn_house_drop_spare(&self->house);
     self->is_stopping = true;
     self->status = status;
     self->stop_step = 0;
@@ -200,7 +201,8 @@ static void reap(struct pn_supervisor *self, uint64_t now_ms)
 
     for (pid_t pid = waitpid(-1, &wait_status, WNOHANG); pid > 0;
          pid = waitpid(-1, &wait_status, WNOHANG)) {
-        if (pn_house_reap_import(&self->house, pid) || pn_upgrade_reap(self, pid, wait_status))
+        if (pn_house_reap_import(&self->house, pid, now_ms) ||
+            pn_upgrade_reap(self, pid, wait_status))
             continue;
         for (size_t i = 0; i < PN_MEMBER_COUNT; i++) {
             if (self->house.members[i].pid == pid)
@@ -267,6 +269,7 @@ static void reload(struct pn_supervisor *self)
     self->house.log_level = pn_log_level_name(fresh.log_level);
     for (size_t i = 0; i < PN_MEMBER_COUNT; i++)
         pn_child_log_level(&self->house.members[i], self->house.log_level);
+    pn_house_drop_spare(&self->house); /* the next one has the new level */
     pn_log(PN_LOG_INFO, "reload", "log-level", PN_S(self->house.log_level), "note",
            PN_S("all other settings take `postern upgrade` or a restart"), NULL);
 }
@@ -308,7 +311,7 @@ static void on_question(struct pn_supervisor *self, struct pn_house *house, stru
 
 static bool has_due_work(const struct pn_supervisor *self)
 {
-    if (self->upgrade != PN_UPGRADE_NONE)
+    if (self->upgrade != PN_UPGRADE_NONE || self->house.spare.pid == 0)
         return true;
     for (size_t i = 0; i < PN_MEMBER_COUNT; i++) {
         const struct pn_child *child = &self->house.members[i];
@@ -347,6 +350,8 @@ static int run(struct pn_supervisor *self)
         pn_upgrade_tend(self, now_ms);
         start_what_is_due(self, now_ms);
         pn_house_check_imports(&self->house, now_ms);
+        if (self->was_announced && !self->is_stopping && self->upgrade == PN_UPGRADE_NONE)
+            pn_house_tend_spare(&self->house, now_ms);
         if (self->is_stopping && pn_upgrade_stop(self, now_ms) && continue_stop(self, now_ms))
             return self->status;
         watch_children(&self->house, fds + 1);

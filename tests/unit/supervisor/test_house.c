@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include <cmocka.h>
@@ -32,14 +33,19 @@ static void join(struct pn_channel *ours, struct pn_channel *theirs)
     pn_channel_init(theirs, pair[1]);
 }
 
+static char own_path[4096];
+
 static int set_up(void **state)
 {
     static const enum pn_role roles[] = {PN_ROLE_KEYHOLDER, PN_ROLE_GATEWAY, PN_ROLE_CONTROL};
     static const char *const names[] = {"keyholder", "gateway", "control"};
     struct fixture *f = calloc(1, sizeof(*f));
 
+    assert_true(readlink("/proc/self/exe", own_path, sizeof(own_path) - 1) > 0);
     pn_log_setup("test", PN_LOG_ERROR);
     f->house.facts = json_object();
+    f->house.import_path = own_path;
+    f->house.log_level = "error";
     for (size_t i = 0; i < PN_MEMBER_COUNT; i++) {
         struct pn_child *child = &f->house.members[i];
 
@@ -243,7 +249,78 @@ static void child_that_breaks_the_protocol_is_given_up(void **state)
     assert_false(pn_house_answer(&f->house, &f->house.members[PN_MEMBER_CONTROL], 0));
 }
 
-int main(void)
+/* --- imports started ahead: this very program, as it is started by the house, stands for one ---
+ */
+
+static int be_import(void)
+{
+    char byte;
+
+    return read(PN_IMPORT_FD, &byte, 1) == 1 && byte == 'd' ? 1 : 0; /* its end, or "die" */
+}
+
+static int take_import(struct fixture *f)
+{
+    struct pn_frame answer;
+    int fd = -1;
+
+    assert_true(ask(f, PN_MEMBER_KEYHOLDER, PN_BROKER_CONNECT, PN_SERVICE_IMPORT, &answer, &fd));
+    assert_int_equal(answer.type, PN_BROKER_CONNECTED);
+    assert_true(fd >= 0);
+    return fd;
+}
+
+static void reap(struct fixture *f, pid_t pid, uint64_t now_ms)
+{
+    assert_int_equal(waitpid(pid, NULL, 0), pid);
+    assert_true(pn_house_reap_import(&f->house, pid, now_ms));
+}
+
+static void import_started_ahead_is_used_once_and_followed_by_a_new_one(void **state)
+{
+    struct fixture *f = *state;
+    pid_t first, second;
+    int fd;
+
+    pn_house_tend_spare(&f->house, 0);
+    first = f->house.spare.pid;
+    assert_true(first > 0);
+    fd = take_import(f);
+    assert_int_equal(f->house.imports[0].pid, first);
+    assert_int_equal(f->house.spare.pid, 0);
+    pn_house_tend_spare(&f->house, PN_SPARE_DELAY_MS - 1);
+    assert_int_equal(f->house.spare.pid, 0);
+    pn_house_tend_spare(&f->house, PN_SPARE_DELAY_MS);
+    second = f->house.spare.pid;
+    assert_true(second > 0 && second != first);
+    close(fd);
+    reap(f, first, 0);
+    assert_int_equal(f->house.imports[0].pid, 0);
+    pn_house_drop_spare(&f->house);
+    assert_int_equal(waitpid(second, NULL, 0), second);
+}
+
+static void import_that_died_before_its_file_came_is_not_handed_out(void **state)
+{
+    struct fixture *f = *state;
+    pid_t dead, cold;
+    int fd;
+
+    pn_house_tend_spare(&f->house, 0);
+    dead = f->house.spare.pid;
+    assert_int_equal(write(f->house.spare.fd, "d", 1), 1);
+    assert_int_equal(waitpid(dead, NULL, 0), dead); /* SIGCHLD was not looked at yet */
+    fd = take_import(f);
+    cold = f->house.imports[0].pid;
+    assert_true(cold > 0 && cold != dead);
+    assert_int_equal(f->house.spare.pid, 0);
+    pn_house_tend_spare(&f->house, PN_SPARE_DELAY_MS); /* no race of starting and dying */
+    assert_int_equal(f->house.spare.pid, 0);
+    close(fd);
+    reap(f, cold, 0);
+}
+
+int main(int argc, char **argv)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(control_reaches_the_keyholder_and_is_named_to_it, set_up,
@@ -258,7 +335,13 @@ int main(void)
                                         tear_down),
         cmocka_unit_test_setup_teardown(child_that_breaks_the_protocol_is_given_up, set_up,
                                         tear_down),
+        cmocka_unit_test_setup_teardown(import_started_ahead_is_used_once_and_followed_by_a_new_one,
+                                        set_up, tear_down),
+        cmocka_unit_test_setup_teardown(import_that_died_before_its_file_came_is_not_handed_out,
+                                        set_up, tear_down),
     };
 
+    if (argc == 1 && strcmp(argv[0], "postern-import") == 0)
+        return be_import();
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
