@@ -13,16 +13,19 @@ static const char *const statement_texts[STATEMENT_COUNT] = {
                        " WHERE key > ?1 AND key < ?2 ORDER BY key",
     [STATEMENT_LIST_TYPE] = "SELECT id, type, body, revision, created, modified FROM resources"
                             " WHERE key > ?1 AND key < ?2 AND type = ?3 ORDER BY key",
+    /* Where several indexes would do the planner takes the one by type, which reads all of a type:
+     * the narrow one is named. */
     [STATEMENT_LIST_PATH] = "SELECT id, type, body, revision, created, modified FROM resources"
-                            " WHERE type = ?3 AND path = ?4 AND key > ?1 AND key < ?2 ORDER BY key",
+                            " INDEXED BY resources_path WHERE type = ?3 AND path = ?4 AND key > ?1 "
+                            "AND key < ?2 ORDER BY key",
     [STATEMENT_PAGE] = "SELECT id, type, body, revision, created, modified FROM resources"
                        " WHERE key > ?1 AND key < ?2 ORDER BY key LIMIT ?4",
     [STATEMENT_PAGE_TYPE] = "SELECT id, type, body, revision, created, modified FROM resources"
                             " WHERE type = ?3 AND key > ?1 AND key < ?2 ORDER BY key LIMIT ?4",
     [STATEMENT_NAMED] = "SELECT id, type, body, revision, created, modified FROM resources"
-                        " WHERE type = ?1 AND name = ?2 ORDER BY key",
+                        " INDEXED BY resources_name WHERE type = ?1 AND name = ?2 ORDER BY key",
     [STATEMENT_DUE] = "SELECT id, type, body, revision, created, modified FROM resources"
-                      " WHERE due <= ?1 ORDER BY due, key LIMIT ?2",
+                      " INDEXED BY resources_due WHERE due <= ?1 ORDER BY due, key LIMIT ?2",
     [STATEMENT_PUT] = "INSERT INTO resources (key, id, type, body, revision, created, modified,"
                       " key_id, follows, path, name, due)"
                       " VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?6, ?7, ?8, ?9, ?10, ?11)"
@@ -53,8 +56,9 @@ static const char *const statement_texts[STATEMENT_COUNT] = {
     [STATEMENT_COMPACT] = "DELETE FROM tombstones WHERE revision <="
                           " (SELECT value FROM numbers WHERE name = 'floor')",
     [STATEMENT_KEY_IN_USE] = "SELECT EXISTS (SELECT 1 FROM resources WHERE key_id = ?1)",
-    [STATEMENT_FOLLOWED] = "SELECT id, type, body, revision, created, modified FROM resources"
-                           " WHERE type = ?1 AND follows IS NOT NULL ORDER BY key",
+    [STATEMENT_FOLLOWED] =
+        "SELECT id, type, body, revision, created, modified FROM resources"
+        " INDEXED BY resources_follows WHERE type = ?1 AND follows IS NOT NULL ORDER BY key",
 };
 
 enum pn_rc store_error(struct pn_error *err, struct store_connection *connection, const char *doing)
