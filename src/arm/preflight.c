@@ -2,7 +2,9 @@
  *
  * The pre-flight of a generation: every backend that would be shown it is shown it now, by a
  * handshake without a request. Who that is, the stored references tell: backends that name the
- * certificate, and what stands behind the policies that name it.
+ * certificate, and what stands behind the policies that name it. They are asked a question that
+ * means nothing along with it (ipc/probe.h, "ask"), so that an answer ends the wait for a late
+ * refusal; one that hangs up on that question does so with every certificate.
  *
  * A backend that says by an alert what it does not like has refused. One that merely hangs up when
  * it has seen a certificate may have done so for any reason: it is asked again, and then shown the
@@ -171,9 +173,9 @@ static void *ask_one(void *ctx)
     const struct target *target = task->target;
     struct pn_error err = {0};
     struct pn_buf answer;
-    json_t *question = json_pack("{s:s, s:i, s:O*, s:i, s:[O]}", "host", target->host, "port",
+    json_t *question = json_pack("{s:s, s:i, s:O*, s:i, s:[O], s:b}", "host", target->host, "port",
                                  (int)target->port, "tls", target->tls, "timeoutMs", ASK_TIMEOUT_MS,
-                                 "certificates", task->certificate);
+                                 "certificates", task->certificate, "ask", 1);
     char *text = question ? json_dumps(question, JSON_COMPACT) : NULL;
 
     pn_buf_init(&answer, PN_PROBE_BYTES_MAX);

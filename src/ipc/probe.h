@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * Probes: control asks the gateway to shake hands with a backend as a request would, without
- * sending one, and to tell all about it. One question on a connection (service "gateway.probe"),
- * one answer; both are a JSON object.
+ * sending one (but see "ask"), and to tell all about it. One question on a connection (service
+ * "gateway.probe"), one answer; both are a JSON object.
  *
  *   question  host, port · tls? (of a backend) · http "1" | "2or1" | "2" · certificates?
- *             [{name, generation, keyId, chain [base64 DER]}] · timeoutMs · lateMs
+ *             [{name, generation, keyId, chain [base64 DER]}] · timeoutMs · lateMs · ask (true: one
+ *             harmless request may be sent, whose answer ends the probe)
  *   answer    outcome "accepted" | "failed" · cause (upstream/failure.h), detail, sentence · stage
  * · addresses [{address, cause}] · dnsMs, connectMs, handshakeMs · tlsVersion, cipher, alpn ·
  * alert? {number, name, late} · endedEarly (it hung up by itself) · certificateRequested,

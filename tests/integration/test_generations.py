@@ -2,12 +2,13 @@
 """Promise 5: a bad new certificate never takes over. Generations, pre-flight, canary, by hand."""
 import contextlib
 import socket
+import ssl
 import subprocess
 import threading
 import time
 
 import pytest
-from lab import service, web
+from lab import raw, service, web
 from lab.backends import free_port
 from lab.service import policy, with_certificate
 
@@ -103,6 +104,93 @@ def test_a_bad_new_certificate_never_takes_over(postern, ca, other_ca, picky, ho
         1: "draining", 2: "retired", 3: "current"}
     assert known[3]["promotedAt"] and known[3]["verdicts"][0]["outcome"] == "accepted"
     assert postern.call(f"/{name}/x").status == 200
+
+
+class Asked:
+    """A TLS 1.3 backend: `behave(head, is_bad)` says what becomes of a request, None for no answer and
+    no end. Remembers the request lines."""
+
+    def __init__(self, folder, ca, bad, behave, protocols=("http/1.1",)):
+        crt, key = ca.server().write(folder, "asked")
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(crt, key)
+        (folder / "clients").write_bytes(ca.certificate_pem)
+        context.load_verify_locations(folder / "clients")
+        context.verify_mode = ssl.CERT_REQUIRED
+        context.set_alpn_protocols(list(protocols))
+        self.lines, self.bad, self.behave = [], bad, behave
+        self.script = raw.Script(self.serve, context)
+
+    def serve(self, sock, _):
+        shown = ssl.DER_cert_to_PEM_cert(sock.getpeercert(True)).encode()
+        is_bad = self.bad.certificate_pem.startswith(shown)
+        try:
+            head = raw.head_of(sock)[0]
+        except (OSError, AssertionError):
+            head = b""
+        if head:
+            self.lines.append(head.split(b"\r\n")[0].decode())
+        answer = self.behave(head, is_bad)
+        if answer is None:
+            time.sleep(1)
+        elif answer:
+            sock.sendall(answer)
+
+
+OK = b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
+NO = b"HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
+
+
+def is_question(head):
+    return head.startswith(b"OPTIONS * ")
+
+
+@pytest.mark.parametrize("behave, status", [
+    (lambda head, is_bad: NO if is_question(head) else OK, 200),
+    (lambda head, is_bad: b"" if is_question(head) else OK, 200),  # hangs up on what it does not know
+    (lambda head, is_bad: None if is_question(head) else OK, 200),
+    (lambda head, is_bad: time.sleep(0.03) or b"" if is_bad else OK, 409),  # looks late, and says nothing
+], ids=["answers", "hangs up on the question", "is silent", "hangs up on the certificate, late"])
+def test_a_backend_that_is_asked_may_answer_as_it_likes(postern, ca, tmp_path, behave, status):
+    name = service.unique("asked")
+    good, new = ca.client(name), ca.client(name)
+    backend = Asked(tmp_path, ca, new, behave)
+    with backend.script:
+        put(postern, name, good)
+        postern.make_api(name, backend.script.url, with_certificate(name))
+        assert postern.call(f"/{name}/x").status == 200
+        answer = put(postern, name, new)
+        assert answer.status == status, answer
+        assert thumbprint(postern, name) == (new if status == 200 else good).sha1
+        assert postern.call(f"/{name}/x").status == 200
+    assert set(backend.lines) <= {"OPTIONS * HTTP/1.1", "GET /x HTTP/1.1"}, backend.lines
+    if behave(b"OPTIONS * ", False):
+        assert "OPTIONS * HTTP/1.1" in backend.lines
+
+
+def test_settings_of_http2_are_no_answer_before_ours_are_acknowledged(postern, ca, tmp_path):
+    name = service.unique("asked2")
+    good, bad = ca.client(name), ca.client(name)
+    settings, acknowledged = b"\0\0\0\4\0\0\0\0\0", b"\0\0\0\4\1\0\0\0\0"
+    seen = []
+
+    def serve(sock, number):
+        sock.sendall(settings)
+        if backend.bad.certificate_pem.startswith(ssl.DER_cert_to_PEM_cert(sock.getpeercert(True)).encode()):
+            time.sleep(0.03)
+            return
+        seen.append(sock.recv(1000))
+        sock.sendall(acknowledged)
+        time.sleep(1)
+    backend = Asked(tmp_path, ca, bad, None, ("h2",))
+    backend.script.serve = serve
+    with backend.script:
+        put(postern, name, good)
+        postern.make_api(name, backend.script.url, with_certificate(name))
+        assert put(postern, name, ca.client(name)).status == 200
+        assert seen[0].startswith(b"PRI * HTTP/2.0") and seen[0].endswith(settings)
+        assert put(postern, name, bad).status == 409
+        assert generations(postern, name)[2]["verdicts"][0]["outcome"] == "accepted"
 
 
 def test_a_staged_generation_takes_over_when_the_backend_is_ready_or_by_force(postern, ca, other_ca, picky):
