@@ -24,6 +24,7 @@ enum pn_rc pn_authority_create(const struct pn_authority_config *config,
     if (!made)
         return PN_NOMEM;
     pthread_mutex_init(&made->lock, NULL);
+    pthread_mutex_init(&made->hash_lock, NULL);
     made->store = config->store;
     made->keyholder = config->keyholder;
     made->now_s = config->now_s ? config->now_s : pn_clock_unix_s;
@@ -31,7 +32,8 @@ enum pn_rc pn_authority_create(const struct pn_authority_config *config,
     snprintf(made->control_url, sizeof made->control_url, "%s", config->control_url);
     snprintf(made->vault_audience, sizeof made->vault_audience, "%s", config->vault_audience);
     made->used = calloc(PN_ASSERTION_REPLAY_MAX, sizeof *made->used);
-    if (made->used)
+    made->codes = calloc(PN_AUTHORIZATION_CODES_MAX, sizeof *made->codes);
+    if (made->used && made->codes)
         rc = pn_token_verifier_create(made->tenant_id, config->now_s, &made->verifier);
     if (rc == PN_OK)
         rc = authority_load_keys(made, err);
@@ -50,6 +52,8 @@ void pn_authority_destroy(struct pn_authority *authority)
     authority_drop_keys(authority);
     pn_token_verifier_destroy(authority->verifier);
     pthread_mutex_destroy(&authority->lock);
+    pthread_mutex_destroy(&authority->hash_lock);
+    free(authority->codes);
     free(authority->used);
     free(authority);
 }

@@ -8,6 +8,11 @@
  * salted PBKDF2 hashes with key ids, certificates as public keys. Tokens are RS256, signed by the
  * keyholder (use token); control never has the private key.
  *
+ * People: local accounts ("authority/user", passwords by scrypt) and the authorization code grant
+ * with PKCE (RFC 6749 §4.1, RFC 7636) for the portal, which is the only public client. A session
+ * ("authority/session") has two halves, a cookie and a key that the page keeps; only hashes are
+ * stored. See docs/adr/0186-sign-in.md.
+ *
  * Thread: pn_authority_create() once; all else from any thread.
  */
 #pragma once
@@ -30,6 +35,22 @@ struct pn_keyholder;
 #define PN_CLIENT_SECRETS_MAX       16
 #define PN_CLIENT_CERTIFICATES_MAX  16
 
+/* The portal's application, in every tenant: a public client, known to nobody else. */
+#define PN_PORTAL_CLIENT_ID "7d1a4c1e-5a0c-4d4f-9c39-3b0f6a5e0c11"
+#define PN_PORTAL_TOKEN_LIFETIME_S                                                                 \
+    600 /* a sign-out or a revocation takes hold within this time                                  \
+         */
+#define PN_SESSION_LIFETIME_S            (8 * 3600)
+#define PN_SESSIONS_MAX                  1000 /* above: the oldest ends */
+#define PN_SIGN_IN_LINKS_MAX             64   /* not used yet; above: the oldest ends */
+#define PN_SIGN_IN_LINK_LIFETIME_S       3600
+#define PN_AUTHORIZATION_CODES_MAX       256 /* not redeemed yet; above: the oldest ends */
+#define PN_AUTHORIZATION_CODE_LIFETIME_S 60
+#define PN_USERS_MAX                     1000
+#define PN_PASSWORD_BYTES_MIN            12
+#define PN_PASSWORD_BYTES_MAX            256
+#define PN_PEER_FAILURES_MAX             50 /* wrong passwords of a peer, all accounts, per window */
+
 /** Texts are copied. Store and keyholder are borrowed until _destroy. */
 struct pn_authority_config {
     struct pn_store *store;
@@ -45,9 +66,9 @@ struct pn_authority_config {
 enum pn_rc pn_authority_create(const struct pn_authority_config *config,
                                struct pn_authority **authority, struct pn_error *err) PN_MUST_USE;
 void pn_authority_destroy(struct pn_authority *authority);
-/** Answers `/{tenant}/…`, `/adfs/…`, `/metadata/endpoints`, `/common/discovery/instance`, and
+/** Answers `/{tenant}/…`, `/adfs/…`, `/metadata/endpoints`, `/common/discovery/instance`,
  *  `/msgraph/v1.0/applications(appId='…')`: GET, and PATCH of keyCredentials (certificates to log
- * in with). */
+ *  in with), `/msgraph/v1.0/users…`: local accounts, and `/signin/…`: sessions. */
 void pn_authority_handle(struct pn_authority *authority, const struct pn_request *request,
                          struct pn_response *response);
 /** What checks this authority's tokens. Borrowed until _destroy. */
@@ -74,6 +95,13 @@ enum pn_rc pn_authority_add_client(struct pn_authority *authority,
                                    char client_id[PN_UUID_TEXT], char object_id[PN_UUID_TEXT],
                                    struct pn_error *err) PN_MUST_USE;
 
+/** Makes a link that signs its bearer in as the application, once: "{origin}/signin#code=…".
+ *  `origin` NULL: config.control_url. `link` must be a secret buffer. PN_NOT_FOUND: no such
+ *  application. */
+enum pn_rc pn_authority_sign_in_link(struct pn_authority *authority, const char *client_id,
+                                     const char *origin, struct pn_buf *link,
+                                     struct pn_error *err) PN_MUST_USE;
+
 /** What a token says. Texts are borrowed. */
 struct pn_authority_grant {
     const char *origin; /* NULL: config.control_url */
@@ -83,6 +111,10 @@ struct pn_authority_grant {
     const char *managed_by; /* xms_mirid, or NULL */
     int version;            /* 1 or 2: the shape of the claims */
     bool by_certificate;    /* appidacr "2" instead of "1" */
+    bool by_portal;         /* a public client: appidacr "0" */
+    const char *user_name;  /* of a person; NULL: an application */
+    const char *name;       /* to be shown; may be NULL */
+    int64_t lifetime_s;     /* 0: PN_TOKEN_LIFETIME_S */
 };
 /** Makes a token without asking who wants it. `token` must be a secret buffer. */
 enum pn_rc pn_authority_mint(struct pn_authority *authority, const struct pn_authority_grant *grant,

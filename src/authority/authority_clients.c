@@ -85,48 +85,6 @@ static uint64_t failure_key(const struct client *client, const char *peer)
     return pn_slice_case_hash(pn_slice_str(client->client_id)) ^ (authority_peer_hash(peer) * 31);
 }
 
-/* The entry for `key`, or with `make` the one to use for it: free, else the oldest. Locked. */
-static struct secret_failures *failures_of(struct pn_authority *authority, uint64_t key, bool make)
-{
-    struct secret_failures *oldest = &authority->failures[0];
-    int64_t now_s = authority->now_s();
-
-    for (size_t i = 0; i < FAILURES_TRACKED; i++) {
-        struct secret_failures *entry = &authority->failures[i];
-
-        if (entry->count > 0 && now_s - entry->since_s >= PN_SECRET_FAILURE_WINDOW_S)
-            entry->count = 0;
-        if (entry->count > 0 && entry->key == key)
-            return entry;
-        if (entry->count == 0 ? oldest->count > 0
-                              : oldest->count > 0 && entry->since_s < oldest->since_s)
-            oldest = entry;
-    }
-    if (!make)
-        return NULL;
-    *oldest = (struct secret_failures){.key = key, .since_s = now_s};
-    return oldest;
-}
-
-static bool is_limited(struct pn_authority *authority, uint64_t key)
-{
-    struct secret_failures *entry;
-    bool limited;
-
-    pthread_mutex_lock(&authority->lock);
-    entry = failures_of(authority, key, false);
-    limited = entry && entry->count >= PN_SECRET_FAILURES_MAX;
-    pthread_mutex_unlock(&authority->lock);
-    return limited;
-}
-
-static void count_failure(struct pn_authority *authority, uint64_t key)
-{
-    pthread_mutex_lock(&authority->lock);
-    failures_of(authority, key, true)->count++;
-    pthread_mutex_unlock(&authority->lock);
-}
-
 /* PN_DENIED: it is another secret. */
 static enum pn_rc compare(const json_t *entry, struct pn_slice secret, struct pn_error *err)
 {
@@ -174,7 +132,7 @@ enum pn_rc authority_check_secret(struct pn_authority *authority, const struct c
     size_t index;
     json_t *entry;
 
-    if (is_limited(authority, key))
+    if (authority_is_limited(authority, key, PN_SECRET_FAILURES_MAX))
         return pn_error_set(
             err, PN_LIMIT, "temporarily_unavailable",
             "Too many wrong secrets were sent for this application. Wait %d seconds.",
@@ -191,7 +149,7 @@ enum pn_rc authority_check_secret(struct pn_authority *authority, const struct c
                 return rc;
         }
     }
-    count_failure(authority, key);
+    authority_count_failure(authority, key);
     pn_log(PN_LOG_WARN, "token_refused", "reason", PN_S("wrong_secret"), "client",
            PN_S(client->client_id), "peer", PN_S(peer ? peer : ""), NULL);
     return pn_error_set(

@@ -19,8 +19,8 @@
 #define PN_APPLICATIONS_MAX          10000
 #define APPLICATION_SECRETS_TEXT_MAX 256
 
-static void answer_error(struct pn_response *response, int status, const char *code,
-                         const char *message)
+void authority_directory_error(struct pn_response *response, int status, const char *code,
+                               const char *message)
 {
     json_t *json = json_pack("{s:{s:s, s:s}}", "error", "code", code, "message", message);
 
@@ -28,18 +28,28 @@ static void answer_error(struct pn_response *response, int status, const char *c
     json_decref(json);
 }
 
+void authority_directory_failure(struct pn_response *response, enum pn_rc rc,
+                                 const struct pn_error *err, const char *noun)
+{
+    char message[80];
+
+    if (rc == PN_NOT_FOUND) {
+        snprintf(message, sizeof message, "There is no such %s.", noun);
+        authority_directory_error(response, 404, "Request_ResourceNotFound", message);
+    } else if (rc == PN_INVALID || rc == PN_MALFORMED || rc == PN_LIMIT || rc == PN_UNSUPPORTED) {
+        authority_directory_error(response, 400, "Request_BadRequest", err->message);
+    } else if (rc == PN_CONFLICT || rc == PN_EXISTS) {
+        authority_directory_error(response, 409, "Request_Conflict", err->message);
+    } else {
+        pn_log_error(PN_LOG_ERROR, "directory_failed", err);
+        authority_directory_error(response, 503, "ServiceUnavailable",
+                                  "The directory cannot answer right now.");
+    }
+}
+
 static void answer_failure(struct pn_response *response, enum pn_rc rc, const struct pn_error *err)
 {
-    if (rc == PN_NOT_FOUND)
-        answer_error(response, 404, "Request_ResourceNotFound", "There is no such application.");
-    else if (rc == PN_INVALID || rc == PN_MALFORMED || rc == PN_LIMIT || rc == PN_UNSUPPORTED)
-        answer_error(response, 400, "Request_BadRequest", err->message);
-    else if (rc == PN_CONFLICT)
-        answer_error(response, 409, "Request_Conflict", err->message);
-    else {
-        pn_log_error(PN_LOG_ERROR, "application_failed", err);
-        answer_error(response, 503, "ServiceUnavailable", "The directory cannot answer right now.");
-    }
+    authority_directory_failure(response, rc, err, "application");
 }
 
 static void answer_taken(struct pn_response *response, int status, json_t *json)
@@ -67,10 +77,10 @@ static enum pn_rc find_scope(struct pn_authority *authority, char scope[URL_TEXT
 }
 
 /* False: answered. */
-static bool may(struct pn_authority *authority, const struct pn_request *request,
-                struct pn_response *response)
+bool authority_directory_caller(struct pn_authority *authority, const struct pn_request *request,
+                                struct pn_response *response, struct pn_principal *principal)
 {
-    char arm[URL_TEXT + 16], graph[URL_TEXT + 16], scope[URL_TEXT];
+    char arm[URL_TEXT + 16], graph[URL_TEXT + 16];
     const char *const audiences[] = {authority->control_url,
                                      arm,
                                      graph,
@@ -79,28 +89,41 @@ static bool may(struct pn_authority *authority, const struct pn_request *request
                                      "https://graph.microsoft.com",
                                      NULL};
     struct pn_slice token = pn_bearer_token(pn_headers_get(&request->headers, "Authorization"));
-    struct pn_principal principal;
     struct pn_error err = {0};
-    enum pn_rc rc;
 
     snprintf(arm, sizeof arm, "%s/arm", authority->control_url);
     snprintf(graph, sizeof graph, "%s/msgraph", authority->control_url);
     if (!token.ptr ||
-        pn_token_verify(authority->verifier, token, audiences, &principal, &err) != PN_OK) {
-        answer_error(response, 401, "InvalidAuthenticationToken",
-                     token.ptr ? err.message : "The 'Authorization' header is missing.");
+        pn_token_verify(authority->verifier, token, audiences, principal, &err) != PN_OK) {
+        authority_directory_error(response, 401, "InvalidAuthenticationToken",
+                                  token.ptr ? err.message
+                                            : "The 'Authorization' header is missing.");
         return false;
     }
+    return true;
+}
+
+bool authority_directory_may(struct pn_authority *authority, const struct pn_request *request,
+                             struct pn_response *response)
+{
+    struct pn_principal principal;
+    char scope[URL_TEXT];
+    struct pn_error err = {0};
+    enum pn_rc rc;
+
+    if (!authority_directory_caller(authority, request, response, &principal))
+        return false;
     rc = find_scope(authority, scope, &err);
     if (rc == PN_OK)
         rc = pn_authorize(authority->store, &principal, ACTION, scope, &err);
     if (rc == PN_OK)
         return true;
     if (rc == PN_DENIED || rc == PN_NOT_FOUND)
-        answer_error(response, 403, "Authorization_RequestDenied",
-                     "Insufficient privileges: only an owner of the subscription may do this.");
+        authority_directory_error(
+            response, 403, "Authorization_RequestDenied",
+            "Insufficient privileges: only an owner of the subscription may do this.");
     else
-        answer_failure(response, rc, &err);
+        authority_directory_failure(response, rc, &err, "subscription");
     return false;
 }
 
@@ -239,8 +262,9 @@ static void handle_one(struct pn_authority *authority, const struct pn_request *
 
     if (!pn_slice_case_starts_with(segments[0], head) || segments[0].len != head.len + 38 ||
         !pn_slice_ends_with(segments[0], PN_LIT("')")) || !pn_is_uuid(app_id) || count > 2) {
-        answer_error(response, 404, "Request_ResourceNotFound",
-                     "The directory has applications and applications(appId='{client id}') only.");
+        authority_directory_error(
+            response, 404, "Request_ResourceNotFound",
+            "The directory has applications and applications(appId='{client id}') only.");
         return;
     }
     snprintf(id, sizeof id, CLIENT_PREFIX "%.*s", PN_FMT(app_id));
@@ -255,9 +279,10 @@ static void handle_one(struct pn_authority *authority, const struct pn_request *
     else if (count == 2 && is_post && pn_slice_case_eq_str(segments[1], "removePassword"))
         remove_password(authority, request, id, response);
     else
-        answer_error(response, 405, "Request_BadRequest",
-                     "An application takes GET, PATCH and DELETE, and POST of addPassword and "
-                     "removePassword.");
+        authority_directory_error(
+            response, 405, "Request_BadRequest",
+            "An application takes GET, PATCH and DELETE, and POST of addPassword and "
+            "removePassword.");
 }
 
 /* ---- all of them ---- */
@@ -344,7 +369,7 @@ void authority_handle_directory(struct pn_authority *authority, const struct pn_
                                 const struct pn_slice *segments, size_t count,
                                 struct pn_response *response)
 {
-    if (!may(authority, request, response))
+    if (!authority_directory_may(authority, request, response))
         return;
     if (count > 1 || !pn_slice_case_eq_str(segments[0], "applications"))
         handle_one(authority, request, segments, count, response);
@@ -353,5 +378,6 @@ void authority_handle_directory(struct pn_authority *authority, const struct pn_
     else if (pn_slice_eq_str(request->method, "POST"))
         create_one(authority, request, response);
     else
-        answer_error(response, 405, "Request_BadRequest", "Applications take GET and POST.");
+        authority_directory_error(response, 405, "Request_BadRequest",
+                                  "Applications take GET and POST.");
 }

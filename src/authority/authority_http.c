@@ -81,17 +81,18 @@ static json_t *openid_configuration(const struct pn_authority *authority, const 
     snprintf(device, sizeof device, "%s/oauth2%s/devicecode", base, version);
     snprintf(logout, sizeof logout, "%s/oauth2%s/logout", base, version);
     snprintf(keys, sizeof keys, "%s/discovery%s/keys", base, version);
-    return json_pack("{s:s, s:s, s:s, s:s, s:s, s:s, s:[s], s:[s], s:[s], s:[s], s:[s,s,s], s:[s], "
-                     "s:[s,s], s:s, s:n}",
+    return json_pack("{s:s, s:s, s:s, s:s, s:s, s:s, s:[s,s], s:[s,s], s:[s], s:[s], s:[s,s,s], "
+                     "s:[s], s:[s,s], s:[s], s:s, s:n}",
                      "issuer", issuer, "authorization_endpoint", authorize, "token_endpoint", token,
                      "jwks_uri", keys, "device_authorization_endpoint", device,
-                     "end_session_endpoint", logout, "response_types_supported", "token",
-                     "grant_types_supported", "client_credentials", "subject_types_supported",
-                     "pairwise", "id_token_signing_alg_values_supported", "RS256",
-                     "token_endpoint_auth_methods_supported", "client_secret_post",
+                     "end_session_endpoint", logout, "response_types_supported", "token", "code",
+                     "grant_types_supported", "client_credentials", "authorization_code",
+                     "subject_types_supported", "pairwise", "id_token_signing_alg_values_supported",
+                     "RS256", "token_endpoint_auth_methods_supported", "client_secret_post",
                      "private_key_jwt", "client_secret_basic", "scopes_supported", "openid",
                      "token_endpoint_auth_signing_alg_values_supported", "RS256", "PS256",
-                     "cloud_instance_name", "localhost", "tenant_region_scope");
+                     "code_challenge_methods_supported", "S256", "cloud_instance_name", "localhost",
+                     "tenant_region_scope");
 }
 
 static void handle_configuration(const struct pn_authority *authority, const char *origin,
@@ -204,10 +205,11 @@ static bool check_method(const struct pn_authority *authority, const struct pn_r
 
 static const struct endpoint {
     const char *words[4]; /* below the tenant */
-    enum { CONFIGURATION, KEYS, TOKEN } kind;
+    enum { CONFIGURATION, KEYS, TOKEN, AUTHORIZE } kind;
     bool is_v2;
 } endpoints[] = {
     {{"oauth2", "v2.0", "token"}, TOKEN, true},
+    {{"oauth2", "v2.0", "authorize"}, AUTHORIZE, true},
     {{"oauth2", "token"}, TOKEN, false},
     {{"v2.0", ".well-known", "openid-configuration"}, CONFIGURATION, true},
     {{".well-known", "openid-configuration"}, CONFIGURATION, false},
@@ -229,6 +231,9 @@ static void handle_endpoint(struct pn_authority *authority, const struct pn_requ
         break;
     case KEYS:
         handle_keys(authority, origin, dialect, response);
+        break;
+    case AUTHORIZE:
+        authority_handle_authorize(authority, request, response);
         break;
     case TOKEN:
         authority_handle_token(authority, request, response, dialect == DIALECT_V2 ? 2 : 1);
@@ -289,6 +294,11 @@ void pn_authority_handle(struct pn_authority *authority, const struct pn_request
     } else if (count == 2 && is_path(segments, count, metadata)) {
         if (check_method(authority, request, response, false))
             handle_metadata(authority, request, origin, response);
+    } else if (pn_slice_eq_str(segments[0], "signin")) {
+        authority_handle_signin(authority, request, segments + 1, count - 1, response);
+    } else if ((count == 3 || count == 4) && is_path(segments, 2, graph) &&
+               pn_slice_case_eq_str(segments[2], "users")) {
+        authority_handle_users(authority, request, count == 4 ? &segments[3] : NULL, response);
     } else if (count >= 3 && is_path(segments, 2, graph)) {
         authority_handle_directory(authority, request, segments + 2, count - 2, response);
     } else {

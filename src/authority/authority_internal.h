@@ -20,6 +20,15 @@ struct pn_store_txn;
 #define KID_TEXT         48
 #define FAILURES_TRACKED 256
 
+#define USER_TYPE         "authority/user"
+#define USER_PREFIX       "/authority/users/"
+#define USER_NAME_MAX     64
+#define USER_DISPLAY_MAX  128
+#define SESSION_TYPE      "authority/session"
+#define SESSION_PREFIX    "/authority/sessions/"
+#define SESSION_COOKIE    "__Host-postern-session"
+#define SESSION_KEY_FIELD "X-Postern-Session-Key"
+
 /* An RS256 key: the private half is in the keyholder. The first of the list signs. */
 struct signing_key {
     char kid[KID_TEXT]; /* base64url of the certificate's SHA-1, as x5t */
@@ -43,6 +52,22 @@ struct secret_failures {
     unsigned count; /* 0: free */
 };
 
+/* A code that was given to the portal and not redeemed yet (RFC 6749 §4.1.2). */
+struct authorization_code {
+    uint8_t hash[PN_SHA256_BYTES]; /* of the code */
+    char session[65];              /* id of the session that it came from */
+    char challenge[64];            /* RFC 7636 §4.2, S256 */
+    char redirect[URL_TEXT];
+    char audience[URL_TEXT];
+    int64_t expires_s; /* 0: free */
+};
+
+struct sign_in_link {
+    uint8_t hash[PN_SHA256_BYTES]; /* of its code */
+    char client_id[64];            /* who it signs in */
+    int64_t expires_s;             /* 0: free */
+};
+
 struct pn_authority {
     struct pn_store *store;
     struct pn_keyholder *keyholder;
@@ -53,7 +78,10 @@ struct pn_authority {
     struct pn_token_verifier *verifier;
     struct signing_key keys[PN_TOKEN_KEYS_MAX]; /* immutable after create */
     size_t key_count;
-    pthread_mutex_t lock;        /* guards the two tables */
+    pthread_mutex_t lock;             /* guards the tables below */
+    struct authorization_code *codes; /* PN_AUTHORIZATION_CODES_MAX */
+    struct sign_in_link links[PN_SIGN_IN_LINKS_MAX];
+    pthread_mutex_t hash_lock;   /* one scrypt at a time: each takes 32 MiB */
     struct used_assertion *used; /* PN_ASSERTION_REPLAY_MAX */
     struct secret_failures failures[FAILURES_TRACKED];
 };
@@ -145,3 +173,90 @@ void authority_handle_token(struct pn_authority *authority, const struct pn_requ
  */
 enum pn_rc authority_form_field(const struct pn_request *request, const char *name,
                                 struct pn_slice *value) PN_MUST_USE;
+/* The audience: `resource`, or the one scope "<resource>/.default". ptr NULL: there is none. */
+struct pn_slice authority_audience_of(struct pn_slice scope, struct pn_slice resource);
+/* Resources that this authority makes tokens for. */
+bool authority_is_known_resource(const struct pn_authority *authority, struct pn_slice audience,
+                                 struct pn_slice origin);
+/* Answers with a token. `grant` has all but origin, audience and version. */
+void authority_respond_token(struct pn_authority *authority, const struct pn_request *request,
+                             struct pn_response *response, struct pn_authority_grant *grant,
+                             struct pn_slice audience, int version);
+
+/* authority_failures.c. `key`: a hash of who tries what. */
+bool authority_is_limited(struct pn_authority *authority, uint64_t key, unsigned max);
+void authority_count_failure(struct pn_authority *authority, uint64_t key);
+
+/* authority_directory.c: also what the endpoints below /msgraph/v1.0 share */
+void authority_directory_error(struct pn_response *response, int status, const char *code,
+                               const char *message);
+void authority_directory_failure(struct pn_response *response, enum pn_rc rc,
+                                 const struct pn_error *err, const char *noun);
+/* A valid management token; false: answered. */
+bool authority_directory_caller(struct pn_authority *authority, const struct pn_request *request,
+                                struct pn_response *response, struct pn_principal *principal);
+/* Only who may write roles of the subscription (its Owner) administers; false: answered. */
+bool authority_directory_may(struct pn_authority *authority, const struct pn_request *request,
+                             struct pn_response *response);
+
+/* authority_users.c */
+struct user {
+    char name[USER_NAME_MAX + 1];
+    char display_name[USER_DISPLAY_MAX + 1];
+    char object_id[PN_UUID_TEXT];
+    bool is_enabled;
+    int64_t sessions_from_s; /* sessions that began before have ended */
+    json_t *body;
+};
+void user_fini(struct user *user);
+/* PN_NOT_FOUND, also for what can be no name. */
+enum pn_rc authority_user_get(struct pn_authority *authority, const char *name, struct user *user,
+                              struct pn_error *err) PN_MUST_USE;
+/* PN_DENIED: one sentence for unknown, disabled and wrong password; PN_LIMIT: too many failures. */
+enum pn_rc authority_check_password(struct pn_authority *authority, struct pn_slice name,
+                                    struct pn_slice password, const char *peer, struct user *user,
+                                    struct pn_error *err) PN_MUST_USE;
+/* /msgraph/v1.0/users and /msgraph/v1.0/users/{name or id} */
+void authority_handle_users(struct pn_authority *authority, const struct pn_request *request,
+                            const struct pn_slice *segment, struct pn_response *response);
+
+/* authority_password.c: scrypt (RFC 7914). A record is {"salt", "hash", "n", "r", "p"}. */
+enum pn_rc authority_password_make(struct pn_authority *authority, struct pn_slice password,
+                                   json_t **record, struct pn_error *err) PN_MUST_USE;
+/* `record` NULL: does the same work and answers PN_DENIED. PN_DENIED: another password. */
+enum pn_rc authority_password_check(struct pn_authority *authority, const json_t *record,
+                                    struct pn_slice password, struct pn_error *err) PN_MUST_USE;
+
+/* authority_sessions.c */
+struct session {
+    char id[65];                       /* hash of both halves */
+    char user_name[USER_NAME_MAX + 1]; /* empty: an application */
+    char display_name[USER_DISPLAY_MAX + 1];
+    char client_id[64]; /* the application's, or the portal's */
+    char object_id[64];
+    int64_t created_s, expires_s;
+};
+/* Begins one: sets the cookie on `response`, and the page's half in `key` (secret). */
+enum pn_rc authority_session_begin(struct pn_authority *authority, struct session *session,
+                                   struct pn_response *response, struct pn_buf *key,
+                                   struct pn_error *err) PN_MUST_USE;
+/* The live session of the request's cookie and key. PN_NOT_FOUND. */
+enum pn_rc authority_session_of(struct pn_authority *authority, const struct pn_request *request,
+                                struct session *session, struct pn_error *err) PN_MUST_USE;
+/* By its id: also looks whether the person may still sign in. PN_NOT_FOUND. */
+enum pn_rc authority_session_get(struct pn_authority *authority, const char *id,
+                                 struct session *session, struct pn_error *err) PN_MUST_USE;
+enum pn_rc authority_session_end(struct pn_authority *authority, const char *id,
+                                 struct pn_error *err) PN_MUST_USE;
+
+/* authority_signin.c: /signin/session, /signin/link */
+void authority_handle_signin(struct pn_authority *authority, const struct pn_request *request,
+                             const struct pn_slice *segments, size_t count,
+                             struct pn_response *response);
+
+/* authority_authorize.c */
+void authority_handle_authorize(struct pn_authority *authority, const struct pn_request *request,
+                                struct pn_response *response);
+/* grant_type authorization_code */
+void authority_redeem_code(struct pn_authority *authority, const struct pn_request *request,
+                           struct pn_response *response, int version);

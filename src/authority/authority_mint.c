@@ -26,13 +26,19 @@ static json_t *make_claims(const struct pn_authority *authority,
                        grant->audience, "iss", issuer, "iat", (json_int_t)now_s, "nbf",
                        (json_int_t)(now_s - PN_TOKEN_SKEW_S), "exp", (json_int_t)expires_s,
                        is_v2 ? "azp" : "appid", grant->client_id, is_v2 ? "azpacr" : "appidacr",
-                       grant->by_certificate ? "2" : "1", "oid", grant->object_id, "sub",
-                       grant->object_id, "tid", authority->tenant_id, "uti", unique, "ver",
-                       is_v2 ? "2.0" : "1.0");
+                       grant->by_portal        ? "0"
+                       : grant->by_certificate ? "2"
+                                               : "1",
+                       "oid", grant->object_id, "sub", grant->object_id, "tid",
+                       authority->tenant_id, "uti", unique, "ver", is_v2 ? "2.0" : "1.0");
     if (claims && !is_v2)
         json_object_set_new(claims, "idp", json_string(issuer));
     if (claims)
-        json_object_set_new(claims, "idtyp", json_string("app"));
+        json_object_set_new(claims, "idtyp", json_string(grant->user_name ? "user" : "app"));
+    if (claims && grant->user_name)
+        json_object_set_new(claims, "upn", json_string(grant->user_name));
+    if (claims && grant->name)
+        json_object_set_new(claims, "name", json_string(grant->name));
     if (claims && grant->managed_by)
         json_object_set_new(claims, "xms_mirid", json_string(grant->managed_by));
     return claims;
@@ -58,9 +64,10 @@ enum pn_rc pn_authority_mint(struct pn_authority *authority, const struct pn_aut
 {
     const struct signing_key *key = &authority->keys[0];
     int64_t now_s = authority->now_s();
+    int64_t lifetime_s = grant->lifetime_s > 0 ? grant->lifetime_s : PN_TOKEN_LIFETIME_S;
     json_t *header = json_pack("{s:s, s:s, s:s, s:s}", "typ", "JWT", "alg", "RS256", "x5t",
                                key->kid, "kid", key->kid);
-    json_t *claims = make_claims(authority, grant, now_s, now_s + PN_TOKEN_LIFETIME_S);
+    json_t *claims = make_claims(authority, grant, now_s, now_s + lifetime_s);
     struct pn_buf signature;
     enum pn_rc rc;
 
@@ -81,7 +88,7 @@ enum pn_rc pn_authority_mint(struct pn_authority *authority, const struct pn_aut
         rc = pn_buf_append_byte(token, '.');
     if (rc == PN_OK)
         rc = pn_base64url_encode(pn_buf_slice(&signature), token);
-    *expires_s = now_s + PN_TOKEN_LIFETIME_S;
+    *expires_s = now_s + lifetime_s;
 out:
     json_decref(header);
     json_decref(claims);

@@ -90,12 +90,12 @@ static enum pn_rc read_form(const struct pn_request *request, struct token_form 
 
 /* The audience: `resource`, or the one scope "<resource>/.default"; exactly that suffix goes away,
  * so that "https://h/msgraph//.default" is "https://h/msgraph/". ptr NULL: there is none. */
-static struct pn_slice audience_of(const struct token_form *form)
+struct pn_slice authority_audience_of(struct pn_slice scope, struct pn_slice resource)
 {
-    struct pn_slice rest = form->scope, part, none = {NULL, 0};
+    struct pn_slice rest = scope, part, none = {NULL, 0};
 
-    if (form->scope.len == 0)
-        return form->resource;
+    if (scope.len == 0)
+        return resource;
     while (pn_slice_cut(&rest, ' ', &part)) {
         if (part.len > strlen(DEFAULT_SUFFIX) && pn_slice_ends_with(part, PN_LIT(DEFAULT_SUFFIX)))
             return pn_slice_sub(part, 0, part.len - strlen(DEFAULT_SUFFIX));
@@ -111,8 +111,8 @@ static bool has_origin(struct pn_slice url, struct pn_slice origin)
 
 /* Resources that this authority knows: all of this host, the vault, and the names that clients have
  * for the management plane and for vaults in Azure. */
-static bool is_known_resource(const struct pn_authority *authority, struct pn_slice audience,
-                              struct pn_slice origin)
+bool authority_is_known_resource(const struct pn_authority *authority, struct pn_slice audience,
+                                 struct pn_slice origin)
 {
     static const char *const known[] = {
         "https://management.azure.com", "https://management.core.windows.net",
@@ -199,26 +199,21 @@ static enum pn_rc write_answer(struct pn_response *response, const struct pn_buf
     return rc;
 }
 
-static void respond_token(struct pn_authority *authority, const struct pn_request *request,
-                          struct pn_response *response, const struct client *client,
-                          struct pn_slice audience, bool by_certificate, int version)
+void authority_respond_token(struct pn_authority *authority, const struct pn_request *request,
+                             struct pn_response *response, struct pn_authority_grant *grant,
+                             struct pn_slice audience, int version)
 {
-    struct pn_authority_grant grant = {
-        .origin = pn_arena_strdup(request->arena, request->origin),
-        .audience = pn_arena_strdup(request->arena, audience),
-        .client_id = client->client_id,
-        .object_id = client->object_id,
-        .version = version,
-        .by_certificate = by_certificate,
-    };
     struct pn_error err = {0};
     struct pn_buf token;
     int64_t expires_s = 0;
     enum pn_rc rc = PN_NOMEM;
 
+    grant->origin = pn_arena_strdup(request->arena, request->origin);
+    grant->audience = pn_arena_strdup(request->arena, audience);
+    grant->version = version;
     pn_buf_init_secret(&token, TOKEN_TEXT_MAX);
-    if (grant.origin && grant.audience)
-        rc = pn_authority_mint(authority, &grant, &token, &expires_s, &err);
+    if (grant->origin && grant->audience)
+        rc = pn_authority_mint(authority, grant, &token, &expires_s, &err);
     if (rc == PN_OK)
         rc = write_answer(response, &token, audience, authority->now_s(), expires_s, version);
     if (rc == PN_OK)
@@ -252,7 +247,8 @@ static bool refuse_form(const struct pn_authority *authority, const struct pn_re
                                 form->grant_type.len ? 70003 : 900144,
                                 form->grant_type.len
                                     ? "The app requested an unsupported grant type. This authority "
-                                      "grants 'client_credentials' only."
+                                      "grants 'client_credentials' and, to the portal, "
+                                      "'authorization_code'."
                                     : "The request body must contain the following parameter: "
                                       "'grant_type'.");
         return true;
@@ -292,6 +288,10 @@ void authority_handle_token(struct pn_authority *authority, const struct pn_requ
                                 "A parameter is malformed, or is there twice.");
         return;
     }
+    if (pn_slice_eq_str(form.grant_type, "authorization_code")) {
+        authority_redeem_code(authority, request, response, version);
+        return;
+    }
     if (refuse_form(authority, request, response, &form))
         return;
     snprintf(client_id, sizeof client_id, "%.*s", PN_FMT(pn_slice_sub(form.client_id, 0, 63)));
@@ -309,7 +309,7 @@ void authority_handle_token(struct pn_authority *authority, const struct pn_requ
     }
     if (rc == PN_OK)
         rc = authenticate(authority, request, &form, &client, &err);
-    audience = audience_of(&form);
+    audience = authority_audience_of(form.scope, form.resource);
     if (rc != PN_OK)
         respond_refusal(authority, request, response, rc, &err);
     else if (!audience.ptr || audience.len == 0)
@@ -318,13 +318,19 @@ void authority_handle_token(struct pn_authority *authority, const struct pn_requ
             "The provided value for scope is not valid. Client credential flows "
             "must have a scope value with /.default suffixed to the resource "
             "identifier (application ID URI).");
-    else if (!is_known_resource(authority, audience, request->origin))
+    else if (!authority_is_known_resource(authority, audience, request->origin))
         authority_respond_error(
             authority, request, response, 400, "invalid_resource", 500011,
             "The resource principal named by scope or resource was not found in "
             "the tenant. Ask for the management plane's or the vault's address.");
-    else
-        respond_token(authority, request, response, &client, audience, form.assertion.len > 0,
-                      version);
+    else {
+        struct pn_authority_grant grant = {
+            .client_id = client.client_id,
+            .object_id = client.object_id,
+            .by_certificate = form.assertion.len > 0,
+        };
+
+        authority_respond_token(authority, request, response, &grant, audience, version);
+    }
     client_fini(&client);
 }
