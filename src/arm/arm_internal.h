@@ -161,7 +161,21 @@ struct arm_list_rule {
 };
 void arm_list(struct arm_call *call, const struct arm_list_rule *rule);
 
+/* order.c */
+struct arm_order {
+    const char *field; /* NULL: none was asked for */
+    bool is_descending;
+};
+/** "field", "field asc", "field desc"; empty: none. PN_INVALID: err tells where. */
+enum pn_rc arm_order_parse(struct pn_slice text, const char *const *fields, struct arm_order *order,
+                           struct pn_error *err) PN_MUST_USE;
+/** Sorts the views of *value, and leaves the page's part in it. PN_NOMEM: *value is as it was. */
+enum pn_rc arm_order_cut(const struct arm_order *order, uint64_t skip, uint64_t top, json_t **value,
+                         struct pn_error *err) PN_MUST_USE;
+
 /* filter.c */
+/** The field's text in a view ("name", or a member of properties); false: it is missing. */
+bool arm_field_text(const json_t *entity, const char *field, struct pn_slice *value);
 struct arm_filter;
 /** PN_INVALID: err tells where. The filter is in the arena. */
 enum pn_rc arm_filter_parse(struct pn_arena *arena, struct pn_slice text, const char *const *fields,

@@ -290,12 +290,11 @@ enum pn_rc arm_filter_parse(struct pn_arena *arena, struct pn_slice text, const 
     return PN_OK;
 }
 
-/** The field's value as text; false: it is missing. */
-static bool value_of(const struct arm_filter *node, const json_t *entity, struct pn_slice *value)
+bool arm_field_text(const json_t *entity, const char *field, struct pn_slice *value)
 {
-    const json_t *member = json_object_get(json_object_get(entity, "properties"), node->field);
+    const json_t *member = json_object_get(json_object_get(entity, "properties"), field);
 
-    if (strcmp(node->field, "name") == 0)
+    if (strcmp(field, "name") == 0)
         member = json_object_get(entity, "name");
     if (json_is_string(member)) {
         *value = pn_slice(json_string_value(member), json_string_length(member));
@@ -306,6 +305,11 @@ static bool value_of(const struct arm_filter *node, const json_t *entity, struct
         return true;
     }
     return false;
+}
+
+static bool value_of(const struct arm_filter *node, const json_t *entity, struct pn_slice *value)
+{
+    return arm_field_text(entity, node->field, value);
 }
 
 static int compare_case(struct pn_slice a, struct pn_slice b)

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * Lists: $filter, $skip, $top, count, nextLink.
+ * Lists: $filter, $orderby, $skip, $top, count, nextLink.
  */
 #include "arm/arm_internal.h"
 
@@ -12,6 +12,7 @@ struct page {
     uint64_t top, skip;
     bool has_top;
     struct arm_filter *filter;
+    struct arm_order order; /* field NULL: by id */
 };
 
 static bool read_number(struct arm_call *call, const char *name, uint64_t lowest, uint64_t *value,
@@ -32,6 +33,7 @@ static bool read_number(struct arm_call *call, const char *name, uint64_t lowest
 static bool read_page(struct arm_call *call, const struct arm_list_rule *rule, struct page *page)
 {
     struct pn_slice filter = pn_slice_trim(pn_request_query(call->request, "$filter"));
+    struct pn_slice order = pn_slice_trim(pn_request_query(call->request, "$orderby"));
     struct pn_error err = {0};
     bool is_given = false;
 
@@ -41,9 +43,9 @@ static bool read_page(struct arm_call *call, const struct arm_list_rule *rule, s
         return false;
     if (page->top > PN_PAGE_ITEMS_MAX)
         page->top = PN_PAGE_ITEMS_MAX;
-    if (filter.len == 0)
-        return true;
-    if (arm_filter_parse(call->arena, filter, rule->fields, &page->filter, &err) == PN_OK)
+    if (arm_order_parse(order, rule->fields, &page->order, &err) == PN_OK &&
+        (filter.len == 0 ||
+         arm_filter_parse(call->arena, filter, rule->fields, &page->filter, &err) == PN_OK))
         return true;
     arm_answer_failure(call, &err);
     return false;
@@ -99,7 +101,7 @@ static enum pn_rc collect(struct arm_call *call, const struct arm_list_rule *rul
 
         if (rule->keep && !rule->keep(call, item))
             continue;
-        is_on_page = *count >= page->skip && *count < page->skip + page->top;
+        is_on_page = page->order.field || (*count >= page->skip && *count < page->skip + page->top);
         if (!page->filter && !is_on_page) {
             (*count)++;
             continue;
@@ -138,6 +140,8 @@ void arm_list(struct arm_call *call, const struct arm_list_rule *rule)
         rc = value ? collect(call, rule, &page, &items, value, &count, &err)
                    : pn_error_set(&err, PN_NOMEM, "out_of_memory", "out of memory");
     }
+    if (rc == PN_OK && page.order.field)
+        rc = arm_order_cut(&page.order, page.skip, page.top, &value, &err);
     if (rc != PN_OK) {
         arm_answer_failure(call, &err);
         json_decref(value);

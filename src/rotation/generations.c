@@ -288,6 +288,9 @@ static json_t *view_of(const json_t *entry)
         if (json_object_get(properties, facts[i]))
             (void)json_object_set(view, facts[i], json_object_get(properties, facts[i]));
     }
+    /* The certificate itself, for a download: the leaf is first. */
+    if (view && json_array_size(json_object_get(internal, "chain")) > 0)
+        (void)json_object_set(view, "cer", json_array_get(json_object_get(internal, "chain"), 0));
     if (view && json_object_get(internal, "secretVersion"))
         (void)json_object_set(view, "secretVersion", json_object_get(internal, "secretVersion"));
     return view;
