@@ -14,6 +14,7 @@
 #include <signal.h>
 #include <stdio.h>
 
+#include "authority/authority.h"
 #include "base/json.h"
 #include "base/log.h"
 #include "control/listeners.h"
@@ -27,6 +28,7 @@
 
 #define DRAIN_LIMIT_MS  8000 /* of each listener; the supervisor waits 20 s */
 #define READY_BYTES_MAX 8192
+#define LINK_BYTES_MAX  1024
 
 enum { CONTROL, VAULT, LISTENERS };
 
@@ -187,6 +189,22 @@ static enum pn_rc make_signer(struct control *control, struct pn_error *err)
     return rc;
 }
 
+/* For the supervisor to print, not for ready.json: the administrator's first way into the portal.
+ */
+static void add_sign_in_link(struct control *control, json_t *facts)
+{
+    struct pn_buf link;
+    struct pn_error err = {0};
+
+    pn_buf_init_secret(&link, LINK_BYTES_MAX);
+    if (pn_authority_sign_in_link(control->plane.authority, control->plane.settings.admin_client_id,
+                                  NULL, &link, &err) == PN_OK)
+        json_object_set_new(facts, "signInUrl", pn_json_from_slice(pn_buf_slice(&link)));
+    else
+        pn_log_error(PN_LOG_WARN, "no_sign_in_link", &err);
+    pn_buf_fini(&link);
+}
+
 static enum pn_rc tell_ready(struct control *control, struct pn_error *err)
 {
     const struct pn_settings *settings = &control->plane.settings;
@@ -203,7 +221,9 @@ static enum pn_rc tell_ready(struct control *control, struct pn_error *err)
                   settings->tenant_id, "subscriptionId", settings->subscription_id, "resourceGroup",
                   settings->resource_group, "serviceName", settings->service_name, "clientId",
                   settings->admin_client_id, "clientSecretFile", secret);
-    pn_buf_init(&text, READY_BYTES_MAX);
+    if (facts && control->plane.portal)
+        add_sign_in_link(control, facts);
+    pn_buf_init_secret(&text, READY_BYTES_MAX);
     rc = facts ? pn_json_dump(facts, &text) : PN_NOMEM;
     if (rc == PN_OK)
         rc = pn_broker_ready(control->broker, pn_buf_slice(&text));

@@ -15,6 +15,7 @@
 #include "base/log.h"
 #include "control/first_start.h"
 #include "control/listeners.h"
+#include "control/portal.h"
 #include "rotation/rotation.h"
 #include "vault/vault.h"
 
@@ -195,6 +196,15 @@ static enum pn_rc make_event_grid(struct pn_plane *plane, const char *data_dir,
     return pn_event_grid_init(grid, data_dir, err);
 }
 
+/* What is not there, or not whole, is missing; the REST API serves all the same. */
+static void load_portal(struct pn_plane *plane)
+{
+    struct pn_error err = {0};
+
+    if (pn_portal_load(NULL, &plane->portal, &err) != PN_OK)
+        pn_log_error(PN_LOG_WARN, "portal_not_loaded", &err);
+}
+
 enum pn_rc pn_plane_init(struct pn_plane *plane, struct pn_broker *broker, const char *data_dir,
                          unsigned rotation_interval_s, struct pn_error *err)
 {
@@ -234,8 +244,17 @@ enum pn_rc pn_plane_init(struct pn_plane *plane, struct pn_broker *broker, const
     rc = make_event_grid(plane, data_dir, err);
     if (rc != PN_OK)
         return rc;
-    plane->routes = (struct pn_routes){plane->arm,  plane->authority,  plane->vault,
-                                       plane->feed, &plane->resources, &plane->event_grid};
+    load_portal(plane);
+    plane->routes = (struct pn_routes){
+        .arm = plane->arm,
+        .authority = plane->authority,
+        .vault = plane->vault,
+        .feed = plane->feed,
+        .resources = &plane->resources,
+        .event_grid = &plane->event_grid,
+        .portal = plane->portal,
+        .vault_authority = plane->endpoints.vault_audience + strlen("https://"),
+    };
     first = (struct pn_first_start){plane->store, &plane->services, plane->authority, plane->vault,
                                     data_dir};
     return pn_first_start_run(&first, &plane->settings, err);
@@ -281,6 +300,7 @@ void pn_plane_fini(struct pn_plane *plane)
     /* Writers that wait for the gateway are let go first; the feed itself outlives its writers. */
     pn_feed_stop(plane->feed);
     pn_rotation_destroy(plane->rotation);
+    pn_portal_destroy(plane->portal);
     pn_vault_destroy(plane->vault);
     pn_event_grid_fini(&plane->event_grid);
     pn_arm_destroy(plane->arm);

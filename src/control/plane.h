@@ -30,6 +30,8 @@ void pn_endpoints_fini(struct pn_endpoints *endpoints);
 enum pn_plane_keyholder { PN_PLANE_ARM, PN_PLANE_AUTHORITY, PN_PLANE_VAULT, PN_PLANE_ROTATION };
 #define PN_PLANE_KEYHOLDERS 4
 
+struct pn_portal;
+
 struct pn_plane {
     struct pn_endpoints endpoints;
     const char *audiences[8]; /* of management tokens; NULL-ended */
@@ -45,6 +47,7 @@ struct pn_plane {
     struct pn_arm_services services;
     struct pn_arm *arm;
     struct pn_vault *vault;
+    struct pn_portal *portal; /* NULL: not installed */
     struct pn_resource_plane resources;
     struct pn_event_grid event_grid;
     struct pn_routes routes;

@@ -4,15 +4,19 @@
  */
 #include "control/routes.h"
 
+#include <string.h>
+
 #include "arm/arm.h"
 #include "authority/authority.h"
 #include "base/metrics.h"
 #include "control/event_grid.h"
 #include "control/feed.h"
+#include "control/portal.h"
 #include "resource/resource.h"
 #include "vault/vault.h"
 
 #define SEGMENTS_MAX      32
+#define VAULT_MOUNT       "/vault/"
 #define METRICS_BYTES_MAX 65536
 #define TEXT              "text/plain; charset=utf-8"
 
@@ -93,6 +97,31 @@ static bool is_for_key_vault(const struct pn_slice *segments, size_t count)
     return false;
 }
 
+/* /vault/{name}/…: the vault's data plane under this origin, for the portal: a browser that trusts
+ * this server need not know another. Ids in the answers are those of the vault's own address. */
+static void handle_mounted_vault(const struct pn_routes *routes, const struct pn_request *request,
+                                 struct pn_response *response)
+{
+    struct pn_slice rest = pn_slice_sub(request->path, strlen(VAULT_MOUNT), request->path.len);
+    struct pn_slice name = pn_slice_sub(rest, 0, pn_slice_find(rest, '/'));
+    struct pn_slice authority = pn_slice_str(routes->vault_authority);
+    struct pn_request inner = *request;
+    const char *host =
+        pn_arena_printf(request->arena, "%.*s.%.*s", PN_FMT(name), PN_FMT(authority));
+    const char *origin = host ? pn_arena_printf(request->arena, "https://%s", host) : NULL;
+
+    if (!origin) {
+        response->status = 500;
+        return;
+    }
+    inner.host = pn_slice_str(host);
+    inner.origin = pn_slice_str(origin);
+    inner.path = pn_slice_sub(rest, name.len, rest.len);
+    if (inner.path.len == 0)
+        inner.path = PN_LIT("/");
+    pn_vault_handle(routes->vault, &inner, response);
+}
+
 void pn_routes_handle_control(void *ctx, const struct pn_request *request,
                               struct pn_response *response)
 {
@@ -100,6 +129,12 @@ void pn_routes_handle_control(void *ctx, const struct pn_request *request,
     struct pn_slice segments[SEGMENTS_MAX];
     size_t count = 0;
 
+    if (pn_portal_handle(routes->portal, request, response))
+        return;
+    if (pn_slice_starts_with(request->path, PN_LIT(VAULT_MOUNT))) {
+        handle_mounted_vault(routes, request, response);
+        return;
+    }
     if (is_own_page(request)) {
         answer_own_page(routes, request, response);
         return;

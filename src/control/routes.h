@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * Which room answers what, on control's two listeners; and the health, readiness and metrics pages.
+ * Which room answers what, on control's two listeners; the portal's files, and the health,
+ * readiness and metrics pages.
  */
 #pragma once
 
@@ -10,6 +11,7 @@ struct pn_arm;
 struct pn_authority;
 struct pn_vault;
 struct pn_feed;
+struct pn_portal;
 struct pn_resource_plane;
 struct pn_event_grid;
 
@@ -21,6 +23,8 @@ struct pn_routes {
     struct pn_feed *feed;
     const struct pn_resource_plane *resources;
     const struct pn_event_grid *event_grid;
+    const struct pn_portal *portal; /* NULL: not installed */
+    const char *vault_authority;    /* "vault.localhost:9444" */
 };
 
 /** Control's listener. `ctx` is a struct pn_routes. Worker threads. */

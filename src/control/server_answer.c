@@ -8,6 +8,7 @@
 #include "control/server_internal.h"
 
 enum { ECHO_BYTES_MAX = 128 };
+enum { PRAGMA = 1, EXPIRES = 2 }; /* of write_common()'s list */
 
 static const char *error_code(int status)
 {
@@ -61,11 +62,17 @@ static enum pn_rc write_common(struct pn_server_conn *conn, const struct pn_head
         {"X-Content-Type-Options", PN_LIT("nosniff")},
         {"x-ms-request-id", pn_slice_str(conn->request_id)},
     };
+    /* Pragma and Expires are for what says nothing itself: an asset that may be kept for ever must
+     * not say "-1" beside it. */
+    bool is_kept =
+        headers && pn_slice_starts_with(pn_headers_get(headers, "Cache-Control"), PN_LIT("public"));
     enum pn_rc rc = PN_OK;
 
     pn_time_http_date(pn_clock_unix_s(), date);
     rc = pn_h1_write_field(&conn->out, PN_LIT("Date"), pn_slice_str(date));
     for (size_t i = 0; i < sizeof(fields) / sizeof(fields[0]) && rc == PN_OK; i++) {
+        if (is_kept && (i == PRAGMA || i == EXPIRES))
+            continue;
         if (!headers || !pn_headers_has(headers, fields[i].name))
             rc = pn_h1_write_field(&conn->out, pn_slice_str(fields[i].name), fields[i].value);
     }

@@ -23,6 +23,7 @@
 #include "base/clock.h"
 #include "base/file.h"
 #include "base/json.h"
+#include "base/secret.h"
 #include "supervisor/notify.h"
 #include "supervisor/supervisor_internal.h"
 
@@ -55,6 +56,18 @@ static void print_sockets(const struct pn_supervisor *self)
     }
 }
 
+/* The link signs in as the administrator: a terminal may see it, a journal may not. */
+static void print_portal(const struct pn_supervisor *self)
+{
+    if (!self->sign_in_url)
+        return;
+    if (isatty(STDOUT_FILENO))
+        printf("%-14s %s\n", "portal", self->sign_in_url);
+    else
+        printf("%-14s %s/ (a link to sign in: postern portal --data %s)\n", "portal",
+               pn_json_str(self->house.facts, "controlUrl"), self->options.data_dir);
+}
+
 static void print_ready(const struct pn_supervisor *self)
 {
     static const char *const members[] = {"gatewayUrl", "gatewayTlsUrl", "controlUrl", "vaultUrl"};
@@ -64,8 +77,21 @@ static void print_ready(const struct pn_supervisor *self)
             printf("%-14s %s\n", members[i], pn_json_str(self->house.facts, members[i]));
     }
     print_sockets(self);
+    print_portal(self);
     printf("%-14s %s\nready\n", "data", self->options.data_dir);
     fflush(stdout);
+}
+
+/* What is printed once is no fact for ready.json. */
+static void take_sign_in_url(struct pn_supervisor *self)
+{
+    const char *url = pn_json_str(self->house.facts, "signInUrl");
+
+    if (!url)
+        return;
+    pn_wipe_free_str(self->sign_in_url);
+    self->sign_in_url = strdup(url);
+    json_object_del(self->house.facts, "signInUrl");
 }
 
 /* Also after a child was started again with other facts. */
@@ -76,12 +102,15 @@ static void announce(struct pn_supervisor *self)
 
     if (!pn_house_is_ready(&self->house) || self->is_stopping)
         return;
+    take_sign_in_url(self);
     text = json_dumps(self->house.facts, JSON_INDENT(2));
     if (!text || pn_file_write_atomic(self->ready_file, pn_slice_str(text), 0600, &err) != PN_OK)
         pn_log_error(PN_LOG_ERROR, "ready_file_not_written", &err);
     free(text);
     if (!self->was_announced)
         print_ready(self);
+    pn_wipe_free_str(self->sign_in_url);
+    self->sign_in_url = NULL;
     self->was_announced = true;
     if (self->upgrade == PN_UPGRADE_NONE) /* else its outcome says it */
         pn_notify("READY=1");

@@ -42,6 +42,7 @@ struct pn_supervisor {
     char *endpoints;      /* JSON text */
     struct pn_buf limits; /* those that are not the default, for the children */
     char ready_file[PATH_MAX];
+    char *sign_in_url; /* of the portal, until it is printed; wiped */
     int signal_fd;
     int lock_fd;
     bool was_announced;
