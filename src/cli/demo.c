@@ -230,6 +230,16 @@ static bool is_stopped(struct pn_demo *demo)
             sigismember(&pending, SIGHUP) == 1);
 }
 
+/* The portal, if it is installed: a link for who sees this terminal. */
+static void print_portal(struct pn_cli *cli)
+{
+    json_t *link = NULL;
+
+    if (pn_cli_portal_link(cli, &link) == PN_CLI_DONE)
+        printf("\nThe portal, for one sign-in within the hour:\n  %s\n", pn_json_str(link, "url"));
+    json_decref(link);
+}
+
 static enum pn_cli_exit serve_until_stopped(struct pn_demo *demo)
 {
     sigset_t set = stop_signals();
@@ -269,6 +279,8 @@ static enum pn_cli_exit run_all(struct pn_cli *cli, struct pn_demo *demo)
     }
     if (code == PN_CLI_DONE)
         code = pn_demo_call_all(cli, demo);
+    if (code == PN_CLI_DONE && !pn_cli_flag(cli, "once"))
+        print_portal(cli);
     if (code == PN_CLI_DONE && !pn_cli_flag(cli, "once"))
         code = serve_until_stopped(demo);
     return code;

@@ -14,7 +14,7 @@ const struct pn_cli_group pn_cli_groups[] = {
     {"subscription", "keys with which callers open APIs", pn_cli_subscription_commands},
     {"policy", "policy documents", pn_cli_policy_commands},
     {"vault", "the embedded key vault, or another one", pn_cli_vault_commands},
-    {"identity", "applications that may log in", pn_cli_identity_commands},
+    {"identity", "applications and people that may log in", pn_cli_identity_commands},
     {"role", "who may do what", pn_cli_role_commands},
     {NULL, "the service", pn_cli_login_commands},
     {NULL, "the service", pn_cli_service_commands},

@@ -160,6 +160,19 @@ enum pn_cli_exit pn_cli_vault_list(struct pn_cli *cli, const char *path,
  */
 char *pn_cli_path(const char *prefix, const char *name, const char *suffix);
 
+/* ---- service.c */
+
+/** A link that signs in to the portal: {"url", "expiresInSeconds"}, the caller's. */
+enum pn_cli_exit pn_cli_portal_link(struct pn_cli *cli, json_t **out) PN_MUST_USE;
+
+/* ---- user.c: local accounts, of the group identity */
+
+extern const struct pn_cli_option pn_cli_user_add_options[], pn_cli_user_password_options[];
+enum pn_cli_exit pn_cli_run_user_add(struct pn_cli *cli);
+enum pn_cli_exit pn_cli_run_user_list(struct pn_cli *cli);
+enum pn_cli_exit pn_cli_run_user_password(struct pn_cli *cli);
+enum pn_cli_exit pn_cli_run_user_remove(struct pn_cli *cli);
+
 /* ---- output.c */
 
 /** Takes --output and --query. */

@@ -102,6 +102,44 @@ static enum pn_cli_exit run_status(struct pn_cli *cli)
     return code == PN_CLI_DONE ? health : code;
 }
 
+enum pn_cli_exit pn_cli_portal_link(struct pn_cli *cli, json_t **out)
+{
+    char *url = NULL;
+    struct pn_cli_request request = {.method = "POST", .form = ""};
+    struct pn_cli_answer answer = {0};
+    enum pn_cli_exit code = pn_cli_open(cli);
+
+    if (code != PN_CLI_DONE)
+        return code;
+    if (asprintf(&url, "%s/signin/link", cli->session.control_url) < 0)
+        abort();
+    request.url = url;
+    request.token = cli->session.token;
+    code = pn_cli_send(cli, &request, &answer);
+    if (code == PN_CLI_DONE && (answer.status != 201 || !pn_json_str(answer.json, "url")))
+        code = pn_cli_refused(&answer, "a sign-in link");
+    else if (code == PN_CLI_DONE)
+        *out = json_incref(answer.json);
+    pn_cli_answer_fini(&answer);
+    free(url);
+    return code;
+}
+
+static enum pn_cli_exit run_portal(struct pn_cli *cli)
+{
+    json_t *link = NULL;
+    enum pn_cli_exit code = pn_cli_portal_link(cli, &link);
+
+    if (code != PN_CLI_DONE)
+        return code;
+    if (cli->is_json)
+        code = pn_cli_print_one(cli, link, NULL);
+    else
+        printf("%s\n", pn_json_str(link, "url"));
+    json_decref(link);
+    return code;
+}
+
 static const struct pn_cli_option token_options[] = {
     {"vault", NULL, "a token for the vault instead of the management API"},
     {NULL, NULL, NULL},
@@ -114,5 +152,8 @@ const struct pn_cli_command pn_cli_service_commands[] = {
      run_token},
     {"status", NULL, 0, 0, NULL, "Shows whether the service is ready, and what it holds.",
      "postern status --output json", run_status},
+    {"portal", NULL, 0, 0, NULL,
+     "Prints a link that signs in to the portal, once and within an hour.",
+     "xdg-open \"$(postern portal)\"", run_portal},
     {NULL, NULL, 0, 0, NULL, NULL, NULL, NULL},
 };
