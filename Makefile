@@ -66,8 +66,8 @@ install: ## PREFIX=/usr/local, DESTDIR for packagers
 	@cmake --preset release -DCMAKE_INSTALL_PREFIX=$(PREFIX) >/dev/null && cmake --build build
 	@DESTDIR="$(DESTDIR)" cmake --install build --prefix $(PREFIX)
 
-clean:   ## removes build/ and the npm packages of the tests
-	@rm -rf build tests/integration/js/node_modules
+clean:   ## removes build/ and the npm packages
+	@rm -rf build tests/integration/js/node_modules tests/portal/node_modules web/portal/node_modules
 
 ci:      ## what the continuous integration runs
 	@.ci/run

@@ -1,0 +1,73 @@
+// SPDX-License-Identifier: Apache-2.0
+// One Postern and one backend for all tests; a page that is signed in; nothing may be wrong on it.
+import { expect, test as base } from "@playwright/test";
+import { readFileSync } from "node:fs";
+import { createRequire } from "node:module";
+import * as pki from "./lab/pki.mjs";
+import { Postern, startBackend } from "./lab/postern.mjs";
+
+const axe = readFileSync(createRequire(import.meta.url).resolve("axe-core/axe.min.js"), "utf8");
+export { expect, pki };
+
+/** axe-core finds nothing, but for Fluent's invisible focus sentinels and a toast that is going. It is evaluated by the debugger, which the page's policy does not bind. */
+export async function expectAccessible(page, what) {
+  await page.evaluate(axe);
+  const found = await page.evaluate(() => window.axe.run({ exclude: [["[data-tabster-dummy]"], [".fui-Toast"]] }, { resultTypes: ["violations"] }));
+  const violations = found.violations.map((v) => `${v.id} (${v.impact}): ${v.help}\n    ${v.nodes.slice(0, 4).map((n) => n.html.slice(0, 200)).join("\n    ")}`);
+  expect(violations, `axe on ${what ?? page.url()}`).toEqual([]);
+}
+
+export const test = base.extend({
+  postern: [async ({}, use) => {
+    pki.makeAuthority();
+    const postern = await new Postern().start();
+    await use(postern);
+    await postern.stop();
+  }, { scope: "worker" }],
+  backend: [async ({}, use) => {
+    const backend = await startBackend(pki.makeServer());
+    await use(backend);
+    backend.stop();
+  }, { scope: "worker" }],
+  /** Nothing on any page throws, and nothing breaks the content security policy. */
+  page: async ({ page }, use) => {
+    const problems = [];
+    page.on("pageerror", (error) => problems.push(String(error)));
+    page.on("console", (message) => {
+      if (/Content Security Policy|Refused to/.test(message.text())) problems.push(message.text());
+    });
+    await use(page);
+    expect(problems).toEqual([]);
+  },
+  /** The page, signed in as the administrator. */
+  portal: async ({ page, postern }, use) => {
+    await page.goto(postern.link());
+    await expect(page.getByRole("heading", { level: 1 })).toBeVisible();
+    await use(page);
+  },
+});
+
+/** A setting that most flows need: an API with a backend that demands a certificate. */
+export async function makeApi(postern, backend, name, inbound = "") {
+  await postern.arm("PUT", `/apis/${name}`, { properties: { displayName: `The ${name} API`, path: name, protocols: ["http"], serviceUrl: backend.url, subscriptionRequired: false } });
+  await postern.arm("PUT", `/apis/${name}/operations/whoami`, { properties: { displayName: "Who am I", method: "GET", urlTemplate: "/whoami" } });
+  await postern.arm("PUT", `/apis/${name}/policies/policy`, { properties: { format: "rawxml", value: policyOf(inbound) } });
+}
+export async function trustBackend(postern, backend, name, certificate) {
+  await postern.arm("PUT", `/backends/${name}`, { properties: { url: backend.url, protocol: "http", tls: { validateCertificateChain: false, validateCertificateName: true },
+    ...(certificate ? { credentials: { certificateIds: [`${postern.service}/certificates/${certificate}`] } } : {}) } });
+}
+export const policyOf = (inbound) =>
+  `<policies><inbound><base />${inbound}</inbound><backend><base /></backend><outbound><base /></outbound><on-error><base /></on-error></policies>`;
+export async function upload(postern, client) {
+  await postern.arm("PUT", `/certificates/${client.name}`, { properties: { data: client.base64, password: client.password } });
+  return client;
+}
+/** What the backend saw of us. */
+export async function seen(postern, path) {
+  const answer = await postern.gateway(path);
+  expect(answer.status, answer.body).toBe(200);
+  return JSON.parse(answer.body).thumbprint;
+}
+let counter = 0;
+export const unique = (stem) => `${stem}-${process.pid % 1000}-${++counter}`;

@@ -1,0 +1,56 @@
+// SPDX-License-Identifier: Apache-2.0
+// Reading and writing resources below the service.
+import { useMutation, useQuery, useQueryClient } from "@tanstack/react-query";
+import * as arm from "./arm";
+import { useService } from "./service";
+
+/** One resource with its ETag; `path` below the service, null: none is wanted. */
+export function useEntity<P>(path: string | null, query?: Record<string, string>) {
+  const service = useService();
+  return useQuery({
+    queryKey: [service.id, path, query ?? {}],
+    queryFn: ({ signal }) => arm.call<arm.Entity<P>>(`${service.id}${path}`, { signal, ...(query ? { query } : {}) }),
+    enabled: path !== null,
+  });
+}
+
+/** A whole list, for pickers and short lists. */
+export function useAll<T>(path: string | null, filter?: string) {
+  const service = useService();
+  return useQuery({
+    queryKey: [service.id, path, "all", filter ?? ""],
+    queryFn: ({ signal }) => arm.all<T>(`${service.id}${path}`, 1000, { signal, ...(filter ? { query: { $filter: filter } } : {}) }),
+    enabled: path !== null,
+  });
+}
+
+/** Anything else that is read. */
+export function useRead<T>(key: readonly unknown[], read: (signal: AbortSignal) => Promise<T>, options: { enabled?: boolean; refetchInterval?: number } = {}) {
+  const service = useService();
+  return useQuery({ queryKey: [service.id, ...key], queryFn: ({ signal }) => read(signal), ...options });
+}
+
+export interface Write {
+  method: "PUT" | "PATCH" | "DELETE" | "POST";
+  /** below the service */
+  path: string;
+  body?: unknown;
+  etag?: string | null;
+  query?: Record<string, string>;
+}
+
+/** A change; afterwards everything of the service is read anew. */
+export function useWrite<T = unknown>() {
+  const service = useService();
+  const client = useQueryClient();
+  return useMutation({
+    mutationFn: (write: Write) =>
+      arm.call<T>(`${service.id}${write.path}`, {
+        method: write.method,
+        body: write.body,
+        ...(write.etag ? { etag: write.etag } : {}),
+        ...(write.query ? { query: write.query } : {}),
+      }),
+    onSuccess: () => client.invalidateQueries({ queryKey: [service.id] }),
+  });
+}

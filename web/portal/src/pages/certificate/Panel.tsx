@@ -1,0 +1,207 @@
+// SPDX-License-Identifier: Apache-2.0
+// + Add, and Replace: a .pfx file, or a reference to a key vault.
+import { Badge, Button, Dropdown, Field, Input, makeStyles, mergeClasses, Option, Radio, RadioGroup, Spinner, Text, tokens } from "@fluentui/react-components";
+import { DocumentRegular, KeyMultipleRegular } from "@fluentui/react-icons";
+import { useEffect, useRef, useState } from "react";
+import * as arm from "../../core/arm";
+import { dateText, isId } from "../../core/format";
+import { useEntity, useWrite } from "../../core/hooks";
+import { useService, useServiceEntity } from "../../core/service";
+import { type Certificate, type CheckReport, warningText } from "../../core/types";
+import { parseIdentifier } from "../../core/vault";
+import { useNotify } from "../../ui/notify";
+import { Copy, ErrorBar, ExpiryBadge, Facts, Hint, Panel, useStyles } from "../../ui/parts";
+import { pathOf } from "./parts";
+import { GrantAccess, VaultPicker } from "./VaultPicker";
+
+const FILE_MAX = 2 * 1024 * 1024;
+
+const useDrop = makeStyles({
+  drop: { border: `2px dashed ${tokens.colorNeutralStroke1}`, borderRadius: tokens.borderRadiusMedium, padding: "20px", textAlign: "center", display: "flex", flexDirection: "column", gap: "8px", alignItems: "center" },
+  over: { borderTopColor: tokens.colorBrandStroke1, borderRightColor: tokens.colorBrandStroke1, borderBottomColor: tokens.colorBrandStroke1, borderLeftColor: tokens.colorBrandStroke1, backgroundColor: tokens.colorBrandBackground2 },
+});
+
+export const SYSTEM = "system";
+
+interface File64 { name: string; data: string; size: number }
+
+const toBase64 = (file: File): Promise<string> =>
+  new Promise((resolve, reject) => {
+    const reader = new FileReader();
+    reader.onload = () => resolve(String(reader.result).replace(/^[^,]*,/, ""));
+    reader.onerror = () => reject(reader.error ?? new Error("The file cannot be read."));
+    reader.readAsDataURL(file);
+  });
+
+function FileDrop(props: { file: File64 | null; onFile: (file: File64 | null, problem?: string) => void }): JSX.Element {
+  const s = useDrop();
+  const input = useRef<HTMLInputElement>(null);
+  const [over, setOver] = useState(false);
+  const take = (file: File | undefined): void => {
+    if (!file) return;
+    if (file.size > FILE_MAX) props.onFile(null, `${file.name} has ${Math.round(file.size / 1024)} KB; a certificate file has at most ${FILE_MAX / 1024} KB.`);
+    else void toBase64(file).then((data) => props.onFile({ name: file.name, data, size: file.size }), (e: unknown) => props.onFile(null, String(e)));
+  };
+  return (
+    <div className={mergeClasses(s.drop, over && s.over)}
+      onDragOver={(event) => { event.preventDefault(); setOver(true); }} onDragLeave={() => setOver(false)}
+      onDrop={(event) => { event.preventDefault(); setOver(false); take(event.dataTransfer.files[0]); }}>
+      <DocumentRegular fontSize={28} aria-hidden />
+      <Text>{props.file ? `${props.file.name} (${Math.max(1, Math.round(props.file.size / 1024))} KB)` : "Drop a .pfx file here"}</Text>
+      <input ref={input} type="file" accept=".pfx,.p12,.pem,application/x-pkcs12" hidden aria-label="Certificate file" onChange={(event) => { take(event.target.files?.[0]); event.target.value = ""; }} />
+      <Button onClick={() => input.current?.click()}>{props.file ? "Choose another file" : "Choose a file"}</Button>
+    </div>
+  );
+}
+
+/** What the server finds in the file, before anything is saved. */
+function Doctor(props: { report: CheckReport | null; error: unknown; busy: boolean }): JSX.Element | null {
+  const s = useStyles();
+  if (props.busy) return <Spinner size="tiny" labelPosition="after" label="Looking into the file…" />;
+  if (props.error) return <ErrorBar error={props.error} title="This file cannot be used" />;
+  const { report } = props;
+  const leaf = report?.chain?.[0];
+  if (!report || !leaf) return null;
+  return (
+    <section className={s.card} aria-label="What is in the file" aria-live="polite">
+      <Facts items={[
+        ["Subject", leaf.subject],
+        ["Issuer", leaf.issuer],
+        ["Thumbprint", <Copy key="t" text={leaf.thumbprint} label="thumbprint" />],
+        ["Valid", <span key="v">{dateText(leaf.notBefore)} to {dateText(leaf.notAfter)} <ExpiryBadge date={leaf.notAfter} /></span>],
+        ["Key", `${leaf.keyType}${leaf.curve ? ` ${leaf.curve}` : leaf.keyBits ? ` ${leaf.keyBits} bits` : ""}`],
+        ["Chain", <span key="c">{report.chain?.length} certificate{report.chain?.length === 1 ? "" : "s"} <Badge appearance="tint" color={report.chainComplete ? "success" : "warning"}>{report.chainComplete ? "complete" : "incomplete"}</Badge></span>],
+        ["File", report.file ? `${report.file.format}${report.file.encryption ? `, ${report.file.encryption}` : ""}` : undefined],
+      ]} />
+      {(report.warnings ?? []).length ? <div style={{ marginTop: 12 }}><Hint intent="warning" title="Usable, but:"><ul style={{ margin: 0, paddingLeft: 18 }}>{(report.warnings ?? []).map(warningText).map((w) => <li key={w}>{w}</li>)}</ul></Hint></div> : null}
+    </section>
+  );
+}
+
+/** Asks the doctor when file or password have stayed for a moment. */
+function useDoctor(file: File64 | null, password: string): { report: CheckReport | null; error: unknown; busy: boolean } {
+  const service = useService();
+  const [state, setState] = useState<{ report: CheckReport | null; error: unknown; busy: boolean }>({ report: null, error: null, busy: false });
+  useEffect(() => {
+    if (!file) {
+      setState({ report: null, error: null, busy: false });
+      return;
+    }
+    const stop = new AbortController();
+    const timer = setTimeout(() => {
+      setState((old) => ({ ...old, busy: true }));
+      arm.call<CheckReport>(`${service.id}/checkCertificate`, { method: "POST", body: { properties: { data: file.data, password } }, signal: stop.signal })
+        .then(({ value }) => setState({ report: value, error: null, busy: false }))
+        .catch((error: unknown) => { if (!stop.signal.aborted) setState({ report: null, error, busy: false }); });
+    }, 350);
+    return () => { clearTimeout(timer); stop.abort(); };
+  }, [file, password, service.id]);
+  return state;
+}
+
+export function ClientIdentity(props: { value: string; onChange: (value: string) => void }): JSX.Element {
+  const entity = useServiceEntity();
+  const identity = entity.data?.value.identity;
+  const hasSystem = Boolean(identity?.type?.toLowerCase().includes("systemassigned"));
+  const users = Object.entries(identity?.userAssignedIdentities ?? {});
+  const name = props.value === SYSTEM ? "System-assigned identity" : arm.nameOf(users.find(([, u]) => u.clientId === props.value)?.[0] ?? props.value);
+  return (
+    <Field label="Client identity" hint="The managed identity with which this service reads the vault."
+      {...(entity.data && !hasSystem && users.length === 0 ? { validationState: "warning" as const, validationMessage: "This service has no managed identity. Switch one on under Managed identities." } : {})}>
+      <Dropdown value={name} selectedOptions={[props.value]} onOptionSelect={(_, data) => props.onChange(data.optionValue ?? SYSTEM)}>
+        <Option value={SYSTEM} text="System-assigned identity" disabled={entity.data !== undefined && !hasSystem}>System-assigned identity</Option>
+        {users.map(([id, user]) => <Option key={id} value={user.clientId ?? id} text={arm.nameOf(id)}>{arm.nameOf(id)}</Option>)}
+      </Dropdown>
+    </Field>
+  );
+}
+
+export function CertificatePanel(props: { replace: string | null; onClose: () => void }): JSX.Element {
+  const existing = useEntity<Certificate["properties"]>(props.replace ? pathOf(props.replace) : null);
+  const [id, setId] = useState(props.replace ?? "");
+  const [source, setSource] = useState<"custom" | "vault">("custom");
+  const [file, setFile] = useState<File64 | null>(null);
+  const [fileProblem, setFileProblem] = useState<string>();
+  const [password, setPassword] = useState("");
+  const [identifier, setIdentifier] = useState("");
+  const [identity, setIdentity] = useState(SYSTEM);
+  const [picking, setPicking] = useState(false);
+  const [loaded, setLoaded] = useState(false);
+  const doctor = useDoctor(source === "custom" ? file : null, password);
+  const write = useWrite<Certificate>();
+  const notify = useNotify();
+
+  // Replace begins with what there is.
+  useEffect(() => {
+    const vault = existing.data?.value.properties.keyVault;
+    if (!existing.data || loaded) return;
+    setLoaded(true);
+    if (vault) {
+      setSource("vault");
+      setIdentifier(vault.secretIdentifier ?? "");
+      setIdentity(vault.identityClientId ?? SYSTEM);
+    }
+  }, [existing.data, loaded]);
+
+  const parsed = parseIdentifier(identifier);
+  const idProblem = id && !isId(id) ? "1 to 80 letters, digits, '-', '_' and '.', beginning and ending with a letter or digit." : undefined;
+  const isWhole = isId(id) && (source === "custom" ? Boolean(file) && !doctor.busy && Boolean(doctor.report) : Boolean(parsed));
+  const save = (): void =>
+    write.mutate({
+      method: "PUT", path: pathOf(id),
+      // A new one must be new; a replaced one must be the one that was looked at.
+      etag: props.replace ? existing.data?.etag ?? null : null,
+      body: {
+        properties: source === "custom" && file ? { data: file.data, password }
+          : { keyVault: { secretIdentifier: identifier.trim(), ...(identity === SYSTEM ? {} : { identityClientId: identity }) } },
+      },
+    }, {
+      onSuccess: ({ value }) => {
+        notify("success", props.replace ? "Certificate replaced" : "Certificate added", `${id}: ${value.properties.subject}, thumbprint ${value.properties.thumbprint}. It is in use from the next connection on.`);
+        props.onClose();
+      },
+    });
+  const conflict = write.error instanceof arm.ApiError && write.error.status === 412;
+  return (
+      <Panel open title={props.replace ? `Replace ${props.replace}` : "Add certificate"} onClose={props.onClose}
+        footer={<>
+          <Button appearance="primary" disabledFocusable={!isWhole || write.isPending} onClick={() => { if (isWhole) save(); }}>{write.isPending ? "Saving…" : props.replace ? "Save" : "Add"}</Button>
+          <Button onClick={props.onClose}>Cancel</Button>
+        </>}>
+        <ErrorBar error={write.error} title={conflict ? "Somebody else has changed this certificate meanwhile" : "Not saved"}>
+          {conflict ? <Button onClick={() => { write.reset(); void existing.refetch(); }}>Look again</Button> : null}
+        </ErrorBar>
+        <Field label="Id" required validationMessage={idProblem}>
+          <Input value={id} disabled={props.replace !== null} onChange={(_, data) => setId(data.value)} placeholder="orders-client" autoFocus={props.replace === null} />
+        </Field>
+        <Field label="Certificate" required>
+          <RadioGroup layout="horizontal" value={source} onChange={(_, data) => setSource(data.value === "vault" ? "vault" : "custom")}>
+            <Radio value="custom" label="Custom" />
+            <Radio value="vault" label="Key vault" />
+          </RadioGroup>
+        </Field>
+        {source === "custom" ? (
+          <>
+            <Field label="PFX certificate file" required validationMessage={fileProblem}>
+              <FileDrop file={file} onFile={(next, problem) => { setFile(next); setFileProblem(problem); }} />
+            </Field>
+            <Field label="Password" hint="Empty, if the file has none.">
+              <Input type="password" autoComplete="off" value={password} onChange={(_, data) => setPassword(data.value)} />
+            </Field>
+            <Doctor {...doctor} />
+          </>
+        ) : (
+          <>
+            <Field label="Secret identifier" required hint="https://NAME.vault.azure.net/secrets/CERTIFICATE, or choose it by Select."
+              validationMessage={identifier && !parsed ? "This is no identifier of a secret or certificate of a key vault." : undefined}>
+              <Input value={identifier} onChange={(_, data) => setIdentifier(data.value)} contentAfter={<Button size="small" icon={<KeyMultipleRegular />} appearance="transparent" onClick={() => setPicking(true)}>Select</Button>} />
+            </Field>
+            {parsed?.version ? <Hint intent="warning" title="This names one version.">It will not rotate: when the vault renews the certificate, this service goes on with version {parsed.version.slice(0, 8)}… until it expires. <Button size="small" onClick={() => setIdentifier(identifier.trim().replace(/\/[^/]+$/, ""))}>Follow new versions instead</Button></Hint> : null}
+            <ClientIdentity value={identity} onChange={setIdentity} />
+            {parsed ? <GrantAccess host={parsed.host} identity={identity} /> : null}
+          </>
+        )}
+        <VaultPicker open={picking} onPick={(text) => { setIdentifier(text); setPicking(false); }} onClose={() => setPicking(false)} />
+      </Panel>
+  );
+}

@@ -1,0 +1,86 @@
+// SPDX-License-Identifier: Apache-2.0
+import { Button, Card, Field, Input, makeStyles, Spinner, Text, Title2, tokens } from "@fluentui/react-components";
+import { type FormEvent, useEffect, useRef, useState, useSyncExternalStore } from "react";
+import { Navigate, useLocation, useNavigate } from "react-router-dom";
+import * as session from "../core/session";
+import { ErrorBar } from "../ui/parts";
+import { Mark } from "./Mark";
+
+const useStyles = makeStyles({
+  page: { minHeight: "100%", display: "flex", alignItems: "center", justifyContent: "center", padding: "16px", backgroundColor: tokens.colorNeutralBackground3, boxSizing: "border-box" },
+  card: { width: "420px", maxWidth: "100%", padding: "32px", boxSizing: "border-box" },
+  form: { display: "flex", flexDirection: "column", gap: "16px" },
+  code: { fontFamily: tokens.fontFamilyMonospace, backgroundColor: tokens.colorNeutralBackground3, padding: "8px", borderRadius: tokens.borderRadiusMedium, display: "block" },
+  brand: { display: "flex", alignItems: "center", gap: "8px", marginBottom: "8px" },
+});
+
+export function SignInForm(props: { onDone: () => void; autoFocus?: boolean }): JSX.Element {
+  const s = useStyles();
+  const [userName, setUserName] = useState("");
+  const [password, setPassword] = useState("");
+  const [error, setError] = useState<unknown>();
+  const [busy, setBusy] = useState(false);
+  const submit = (event: FormEvent): void => {
+    event.preventDefault();
+    setBusy(true);
+    setError(undefined);
+    session.signIn({ userName, password }).then(props.onDone, (failure: unknown) => {
+      setError(failure);
+      setPassword("");
+    }).finally(() => setBusy(false));
+  };
+  return (
+    <form className={s.form} onSubmit={submit}>
+      <ErrorBar error={error} />
+      <Field label="User name" required>
+        <Input autoComplete="username" value={userName} onChange={(_, data) => setUserName(data.value)} autoFocus={props.autoFocus === true} />
+      </Field>
+      <Field label="Password" required>
+        <Input type="password" autoComplete="current-password" value={password} onChange={(_, data) => setPassword(data.value)} />
+      </Field>
+      <Button type="submit" appearance="primary" disabledFocusable={busy || !userName || !password}>{busy ? "Signing in…" : "Sign in"}</Button>
+    </form>
+  );
+}
+
+export function SignInPage(props: { onDone: () => void; problem?: unknown }): JSX.Element {
+  const s = useStyles();
+  useEffect(() => {
+    document.title = "Sign in - Postern";
+  }, []);
+  return (
+    <main className={s.page}>
+      <Card className={s.card}>
+        <div className={s.brand}><Mark size={28} /><Text size={500} weight="semibold">Postern</Text></div>
+        <Title2 as="h1">Sign in</Title2>
+        <ErrorBar error={props.problem} title="The link does not sign in" />
+        <SignInForm onDone={props.onDone} autoFocus />
+        <Text as="h2" weight="semibold">No account yet?</Text>
+        <Text>On the machine that runs Postern, this prints a link that signs in once, as the administrator:</Text>
+        <code className={s.code}>postern portal</code>
+        <Text size={200}>Accounts are made by <span style={{ fontFamily: "monospace" }}>postern identity add-user NAME</span>.</Text>
+      </Card>
+    </main>
+  );
+}
+
+/** /signin, and /signin#code=… of a link. The code leaves the address before anything else happens. */
+export function SignInRoute(): JSX.Element {
+  const state = useSyncExternalStore(session.subscribe, session.current);
+  const navigate = useNavigate();
+  const where = useLocation();
+  const [code] = useState(() => new URLSearchParams(location.hash.slice(1)).get("code"));
+  const [problem, setProblem] = useState<unknown>();
+  const [busy, setBusy] = useState(code !== null);
+  const asked = useRef(false);
+  useEffect(() => {
+    if (!code || asked.current) return;
+    asked.current = true;
+    history.replaceState(null, "", "/signin");
+    session.signIn({ code }).then(() => navigate("/", { replace: true }), setProblem).finally(() => setBusy(false));
+  }, [code, navigate]);
+  const next = (where.state as { from?: string } | null)?.from ?? "/";
+  if (busy || state.kind === "unknown") return <Spinner label="Signing in…" style={{ height: "100%" }} />;
+  if (state.kind === "in" && !problem) return <Navigate to={next} replace />;
+  return <SignInPage problem={problem} onDone={() => navigate(next, { replace: true })} />;
+}
