@@ -121,7 +121,7 @@ enum pn_rc pn_portal_load(const char *dir, struct pn_portal **portal, struct pn_
 {
     char folder[PATH_MAX];
     struct pn_portal *made = NULL;
-    enum pn_rc rc = PN_OK;
+    enum pn_rc rc;
 
     *portal = NULL;
     snprintf(folder, sizeof(folder), "%.4000s", dir ? dir : "");
@@ -130,10 +130,11 @@ enum pn_rc pn_portal_load(const char *dir, struct pn_portal **portal, struct pn_
     made = calloc(1, sizeof(*made));
     if (made)
         made->files = calloc(PN_PORTAL_FILES_MAX, sizeof(*made->files));
-    if (!made || !made->files)
-        rc = pn_error_set(err, PN_NOMEM, "no_memory", "out of memory");
-    if (rc == PN_OK)
-        rc = read_folder(made, folder, "/", err);
+    if (!made || !made->files) {
+        pn_portal_destroy(made);
+        return pn_error_set(err, PN_NOMEM, "no_memory", "out of memory");
+    }
+    rc = read_folder(made, folder, "/", err);
     if (rc == PN_OK)
         rc = read_folder(made, folder, "/assets/", err);
     for (size_t i = 0; rc == PN_OK && i < made->count; i++) {
