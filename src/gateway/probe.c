@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- *   reading -> resolving -> connecting (address by address) -> listening -> answered
+ *   reading -> opening (upstream/opening.h, as for a request) -> listening -> answered
  *
  * "Listening": with TLS 1.3 a server looks at the client's certificate after the client has
  * finished, so a handshake that is over is not yet an acceptance. A session ticket says that its
@@ -29,8 +29,9 @@
 #include "ipc/frame.h"
 #include "ipc/probe.h"
 #include "signer/signer.h"
+#include "tls/session.h"
 #include "upstream/failure.h"
-#include "upstream/resolve.h"
+#include "upstream/opening.h"
 
 #define LINGER_MS         100 /* after a confirmation, at least */
 #define LINGER_HANDSHAKES 4   /* and so many times what the handshake took */
@@ -51,22 +52,22 @@ struct probe {
     uint32_t id;
     json_t *question;
     struct pn_timer timer;
-    struct pn_resolve resolve;
-    bool is_resolving;
+    struct pn_opening *opening;
+    struct pn_failure failure; /* of the opening */
+    struct pn_proxy *proxy;    /* NULL: directly */
+    char host[PN_TARGET_HOST_MAX + 1];
+    bool is_resolved;
     bool is_lingering;
     bool has_asked;        /* by "ask" */
     uint8_t frame_head[9]; /* of HTTP/2: what came of it, */
     size_t frame_head_len; /* so many bytes; */
     size_t frame_skip;     /* and what is left of the frame's payload */
-    size_t next_address;
     struct pn_stream *stream;
     struct pn_tls_client *tls;
     struct pn_tls_story story;
     struct pn_probe_facts facts;
     uint64_t started_ms, step_ms;
 };
-
-static void try_next(struct probe *probe);
 
 /* --- the end --- */
 
@@ -79,8 +80,8 @@ static void probe_end(struct probe *probe)
 {
     struct pn_loop *loop = probe->probes->gateway->loop;
 
-    if (probe->is_resolving)
-        pn_resolve_cancel(&probe->resolve);
+    pn_opening_cancel(probe->opening);
+    pn_proxy_unref(probe->proxy);
     pn_loop_disarm(loop, &probe->timer);
     pn_stream_destroy(probe->stream);
     pn_tls_client_unref(probe->tls);
@@ -138,14 +139,22 @@ static uint64_t lap(struct probe *probe)
 
 /* --- the handshake --- */
 
-static void note_address(struct probe *probe, const char *cause)
+static void on_step(void *ctx, enum pn_opening_step step, const struct pn_peer_address *peer,
+                    const char *code, const struct pn_stream *stream)
 {
+    struct probe *probe = ctx;
     char text[PN_PEER_ADDRESS_TEXT];
-    const struct pn_peer_address *peer = &probe->resolve.addresses[probe->next_address - 1];
 
+    if (step == PN_OPENING_RESOLVED) {
+        probe->is_resolved = true;
+        probe->facts.dns_ms = lap(probe);
+        return;
+    }
     pn_peer_address_print(peer, text);
-    (void)json_array_append_new(probe->facts.addresses,
-                                json_pack("{s:s, s:s}", "address", text, "cause", cause));
+    (void)json_array_append_new(probe->facts.addresses, json_pack("{s:s, s:s}", "address", text,
+                                                                  "cause", code ? code : ""));
+    if (stream)
+        probe->facts.report = *pn_stream_report(stream);
 }
 
 static void take_report(struct probe *probe, const struct pn_tls_report *report)
@@ -224,37 +233,6 @@ static bool has_answered(struct probe *probe, struct pn_stream *stream, const ch
     return false;
 }
 
-static void on_open(void *ctx, struct pn_stream *stream)
-{
-    struct probe *probe = ctx;
-
-    probe->facts.handshake_ms = lap(probe);
-    note_address(probe, "");
-    take_report(probe, pn_stream_report(stream));
-    if (pn_json_bool(probe->question, "ask", false))
-        ask(probe, stream);
-    /* In TLS 1.2 the server's Finished answers to our certificate. */
-    if (strcmp(probe->facts.report.tls_version, "TLSv1.3") != 0)
-        linger(probe);
-    else
-        pn_loop_arm(probe->probes->gateway->loop, &probe->timer, probe->facts.late_ms);
-}
-
-static void on_failed(void *ctx, struct pn_stream *stream, const struct pn_tls_report *report)
-{
-    struct probe *probe = ctx;
-
-    take_report(probe, report);
-    probe->facts.handshake_ms = lap(probe);
-    note_address(probe, probe->facts.cause ? probe->facts.cause : "");
-    probe->stream = NULL;
-    pn_stream_destroy(stream);
-    if (report->stage == PN_STAGE_CONNECT && probe->next_address < probe->resolve.count)
-        try_next(probe);
-    else
-        answer(probe);
-}
-
 /** The backend speaks, or ends: a late alert is in the report. */
 static void on_readable(void *ctx, struct pn_stream *stream)
 {
@@ -292,52 +270,59 @@ static void on_writable(void *ctx, struct pn_stream *stream)
 }
 
 static const struct pn_stream_events stream_events = {
-    .on_open = on_open,
-    .on_failed = on_failed,
+    .on_open = on_writable,
     .on_readable = on_readable,
     .on_writable = on_writable,
 };
 
-static void try_next(struct probe *probe)
+static void on_open(void *ctx, struct pn_stream *stream)
 {
-    struct pn_peer_address peer = probe->resolve.addresses[probe->next_address++];
-    const char *name = pn_json_str(probe->question, "host");
-    struct pn_tls_identity identity;
-    struct pn_stream_connect_spec spec = {.identity = &identity,
-                                          .tls = probe->tls,
-                                          .timeout_ms = probe->facts.timeout_ms,
-                                          .fd = -1,
-                                          .story = &probe->story};
-    struct pn_error err = {.rc = PN_OK};
+    struct probe *probe = ctx;
 
-    peer.port = (uint16_t)pn_json_int(probe->question, "port", 443);
-    probe->resolve.addresses[probe->next_address - 1].port = peer.port;
-    if (pn_tls_client_identity(probe->tls, &peer, pn_slice_str(name), &identity) != PN_OK) {
-        fail(probe, "dns_failed", "not a host name that TLS can check");
-        return;
-    }
-    (void)lap(probe);
-    if (pn_stream_connect(probe->probes->gateway->loop, &spec, &stream_events, probe,
-                          &probe->stream, &err) == PN_OK)
-        return;
-    fail(probe,
-         strcmp(err.code, "certificate_expired") == 0         ? "client_certificate_expired"
-         : strcmp(err.code, "certificate_not_yet_valid") == 0 ? "client_certificate_not_yet_valid"
-                                                              : "internal",
-         err.message);
+    probe->opening = NULL;
+    probe->stream = stream;
+    pn_stream_set_events(stream, &stream_events, probe);
+    probe->facts.handshake_ms = lap(probe);
+    take_report(probe, pn_stream_report(stream));
+    if (pn_json_bool(probe->question, "ask", false))
+        ask(probe, stream);
+    /* In TLS 1.2 the server's Finished answers to our certificate. */
+    if (strcmp(probe->facts.report.tls_version, "TLSv1.3") != 0)
+        linger(probe);
+    else
+        pn_loop_arm(probe->probes->gateway->loop, &probe->timer, probe->facts.late_ms);
 }
 
-static void on_resolved(struct pn_resolve *query)
+static void on_failed(void *ctx)
 {
-    struct probe *probe = query->ctx;
+    struct probe *probe = ctx;
 
-    probe->is_resolving = false;
-    probe->facts.dns_ms = lap(probe);
-    if (query->rc == PN_OK && query->count > 0)
-        try_next(probe);
-    else
-        fail(probe, "dns_failed",
-             query->reason ? query->reason : "the backend's name has no address");
+    probe->opening = NULL;
+    probe->facts.handshake_ms = lap(probe);
+    fail(probe, probe->failure.code, probe->failure.text);
+}
+
+static void start(struct probe *probe)
+{
+    struct pn_opening_spec spec = {
+        .loop = probe->probes->gateway->loop,
+        .resolver = probe->probes->resolver,
+        .host = pn_slice_str(probe->host),
+        .port = (uint16_t)pn_json_int(probe->question, "port", 443),
+        .tls = probe->tls,
+        .proxy = probe->proxy,
+        .timeout_ms = probe->facts.timeout_ms,
+        .on_open = on_open,
+        .on_failed = on_failed,
+        .on_step = on_step,
+        .ctx = probe,
+        .story = &probe->story,
+        .failure = &probe->failure,
+    };
+
+    (void)lap(probe);
+    if (pn_opening_start(&spec, &probe->opening) != PN_AGAIN)
+        fail(probe, probe->failure.code, probe->failure.text);
 }
 
 /* --- the question --- */
@@ -433,6 +418,31 @@ static enum pn_rc make_context(struct probe *probe, struct pn_error *err)
     return rc;
 }
 
+/** False: there is none that could be dialled. */
+static bool set_host(struct probe *probe)
+{
+    struct pn_slice host = pn_json_slice(probe->question, "host");
+
+    if (!host.ptr || host.len > PN_TARGET_HOST_MAX)
+        return false;
+    for (size_t i = 0; i < host.len; i++) {
+        char c = host.ptr[i];
+
+        probe->host[i] = (char)(c >= 'A' && c <= 'Z' ? c - 'A' + 'a' : c);
+    }
+    return true;
+}
+
+static enum pn_rc set_proxy(struct probe *probe, struct pn_error *err)
+{
+    const json_t *proxy = json_object_get(probe->question, "proxy");
+
+    if (!proxy)
+        return PN_OK;
+    return pn_proxy_create(pn_json_slice(proxy, "url"), pn_json_slice(proxy, "username"),
+                           pn_json_slice(proxy, "password"), &probe->proxy, err);
+}
+
 static uint32_t bounded(const json_t *question, const char *name, uint32_t usual, uint32_t max)
 {
     int64_t value = pn_json_int(question, name, usual);
@@ -443,8 +453,7 @@ static uint32_t bounded(const json_t *question, const char *name, uint32_t usual
 static void begin(struct probe *probe, struct pn_slice json)
 {
     struct pn_error err = {.rc = PN_OK};
-    const char *host;
-    enum pn_rc rc;
+    enum pn_rc rc = PN_MALFORMED;
 
     probe->started_ms = probe->step_ms = pn_clock_monotonic_ms();
     probe->facts.addresses = json_array();
@@ -452,24 +461,22 @@ static void begin(struct probe *probe, struct pn_slice json)
         fail(probe, "internal", "the question is not JSON");
         return;
     }
-    host = pn_json_str(probe->question, "host");
     probe->facts.timeout_ms =
         bounded(probe->question, "timeoutMs", PN_PROBE_TIMEOUT_MS, PN_PROBE_TIMEOUT_MAX_MS);
     probe->facts.late_ms =
         bounded(probe->question, "lateMs", PN_PROBE_LATE_MS, PN_PROBE_LATE_MAX_MS);
-    if (!host || make_context(probe, &err) != PN_OK) {
-        fail(probe, err.rc == PN_UNAVAILABLE ? err.code : "internal",
-             host ? err.message : "the question names no host");
+    if (set_host(probe))
+        rc = make_context(probe, &err);
+    else
+        pn_error_set(&err, rc, "internal", "the question names no host");
+    if (rc == PN_OK)
+        rc = set_proxy(probe, &err);
+    if (rc != PN_OK) {
+        fail(probe, rc == PN_UNAVAILABLE ? err.code : "internal", err.message);
         return;
     }
     pn_loop_arm(probe->probes->gateway->loop, &probe->timer, probe->facts.timeout_ms);
-    probe->resolve.on_done = on_resolved;
-    probe->resolve.ctx = probe;
-    rc = pn_resolver_start(probe->probes->resolver, &probe->resolve, pn_slice_str(host));
-    if (rc == PN_AGAIN)
-        probe->is_resolving = true;
-    else
-        on_resolved(&probe->resolve);
+    start(probe);
 }
 
 /* --- control's connection --- */
@@ -483,7 +490,7 @@ static void on_timer(struct pn_timer *timer)
     } else if (probe->stream && pn_stream_is_open(probe->stream)) {
         answer(probe); /* nothing was refused while we listened */
     } else {
-        fail(probe, probe->is_resolving ? "dns_failed" : "connect_timeout",
+        fail(probe, probe->is_resolved ? "connect_timeout" : "dns_failed",
              "the backend was not reached in time");
     }
 }
@@ -552,7 +559,10 @@ enum pn_rc pn_probes_create(struct pn_gateway *gateway, struct pn_probes **out,
     pn_list_init(&probes->open);
     pn_signer_bind_thread(gateway->keyholder);
     rc = pn_resolver_create(gateway->loop, &probes->resolver, err);
+    if (rc == PN_OK && gateway->dns_servers)
+        rc = pn_resolver_use_servers(probes->resolver, gateway->dns_servers, err);
     if (rc != PN_OK) {
+        pn_resolver_destroy(probes->resolver);
         free(probes);
         return rc;
     }

@@ -89,6 +89,12 @@ json_t *pn_probe_answer(const struct pn_probe_facts *facts, const struct pn_tls_
         "signatureSchemes", schemes_json(story), "serverChain", chain_json(story), "verifyError",
         story->verify_error, "verifyDepth", story->verify_depth);
 
+    /* Of several the one that was chosen. */
+    if (more && report->certificate_sent)
+        (void)json_object_set_new(more, "sent",
+                                  json_pack("{s:s, s:I}", "name", report->certificate_name,
+                                            "generation",
+                                            (json_int_t)report->certificate_generation));
     if (json && more && json_object_update(json, more) == 0) {
         json_decref(more);
         return json;

@@ -251,10 +251,10 @@ static bool takes_late_request(struct pn_tls_link *link)
         return true;
     if (!pn_trust_takes_late_requests(link->client->trust) || link->alpn == PN_ALPN_H2) {
         link->is_late_unwanted = true;
-        (void)snprintf(link->report->detail, sizeof(link->report->detail),
+        (void)snprintf(link->report->detail, sizeof(link->report->detail), "%s",
                        link->alpn == PN_ALPN_H2
                            ? "HTTP/2 has no certificates after the handshake (RFC 8740)"
-                           : "the backend's tls.postern.lateAuthentication is off");
+                           : PN_LATE_IS_OFF);
         return false;
     }
     if (++link->late_requests > PN_TLS_LATE_REQUESTS_MAX) {

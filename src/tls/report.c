@@ -140,6 +140,8 @@ void pn_tls_report_failure(struct pn_tls_link *link, SSL *ssl, int ssl_error, in
     (void)snprintf(report->tls_version, sizeof(report->tls_version), "%s", SSL_get_version(ssl));
     if (link->is_late_unwanted) {
         report->is_late = true;
+        if (!report->detail[0])
+            (void)snprintf(report->detail, sizeof(report->detail), "%s", PN_LATE_IS_OFF);
         set(report, PN_STAGE_OPEN,
             SSL_version(ssl) >= TLS1_3_VERSION ? PN_CAUSE_LATE_AUTHENTICATION
                                                : PN_CAUSE_RENEGOTIATION);

@@ -16,6 +16,8 @@
  * applications. */
 #define PN_V_ERR_PIN X509_V_ERR_APPLICATION_VERIFICATION
 
+#define PN_LATE_IS_OFF "the backend's tls.postern.lateAuthentication is off"
+
 /* Hangs at each SSL (SSL_set_app_data) for the callbacks of its context; part of the stream. */
 struct pn_tls_link {
     int fd;

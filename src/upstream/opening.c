@@ -72,6 +72,16 @@ void pn_opening_set_peer(struct pn_opening *opening, const struct pn_attempt *at
     snprintf(opening->spec.failure->peer, sizeof(opening->spec.failure->peer), "%s", text);
 }
 
+static void tell(const struct pn_opening *opening, enum pn_opening_step step,
+                 const struct pn_attempt *attempt, const struct pn_stream *stream)
+{
+    const struct pn_opening_spec *spec = &opening->spec;
+
+    if (spec->on_step)
+        spec->on_step(spec->ctx, step, attempt ? &attempt->peer : NULL,
+                      step == PN_OPENING_LOST ? spec->failure->code : NULL, stream);
+}
+
 /** This address is out; the others go on. False: there is none, the caller fails. */
 static bool go_on(struct pn_opening *opening)
 {
@@ -92,6 +102,7 @@ static void on_stream_open(void *ctx, struct pn_stream *stream)
     struct pn_opening *opening = ctx;
     struct pn_opening_spec spec = opening->spec;
 
+    tell(opening, PN_OPENING_WON, opening->winner, stream);
     opening->stream = NULL; /* the receiver's */
     pn_opening_cancel(opening);
     spec.on_open(spec.ctx, stream);
@@ -107,6 +118,7 @@ static void on_stream_failed(void *ctx, struct pn_stream *stream,
         pn_limit_hit(PN_LIMIT_BACKEND_CONNECT_TIMEOUT);
     pn_failure_from_report(opening->spec.failure, report);
     pn_opening_set_peer(opening, opening->winner);
+    tell(opening, PN_OPENING_LOST, opening->winner, stream);
     opening->stream = NULL;
     pn_stream_destroy(stream);
     if (!may_help || !go_on(opening))
@@ -150,7 +162,8 @@ enum pn_rc pn_opening_secure(struct pn_opening *opening, int fd)
     struct pn_stream_connect_spec spec = {.identity = &identity,
                                           .tls = opening->spec.tls,
                                           .timeout_ms = opening->spec.timeout_ms,
-                                          .fd = fd};
+                                          .fd = fd,
+                                          .story = opening->spec.story};
     struct pn_error err = {.rc = PN_OK};
     const char *code = "connect_failed";
     enum pn_rc rc = make_identity(opening, &identity);
@@ -209,6 +222,7 @@ static void lose(struct pn_opening *opening, struct pn_attempt *attempt, int err
     else
         report.cause = PN_CAUSE_CONNECT_FAILED;
     pn_failure_from_report(opening->spec.failure, &report);
+    tell(opening, PN_OPENING_LOST, attempt, NULL);
     attempt_close(attempt);
     attempt->state = PN_ATTEMPT_USED;
     opening->running--;
@@ -331,6 +345,7 @@ static enum pn_rc dial_all(struct pn_opening *opening)
     struct pn_resolve *resolve = &opening->resolve;
     const struct pn_proxy *proxy = opening->spec.proxy;
 
+    tell(opening, PN_OPENING_RESOLVED, NULL, NULL);
     pn_opening_order(resolve->addresses, resolve->count, resolve->turn);
     opening->count = resolve->count;
     for (size_t i = 0; i < resolve->count; i++) {

@@ -23,6 +23,17 @@
 
 struct pn_opening;
 struct pn_stream;
+struct pn_tls_story;
+
+/** What somebody who explains wants to see on the way. */
+enum pn_opening_step {
+    PN_OPENING_RESOLVED, /* peer, code, stream are NULL */
+    PN_OPENING_LOST,     /* this address: `code` says why; `stream` if TLS had begun, else NULL */
+    PN_OPENING_WON,      /* this address; on_open follows */
+};
+typedef void (*pn_opening_step_fn)(void *ctx, enum pn_opening_step step,
+                                   const struct pn_peer_address *peer, const char *code,
+                                   const struct pn_stream *stream);
 
 struct pn_opening_spec {
     struct pn_loop *loop;
@@ -38,6 +49,8 @@ struct pn_opening_spec {
     /** *failure says why. The opening is over. */
     void (*on_failed)(void *ctx);
     void *ctx;
+    pn_opening_step_fn on_step; /* may be NULL; borrowed arguments, ends nothing */
+    struct pn_tls_story *story; /* as in pn_stream_connect_spec; may be NULL */
     struct pn_failure *failure; /* filled before on_failed, and when it cannot start */
 };
 
