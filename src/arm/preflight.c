@@ -15,7 +15,7 @@
 #include <string.h>
 #include <strings.h>
 
-#include "arm/arm_internal.h"
+#include "arm/probe_internal.h"
 #include "base/log.h"
 #include "http/uri.h"
 #include "ipc/probe.h"
@@ -31,7 +31,8 @@
 struct target {
     char host[HOST_TEXT];
     unsigned port;
-    json_t *tls;      /* of the backend; NULL: as an API's serviceUrl is checked */
+    json_t *question; /* where and how (arm_probe_target) */
+    json_t *others;   /* of several certificates: all, null in the place of this one; or NULL */
     const char *user; /* id of the backend or API; in the arena */
     json_t *answer;   /* of the gateway; NULL: none */
     bool is_doubtful; /* it hung up on the certificate without a reason */
@@ -42,6 +43,7 @@ struct preflight {
     struct pn_arm *arm;
     struct pn_arena *arena;
     const char *service_id;
+    const char *certificate_id;
     struct pn_store_txn *txn;
     struct target targets[TARGETS_MAX];
     size_t count;
@@ -52,40 +54,89 @@ struct preflight {
 
 /* --- who --- */
 
-static void add_target(struct preflight *flight, const char *user, struct pn_slice url, json_t *tls)
+static void target_fini(struct target *target)
+{
+    json_decref(target->question);
+    json_decref(target->others);
+    json_decref(target->answer);
+}
+
+/** Takes `others`. */
+static void add_target(struct preflight *flight, const char *user, const json_t *properties,
+                       json_t *others)
 {
     struct pn_error err = {0};
-    struct target target = {.tls = tls};
-    struct pn_uri uri;
+    struct target target = {.question = json_object(), .others = others};
 
-    if (!url.ptr || pn_uri_parse(url, &uri, &err) != PN_OK ||
-        !pn_slice_case_eq_str(uri.scheme, "https"))
+    if (arm_probe_target(target.question, properties, &err) != PN_OK) {
+        target_fini(&target);
         return;
-    (void)snprintf(target.host, sizeof(target.host), "%.*s", PN_FMT(uri.host));
-    target.port = uri.port;
+    }
+    (void)snprintf(target.host, sizeof(target.host), "%s", pn_json_str(target.question, "host"));
+    target.port = (unsigned)pn_json_int(target.question, "port", 0);
     target.user = pn_arena_strdup(flight->arena, pn_slice_str(user));
     for (size_t i = 0; i < flight->count; i++) {
         const struct target *known = &flight->targets[i];
 
-        if (strcasecmp(known->host, target.host) == 0 && known->port == target.port &&
-            (known->tls == target.tls || json_equal(known->tls, target.tls)))
+        if (json_equal(known->question, target.question) &&
+            (known->others == target.others || json_equal(known->others, target.others))) {
+            target_fini(&target);
             return;
+        }
     }
-    if (flight->count == TARGETS_MAX || !target.user)
+    if (flight->count == TARGETS_MAX || !target.user) {
         flight->is_cut = true;
-    else
+        target_fini(&target);
+    } else {
         flight->targets[flight->count++] = target;
-    if (!flight->is_cut)
-        json_incref(tls);
+    }
 }
 
-static void add_backend(struct preflight *flight, const struct pn_store_item *backend)
+/** What the backend would be shown beside the certificate; NULL: nothing, or it cannot be told. */
+static json_t *others_of(struct preflight *flight, const json_t *names)
 {
-    const json_t *properties = json_object_get(backend->body, "properties");
+    json_t *list = json_array();
+    bool has_place = false;
 
-    if (!json_object_get(properties, "proxy")) /* behind a proxy nobody can be asked yet */
-        add_target(flight, backend->id, pn_json_slice(properties, "url"),
-                   json_object_get(properties, "tls"));
+    for (size_t i = 0; list && i < json_array_size(names); i++) {
+        const char *name = json_string_value(json_array_get(names, i));
+        const char *id =
+            pn_arena_printf(flight->arena, "%s/certificates/%s", flight->service_id, name);
+        bool is_this = id && strcasecmp(id, flight->certificate_id) == 0;
+        struct pn_store_item item = {0};
+        struct pn_error err = {0};
+
+        has_place = has_place || is_this;
+        if (is_this)
+            (void)json_array_append_new(list, json_null());
+        else if (id && pn_store_txn_get(flight->txn, id, &item, &err) == PN_OK)
+            (void)json_array_append_new(
+                list, arm_probe_certificate(name, json_object_get(item.body, "internal")));
+        pn_store_item_fini(&item);
+    }
+    if (has_place)
+        return list;
+    json_decref(list);
+    return NULL;
+}
+
+static void add_backend(struct preflight *flight, const struct pn_store_item *backend,
+                        bool is_policys)
+{
+    const json_t *names =
+        json_object_get(json_object_get(backend->body, "internal"), "certificateIds");
+    struct pn_error err = {0};
+    json_t *properties = NULL;
+    json_t *others = NULL;
+
+    /* A policy's certificate is shown alone. */
+    if (!is_policys && json_array_size(names) > 1)
+        others = others_of(flight, names);
+    if (arm_backend_open(flight->arm, backend, &properties, &err) == PN_OK)
+        add_target(flight, backend->id, properties, others);
+    else
+        json_decref(others);
+    json_decref(properties);
 }
 
 /** The backends that the policy sends to. */
@@ -104,7 +155,7 @@ static enum pn_rc add_policys_backends(struct preflight *flight, const char *pol
         rc = pn_store_users(flight->txn, backends.items[i].id, &users, err);
         for (size_t u = 0; rc == PN_OK && u < users.count; u++) {
             if (strcasecmp(users.items[u].id, policy_id) == 0)
-                add_backend(flight, &backends.items[i]);
+                add_backend(flight, &backends.items[i], true);
         }
         pn_store_list_fini(&users);
     }
@@ -128,9 +179,14 @@ static void add_policys_api(struct preflight *flight, const char *policy_id)
         !pn_slice_cut(&rest, '/', &part))
         return;
     api_id = pn_arena_printf(flight->arena, "%s/apis/%.*s", flight->service_id, PN_FMT(part));
-    if (api_id && pn_store_txn_get(flight->txn, api_id, &api, &err) == PN_OK)
-        add_target(flight, api.id,
-                   pn_json_slice(json_object_get(api.body, "properties"), "serviceUrl"), NULL);
+    if (api_id && pn_store_txn_get(flight->txn, api_id, &api, &err) == PN_OK) {
+        json_t *properties =
+            json_pack("{s:O*}", "url",
+                      json_object_get(json_object_get(api.body, "properties"), "serviceUrl"));
+
+        add_target(flight, api.id, properties, NULL);
+        json_decref(properties);
+    }
     pn_store_item_fini(&api);
 }
 
@@ -143,7 +199,7 @@ static enum pn_rc add_users(struct preflight *flight, const char *reference, str
         const struct pn_store_item *user = &users.items[i];
 
         if (strcasecmp(user->type, pn_type_facts(PN_TYPE_BACKEND)->type) == 0) {
-            add_backend(flight, user);
+            add_backend(flight, user, false);
         } else {
             size_t before = flight->count;
 
@@ -166,6 +222,27 @@ struct task {
     enum pn_rc rc;
 };
 
+/** The question with this certificate, in its place among others. NULL: no memory. */
+static json_t *ask_for(const struct target *target, const json_t *certificate)
+{
+    json_t *question = json_copy(target->question);
+    json_t *list = target->others ? json_copy(target->others) : json_pack("[n]");
+    bool failed = !question || !list;
+
+    for (size_t i = 0; !failed && i < json_array_size(list); i++) {
+        if (json_is_null(json_array_get(list, i)))
+            failed = json_array_set(list, i, (json_t *)(uintptr_t)certificate) != 0;
+    }
+    failed = failed || json_object_set(question, "certificates", list) != 0 ||
+             json_object_set_new(question, "timeoutMs", json_integer(ASK_TIMEOUT_MS)) != 0 ||
+             json_object_set_new(question, "ask", json_true()) != 0;
+    json_decref(list);
+    if (!failed)
+        return question;
+    json_decref(question);
+    return NULL;
+}
+
 static void *ask_one(void *ctx)
 {
     struct task *task = ctx;
@@ -173,9 +250,7 @@ static void *ask_one(void *ctx)
     const struct target *target = task->target;
     struct pn_error err = {0};
     struct pn_buf answer;
-    json_t *question = json_pack("{s:s, s:i, s:O*, s:i, s:[O], s:b}", "host", target->host, "port",
-                                 (int)target->port, "tls", target->tls, "timeoutMs", ASK_TIMEOUT_MS,
-                                 "certificates", task->certificate, "ask", 1);
+    json_t *question = ask_for(target, task->certificate);
     char *text = question ? json_dumps(question, JSON_COMPACT) : NULL;
 
     pn_buf_init(&answer, PN_PROBE_BYTES_MAX);
@@ -273,14 +348,34 @@ static bool is_doubt(const json_t *answer)
            ((cause && *cause) || pn_json_bool(answer, "endedEarly", false));
 }
 
+/** Of several another one was chosen: whatever came of it, this one was not shown. */
+static bool is_of_another(const struct target *target, const json_t *answer)
+{
+    const char *sent = pn_json_str(json_object_get(answer, "sent"), "name");
+    const json_t *other;
+    size_t i;
+
+    if (!sent || !target->others)
+        return false;
+    json_array_foreach(target->others, i, other)
+    {
+        const char *name = pn_json_str(other, "name");
+
+        if (name && strcasecmp(name, sent) == 0)
+            return true;
+    }
+    return false;
+}
+
 static void on_shown(struct target *target, json_t *answer)
 {
     const char *cause = pn_json_str(answer, "cause");
+    bool is_others = is_of_another(target, answer);
 
     json_decref(target->answer);
     target->answer = answer;
-    target->is_refused = cause && is_refusal(cause);
-    target->is_doubtful = !target->is_refused && is_doubt(answer);
+    target->is_refused = cause && is_refusal(cause) && !is_others;
+    target->is_doubtful = !target->is_refused && !is_others && is_doubt(answer);
 }
 
 /** The same backend and the generation that works: whose fault it was. */
@@ -340,10 +435,7 @@ static enum pn_rc judge(const struct preflight *flight, json_t *verdicts, struct
 
 static json_t *certificate_json(const char *certificate_id, const json_t *internal)
 {
-    return json_pack("{s:s, s:I, s:O?, s:O?}", "name", strrchr(certificate_id, '/') + 1,
-                     "generation", (json_int_t)pn_json_int(internal, "generation", 1), "keyId",
-                     json_object_get(internal, "keyId"), "chain",
-                     json_object_get(internal, "chain"));
+    return arm_probe_certificate(strrchr(certificate_id, '/') + 1, internal);
 }
 
 /** The generation that works beside the one that is shown: the current one, or the one before. */
@@ -394,6 +486,7 @@ enum pn_rc pn_arm_preflight(void *ctx, const char *certificate_id, const json_t 
         flight->arena = pn_arena_create(4096, 1024u * 1024);
         flight->service_id = pn_arena_strdup(
             flight->arena, pn_slice(certificate_id, (size_t)(suffix - certificate_id)));
+        flight->certificate_id = certificate_id;
         flight->certificate = certificate_json(certificate_id, internal);
         rc = pn_store_begin(flight->arm->config.store, &flight->txn, err);
         if (rc == PN_OK)
@@ -403,10 +496,8 @@ enum pn_rc pn_arm_preflight(void *ctx, const char *certificate_id, const json_t 
             rc = ask_everybody(flight, err);
         if (rc == PN_OK)
             rc = judge(flight, *verdicts, err);
-        for (size_t i = 0; i < flight->count; i++) {
-            json_decref(flight->targets[i].answer);
-            json_decref(flight->targets[i].tls);
-        }
+        for (size_t i = 0; i < flight->count; i++)
+            target_fini(&flight->targets[i]);
         json_decref(flight->certificate);
         json_decref(flight->reference);
         pn_arena_destroy(flight->arena);

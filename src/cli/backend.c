@@ -24,20 +24,54 @@ static const struct pn_cli_column columns[] = {
     {"thumbprints", "properties.credentials.certificate"},
     {"chain check", "properties.tls.validateCertificateChain"},
     {"name check", "properties.tls.validateCertificateName"},
+    {"pins", "properties.tls.postern.pins"},
+    {"server name", "properties.tls.postern.serverName"},
+    {"minimum TLS", "properties.tls.postern.minimumTlsVersion"},
+    {"late authentication", "properties.tls.postern.lateAuthentication"},
     {"id", "id"},
     {NULL, NULL},
 };
+
+/* Members that are objects are sent whole: what the options do not name stays as it is stored. */
+static void keep_rest(json_t *properties, const json_t *stored)
+{
+    static const char *const members[] = {"tls", "credentials", "proxy"};
+
+    for (size_t i = 0; i < sizeof(members) / sizeof(members[0]); i++) {
+        json_t *given = json_object_get(properties, members[i]);
+        json_t *whole = json_deep_copy(json_object_get(stored, members[i]));
+        json_t *postern = json_object_get(given, "postern");
+
+        if (json_is_object(given) && whole) {
+            json_t *former = json_object_get(whole, "postern");
+
+            if (json_is_object(postern) && json_is_object(former)) {
+                (void)json_object_update_missing(postern, former);
+                (void)json_object_del(whole, "postern");
+            }
+            (void)json_object_update(whole, given);
+            json_object_set(properties, members[i], whole);
+        }
+        json_decref(whole);
+    }
+}
 
 static enum pn_cli_exit write_backend(struct pn_cli *cli, const char *method)
 {
     char *path = pn_cli_path("/backends/", cli->positionals[0], "");
     json_t *properties = NULL;
+    json_t *stored = NULL;
     json_t *body = NULL;
     json_t *answer = NULL;
     enum pn_cli_exit code = pn_cli_open(cli);
 
+    if (code == PN_CLI_DONE && strcmp(method, "PATCH") == 0)
+        code = pn_cli_arm(cli, "GET", path, NULL, &stored);
     if (code == PN_CLI_DONE)
         code = pn_cli_backend_properties(cli, &properties);
+    if (code == PN_CLI_DONE)
+        keep_rest(properties, json_object_get(stored, "properties"));
+    json_decref(stored);
     if (code == PN_CLI_DONE && strcmp(method, "PUT") == 0)
         json_object_set_new(properties, "protocol", json_string("http"));
     if (code == PN_CLI_DONE) {
@@ -100,71 +134,6 @@ static enum pn_cli_exit run_delete(struct pn_cli *cli)
     return on_backend(cli, "DELETE");
 }
 
-/* ---- probe */
-
-static void print_names(const char *title, const json_t *list, const char *member)
-{
-    const json_t *entry;
-    size_t at;
-
-    json_array_foreach(list, at, entry)
-    {
-        const char *text = member ? pn_json_str(entry, member) : json_string_value(entry);
-
-        printf("%-20s %s\n", at == 0 ? title : "", text ? text : "");
-    }
-}
-
-/* The story, in the order in which it happened. */
-static void print_story(const json_t *story)
-{
-    const json_t *sent = json_object_get(story, "certificate");
-    const char *cause = pn_json_str(story, "cause");
-    const char *fix = pn_json_str(story, "fix");
-
-    print_names("address", json_object_get(story, "addresses"), "address");
-    printf("%-20s %s %s\n", "TLS", pn_json_str(story, "tlsVersion"), pn_json_str(story, "cipher"));
-    print_names("server certificate", json_object_get(story, "serverChain"), "subject");
-    printf("%-20s %s\n", "asked for ours",
-           pn_json_bool(story, "certificateRequested", false) ? "yes" : "no");
-    print_names("accepts issuers", json_object_get(story, "acceptableIssuers"), NULL);
-    if (json_is_object(sent))
-        printf("%-20s %s (%s)\n",
-               pn_json_bool(story, "certificateSent", false) ? "sent" : "not sent",
-               pn_json_str(sent, "subject"), pn_json_str(sent, "thumbprint"));
-    printf("%-20s %s\n", "outcome", pn_json_str(story, "outcome"));
-    if (cause && *cause)
-        printf("%-20s %s: %s\n", "cause", cause, pn_json_str(story, "sentence"));
-    if (fix && *fix)
-        printf("%-20s %s\n", "what to do", fix);
-}
-
-static enum pn_cli_exit run_probe(struct pn_cli *cli)
-{
-    static const struct pn_cli_column no_columns[] = {{NULL, NULL}};
-    const char *certificate = pn_cli_value(cli, "certificate");
-    char *path = pn_cli_path("/backends/", cli->positionals[0], "/probe");
-    json_t *body = json_pack("{s:{s:s*}}", "properties", "certificateId", certificate);
-    json_t *story = NULL;
-    enum pn_cli_exit code = pn_cli_arm(cli, "POST", path, body, &story);
-    const char *outcome = pn_json_str(story, "outcome");
-
-    if (code == PN_CLI_DONE && cli->is_json)
-        code = pn_cli_print_one(cli, story, no_columns);
-    else if (code == PN_CLI_DONE)
-        print_story(story);
-    if (code == PN_CLI_DONE && (!outcome || strcmp(outcome, "accepted") != 0))
-        code = PN_CLI_REFUSED;
-    json_decref(story);
-    json_decref(body);
-    free(path);
-    return code;
-}
-
-static const struct pn_cli_option probe_options[] = {
-    {"certificate", "NAME", "show this certificate instead of the backend's own"},
-    {NULL, NULL, NULL},
-};
 const struct pn_cli_command pn_cli_backend_commands[] = {
     {"backend add", "NAME", 1, 1, pn_cli_backend_options, "Creates or replaces a backend.",
      "postern backend add orders --url https://orders.internal:8443 --certificate orders", run_add},
@@ -174,9 +143,9 @@ const struct pn_cli_command pn_cli_backend_commands[] = {
     {"backend list", NULL, 0, 0, NULL, "Lists the backends.", "postern backend list", run_list},
     {"backend show", "NAME", 1, 1, NULL, "Shows one backend.", "postern backend show orders",
      run_show},
-    {"backend probe", "NAME", 1, 1, probe_options,
+    {"backend probe", "NAME", 1, 1, pn_cli_probe_options,
      "Shakes hands with it as a request would, and tells the story; exit code 1 if it refuses.",
-     "postern backend probe orders", run_probe},
+     "postern backend probe orders", pn_cli_run_probe},
     {"backend delete", "NAME", 1, 1, NULL, "Deletes one that nothing uses.",
      "postern backend delete orders", run_delete},
     {NULL, NULL, 0, 0, NULL, NULL, NULL, NULL},

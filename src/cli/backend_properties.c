@@ -28,10 +28,10 @@ const struct pn_cli_option pn_cli_backend_options[] = {
     {"name-check", "on|off", "must its certificate carry its host name (default on)"},
     {"skip-certificate-chain-validation", NULL, "the same as --chain-check off"},
     {"skip-certificate-name-validation", NULL, "the same as --name-check off"},
-    {"ca-file", "FILE", "trust these CA certificates (PEM) for it, and no others"},
-    {"pin", "SHA256", "public key that its certificate must have (base64); may be repeated"},
-    {"server-name", "NAME", "name to ask it for and to find in its certificate"},
-    {"minimum-tls", "1.2|1.3", "oldest version of TLS that is spoken with it"},
+    {"ca-file", "FILE|none", "trust these CA certificates (PEM) for it, and no others"},
+    {"pin", "SHA256|none", "public key that its certificate must have (base64); may be repeated"},
+    {"server-name", "NAME|none", "name to ask it for and to find in its certificate"},
+    {"minimum-tls", "1.2|1.3|none", "oldest version of TLS that is spoken with it"},
     {"late-authentication", "on|off", "may it ask for the certificate after the handshake"},
     {"properties", "FILE", "JSON with more properties: circuitBreaker, pool, …"},
     {NULL, NULL, NULL},
@@ -106,11 +106,35 @@ static void set(json_t *object, const char *name, json_t *value)
         (void)json_object_set_new(object, name, value);
 }
 
+static bool is_none(const char *text)
+{
+    return text && strcmp(text, "none") == 0;
+}
+
+/* "none" takes away what is stored: a null is no member. */
+static void set_or_none(json_t *object, const char *name, const char *text, json_t *value)
+{
+    if (!is_none(text)) {
+        set(object, name, value);
+        return;
+    }
+    json_decref(value);
+    set(object, name, json_null());
+}
+
 static void set_text(const struct pn_cli *cli, json_t *object, const char *name, const char *option)
 {
     const char *text = pn_cli_value(cli, option);
 
     set(object, name, text ? json_string(text) : NULL);
+}
+
+static void set_text_or_none(const struct pn_cli *cli, json_t *object, const char *name,
+                             const char *option)
+{
+    const char *text = pn_cli_value(cli, option);
+
+    set_or_none(object, name, text, text ? json_string(text) : NULL);
 }
 
 static enum pn_cli_exit set_switch(const struct pn_cli *cli, json_t *object, const char *name,
@@ -175,7 +199,9 @@ static enum pn_cli_exit read_cas(const struct pn_cli *cli, json_t *postern)
     struct pn_buf file;
     enum pn_cli_exit code;
 
-    if (!path)
+    if (is_none(path))
+        set(postern, "caCertificates", json_null());
+    if (!path || is_none(path))
         return PN_CLI_DONE;
     pn_buf_init(&file, PN_CLI_FILE_BYTES_MAX);
     code = pn_cli_read_file(path, &file);
@@ -198,9 +224,9 @@ static enum pn_cli_exit read_tls(const struct pn_cli *cli, json_t *tls)
         set(tls, "validateCertificateChain", json_false());
     if (pn_cli_flag(cli, "skip-certificate-name-validation"))
         set(tls, "validateCertificateName", json_false());
-    set(postern, "pins", list_of(cli, "pin"));
-    set_text(cli, postern, "serverName", "server-name");
-    set_text(cli, postern, "minimumTlsVersion", "minimum-tls");
+    set_or_none(postern, "pins", pn_cli_value(cli, "pin"), list_of(cli, "pin"));
+    set_text_or_none(cli, postern, "serverName", "server-name");
+    set_text_or_none(cli, postern, "minimumTlsVersion", "minimum-tls");
     if (code == PN_CLI_DONE)
         code = set_switch(cli, postern, "lateAuthentication", "late-authentication");
     if (code == PN_CLI_DONE)

@@ -225,6 +225,11 @@ void pn_cli_progress_end(void);
 
 enum pn_cli_exit pn_cli_certificate_add_all(struct pn_cli *cli);
 
+/* ---- backend_probe.c */
+
+enum pn_cli_exit pn_cli_run_probe(struct pn_cli *cli);
+extern const struct pn_cli_option pn_cli_probe_options[];
+
 /* ---- login.c */
 
 /** Takes what "postern login" kept, if it is there. PN_CLI_USAGE: it has ended, or is damaged. */

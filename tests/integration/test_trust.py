@@ -2,9 +2,14 @@
 """Whom backends are trusted by: CA certificates of the service, and what one backend has of its own."""
 import base64
 import json
+import os
+import pty
+import re
+import subprocess
 
 import pytest
 from lab import backends, pki, service
+from lab.proxies import Tinyproxy
 from lab.service import policy, with_certificate
 
 
@@ -273,3 +278,117 @@ def test_contradictions_are_refused(postern, world):
     message = refused({"url": "https://b", "protocol": "http", "tls": {"postern": {
         "caCertificates": [key + world.root.certificate_pem.decode()]}}})
     assert "private key" in message and key[40:80] not in message
+
+
+# ---- the command, and trust in what a backend shows
+
+
+@pytest.fixture
+def run(postern):
+    def start(*arguments):
+        return subprocess.run([service.BIN / "postern", *map(str, arguments), "--data", str(postern.data)],
+                              capture_output=True, text=True, timeout=30, stdin=subprocess.DEVNULL)
+    return start
+
+
+def entity(postern, name):
+    return postern.arm("GET", f"/backends/{name}").json()["properties"]
+
+
+def test_the_command_sets_and_keeps_what_one_backend_needs(postern, world, run, tmp_path):
+    pem = tmp_path / "cas.pem"
+    pem.write_bytes(world.root.certificate_pem + world.stranger.certificate_pem)
+    name = service.unique("cli")
+    done = run("backend", "add", name, "--url", world.nginx.url("elsewhere"), "--ca-file", pem,
+               "--pin", world.elsewhere.pin, "--server-name", "elsewhere.test", "--minimum-tls", "1.3",
+               "--late-authentication", "on")
+    assert done.returncode == 0, done.stderr
+    expected = {"caCertificates": [world.root.der_base64, world.stranger.der_base64], "pins": [world.elsewhere.pin],
+                "serverName": "elsewhere.test", "minimumTlsVersion": "1.3", "lateAuthentication": True}
+    assert entity(postern, name)["tls"]["postern"] == expected
+    assert run("backend", "probe", name).returncode == 0
+    postern.arm("PATCH", f"/backends/{name}", {"properties": {"credentials": {"header": {"x-a": ["b"]}}}},
+                headers={"If-Match": "*"})
+    assert run("backend", "update", name, "--name-check", "off", "--pin", "none").returncode == 0
+    del expected["pins"]
+    after = entity(postern, name)
+    assert after["tls"] == {"validateCertificateName": False, "postern": expected}
+    assert after["credentials"] == {"header": {"x-a": ["b"]}}, "what was not named has gone"
+    for option in ("--ca-file", "--server-name", "--minimum-tls"):
+        assert run("backend", "update", name, option, "none").returncode == 0
+    assert entity(postern, name)["tls"]["postern"] == {"lateAuthentication": True}
+    assert re.search("late authentication +true", run("backend", "show", name).stdout)
+    refused = run("backend", "update", name, "--pin", "AAAA")
+    assert refused.returncode == 1 and "44" in refused.stderr, refused
+
+
+@pytest.mark.parametrize("stem, way, expected", [
+    ("leaf", "ca", {"validateCertificateChain": True}),
+    ("leaf", "key", {"validateCertificateChain": False, "validateCertificateName": False}),
+    ("expired", "key", {"validateCertificateChain": False, "validateCertificateName": False}),
+])
+def test_a_probe_trusts_what_was_shown_for_this_backend_only(postern, world, run, stem, way, expected):
+    name, other = make(postern, world.nginx.url(stem)), make(postern, world.nginx.url(stem))
+    told = run("backend", "probe", name)
+    assert told.returncode == 1 and "--trust" in told.stdout
+    assert re.search(r"SHA-256 +([0-9A-F]{2}:){31}[0-9A-F]{2}", told.stdout), told.stdout
+    assert "tls" not in entity(postern, name), "nothing is trusted without consent"
+    done = run("backend", "probe", name, "--trust", way)
+    assert done.returncode == 0 and "accepted" in done.stdout, (done.stdout, done.stderr)
+    tls = entity(postern, name)["tls"]
+    assert expected.items() <= tls.items()
+    shown = getattr(world, stem)
+    assert tls["postern"] == ({"caCertificates": [shown.der_base64]} if way == "ca" else {"pins": [shown.pin]})
+    assert status(postern, name) == 200
+    assert "tls" not in entity(postern, other) and status(postern, other) == 500
+
+
+def test_a_name_that_the_certificate_has_can_be_expected(postern, world, run):
+    name = make(postern, world.nginx.url("elsewhere"), {"postern": {"caCertificates": [world.root.der_base64]}})
+    assert run("backend", "probe", name).returncode == 1
+    done = run("backend", "probe", name, "--trust", "ca")
+    assert done.returncode == 1 and "would not help" in done.stderr
+    assert run("backend", "probe", name, "--trust", "name").returncode == 0
+    assert entity(postern, name)["tls"]["postern"]["serverName"] == "elsewhere.test"
+    assert status(postern, name) == 200
+
+
+def test_nothing_is_offered_where_trust_is_not_the_cause(postern, run):
+    name = make(postern, "https://localhost:1")
+    done = run("backend", "probe", name, "--trust", "ca")
+    assert done.returncode == 1 and "nothing that could be trusted" in done.stderr
+    assert run("backend", "probe", name, "--trust", "all").returncode == 2
+    assert "tls" not in entity(postern, name)
+
+
+@pytest.mark.parametrize("answer, trusted", [("y", True), ("n", False), ("", False)])
+def test_at_a_terminal_a_probe_asks(postern, world, answer, trusted):
+    name = make(postern, world.nginx.url("leaf"))
+    ours, theirs = pty.openpty()
+    process = subprocess.Popen([service.BIN / "postern", "backend", "probe", name, "--data", str(postern.data)],
+                               stdin=theirs, stdout=subprocess.PIPE, stderr=theirs)
+    os.close(theirs)
+    seen = b""
+    while b"[y/N]" not in seen:
+        seen += os.read(ours, 4096)
+    os.write(ours, answer.encode() + b"\n")
+    out = process.communicate(timeout=30)[0].decode()
+    os.close(ours)
+    assert b"fingerprint" in seen and "SHA-256" in out
+    assert (process.returncode == 0) is trusted
+    assert ("tls" in entity(postern, name)) is trusted
+
+
+def test_a_probe_goes_through_the_backends_proxy(postern, world, tmp_path):
+    with Tinyproxy(tmp_path / "p", "user", "secret") as proxy:
+        name = make(postern, world.nginx.url("leaf"), {"postern": {"caCertificates": [world.root.der_base64]}},
+                    proxy={"url": proxy.url, "username": "user", "password": "secret"})
+        story = postern.arm("POST", f"/backends/{name}/probe").json()
+        assert story["outcome"] == "accepted", story
+        assert "CONNECT localhost" in proxy.log()
+        assert str(proxy.port) in story["addresses"][0]["address"]
+        wrong = make(postern, world.nginx.url("leaf"), proxy={"url": proxy.url, "username": "user",
+                                                              "password": "wrong"})
+        story = postern.arm("POST", f"/backends/{wrong}/probe").json()
+        assert story["cause"] in ("proxy_auth_required", "proxy_refused") and "proxy" in story["fix"], story
+    assert postern.arm("POST", f"/backends/{name}/probe").json()["cause"] == "connect_refused"
