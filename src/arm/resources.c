@@ -184,7 +184,8 @@ static bool is_tracked(const struct arm_call *call, const struct pn_store_item *
     (void)call;
     return strcmp(item->type, "Microsoft.ApiManagement/service") == 0 ||
            strcmp(item->type, "Microsoft.KeyVault/vaults") == 0 ||
-           strcmp(item->type, "Microsoft.ManagedIdentity/userAssignedIdentities") == 0;
+           strcmp(item->type, "Microsoft.ManagedIdentity/userAssignedIdentities") == 0 ||
+           strcmp(item->type, "Microsoft.Network/virtualNetworks") == 0;
 }
 
 void arm_resources(struct arm_call *call)

@@ -2,7 +2,7 @@
  *
  * Which type of which provider. See resource.h.
  */
-#include "resource/resource_internal.h"
+#include "resource/network.h"
 
 static const struct {
     const char *space, *type;
@@ -13,6 +13,7 @@ static const struct {
     {"Microsoft.Authorization", "permissions", resource_permissions},
     {"Microsoft.ManagedIdentity", "userAssignedIdentities", resource_identities},
     {"Microsoft.ManagedIdentity", "identities", resource_default_identity},
+    {"Microsoft.Network", "virtualNetworks", resource_networks},
 };
 
 static void handle(struct pn_resource_call *call)

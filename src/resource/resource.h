@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * The management REST API of the resource providers beside API Management and the vault:
- * Microsoft.Authorization (role definitions and assignments at any scope) and
- * Microsoft.ManagedIdentity (user-assigned identities and their federated credentials).
+ * Microsoft.Authorization (role definitions and assignments at any scope),
+ * Microsoft.ManagedIdentity (user-assigned identities and their federated credentials) and
+ * Microsoft.Network (virtual networks and their subnets).
  *
  * Sources: the Azure Resource Manager RPC contract, the REST reference of each provider.
  * Thread: any.

@@ -21,7 +21,7 @@ static size_t last_providers(const struct pn_slice *segments, size_t count)
 bool pn_resource_serves(const struct pn_slice *segments, size_t count)
 {
     static const char *const spaces[] = {"Microsoft.Authorization", "Microsoft.ManagedIdentity",
-                                         NULL};
+                                         "Microsoft.Network", NULL};
     size_t at = last_providers(segments, count);
 
     for (size_t i = 0; at < count && spaces[i]; i++) {

@@ -261,6 +261,8 @@ static void remove_one(const struct tracked_call *call)
         rc = pn_store_txn_get(txn, call->id, &item, &err);
     if (rc == PN_OK)
         rc = tracked_refuse_used(txn, call->id, "ResourceInUse", &err);
+    if (rc == PN_OK && call->type->may_go)
+        rc = call->type->may_go(txn, &item, &err);
     if (rc == PN_OK)
         rc = delete_below(txn, call->id, &err);
     if (rc == PN_OK)

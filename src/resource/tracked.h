@@ -29,6 +29,9 @@ struct tracked_type {
     /** Changes the answer in place; may be NULL. */
     void (*view)(const struct pn_resource_call *call, const struct pn_store_item *item,
                  json_t *answer);
+    /** Inside the transaction, before it is deleted: PN_CONFLICT keeps it; may be NULL. */
+    enum pn_rc (*may_go)(struct pn_store_txn *txn, const struct pn_store_item *item,
+                         struct pn_error *err);
     /** Told after each commit; may be NULL. */
     void (*changed)(const struct pn_resource_call *call);
 };

@@ -205,7 +205,7 @@ enum pn_rc pn_vault_grant(struct pn_vault *vault, const char *vault_id, const ch
         rc = vault_policies_change(policies, changes, POLICIES_ADD);
     }
     if (rc == PN_OK)
-        rc = pn_store_put(txn, item.id, VAULT_TYPE, item.body, NULL, err);
+        rc = pn_store_put(txn, item.id, VAULT_TYPE, item.body, pn_store_keep_references, err);
     if (rc == PN_OK)
         rc = pn_store_commit(txn, NULL, err);
     else

@@ -9,6 +9,7 @@
  * noticed by whoever looks: until then nobody can see that it is not.
  */
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "base/clock.h"
@@ -195,9 +196,15 @@ enum pn_rc vault_arm_recover(struct arm_call *call, struct pn_store_txn *txn, st
             pn_error_set(err, PN_INVALID, "BadRequest",
                          "properties.createMode: the deleted vault was '%s'; it is recovered there",
                          pn_json_str(item.body, "vaultId"));
-    if (rc == PN_OK)
-        rc = pn_store_put(txn, pn_json_str(item.body, "vaultId"), VAULT_TYPE,
-                          json_object_get(item.body, "vault"), NULL, err);
+    if (rc == PN_OK) { /* a subnet that is gone meanwhile covers nobody any more */
+        const json_t *vault = json_object_get(item.body, "vault");
+        const char **references = vault_acls_references(json_object_get(vault, "properties"));
+
+        rc = references ? pn_store_put(txn, pn_json_str(item.body, "vaultId"), VAULT_TYPE,
+                                       (json_t *)(uintptr_t)vault, references, err)
+                        : PN_NOMEM;
+        free(references);
+    }
     json_object_foreach(json_object_get(item.body, "assignments"), assignment_id, assignment)
     {
         if (rc == PN_OK)

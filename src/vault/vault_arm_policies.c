@@ -22,7 +22,7 @@ static enum pn_rc write_policies(struct arm_call *call, const json_t *changes,
         pn_error_set(err, rc, "BadRequest", "a vault has at most %d access policies",
                      PN_VAULT_POLICIES_MAX);
     if (rc == PN_OK)
-        rc = pn_store_put(txn, item.id, VAULT_TYPE, item.body, NULL, err);
+        rc = pn_store_put(txn, item.id, VAULT_TYPE, item.body, pn_store_keep_references, err);
     if (rc == PN_OK)
         *result = json_incref(policies);
     if (rc == PN_OK)

@@ -88,23 +88,6 @@ static enum pn_rc check_sku(const json_t *sku, struct pn_error *err)
                     "\"premium\"");
 }
 
-static enum pn_rc check_network(const json_t *properties, struct pn_error *err)
-{
-    const char *action = pn_json_str(json_object_get(properties, "networkAcls"), "defaultAction");
-    const char *public_access = pn_json_str(properties, "publicNetworkAccess");
-
-    if (action && pn_slice_case_eq_str(pn_slice_str(action), "Deny"))
-        return pn_error_set(
-            err, PN_UNSUPPORTED, "BadRequest",
-            "properties.networkAcls.defaultAction: this vault has no network rules; "
-            "'Deny' would not be obeyed, so it is refused");
-    if (public_access && pn_slice_case_eq_str(pn_slice_str(public_access), "Disabled"))
-        return pn_error_set(err, PN_UNSUPPORTED, "BadRequest",
-                            "properties.publicNetworkAccess: this vault has no private endpoints; "
-                            "'Disabled' would not be obeyed, so it is refused");
-    return PN_OK;
-}
-
 static enum pn_rc check_properties(const struct pn_vault *vault, const json_t *properties,
                                    const json_t *former, bool is_patch, struct pn_error *err)
 {
@@ -127,7 +110,7 @@ static enum pn_rc check_properties(const struct pn_vault *vault, const json_t *p
     if (rc == PN_OK && is_given(policies))
         rc = vault_policies_check(policies, vault->tenant_id, err);
     if (rc == PN_OK)
-        rc = check_network(properties, err);
+        rc = vault_acls_check(properties, err);
     return rc;
 }
 

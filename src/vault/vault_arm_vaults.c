@@ -146,6 +146,7 @@ static enum pn_rc write_vault(struct arm_call *call, const json_t *given, bool i
     struct pn_store_item item = {0};
     struct pn_store_txn *txn = NULL;
     json_t *body = NULL;
+    const char **references = NULL;
     enum pn_rc rc = pn_store_begin(call->vault->store, &txn, err);
 
     if (rc != PN_OK)
@@ -165,11 +166,18 @@ static enum pn_rc write_vault(struct arm_call *call, const json_t *given, bool i
     if (rc == PN_OK)
         rc = check_model(call, item.body, body, err);
     if (rc == PN_OK)
-        rc = pn_store_put(txn, item.id ? item.id : call->vault_id, VAULT_TYPE, body, NULL, err);
+        rc = vault_acls_check_subnets(txn, json_object_get(body, "properties"), err);
+    if (rc == PN_OK) {
+        references = vault_acls_references(json_object_get(body, "properties"));
+        rc = references ? pn_store_put(txn, item.id ? item.id : call->vault_id, VAULT_TYPE, body,
+                                       references, err)
+                        : PN_NOMEM;
+    }
     if (rc == PN_OK)
         rc = pn_store_commit(txn, NULL, err);
     else
         pn_store_rollback(txn);
+    free(references);
     json_decref(body);
     pn_store_item_fini(&item);
     return rc;

@@ -178,7 +178,7 @@ void pn_vault_handle(struct pn_vault *vault, const struct pn_request *request,
         response->status = 500;
         return;
     }
-    if (authenticate(&call) && open_vault(&call))
+    if (authenticate(&call) && open_vault(&call) && vault_firewall_lets(&call))
         route(&call);
     pn_store_item_fini(&call.item);
 }

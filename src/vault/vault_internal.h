@@ -129,6 +129,23 @@ json_t *vault_read_body(struct vault_call *call);
 /* False: answered (403). kind "secrets", "certificates" or "keys"; decided by the vault's model of
  * permissions: its access policies, or the caller's roles. */
 bool vault_may(struct vault_call *call, const char *kind, const char *permission);
+/* vault_firewall.c: from where the vault may be asked */
+struct pn_address;
+/* False: answered (403 ForbiddenByFirewall). */
+bool vault_firewall_lets(struct vault_call *call);
+bool vault_address_is_in_rules(const struct pn_address *address, const json_t *acls);
+/* The form of publicNetworkAccess and networkAcls. PN_INVALID. */
+enum pn_rc vault_acls_check(const json_t *properties, struct pn_error *err) PN_MUST_USE;
+/* In the transaction: the subnets of the rules are there, with the service endpoint. PN_INVALID. */
+enum pn_rc vault_acls_check_subnets(struct pn_store_txn *txn, const json_t *properties,
+                                    struct pn_error *err) PN_MUST_USE;
+/* Ids of those subnets, NULL-ended, borrowed from `properties`; the caller frees the list. NULL: no
+ * memory. */
+const char **vault_acls_references(const json_t *properties);
+/* A subnet by id: new reference. `txn` NULL: of the store. PN_NOT_FOUND. */
+enum pn_rc vault_subnet(struct pn_store *store, struct pn_store_txn *txn, const char *subnet_id,
+                        json_t **subnet, struct pn_error *err) PN_MUST_USE;
+bool vault_subnet_has_endpoint(const json_t *subnet);
 /* vault_data_actions.c */
 bool vault_may_by_role(struct vault_call *call, const char *kind, const char *permission);
 /* "Microsoft.KeyVault/vaults/secrets/getSecret/action" for "secrets", "get". */

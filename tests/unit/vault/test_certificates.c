@@ -354,7 +354,7 @@ static void what_cannot_be_obeyed_is_refused(void **state)
     arm(house, ADMIN, "PUT", VAULTS "/second",
         PROPERTIES(",\"enableRbacAuthorization\":\"perhaps\""), 400);
     arm(house, ADMIN, "PUT", VAULTS "/second",
-        PROPERTIES(",\"networkAcls\":{\"defaultAction\":\"Deny\"}"), 400);
+        PROPERTIES(",\"networkAcls\":{\"defaultAction\":\"Perhaps\"}"), 400);
     arm(house, ADMIN, "PUT", VAULTS "/second",
         PROPERTIES(",\"networkAcls\":{\"bypass\":\"AzureServices\",\"defaultAction\":\"Allow\"},"
                    "\"enableSoftDelete\":true,\"softDeleteRetentionInDays\":90"),
