@@ -129,6 +129,10 @@
       "identities whose TLS sessions with backends are kept, per context and gateway thread")      \
     X(TLS_SESSIONS_PER_IDENTITY, "tls-sessions-per-identity", COUNT, 32, 1, 64, GATEWAY,           \
       "TLS sessions kept of one identity: each is used once in TLS 1.3")                           \
+    X(TLS_KEY_RECORDS, "tls-key-records", COUNT, 16777216, 8, 23726566, GATEWAY,                   \
+      "records that one TLS 1.3 key protects; then it is replaced (with --tls-records own)")       \
+    X(TLS_EMPTY_RECORDS, "tls-empty-records", COUNT, 32, 4, 65536, GATEWAY,                        \
+      "TLS 1.3 records in a row without data, of one connection (with --tls-records own)")         \
     X(SIGNATURE_TIMEOUT, "signature-timeout", MS, 500, 10, 10000, GATEWAY,                         \
       "a handshake's signature by the keyholder; its thread waits, and others with it")
 

@@ -52,6 +52,8 @@
       "Client TLS handshakes that resumed a session.")                                             \
     X(CLIENT_HANDSHAKES, "postern_client_tls_full_total", "counter",                               \
       "Full client TLS handshakes.")                                                               \
+    X(TLS_TAKEN_OVER, "postern_tls_taken_over_total", "counter",                                   \
+      "TLS 1.3 connections whose records the gateway itself reads and writes.")                    \
     X(BACKEND_STREAMS, "postern_backend_streams", "gauge",                                         \
       "Requests under way on HTTP/2 connections to backends.")                                     \
     X(TUNNELS, "postern_tunnels", "gauge",                                                         \

@@ -18,6 +18,7 @@
 #include "base/map.h"
 #include "base/metrics.h"
 #include "signer/signer.h"
+#include "tls/takeover.h"
 #include "tls/tls_internal.h"
 
 /* Servers without a preference take the first: SHA-256 costs a resumption half of what SHA-384
@@ -40,6 +41,7 @@ struct pn_tls_client {
     size_t certificate_count;
     struct pn_tls_material *materials; /* of each, where there are several to choose from */
     enum pn_alpn alpn;
+    bool use_own_records;
 
     pthread_mutex_t lock; /* of the sessions: taken at handshakes only */
     struct pn_map *kept;
@@ -442,6 +444,14 @@ enum pn_rc pn_tls_client_create(struct pn_signer *signer, struct pn_trust *trust
                                    err);
 }
 
+void pn_tls_client_use_own_records(struct pn_tls_client *client)
+{
+    if (pn_trust_takes_late_requests(client->trust))
+        return; /* OpenSSL must answer them, as long as the connection lives */
+    pn_tls_takeover_setup(client->ctx);
+    client->use_own_records = true;
+}
+
 struct pn_tls_client *pn_tls_client_ref(struct pn_tls_client *client)
 {
     atomic_fetch_add_explicit(&client->references, 1, memory_order_relaxed);
@@ -565,6 +575,8 @@ SSL *pn_tls_client_ssl(struct pn_tls_client *client, struct pn_tls_link *link)
     SSL_set_bio(ssl, bio, bio);
     SSL_set_app_data(ssl, link);
     SSL_set_connect_state(ssl);
+    if (client->use_own_records && !link->story)
+        pn_tls_takeover_begin(link, ssl);
     if (!ssl_set_name(ssl, link->identity->server_name, pn_trust_checks_name(client->trust))) {
         SSL_free(ssl);
         return NULL;

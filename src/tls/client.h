@@ -39,6 +39,10 @@ enum pn_rc pn_tls_client_create_of(struct pn_signer *signer, struct pn_trust *tr
                                    struct pn_tls_certificate *const *certificates, size_t count,
                                    enum pn_alpn alpn, struct pn_tls_client **client,
                                    struct pn_error *err) PN_MUST_USE;
+/** Before the first connection: TLS 1.3 connections are taken over by our own record layer once
+ * their first exchange is over (pn_stream_settle()). Nothing happens to a client whose trust policy
+ * takes requests for the certificate after the handshake: only OpenSSL can answer those. */
+void pn_tls_client_use_own_records(struct pn_tls_client *client);
 struct pn_tls_client *pn_tls_client_ref(struct pn_tls_client *client);
 void pn_tls_client_unref(struct pn_tls_client *client);
 struct pn_trust *pn_tls_client_trust(const struct pn_tls_client *client);
@@ -65,6 +69,8 @@ struct pn_tls_clients;
 /** Borrows `signer`. PN_NOMEM. */
 enum pn_rc pn_tls_clients_create(struct pn_signer *signer,
                                  struct pn_tls_clients **clients) PN_MUST_USE;
+/** For all contexts that are made from now on. */
+void pn_tls_clients_use_own_records(struct pn_tls_clients *clients);
 void pn_tls_clients_destroy(struct pn_tls_clients *clients);
 /** The context for these three, made when there is none yet; the caller gets a reference. Errors as
  *  pn_tls_client_create(). */

@@ -13,6 +13,7 @@
 struct pn_tls_clients {
     struct pn_signer *signer;
     struct pn_map *map;
+    bool use_own_records;
 };
 
 /* A plain value without pointers: trust, ALPN, and of each certificate name, generation and chain,
@@ -71,6 +72,11 @@ enum pn_rc pn_tls_clients_create(struct pn_signer *signer, struct pn_tls_clients
     return PN_OK;
 }
 
+void pn_tls_clients_use_own_records(struct pn_tls_clients *clients)
+{
+    clients->use_own_records = true;
+}
+
 static void unref_value(void *value)
 {
     pn_tls_client_unref(value);
@@ -101,6 +107,8 @@ enum pn_rc pn_tls_clients_get_of(struct pn_tls_clients *clients, struct pn_trust
     rc = pn_tls_client_create_of(clients->signer, trust, certificates, count, alpn, &client, err);
     if (rc != PN_OK)
         return rc;
+    if (clients->use_own_records)
+        pn_tls_client_use_own_records(client);
     rc = pn_map_set(clients->map, slice, client, NULL);
     if (rc != PN_OK) {
         pn_tls_client_unref(client);

@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "base/encode.h"
+#include "tls/takeover.h"
 #include "tls/tls_internal.h"
 
 struct pn_tls_report *pn_tls_link_report(struct pn_tls_link *link)
@@ -49,8 +50,12 @@ void pn_tls_link_fini(struct pn_tls_link *link)
 {
     free(link->report);
     free(link->peer);
+    pn_tls_takeover_free(link->takeover);
+    free(link->ahead);
     if (link->is_name_own)
         free((char *)(uintptr_t)link->peer_name);
+    link->takeover = NULL;
+    link->ahead = NULL;
     link->report = NULL;
     link->peer = NULL;
     link->peer_name = NULL;

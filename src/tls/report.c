@@ -11,6 +11,7 @@
 
 #include "base/limits.h"
 #include "signer/signer.h"
+#include "tls/record.h"
 #include "tls/tls_internal.h"
 
 /* RFC 8446 §6.2, RFC 5246 §7.2.2 */
@@ -176,6 +177,27 @@ void pn_tls_report_failure(struct pn_tls_link *link, SSL *ssl, int ssl_error, in
         !link->client)
         pn_limit_hit(PN_LIMIT_TLS_CLIENT_CHAIN_BYTES);
     ERR_clear_error();
+}
+
+void pn_tls_report_records(struct pn_tls_link *link, const struct pn_record_fault *fault)
+{
+    struct pn_tls_report *report = pn_tls_link_report(link);
+
+    if (!fault) {
+        set(report, PN_STAGE_OPEN, PN_CAUSE_TRUNCATED);
+    } else if (fault->is_request) {
+        report->is_late = true;
+        set(report, PN_STAGE_OPEN, PN_CAUSE_LATE_AUTHENTICATION);
+    } else if (fault->received >= 0) {
+        report->alert = fault->received;
+        report->is_late = true;
+        set(report, PN_STAGE_ALERT, cause_of_alert(report));
+    } else {
+        set(report, PN_STAGE_OPEN, PN_CAUSE_PROTOCOL);
+    }
+    (void)snprintf(report->tls_version, sizeof(report->tls_version), "TLSv1.3");
+    if (!report->detail[0] && fault)
+        (void)snprintf(report->detail, sizeof(report->detail), "%s", fault->detail);
 }
 
 void pn_tls_report_open(struct pn_tls_link *link, SSL *ssl)

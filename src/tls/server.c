@@ -14,6 +14,7 @@
 
 #include "base/limits.h"
 #include "signer/signer.h"
+#include "tls/takeover.h"
 #include "tls/tls_internal.h"
 
 /* Forward secrecy only: a key of use server signs key exchanges and decrypts nothing. */
@@ -34,6 +35,7 @@ struct pn_tls_server {
     atomic_size_t references;
     enum pn_alpn alpn;
     struct pn_tls_tickets *tickets;
+    bool use_own_records;
     size_t count;
     struct host hosts[];
 };
@@ -217,6 +219,8 @@ static enum pn_rc context_make(struct pn_signer *signer, const struct pn_tls_ser
         return pn_error_from_openssl(err, PN_NOMEM, "tls_context_failed", "No TLS context");
     host->ctx = ctx;
     pn_tls_context_setup(ctx);
+    if (spec->use_own_records)
+        pn_tls_takeover_setup(ctx);
     (void)SSL_CTX_set_options(ctx, SSL_OP_NO_RENEGOTIATION | SSL_OP_CIPHER_SERVER_PREFERENCE |
                                        SSL_OP_PRIORITIZE_CHACHA);
     if (spec->cleanse_plaintext)
@@ -274,6 +278,7 @@ enum pn_rc pn_tls_server_create(struct pn_signer *signer, const struct pn_tls_se
         return pn_error_set(err, PN_NOMEM, "no_memory", "No memory for a TLS listener.");
     atomic_init(&server->references, 1);
     server->alpn = spec->alpn;
+    server->use_own_records = spec->use_own_records;
     server->tickets = spec->tickets ? pn_tls_tickets_ref(spec->tickets) : NULL;
     for (size_t i = 0; i < spec->host_count && rc == PN_OK; i++)
         rc = host_make(signer, spec, server, i, err);
@@ -317,5 +322,7 @@ SSL *pn_tls_server_ssl(struct pn_tls_server *server, struct pn_tls_link *link)
     SSL_set_bio(ssl, bio, bio);
     SSL_set_app_data(ssl, link);
     SSL_set_accept_state(ssl);
+    if (server->use_own_records)
+        pn_tls_takeover_begin(link, ssl);
     return ssl;
 }

@@ -38,6 +38,8 @@ struct pn_tls_server_spec {
     struct pn_tls_tickets *tickets; /* NULL: keys of this object alone, never replaced */
     bool cleanse_plaintext; /* wipe decrypted bytes in OpenSSL's buffers once read (control, vault)
                              */
+    bool use_own_records;   /* TLS 1.3: our record layer takes open connections over; it does not
+                               cleanse plaintext */
 };
 
 /** Takes references on certificates and tickets. PN_INVALID, PN_LIMIT, PN_INTERNAL, PN_NOMEM.

@@ -16,13 +16,15 @@
 #include "base/clock.h"
 #include "base/metrics.h"
 #include "signer/signer.h"
-#include "tls/session_internal.h"
+#include "tls/session_records.h"
+#include "tls/takeover.h"
 
 static void stream_free(void *object)
 {
     struct pn_stream *stream = object;
 
     SSL_free(stream->ssl);
+    pn_stream_records_free(stream->records);
     pn_tls_client_unref(stream->client);
     pn_tls_link_fini(&stream->link);
     pn_tls_server_unref(stream->server);
@@ -271,8 +273,11 @@ static void stream_open(struct pn_stream *stream)
         if (stream->link.story)
             pn_tls_story_collect(stream->link.story, &stream->link, stream->ssl);
         count_handshake(stream);
-        if (stream->server)
+        if (stream->server) {
             stream->link.peer = pn_tls_peer_of(stream->ssl);
+            pn_stream_records_take(
+                stream); /* our tickets are sent, the client's Finished is read */
+        }
         /* The socket's edge may have been used up by the handshake, with more bytes behind it. */
         stream->has_input = true;
     }
@@ -390,6 +395,8 @@ void pn_stream_destroy(struct pn_stream *stream)
 {
     if (!stream || stream->state == PN_STREAM_CLOSED)
         return;
+    if (stream->records && pn_stream_is_open(stream) && !stream->is_shut_down)
+        pn_stream_records_close(stream);
     if (stream->ssl && stream->state == PN_STREAM_OPEN && !stream->is_broken &&
         !stream->is_write_broken) {
         ERR_clear_error();
@@ -433,7 +440,7 @@ bool pn_stream_is_open(const struct pn_stream *stream)
 
 bool pn_stream_is_tls(const struct pn_stream *stream)
 {
-    return stream->ssl || stream->client;
+    return stream->ssl || stream->records || stream->client;
 }
 
 bool pn_stream_peer_ended(const struct pn_stream *stream)

@@ -83,8 +83,14 @@ enum pn_rc pn_stream_writev(struct pn_stream *stream, const struct iovec *iov, i
                             size_t *written) PN_MUST_USE;
 /** True when bytes are already decrypted and wait inside. */
 bool pn_stream_has_pending(const struct pn_stream *stream);
-/** Gives TLS buffers (about 34 KB) back while the connection idles; the next read or write takes
- * new ones. For pools: not between two requests of a busy connection. */
+/** For client streams, between two messages and not within a read or write: what only the TLS
+ * library could take, session tickets above all, has come by now if it ever does. If the context
+ * allows it, our own record layer takes the connection over (tls/takeover.h); else nothing
+ * happens. Accepted streams are taken over when they are open. */
+void pn_stream_settle(struct pn_stream *stream);
+/** Gives TLS buffers (about 34 KB, or what is left of our record layer's) back while the connection
+ * idles; the next read or write takes new ones. For pools: not between two requests of a busy
+ * connection. */
 void pn_stream_trim(struct pn_stream *stream);
 
 /** Half-close after the last write: TLS close_notify, TCP FIN. Reading goes on. */

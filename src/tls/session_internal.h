@@ -15,6 +15,8 @@ enum pn_stream_state {
     PN_STREAM_CLOSED, /* destroyed; freed when the turn ends */
 };
 
+struct pn_stream_records;
+
 struct pn_stream {
     struct pn_loop *loop;
     struct pn_watch watch;
@@ -24,7 +26,8 @@ struct pn_stream {
     void *ctx;
     enum pn_stream_state state;
 
-    SSL *ssl; /* NULL: plain */
+    SSL *ssl;                          /* NULL: plain, or `records` */
+    struct pn_stream_records *records; /* taken over from OpenSSL: session_records.c */
     struct pn_tls_client *client;
     struct pn_tls_server *server;
     struct pn_tls_link link;
@@ -42,3 +45,6 @@ struct pn_stream {
 
     struct pn_tls_identity identity[]; /* one, of a client stream; an accepted one has none */
 };
+
+/** The socket failed: the stream is broken, the report says why. PN_IO. session_io.c */
+enum pn_rc pn_stream_break(struct pn_stream *stream, int system_error, bool is_read) PN_MUST_USE;

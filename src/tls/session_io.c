@@ -8,7 +8,7 @@
 
 #include "base/secret.h"
 #include "signer/signer.h"
-#include "tls/session_internal.h"
+#include "tls/session_records.h"
 
 /* Pieces of one write become one record. Each thread has one such place, used within a call only.
  */
@@ -26,7 +26,7 @@ static void set_broken(struct pn_stream *stream, bool is_read)
     stream->link.peer_ended = true;
 }
 
-static enum pn_rc stream_break(struct pn_stream *stream, int system_error, bool is_read)
+enum pn_rc pn_stream_break(struct pn_stream *stream, int system_error, bool is_read)
 {
     struct pn_tls_report *report = pn_tls_link_report(&stream->link);
 
@@ -58,7 +58,7 @@ static enum pn_rc plain_read(struct pn_stream *stream, void *buf, size_t cap, si
         return PN_EOF;
     if (errno == EAGAIN || errno == EWOULDBLOCK)
         return PN_AGAIN;
-    return stream_break(stream, errno, true);
+    return pn_stream_break(stream, errno, true);
 }
 
 /* What was refused after the handshake shall not be tried again by resuming it. */
@@ -124,6 +124,8 @@ enum pn_rc pn_stream_read(struct pn_stream *stream, void *buf, size_t cap, size_
         return PN_IO;
     if (!cap)
         return PN_AGAIN;
+    if (stream->records)
+        return pn_stream_records_read(stream, buf, cap, len);
     if (!stream->ssl)
         return plain_read(stream, buf, cap, len);
     tls_begin();
@@ -138,12 +140,23 @@ enum pn_rc pn_stream_read(struct pn_stream *stream, void *buf, size_t cap, size_
 
 bool pn_stream_has_pending(const struct pn_stream *stream)
 {
-    return stream->ssl && SSL_has_pending(stream->ssl) == 1;
+    if (stream->records)
+        return pn_stream_records_has_pending(stream->records);
+    return stream->ssl &&
+           (SSL_has_pending(stream->ssl) == 1 || stream->link.ahead_at < stream->link.ahead_end);
+}
+
+void pn_stream_settle(struct pn_stream *stream)
+{
+    if (stream->link.ahead_at == stream->link.ahead_end)
+        pn_stream_records_take(stream);
 }
 
 void pn_stream_trim(struct pn_stream *stream)
 {
-    if (stream->ssl && stream->state == PN_STREAM_OPEN)
+    if (stream->records)
+        pn_stream_records_trim(stream->records);
+    else if (stream->ssl && stream->state == PN_STREAM_OPEN)
         (void)SSL_free_buffers(stream->ssl); /* refuses while they hold something */
 }
 
@@ -178,7 +191,7 @@ static enum pn_rc plain_writev(struct pn_stream *stream, const struct iovec *iov
         stream->wants_writable = true;
         return PN_AGAIN;
     }
-    return stream_break(stream, errno, false);
+    return pn_stream_break(stream, errno, false);
 }
 
 static enum pn_rc tls_write(struct pn_stream *stream, const void *bytes, size_t len,
@@ -213,6 +226,8 @@ enum pn_rc pn_stream_writev(struct pn_stream *stream, const struct iovec *iov, i
         return PN_IO;
     if (count > PN_STREAM_IOV_MAX)
         count = PN_STREAM_IOV_MAX;
+    if (stream->records)
+        return pn_stream_records_writev(stream, iov, count, written);
     if (!stream->ssl)
         return plain_writev(stream, iov, count, written);
     if (count == 1)
@@ -238,7 +253,9 @@ void pn_stream_shutdown(struct pn_stream *stream)
         stream->is_shut_down)
         return;
     stream->is_shut_down = true;
-    if (stream->ssl) {
+    if (stream->records) {
+        pn_stream_records_close(stream);
+    } else if (stream->ssl) {
         ERR_clear_error();
         (void)SSL_shutdown(stream->ssl);
         ERR_clear_error();

@@ -14,7 +14,11 @@
 
 /* What X509_STORE_CTX_get_error() says when no pin matches: the value that OpenSSL leaves to
  * applications. */
-#define PN_V_ERR_PIN X509_V_ERR_APPLICATION_VERIFICATION
+#define PN_V_ERR_PIN       X509_V_ERR_APPLICATION_VERIFICATION
+#define PN_TLS_AHEAD_BYTES 4096
+
+struct pn_tls_takeover;
+struct pn_record_fault;
 
 #define PN_LATE_IS_OFF "the backend's tls.postern.lateAuthentication is off"
 
@@ -43,7 +47,12 @@ struct pn_tls_link {
     struct pn_tls_story *story;   /* of a client that somebody wants to know all about; else NULL */
     struct pn_tls_report *report; /* of a client always; of a server while its handshake goes on */
     const char *peer_name;        /* of a server: the name that the client sent, or NULL */
-    struct pn_tls_peer *peer;     /* of a server: the client's certificate, or NULL */
+    /* While the connection may be taken over from OpenSSL (tls/takeover.h), what recv() gave and
+     * OpenSSL has not asked for yet: ahead[ahead_at..ahead_end) of PN_TLS_AHEAD_BYTES. */
+    struct pn_tls_takeover *takeover;
+    uint8_t *ahead;
+    uint16_t ahead_at, ahead_end;
+    struct pn_tls_peer *peer; /* of a server: the client's certificate, or NULL */
 };
 
 /** The report, made when there is none yet. Out of memory: one that nobody reads. */
@@ -92,5 +101,7 @@ struct pn_slice pn_tls_alpn_wire(enum pn_alpn alpn);
 /** Fills the report after SSL_do_handshake, SSL_read or SSL_write failed; clears OpenSSL's queue.
  */
 void pn_tls_report_failure(struct pn_tls_link *link, SSL *ssl, int ssl_error, int system_error);
+/** The same for a connection whose records are ours. `fault` NULL: it was cut off. */
+void pn_tls_report_records(struct pn_tls_link *link, const struct pn_record_fault *fault);
 /** Version, cipher, ALPN, resumption: once the handshake is over. */
 void pn_tls_report_open(struct pn_tls_link *link, SSL *ssl);

@@ -155,6 +155,7 @@ enum pn_rc pn_conn_h2_request(struct pn_conn *conn, const struct pn_h2_request *
 void pn_conn_h2_left(struct pn_conn *conn)
 {
     conn->idle_since_ms = pn_conn_h2_now(conn->h2);
+    pn_stream_settle(conn->stream);
     if (conn->group->is_retired)
         pn_conn_h2_close(conn);
     else

@@ -185,6 +185,7 @@ void pn_pool_give_back(struct pn_conn *conn)
         return;
     }
     pn_inlet_rest(&conn->inlet);
+    pn_stream_settle(conn->stream);
     pn_stream_set_events(conn->stream, &idle_events, conn);
     pn_list_remove(&conn->entry);
     pn_list_push_front(&group->idle, &conn->entry);
