@@ -40,6 +40,7 @@ struct change {
 struct pn_catalog {
     struct pn_item_house house;
     struct pn_tls_tickets *tickets; /* one set for all listeners that follow each other */
+    bool use_own_records;           /* of those listeners */
     struct pn_trust_roots *system;  /* CAs; NULL: none */
     struct pn_trust_base *trusts;   /* what the current snapshot's policies are made of */
     struct pn_map *items;           /* key -> item */
@@ -537,8 +538,8 @@ static enum pn_rc make_listener(struct pn_catalog *catalog, const struct pn_snap
             items[usable++] = items[i];
     }
     qsort(items, usable, sizeof(struct pn_item *), by_key);
-    rc = pn_listen_names_make(next->service, items, usable, catalog->tickets, &next->listener,
-                              &reason);
+    rc = pn_listen_names_make(next->service, items, usable, catalog->tickets,
+                              catalog->use_own_records, &next->listener, &reason);
     free(items);
     if (rc != PN_OK && keeps_broken(catalog) && rc != PN_NOMEM) {
         pn_log_error(PN_LOG_ERROR, "listener_unusable", &reason);
@@ -817,6 +818,11 @@ enum pn_rc pn_catalog_compile(struct pn_catalog *catalog, struct pn_error *err)
 static void item_unref(void *item)
 {
     pn_item_unref(item);
+}
+
+void pn_catalog_use_own_records(struct pn_catalog *catalog)
+{
+    catalog->use_own_records = true;
 }
 
 enum pn_rc pn_catalog_create(struct pn_signer *signer, struct pn_tls_tickets *tickets,

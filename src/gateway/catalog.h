@@ -17,6 +17,8 @@
 
 struct pn_catalog;
 
+/** For TLS listeners: open connections get our own record layer (tls/server.h). */
+void pn_catalog_use_own_records(struct pn_catalog *catalog);
 /** Starts with an empty snapshot. `signer` is borrowed; `tickets` (of the TLS listener) may be NULL
  * and is referenced. PN_NOMEM. */
 enum pn_rc pn_catalog_create(struct pn_signer *signer, struct pn_tls_tickets *tickets,

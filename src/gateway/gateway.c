@@ -261,6 +261,7 @@ enum pn_rc pn_gateway_create(struct pn_broker *broker, const struct pn_gateway_o
         gateway->threads = PN_GATEWAY_THREADS_MAX;
     gateway->dns_servers = options->dns_servers;
     gateway->forwarding = options->forwarding;
+    gateway->use_own_records = !options->use_openssl_records;
     rc = find_listeners(gateway, "gateway", false, err);
     if (rc == PN_OK)
         rc = find_listeners(gateway, "gateway-tls", true, err);
@@ -282,6 +283,8 @@ enum pn_rc pn_gateway_create(struct pn_broker *broker, const struct pn_gateway_o
         rc = make_tickets(gateway, err);
     if (rc == PN_OK)
         rc = pn_catalog_create(gateway->signer, gateway->tickets, &gateway->catalog, err);
+    if (rc == PN_OK && gateway->use_own_records)
+        pn_catalog_use_own_records(gateway->catalog);
     if (rc == PN_OK)
         rc = load_roots(gateway, err);
     if (rc == PN_OK)
@@ -309,6 +312,7 @@ static enum pn_rc start_workers(struct pn_gateway *gateway, struct pn_error *err
                                   .signer = gateway->signer,
                                   .dns_servers = gateway->dns_servers,
                                   .forwarding = gateway->forwarding,
+                                  .use_own_records = gateway->use_own_records,
                                   .clients_max =
                                       share_of(PN_LIMIT_CLIENT_CONNECTIONS, gateway->threads),
                                   .calls_max = share_of(PN_LIMIT_OPEN_REQUESTS, gateway->threads),

@@ -14,7 +14,8 @@ struct pn_gateway_options {
     const char *data_dir; /* DIR: the feed log is DIR/gateway/feed.log */
     unsigned threads;     /* 0: one per core */
     struct pn_forwarding forwarding;
-    const char *dns_servers; /* "192.0.2.1:53,…"; NULL: those of the system */
+    bool use_openssl_records; /* for all TLS connections; else ours for those of TLS 1.3 */
+    const char *dns_servers;  /* "192.0.2.1:53,…"; NULL: those of the system */
 };
 
 /** Everything that opens files, and no thread yet: the sandbox closes after it. Borrows `broker`.

@@ -32,6 +32,7 @@ struct pn_gateway {
     struct pn_worker *workers[PN_GATEWAY_THREADS_MAX];
     unsigned worker_count, threads;
     struct pn_forwarding forwarding;
+    bool use_own_records;
     const char *dns_servers; /* NULL: those of the system */
     unsigned switching;      /* workers that have not changed over yet */
     unsigned drained;

@@ -44,11 +44,14 @@ static void add_own(struct pn_tls_host *hosts, size_t *count, const struct pn_it
 }
 
 enum pn_rc pn_listen_names_make(const struct pn_item *service, struct pn_item *const *hostnames,
-                                size_t count, struct pn_tls_tickets *tickets,
+                                size_t count, struct pn_tls_tickets *tickets, bool own_records,
                                 struct pn_tls_server **server, struct pn_error *err)
 {
     struct pn_tls_host hosts[PN_TLS_SERVER_HOSTS_MAX];
-    struct pn_tls_server_spec spec = {.hosts = hosts, .alpn = alpn_of(service), .tickets = tickets};
+    struct pn_tls_server_spec spec = {.hosts = hosts,
+                                      .alpn = alpn_of(service),
+                                      .tickets = tickets,
+                                      .use_own_records = own_records};
     struct pn_signer *signer = service ? service->house->signer : NULL;
 
     *server = NULL;

@@ -15,5 +15,5 @@
 /** `service` and `hostnames` are borrowed; `service` may be NULL. *server is NULL when there is no
  * certificate at all. PN_INVALID, PN_LIMIT, PN_NOMEM … as pn_tls_server_create(). */
 enum pn_rc pn_listen_names_make(const struct pn_item *service, struct pn_item *const *hostnames,
-                                size_t count, struct pn_tls_tickets *tickets,
+                                size_t count, struct pn_tls_tickets *tickets, bool own_records,
                                 struct pn_tls_server **server, struct pn_error *err) PN_MUST_USE;

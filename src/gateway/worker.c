@@ -423,6 +423,8 @@ enum pn_rc pn_worker_create(const struct pn_worker_spec *spec, struct pn_worker 
         rc = pn_pool_use_dns(worker->pool, spec->dns_servers, err);
     if (rc == PN_OK)
         rc = pn_tls_clients_create(spec->signer, &worker->tls_clients);
+    if (rc == PN_OK && spec->use_own_records)
+        pn_tls_clients_use_own_records(worker->tls_clients);
     if (rc == PN_OK && spec->broker)
         rc = pn_keyholder_create(spec->broker, PN_SERVICE_SIGN, &worker->keyholder, err);
     if (rc == PN_OK) {

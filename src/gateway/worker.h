@@ -66,6 +66,7 @@ struct pn_worker_spec {
     struct pn_snapshot *snapshot; /* the first one; the main thread has counted it for us */
     const char *dns_servers;      /* NULL: those of the system */
     struct pn_forwarding forwarding;
+    bool use_own_records; /* for connections to backends */
     size_t clients_max, calls_max;
     struct pn_address_count *addresses; /* of the whole gateway */
     atomic_uint *accepting; /* workers that have not stopped accepting; the last one closes the

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * postern-gateway --data DIR [--threads N] [--dns-servers LIST] [--x-forwarded MODE]
- * [--forwarded on|off]: faces the network. Started by
+ * [--forwarded on|off] [--tls-records own|openssl]: faces the network. Started by
  * `postern serve`; exits 0 after a drain, 1 when it cannot serve, 2 on a wrong argument. Links no
  * key parsing, no store.
  */
@@ -26,6 +26,7 @@ static bool read_options(int argc, char **argv, struct pn_gateway_options *optio
                                           {"dns-servers", required_argument, NULL, 'n'},
                                           {"x-forwarded", required_argument, NULL, 'x'},
                                           {"forwarded", required_argument, NULL, 'f'},
+                                          {"tls-records", required_argument, NULL, 'r'},
                                           {NULL, 0, NULL, 0}};
     bool is_fine = true;
     int option;
@@ -43,6 +44,9 @@ static bool read_options(int argc, char **argv, struct pn_gateway_options *optio
         } else if (option == 'f') {
             options->forwarding.writes_forwarded = strcmp(optarg, "on") == 0;
             is_fine = options->forwarding.writes_forwarded || strcmp(optarg, "off") == 0;
+        } else if (option == 'r') {
+            options->use_openssl_records = strcmp(optarg, "openssl") == 0;
+            is_fine = options->use_openssl_records || strcmp(optarg, "own") == 0;
         } else if (option == 't') {
             is_fine = pn_slice_to_u64(pn_slice_str(optarg), THREADS_MAX, &number);
             options->threads = (unsigned)number;
@@ -77,7 +81,8 @@ int main(int argc, char **argv)
     signal(SIGPIPE, SIG_IGN);
     if (!read_options(argc, argv, &options)) {
         fprintf(stderr, "usage: postern-gateway --data DIR [--threads N] [--dns-servers LIST] "
-                        "[--x-forwarded append|replace|off] [--forwarded on|off]\n");
+                        "[--x-forwarded append|replace|off] [--forwarded on|off] "
+                        "[--tls-records own|openssl]\n");
         return 2;
     }
     rc = pn_limits_import(&err);

@@ -26,6 +26,7 @@ enum setting {
     DNS_SERVERS,
     X_FORWARDED,
     FORWARDED,
+    TLS_RECORDS,
     CONTROL_WORKERS,
     ROTATION_INTERVAL,
     USER,
@@ -59,6 +60,9 @@ const struct pn_setting pn_settings[SETTINGS + 1] = {
                      "instead of it, or none of ours (default: append)"},
     [FORWARDED] = {"forwarded", "on|off",
                    "the same as Forwarded (RFC 7239), unless x-forwarded is off (default: off)"},
+    [TLS_RECORDS] = {"tls-records", "own|openssl",
+                     "who reads and writes the gateway's TLS 1.3 connections once they are open "
+                     "(default: own, which is faster)"},
     [CONTROL_WORKERS] =
         {"control-workers", "N",
          "requests that control and vault each handle at a time, 1 to 64 (default: 8)"},
@@ -201,6 +205,9 @@ static bool apply(struct pn_options *options, enum setting setting, const char *
     case FORWARDED:
         return is_one_of(value, "on off") &&
                copy(options->forwarded, sizeof(options->forwarded), value);
+    case TLS_RECORDS:
+        return is_one_of(value, "own openssl") &&
+               copy(options->tls_records, sizeof(options->tls_records), value);
     case CONTROL_WORKERS:
         return read_number(value, 1, 64, &options->control_workers);
     case ROTATION_INTERVAL:

@@ -51,6 +51,7 @@ struct pn_options {
     char user[64];                                     /* "" = stay who we are */
     char x_forwarded[8];                               /* "append", "replace", "off"; "" = append */
     char forwarded[4];                                 /* "on", "off"; "" = off */
+    char tls_records[8];                               /* "own", "openssl"; "" = own */
     char dns_servers[PN_DNS_SERVERS_MAX];              /* "" = those of the system */
     enum pn_log_level log_level;
     uint64_t limits[PN_LIMIT_COUNT];

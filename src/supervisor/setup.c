@@ -297,6 +297,10 @@ static void describe_members(struct pn_supervisor *self)
         *args++ = "--forwarded";
         *args++ = options->forwarded;
     }
+    if (options->tls_records[0] != '\0') {
+        *args++ = "--tls-records";
+        *args++ = options->tls_records;
+    }
     args = self->house.members[PN_MEMBER_CONTROL].spec.args + 3;
     if (options->control_workers > 0) {
         snprintf(self->workers, sizeof(self->workers), "%u", options->control_workers);

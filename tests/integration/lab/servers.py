@@ -86,6 +86,7 @@ http {{
     ssl_certificate_key {key};
     ssl_client_certificate {ca};
     ssl_verify_client on;
+    {protocols}
     map $ssl_client_s_dn $cn {{ ~CN=(?<name>[^,]+) $name; }}
     server {{
         listen 127.0.0.1:{h1} ssl;
@@ -107,7 +108,8 @@ http {{
 class Server:
     """One of "apache2", "haproxy", "nginx"; `ports`: {"h1": …, "h2": …}."""
 
-    def __init__(self, kind, folder, identity, client_ca, plain_port):
+    def __init__(self, kind, folder, identity, client_ca, plain_port, protocols=""):
+        """`protocols`: of nginx, whose own choice is TLS 1.2."""
         self.folder = pathlib.Path(folder)
         self.folder.mkdir(parents=True, exist_ok=True)
         self.ports = {"h1": backends.free_port(), "h2": backends.free_port()}
@@ -124,7 +126,7 @@ class Server:
         }[kind]
         config = self.folder / f"{kind}.conf"
         config.write_text(template.format(
-            folder=self.folder, crt=crt, key=key, pem=pem, ca=ca, plain=plain_port,
+            folder=self.folder, protocols=protocols and f"ssl_protocols {protocols};", crt=crt, key=key, pem=pem, ca=ca, plain=plain_port,
             user=user if os.geteuid() == 0 else "", modules="/usr/lib/apache2/modules",
             **self.ports))
         with (self.folder / "output.log").open("wb") as log:
