@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * POST …/backends/{id}/probe: why does (or does not) this backend take our certificate? The gateway
- * shakes hands as for a request, without sending one; here its answer becomes a story with a likely
- * cause and what to do.
+ * POST …/backends/{id}/probe and GET …/lastFailure: why does (or does not) this backend take our
+ * certificate? The gateway shakes hands as for a request, without sending one; here its answer
+ * becomes a story with a likely cause and what to do.
  */
 #include <string.h>
 #include <strings.h>
@@ -46,8 +46,8 @@ enum pn_rc arm_probe_target(json_t *question, const json_t *properties, struct p
     return PN_OK;
 }
 
-/** False: answered. */
-static bool set_target(struct arm_probe *probe)
+/** Makes an empty question. False: answered. */
+static bool open_properties(struct arm_probe *probe)
 {
     struct pn_error err = {0};
     enum pn_rc rc = arm_backend_open(probe->call->arm, &probe->backend, &probe->properties, &err);
@@ -55,8 +55,20 @@ static bool set_target(struct arm_probe *probe)
     probe->question = json_object();
     if (rc == PN_OK && !probe->question)
         rc = pn_error_set(&err, PN_NOMEM, "out_of_memory", "out of memory");
-    if (rc == PN_OK)
-        rc = arm_probe_target(probe->question, probe->properties, &err);
+    if (rc != PN_OK)
+        arm_answer_failure(probe->call, &err);
+    return rc == PN_OK;
+}
+
+/** False: answered. */
+static bool set_target(struct arm_probe *probe)
+{
+    struct pn_error err = {0};
+    enum pn_rc rc;
+
+    if (!open_properties(probe))
+        return false;
+    rc = arm_probe_target(probe->question, probe->properties, &err);
     if (rc == PN_INVALID)
         arm_answer_invalid(probe->call, "url", "%s", err.message);
     else if (rc != PN_OK)
@@ -223,28 +235,64 @@ static void ask(struct arm_probe *probe)
     pn_buf_fini(&answer);
 }
 
-void arm_backend_probe(struct arm_call *call)
+/** The backend of the path. NULL: answered. */
+static struct arm_probe *begin(struct arm_call *call)
 {
     struct arm_probe *probe = calloc(1, sizeof(*probe));
     struct pn_error err = {0};
-    json_t *wish = NULL;
 
     if (!probe) {
         arm_answer_error(call, 500, "InternalServerError", "out of memory");
-        return;
+        return NULL;
     }
     probe->call = call;
-    if (call->request->body.len > 0 && pn_json_parse(call->request->body, &wish, &err) != PN_OK) {
-        arm_answer_invalid(call, "", "The body is not JSON: %s", err.message);
-    } else if (pn_store_get(call->arm->config.store, call->id, &probe->backend, &err) != PN_OK) {
-        if (err.rc == PN_NOT_FOUND)
-            arm_answer_not_found(call);
-        else
-            arm_answer_failure(call, &err);
-    } else if (set_target(probe) && set_certificates(probe, json_object_get(wish, "properties"))) {
-        ask(probe);
-    }
-    json_decref(wish);
+    if (pn_store_get(call->arm->config.store, call->id, &probe->backend, &err) == PN_OK)
+        return probe;
+    if (err.rc == PN_NOT_FOUND)
+        arm_answer_not_found(call);
+    else
+        arm_answer_failure(call, &err);
+    free(probe);
+    return NULL;
+}
+
+static void end(struct arm_probe *probe)
+{
+    if (!probe)
+        return;
     probe_fini(probe);
     free(probe);
+}
+
+void arm_backend_probe(struct arm_call *call)
+{
+    struct arm_probe *probe = NULL;
+    struct pn_error err = {0};
+    json_t *wish = NULL;
+
+    if (call->request->body.len > 0 && pn_json_parse(call->request->body, &wish, &err) != PN_OK)
+        arm_answer_invalid(call, "", "The body is not JSON: %s", err.message);
+    else
+        probe = begin(call);
+    if (probe && set_target(probe) && set_certificates(probe, json_object_get(wish, "properties")))
+        ask(probe);
+    json_decref(wish);
+    end(probe);
+}
+
+/** GET …/lastFailure: the last connection that failed, told as a probe tells it. */
+void arm_backend_last_failure(struct arm_call *call)
+{
+    struct arm_probe *probe = begin(call);
+    const char *name = probe ? arm_lower(call->arena, arm_name(call)) : NULL;
+    bool is_fine = probe && name && open_properties(probe) && set_certificates(probe, NULL);
+
+    if (probe && !name)
+        arm_answer_error(call, 500, "InternalServerError", "out of memory");
+    if (is_fine && (json_object_clear(probe->question) != 0 ||
+                    json_object_set_new(probe->question, "lastFailureOf", json_string(name)) != 0))
+        arm_answer_error(call, 500, "InternalServerError", "out of memory");
+    else if (is_fine)
+        ask(probe);
+    end(probe);
 }

@@ -139,9 +139,12 @@ static enum pn_cli_exit trust_shown(struct pn_cli *cli, const json_t *story, boo
 static enum pn_cli_exit ask(struct pn_cli *cli, json_t **story)
 {
     const char *certificate = pn_cli_value(cli, "certificate");
-    char *path = pn_cli_path("/backends/", cli->positionals[0], "/probe");
-    json_t *body = json_pack("{s:{s:s*}}", "properties", "certificateId", certificate);
-    enum pn_cli_exit code = pn_cli_arm(cli, "POST", path, body, story);
+    bool is_last = pn_cli_flag(cli, "last");
+    char *path =
+        pn_cli_path("/backends/", cli->positionals[0], is_last ? "/lastFailure" : "/probe");
+    json_t *body =
+        is_last ? NULL : json_pack("{s:{s:s*}}", "properties", "certificateId", certificate);
+    enum pn_cli_exit code = pn_cli_arm(cli, is_last ? "GET" : "POST", path, body, story);
 
     json_decref(body);
     free(path);
@@ -155,6 +158,24 @@ static bool is_accepted(const json_t *story)
     return outcome && strcmp(outcome, "accepted") == 0;
 }
 
+/* Showing it is no refusal. */
+static enum pn_cli_exit print_last(const struct pn_cli *cli, const json_t *story)
+{
+    static const struct pn_cli_column no_columns[] = {{NULL, NULL}};
+    const char *outcome = pn_json_str(story, "outcome");
+
+    if (!pn_cli_is_table(cli))
+        return pn_cli_print_one(cli, story, no_columns);
+    if (outcome && strcmp(outcome, "none") == 0) {
+        printf("no connection to it has failed since the gateway started\n");
+        return PN_CLI_DONE;
+    }
+    printf("%-20s %s (%lld times since %s)\n", "failed at", pn_json_str(story, "at"),
+           (long long)pn_json_int(story, "count", 1), pn_json_str(story, "firstAt"));
+    print_story(story);
+    return PN_CLI_DONE;
+}
+
 enum pn_cli_exit pn_cli_run_probe(struct pn_cli *cli)
 {
     static const struct pn_cli_column no_columns[] = {{NULL, NULL}};
@@ -166,7 +187,14 @@ enum pn_cli_exit pn_cli_run_probe(struct pn_cli *cli)
     if (wanted && strcmp(wanted, "ca") != 0 && strcmp(wanted, "key") != 0 &&
         strcmp(wanted, "name") != 0)
         return pn_cli_usage(cli, "--trust must be ca, key or name");
+    if (pn_cli_flag(cli, "last") && (wanted || pn_cli_value(cli, "certificate")))
+        return pn_cli_usage(cli, "--last shows what is kept; it goes with no other option");
     code = ask(cli, &story);
+    if (code == PN_CLI_DONE && pn_cli_flag(cli, "last")) {
+        code = print_last(cli, story);
+        json_decref(story);
+        return code;
+    }
     if (code == PN_CLI_DONE && pn_cli_is_table(cli))
         print_story(story);
     if (code == PN_CLI_DONE && !is_accepted(story))
@@ -192,5 +220,6 @@ const struct pn_cli_option pn_cli_probe_options[] = {
     {"certificate", "NAME", "show this certificate instead of the backend's own"},
     {"trust", "ca|key|name",
      "trust what it shows, for this backend only: its CA, its key, or the name it has"},
+    {"last", NULL, "show the last connection that failed, instead of trying one"},
     {NULL, NULL, NULL},
 };

@@ -41,6 +41,9 @@ void pn_gateway_switch(struct pn_gateway *gateway)
 {
     struct pn_snapshot *snapshot = pn_catalog_snapshot(gateway->catalog);
 
+    if (gateway->pruned_for != snapshot->backends)
+        pn_last_failures_prune(gateway->failures, snapshot);
+    gateway->pruned_for = snapshot->backends;
     for (unsigned i = 0; i < gateway->worker_count; i++) {
         if (pn_worker_use(gateway->workers[i], pn_snapshot_ref(snapshot)) != PN_OK)
             abort(); /* half of the workers would serve something else: start anew from the log */
@@ -287,6 +290,9 @@ enum pn_rc pn_gateway_create(struct pn_broker *broker, const struct pn_gateway_o
         pn_catalog_use_own_records(gateway->catalog);
     if (rc == PN_OK)
         rc = load_roots(gateway, err);
+    gateway->failures = pn_last_failures_create();
+    if (rc == PN_OK && !gateway->failures)
+        rc = pn_error_set(err, PN_NOMEM, "out_of_memory", "no memory to keep failures in");
     if (rc == PN_OK)
         rc = pn_probes_create(gateway, &gateway->probes, err);
     if (rc == PN_OK) {
@@ -317,6 +323,7 @@ static enum pn_rc start_workers(struct pn_gateway *gateway, struct pn_error *err
                                       share_of(PN_LIMIT_CLIENT_CONNECTIONS, gateway->threads),
                                   .calls_max = share_of(PN_LIMIT_OPEN_REQUESTS, gateway->threads),
                                   .addresses = gateway->addresses,
+                                  .failures = gateway->failures,
                                   .accepting = &gateway->accepting,
                                   .sockets = gateway->sockets,
                                   .socket_count = gateway->socket_count,
@@ -371,6 +378,7 @@ void pn_gateway_destroy(struct pn_gateway *gateway)
         pn_worker_destroy(gateway->workers[i]);
     pn_control_link_close(gateway);
     pn_probes_destroy(gateway->probes);
+    pn_last_failures_destroy(gateway->failures);
     pn_catalog_destroy(gateway->catalog);
     pn_tls_tickets_unref(gateway->tickets);
     pn_feed_log_destroy(gateway->log);

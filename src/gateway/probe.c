@@ -96,12 +96,11 @@ static void probe_end(struct probe *probe)
     pn_loop_defer_free(loop, &probe->deferred, probe_free, probe);
 }
 
-/** Answers with what is known, and ends. */
-static void answer(struct probe *probe)
+/** Answers with `json` (taken; NULL: no memory, no answer), and ends. */
+static void answer_json(struct probe *probe, json_t *json)
 {
     struct pn_buf out;
     size_t start;
-    json_t *json = pn_probe_answer(&probe->facts, &probe->story);
     char *text = json ? json_dumps(json, JSON_COMPACT) : NULL;
     enum pn_rc rc = PN_NOMEM;
 
@@ -119,6 +118,20 @@ static void answer(struct probe *probe)
     json_decref(json);
     pn_buf_fini(&out);
     probe_end(probe);
+}
+
+/** Answers with what is known, and ends. */
+static void answer(struct probe *probe)
+{
+    answer_json(probe, pn_probe_answer(&probe->facts, &probe->story));
+}
+
+/** Nothing is tried: what is kept of that backend. */
+static void answer_last_failure(struct probe *probe, struct pn_slice backend)
+{
+    json_t *json = pn_last_failures_get(probe->probes->gateway->failures, backend);
+
+    answer_json(probe, json ? json : json_pack("{s:s}", "outcome", "none"));
 }
 
 static void fail(struct probe *probe, const char *cause, const char *sentence)
@@ -459,6 +472,10 @@ static void begin(struct probe *probe, struct pn_slice json)
     probe->facts.addresses = json_array();
     if (pn_json_parse(json, &probe->question, &err) != PN_OK || !probe->facts.addresses) {
         fail(probe, "internal", "the question is not JSON");
+        return;
+    }
+    if (json_object_get(probe->question, "lastFailureOf")) {
+        answer_last_failure(probe, pn_json_slice(probe->question, "lastFailureOf"));
         return;
     }
     probe->facts.timeout_ms =

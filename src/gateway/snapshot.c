@@ -344,6 +344,11 @@ const struct pn_backend *pn_snapshot_backend(const struct pn_snapshot *snapshot,
     return item && pn_item_use(item) ? item->as.backend : NULL;
 }
 
+bool pn_snapshot_has_backend(const struct pn_snapshot *snapshot, struct pn_slice name)
+{
+    return pn_item_table_find(snapshot->backends, name) != NULL;
+}
+
 static const struct pn_client_certificate *certificate_get(const struct pn_snapshot *snapshot,
                                                            struct pn_slice key)
 {

@@ -72,6 +72,8 @@ const struct pn_api *pn_snapshot_route(const struct pn_snapshot *snapshot, struc
  */
 const struct pn_backend *pn_snapshot_backend(const struct pn_snapshot *snapshot,
                                              struct pn_slice name);
+/** Whether there is one, usable or not. */
+bool pn_snapshot_has_backend(const struct pn_snapshot *snapshot, struct pn_slice name);
 const struct pn_client_certificate *pn_snapshot_certificate(const struct pn_snapshot *snapshot,
                                                             struct pn_slice name);
 /** By thumbprint as a person writes it. Of several with the same one, any: they are equal. */

@@ -399,6 +399,14 @@ static void *worker_main(void *ctx)
     return NULL;
 }
 
+static void on_backend_failure(void *ctx, const char *backend, const struct pn_failure *failure,
+                               const struct pn_stream *stream)
+{
+    const struct pn_worker *worker = ctx;
+
+    pn_last_failures_note(worker->spec.failures, backend, failure, stream);
+}
+
 enum pn_rc pn_worker_create(const struct pn_worker_spec *spec, struct pn_worker **out,
                             struct pn_error *err)
 {
@@ -421,6 +429,8 @@ enum pn_rc pn_worker_create(const struct pn_worker_spec *spec, struct pn_worker 
         rc = pn_pool_create(worker->loop, &pool_limits, &worker->buffers, &worker->pool, err);
     if (rc == PN_OK && spec->dns_servers)
         rc = pn_pool_use_dns(worker->pool, spec->dns_servers, err);
+    if (rc == PN_OK && spec->failures)
+        pn_pool_observe(worker->pool, on_backend_failure, worker);
     if (rc == PN_OK)
         rc = pn_tls_clients_create(spec->signer, &worker->tls_clients);
     if (rc == PN_OK && spec->use_own_records)

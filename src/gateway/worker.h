@@ -15,6 +15,7 @@
 #include "gateway/address_count.h"
 #include "gateway/catalog.h"
 #include "gateway/forwarded.h"
+#include "gateway/last_failure.h"
 #include "gateway/limits.h"
 #include "gateway/overload.h"
 #include "upstream/exchange.h"
@@ -63,8 +64,9 @@ struct pn_worker_spec {
     struct pn_loop *main_loop;
     struct pn_broker *broker; /* NULL: without a keyholder (tests) */
     struct pn_signer *signer;
-    struct pn_snapshot *snapshot; /* the first one; the main thread has counted it for us */
-    const char *dns_servers;      /* NULL: those of the system */
+    struct pn_last_failures *failures; /* NULL: nobody wants to know */
+    struct pn_snapshot *snapshot;      /* the first one; the main thread has counted it for us */
+    const char *dns_servers;           /* NULL: those of the system */
     struct pn_forwarding forwarding;
     bool use_own_records; /* for connections to backends */
     size_t clients_max, calls_max;

@@ -4,11 +4,28 @@
  */
 #include "upstream/pool_internal.h"
 
+static void tell(struct pn_acquire *acquire, const struct pn_stream *stream)
+{
+    acquire->is_told = true;
+    pn_pool_tell(acquire->pool, acquire->backend, &acquire->failure, stream);
+}
+
+static void on_step(void *ctx, enum pn_opening_step step, const struct pn_peer_address *peer,
+                    const char *code, const struct pn_stream *stream)
+{
+    (void)peer;
+    (void)code;
+    if (step == PN_OPENING_LOST && stream)
+        tell(ctx, stream);
+}
+
 static void on_failed(void *ctx)
 {
     struct pn_acquire *acquire = ctx;
 
     acquire->opening = NULL;
+    if (!acquire->is_told)
+        tell(acquire, NULL);
     pn_acquire_failed(acquire);
 }
 
@@ -33,8 +50,15 @@ enum pn_rc pn_acquire_connect(struct pn_acquire *acquire)
                                    .timeout_ms = acquire->pool->limits.connect_timeout_ms,
                                    .on_open = on_open,
                                    .on_failed = on_failed,
+                                   .on_step = on_step,
                                    .ctx = acquire,
                                    .failure = &acquire->failure};
 
-    return pn_opening_start(&spec, &acquire->opening);
+    enum pn_rc rc;
+
+    acquire->is_told = false;
+    rc = pn_opening_start(&spec, &acquire->opening);
+    if (rc != PN_AGAIN && !acquire->is_told)
+        tell(acquire, NULL);
+    return rc;
 }

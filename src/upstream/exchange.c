@@ -99,6 +99,9 @@ void pn_exchange_connection_failed(struct pn_exchange *exchange)
                        "the backend closed the connection before it answered");
     if (report)
         snprintf(exchange->failure.peer, sizeof(exchange->failure.peer), "%s", report->peer);
+    if (report && report->is_late)
+        pn_pool_tell(exchange->pool, exchange->spec.demand.backend, &exchange->failure,
+                     exchange->conn->stream);
     pn_exchange_fail(exchange);
 }
 

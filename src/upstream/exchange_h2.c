@@ -181,6 +181,9 @@ static void set_failure(struct pn_exchange *exchange, const struct pn_h2_stream 
 
     if (of_connection) {
         exchange->failure = *of_connection;
+        if (report->is_late)
+            pn_pool_tell(exchange->pool, exchange->spec.demand.backend, of_connection,
+                         exchange->conn->stream);
         return;
     }
     if (stream->is_unprocessed)

@@ -105,6 +105,7 @@ enum pn_rc pn_pool_take(struct pn_pool *pool, struct pn_acquire *acquire,
     enum pn_rc rc;
 
     acquire->pool = pool;
+    acquire->backend = demand->backend;
     acquire->group = NULL;
     acquire->failure.code = NULL;
     acquire->failure.peer[0] = '\0';
@@ -341,6 +342,19 @@ void pn_pool_destroy(struct pn_pool *pool)
 enum pn_rc pn_pool_use_dns(struct pn_pool *pool, const char *servers, struct pn_error *err)
 {
     return pn_resolver_use_servers(pool->resolver, servers, err);
+}
+
+void pn_pool_observe(struct pn_pool *pool, pn_pool_failure_fn on_failure, void *ctx)
+{
+    pool->on_failure = on_failure;
+    pool->observer = ctx;
+}
+
+void pn_pool_tell(const struct pn_pool *pool, const char *backend, const struct pn_failure *failure,
+                  const struct pn_stream *stream)
+{
+    if (pool->on_failure && backend)
+        pool->on_failure(pool->observer, backend, failure, stream);
 }
 
 size_t pn_pool_idle_count(const struct pn_pool *pool)

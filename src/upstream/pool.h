@@ -84,6 +84,7 @@ struct pn_demand {
     const struct pn_target *target;
     struct pn_tls_client *tls; /* trust policy, certificate and ALPN; NULL: plain TCP */
     struct pn_proxy *proxy;    /* NULL: directly */
+    const char *backend;       /* name of the backend entity, for who observes; NULL: none */
     bool is_h2c; /* plain TCP: HTTP/2 with prior knowledge (RFC 9113 §3.3), else HTTP/1.1 */
 };
 
@@ -92,6 +93,8 @@ struct pn_acquire {
     struct pn_list entry; /* in the group's queue */
     struct pn_pool *pool;
     struct pn_pool_group *group;
+    const char *backend;        /* of the demand */
+    bool is_told;               /* the observer knows of this failure */
     bool holds_place;           /* counted in the group as open, while connecting */
     struct pn_opening *opening; /* while connecting */
     void (*on_ready)(void *ctx, struct pn_conn *conn);
@@ -114,6 +117,15 @@ enum pn_rc pn_pool_create(struct pn_loop *loop, const struct pn_pool_limits *lim
  *  PN_INVALID. */
 enum pn_rc pn_pool_use_dns(struct pn_pool *pool, const char *servers,
                            struct pn_error *err) PN_MUST_USE;
+/** Who wants to know of connections that could not be opened, or were refused after the handshake.
+ *  `stream`: what is known of the server (pn_stream_report(), pn_stream_story()); NULL: nothing.
+ * All is borrowed; nothing of the pool may be called. */
+typedef void (*pn_pool_failure_fn)(void *ctx, const char *backend, const struct pn_failure *failure,
+                                   const struct pn_stream *stream);
+void pn_pool_observe(struct pn_pool *pool, pn_pool_failure_fn on_failure, void *ctx);
+/** Tells the observer; `backend` NULL: nobody is told. */
+void pn_pool_tell(const struct pn_pool *pool, const char *backend, const struct pn_failure *failure,
+                  const struct pn_stream *stream);
 /** Nothing may be lent or wanted. */
 void pn_pool_destroy(struct pn_pool *pool);
 

@@ -54,6 +54,8 @@ struct pn_pool {
     struct pn_pool_limits limits;
     struct pn_io_buffers *buffers;
     struct pn_resolver *resolver;
+    pn_pool_failure_fn on_failure; /* may be NULL */
+    void *observer;
     struct pn_map *groups;
     struct pn_map *hosts;
     struct pn_list waiting; /* groups with a queue; who was served goes to the end */
