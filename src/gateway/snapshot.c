@@ -42,6 +42,19 @@ struct pn_item *pn_item_table_find(const struct pn_item_table *table, struct pn_
     return item == &gone ? NULL : item;
 }
 
+static enum pn_rc add_twin(struct pn_item_table *table, struct pn_slice key, struct pn_item *item)
+{
+    if (!table->twins)
+        table->twins = pn_map_create_borrowing(true);
+    return table->twins ? pn_map_set(table->twins, key, item, NULL) : PN_NOMEM;
+}
+
+static bool is_twin(const struct pn_item_table *table, struct pn_slice key)
+{
+    return (table->twins && pn_map_get(table->twins, key)) ||
+           (table->base && is_twin(table->base, key));
+}
+
 /** Later ones of the same name or thumbprint leave the first in place. */
 static enum pn_rc table_add(struct pn_item_table *table, struct pn_item *item)
 {
@@ -61,7 +74,7 @@ static enum pn_rc table_add(struct pn_item_table *table, struct pn_item *item)
     count = item_keys(item, keys);
     for (size_t i = 0; rc == PN_OK && i < count; i++) {
         if (pn_item_table_find(table, keys[i]))
-            table->has_twins = true;
+            rc = add_twin(table, keys[i], item);
         else
             rc = pn_map_set(table->by_name, keys[i], item, NULL);
     }
@@ -76,7 +89,9 @@ static enum pn_rc table_remove(struct pn_item_table *table, const struct pn_item
     enum pn_rc rc = PN_OK;
 
     for (size_t i = 0; rc == PN_OK && i < count; i++) {
-        if (pn_item_table_find(table, keys[i]) == item)
+        if (is_twin(table, keys[i]))
+            rc = PN_LIMIT; /* the other one is to be found now: who that is, all have to be asked */
+        else if (pn_item_table_find(table, keys[i]) == item)
             rc = pn_map_set(table->by_name, keys[i], &gone, NULL);
     }
     return rc;
@@ -102,6 +117,10 @@ static enum pn_rc table_over(struct pn_item_table *former, size_t more, struct p
         rc = PN_NOMEM;
     while (rc == PN_OK && former->base && pn_map_next(former->by_name, &position, &key, &value))
         rc = pn_map_set(table->by_name, key, value, NULL);
+    position = 0;
+    while (rc == PN_OK && former->base && former->twins &&
+           pn_map_next(former->twins, &position, &key, &value))
+        rc = add_twin(table, key, value);
     for (size_t i = 0; rc == PN_OK && former->base && i < former->count; i++)
         table->items[table->count++] = pn_item_ref(former->items[i]);
     if (rc == PN_OK)
@@ -117,7 +136,7 @@ enum pn_rc pn_item_table_amend(struct pn_item_table *former, const struct pn_ite
     struct pn_item_table *table = NULL;
     enum pn_rc rc;
 
-    if (former->has_twins || (former->base ? former->count : 0) + count > PN_TABLE_CHANGES_MAX)
+    if ((former->base ? former->count : 0) + count > PN_TABLE_CHANGES_MAX)
         return PN_LIMIT;
     rc = table_over(former, count, &table);
     for (size_t i = 0; rc == PN_OK && i < count; i++) {
@@ -129,8 +148,6 @@ enum pn_rc pn_item_table_amend(struct pn_item_table *former, const struct pn_ite
             continue;
         table->items[table->count++] = pn_item_ref(changes[i].item);
         rc = table_add(table, changes[i].item);
-        if (table->has_twins)
-            rc = PN_LIMIT;
     }
     if (rc == PN_OK) {
         *out = table;
@@ -172,6 +189,7 @@ void pn_item_table_unref(struct pn_item_table *table)
     if (!table || --table->refs > 0)
         return;
     pn_map_destroy(table->by_name, NULL);
+    pn_map_destroy(table->twins, NULL);
     pn_key_table_destroy(table->keys);
     for (size_t i = 0; i < table->count; i++)
         pn_item_unref(table->items[i]);

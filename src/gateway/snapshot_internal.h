@@ -71,7 +71,8 @@ struct pn_item_table {
     struct pn_key_table *keys;  /* of subscriptions only */
     struct pn_item **items;     /* with a base: those that came since */
     size_t count;
-    bool has_twins; /* some name or thumbprint is of several items: the first one has it */
+    struct pn_map *twins; /* names and thumbprints of several items, of which the first one is
+                             found; NULL: none */
 };
 
 /** NULL: no such thing. It may have to be opened. */
@@ -82,7 +83,8 @@ struct pn_item_change {
     struct pn_item *former, *item;
 };
 /** A table of certificates or backends with these changes, which shares the rest with `former`.
- * PN_LIMIT: make a whole one instead (too many changes, or twins). PN_NOMEM. */
+ * PN_LIMIT: make a whole one instead (too many changes, or one of several with a name or thumbprint
+ * goes). PN_NOMEM. */
 enum pn_rc pn_item_table_amend(struct pn_item_table *former, const struct pn_item_change *changes,
                                size_t count, struct pn_item_table **table) PN_MUST_USE;
 

@@ -30,7 +30,8 @@ static enum pn_rc set_limit(int resource, rlim_t value, struct pn_error *err)
     return PN_OK;
 }
 
-static enum pn_rc set_up(struct pn_pfx_library *library, struct pn_error *err)
+static enum pn_rc set_up(struct pn_pfx_library *library, const struct pn_channel *channel,
+                         struct pn_error *err)
 {
     enum pn_rc rc = pn_sandbox_harden(err);
 
@@ -38,6 +39,9 @@ static enum pn_rc set_up(struct pn_pfx_library *library, struct pn_error *err)
     CRYPTO_secure_malloc_init(SECURE_HEAP, 32);
     if (rc == PN_OK)
         rc = pn_pfx_init(library, err);
+    /* Started ahead of its file. It reads nothing from outside yet, and needs random bytes. */
+    if (rc == PN_OK && pn_channel_wait(channel, 0) == PN_TIMEOUT)
+        pn_pfx_prepare();
 #ifndef PN_SANITIZED /* which reserves terabytes of address space */
     if (rc == PN_OK)
         rc = set_limit(RLIMIT_AS, MEMORY_BYTES_MAX, err);
@@ -60,12 +64,12 @@ int main(void)
     /* One line for each import about its sandbox is too much at level info. */
     (void)pn_log_level_parse(pn_slice_str(getenv(PN_LOG_LEVEL_ENV)), &level);
     pn_log_setup("import", level == PN_LOG_INFO ? PN_LOG_WARN : level);
-    rc = set_up(&library, &err);
+    pn_channel_init(&channel, PN_IMPORT_FD);
+    rc = set_up(&library, &channel, &err);
     if (rc != PN_OK) {
         pn_log_error(PN_LOG_ERROR, "import_not_started", &err);
         return EXIT_FAILURE;
     }
-    pn_channel_init(&channel, PN_IMPORT_FD);
     rc = pn_pfx_serve_one(&channel);
     pn_channel_fini(&channel);
     pn_pfx_fini(&library);

@@ -19,6 +19,8 @@
 
 struct pn_signer {
     OSSL_LIB_CTX *libctx;
+    OSSL_LIB_CTX *bare_libctx; /* without any algorithm: what is read in it decodes no key */
+    OSSL_PROVIDER *none;
     OSSL_PROVIDER *standard;
     OSSL_PROVIDER *own;
 };
@@ -80,7 +82,10 @@ enum pn_rc pn_signer_create(struct pn_signer **out, struct pn_error *err)
     if (signer->standard &&
         OSSL_PROVIDER_add_builtin(signer->libctx, PN_SIGNER_PROVIDER_NAME, provider_init) == 1)
         signer->own = OSSL_PROVIDER_load(signer->libctx, PN_SIGNER_PROVIDER_NAME);
-    if (!signer->own) {
+    signer->bare_libctx = OSSL_LIB_CTX_new();
+    if (signer->bare_libctx)
+        signer->none = OSSL_PROVIDER_load(signer->bare_libctx, "null");
+    if (!signer->own || !signer->none) {
         pn_signer_destroy(signer);
         return pn_error_from_openssl(err, PN_INTERNAL, "provider_failed",
                                      "OpenSSL does not take the signing provider");
@@ -97,6 +102,9 @@ void pn_signer_destroy(struct pn_signer *signer)
         OSSL_PROVIDER_unload(signer->own);
     if (signer->standard)
         OSSL_PROVIDER_unload(signer->standard);
+    if (signer->none)
+        OSSL_PROVIDER_unload(signer->none);
+    OSSL_LIB_CTX_free(signer->bare_libctx);
     OSSL_LIB_CTX_free(signer->libctx);
     free(signer);
 }
@@ -106,7 +114,68 @@ OSSL_LIB_CTX *pn_signer_libctx(const struct pn_signer *signer)
     return signer->libctx;
 }
 
+OSSL_LIB_CTX *pn_signer_bare_libctx(const struct pn_signer *signer)
+{
+    return signer->bare_libctx;
+}
+
 /* ---- keys */
+
+static enum pn_rc unsupported(struct pn_error *err)
+{
+    return pn_error_set(
+        err, PN_UNSUPPORTED, "unsupported_key",
+        "Keys are RSA, RSA-PSS, EC on P-256, P-384 or P-521, or Ed25519; this one is "
+        "another kind.");
+}
+
+/* By its algorithm identifier (RFC 3279 section 2.3, RFC 8410). */
+static bool is_supported_algorithm(const X509_ALGOR *algorithm)
+{
+    const ASN1_OBJECT *kind, *curve;
+    const void *parameter;
+    int type;
+
+    X509_ALGOR_get0(&kind, &type, &parameter, algorithm);
+    switch (OBJ_obj2nid(kind)) {
+    case NID_rsaEncryption:
+    case NID_rsassaPss:
+    case NID_ED25519:
+        return true;
+    case NID_X9_62_id_ecPublicKey:
+        curve = type == V_ASN1_OBJECT ? parameter : NULL;
+        return curve &&
+               (OBJ_obj2nid(curve) == NID_X9_62_prime256v1 || OBJ_obj2nid(curve) == NID_secp384r1 ||
+                OBJ_obj2nid(curve) == NID_secp521r1);
+    default:
+        return false;
+    }
+}
+
+enum pn_rc pn_signer_key_check(const struct pn_signer *signer, const struct pn_key_id *key,
+                               struct pn_slice spki, struct pn_error *err)
+{
+    const unsigned char *cursor = (const unsigned char *)spki.ptr;
+    X509_PUBKEY *public_key;
+    X509_ALGOR *algorithm = NULL;
+    uint8_t sha256[PN_SHA256_BYTES];
+    enum pn_rc rc = PN_OK;
+
+    pn_sha256(spki, sha256);
+    if (memcmp(sha256, key->sha256, sizeof(sha256)) != 0)
+        return pn_error_set(err, PN_INVALID, "key_mismatch",
+                            "The key id is not the SHA-256 of this public key.");
+    public_key = X509_PUBKEY_new_ex(signer->bare_libctx, NULL);
+    if (!public_key || spki.len > LONG_MAX ||
+        !d2i_X509_PUBKEY(&public_key, &cursor, (long)spki.len) ||
+        cursor != (const unsigned char *)spki.ptr + spki.len)
+        rc = pn_error_from_openssl(err, PN_MALFORMED, "malformed_key", "Not a public key");
+    else if (X509_PUBKEY_get0_param(NULL, NULL, NULL, &algorithm, public_key) != 1 ||
+             !is_supported_algorithm(algorithm))
+        rc = unsupported(err);
+    X509_PUBKEY_free(public_key);
+    return rc;
+}
 
 static const char *supported_kind(EVP_PKEY *public_key)
 {
@@ -164,18 +233,14 @@ out:
 enum pn_rc pn_signer_key(struct pn_signer *signer, enum pn_key_use use, const struct pn_key_id *key,
                          struct pn_slice spki, EVP_PKEY **pkey, struct pn_error *err)
 {
-    enum pn_rc rc;
     const unsigned char *cursor = (const unsigned char *)spki.ptr;
     const char *kind;
-    uint8_t sha256[PN_SHA256_BYTES];
     EVP_PKEY *public_key = NULL;
+    enum pn_rc rc = pn_signer_key_check(signer, key, spki, err);
 
-    pn_sha256(spki, sha256);
-    if (memcmp(sha256, key->sha256, sizeof(sha256)) != 0)
-        return pn_error_set(err, PN_INVALID, "key_mismatch",
-                            "The key id is not the SHA-256 of this public key.");
-    if (spki.len <= LONG_MAX)
-        public_key = d2i_PUBKEY_ex(NULL, &cursor, (long)spki.len, NULL, NULL);
+    if (rc != PN_OK)
+        return rc;
+    public_key = d2i_PUBKEY_ex(NULL, &cursor, (long)spki.len, signer->libctx, PN_SIGNER_PROPERTIES);
     if (!public_key || cursor != (const unsigned char *)spki.ptr + spki.len) {
         rc = pn_error_from_openssl(err, PN_MALFORMED, "malformed_key",
                                    "Not a DER SubjectPublicKeyInfo");
@@ -183,10 +248,7 @@ enum pn_rc pn_signer_key(struct pn_signer *signer, enum pn_key_use use, const st
     }
     kind = supported_kind(public_key);
     if (!kind) {
-        rc = pn_error_set(
-            err, PN_UNSUPPORTED, "unsupported_key",
-            "Keys are RSA, RSA-PSS, EC on P-256, P-384 or P-521, or Ed25519; this one is "
-            "another kind.");
+        rc = unsupported(err);
         goto out;
     }
     *pkey = named_key(signer, kind, public_key, use, key);

@@ -60,7 +60,8 @@ static enum pn_rc keep_chain(struct pn_tls_certificate *certificate,
     return PN_OK;
 }
 
-static enum pn_rc parse_chain(const struct pn_tls_certificate *certificate,
+/** `libctx`: whether their public keys are decoded, and by what. */
+static enum pn_rc parse_chain(const struct pn_tls_certificate *certificate, OSSL_LIB_CTX *libctx,
                               struct pn_tls_material *material, struct pn_error *err)
 {
     const unsigned char *cursor = certificate->der;
@@ -70,9 +71,9 @@ static enum pn_rc parse_chain(const struct pn_tls_certificate *certificate,
         return pn_error_set(err, PN_NOMEM, "no_memory", "No memory for a certificate chain.");
     for (size_t i = 0; i < certificate->chain_count; i++) {
         const unsigned char *end = cursor + certificate->der_bytes[i];
-        X509 *x509 = d2i_X509(NULL, &cursor, (long)certificate->der_bytes[i]);
+        X509 *x509 = X509_new_ex(libctx, PN_SIGNER_PROPERTIES);
 
-        if (!x509 || cursor != end) {
+        if (!x509 || !d2i_X509(&x509, &cursor, (long)certificate->der_bytes[i]) || cursor != end) {
             X509_free(x509);
             return pn_error_from_openssl(err, PN_MALFORMED, "malformed_certificate",
                                          "Number %zu of the chain of '%s' is not a DER certificate",
@@ -101,31 +102,30 @@ static bool unix_time(const ASN1_TIME *time, int64_t *unix_s)
 static enum pn_rc read_facts(struct pn_tls_certificate *certificate, const X509 *leaf,
                              struct pn_error *err)
 {
-    unsigned len = PN_SHA1_BYTES;
-
     if (!unix_time(X509_get0_notBefore(leaf), &certificate->not_before) ||
         !unix_time(X509_get0_notAfter(leaf), &certificate->not_after))
         return pn_error_set(err, PN_MALFORMED, "malformed_certificate",
                             "Certificate '%s' has a validity that is no time.", certificate->name);
-    if (X509_digest(leaf, EVP_sha1(), certificate->thumbprint, &len) != 1)
-        return pn_error_from_openssl(err, PN_INTERNAL, "hash_failed", "No thumbprint of '%s'",
-                                     certificate->name);
+    pn_sha1(pn_slice(certificate->der, certificate->der_bytes[0]), certificate->thumbprint);
     pn_hex_upper(certificate->thumbprint, PN_SHA1_BYTES, certificate->thumbprint_text);
     return PN_OK;
 }
 
-static enum pn_rc make_key(const struct pn_tls_certificate *certificate,
-                           struct pn_tls_material *material, struct pn_error *err)
+/** The leaf's key is the one that the keyholder has; with `pkey`, it is made. */
+static enum pn_rc match_key(const struct pn_tls_certificate *certificate, const X509 *leaf,
+                            EVP_PKEY **pkey, struct pn_error *err)
 {
     enum pn_rc rc;
     unsigned char *spki = NULL;
-    int len = i2d_X509_PUBKEY(X509_get_X509_PUBKEY(material->leaf), &spki);
+    int len = i2d_X509_PUBKEY(X509_get_X509_PUBKEY(leaf), &spki);
+    struct pn_slice bytes = pn_slice(spki, len > 0 ? (size_t)len : 0);
 
     if (len <= 0)
         return pn_error_from_openssl(err, PN_MALFORMED, "malformed_certificate",
                                      "No public key in '%s'", certificate->name);
-    rc = pn_signer_key(certificate->signer, certificate->use, &certificate->key,
-                       pn_slice(spki, (size_t)len), &material->pkey, err);
+    rc = pkey ? pn_signer_key(certificate->signer, certificate->use, &certificate->key, bytes, pkey,
+                              err)
+              : pn_signer_key_check(certificate->signer, &certificate->key, bytes, err);
     if (rc != PN_OK)
         pn_error_prefix(err, "Certificate '%s'", certificate->name);
     OPENSSL_free(spki);
@@ -146,24 +146,26 @@ enum pn_rc pn_tls_certificate_open(const struct pn_tls_certificate *certificate,
     enum pn_rc rc;
 
     memset(material, 0, sizeof(*material));
-    rc = parse_chain(certificate, material, err);
+    rc = parse_chain(certificate, pn_signer_libctx(certificate->signer), material, err);
     if (rc == PN_OK)
-        rc = make_key(certificate, material, err);
+        rc = match_key(certificate, material->leaf, &material->pkey, err);
     if (rc != PN_OK)
         pn_tls_material_fini(material);
     return rc;
 }
 
-/* Whether it can be used, and what it says. */
+/* Whether it can be used, and what it says, without the work of decoding keys: that comes with
+ * pn_tls_certificate_open(), which fails closed. */
 static enum pn_rc check(struct pn_tls_certificate *certificate, struct pn_error *err)
 {
     struct pn_tls_material material = {0};
-    enum pn_rc rc = parse_chain(certificate, &material, err);
+    enum pn_rc rc =
+        parse_chain(certificate, pn_signer_bare_libctx(certificate->signer), &material, err);
 
     if (rc == PN_OK)
         rc = read_facts(certificate, material.leaf, err);
     if (rc == PN_OK)
-        rc = make_key(certificate, &material, err);
+        rc = match_key(certificate, material.leaf, NULL, err);
     pn_tls_material_fini(&material);
     return rc;
 }

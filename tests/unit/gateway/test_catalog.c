@@ -215,8 +215,13 @@ static void changed_certificate_is_found_and_the_others_are_shared(void **state)
     assert_int_equal(pn_catalog_commit(f->catalog, PN_LIT("e1"), 3, NULL), PN_OK);
     assert_string_equal(thumbprint_of(f->catalog, "c2"), "none");
     assert_false(has_thumbprint(f->catalog, second));
-    assert_int_equal(pn_catalog_delete(f->catalog, PN_LIT("/certificates/c1")), PN_OK);
+    assert_ptr_equal(pn_catalog_snapshot(f->catalog)->certificates->base, whole);
+    make_certificate(&json, first);
+    put_certificate(f->catalog, "/certificates/c4", &json); /* no twin: the base is still shared */
     assert_int_equal(pn_catalog_commit(f->catalog, PN_LIT("e1"), 4, NULL), PN_OK);
+    assert_ptr_equal(pn_catalog_snapshot(f->catalog)->certificates->base, whole);
+    assert_int_equal(pn_catalog_delete(f->catalog, PN_LIT("/certificates/c1")), PN_OK);
+    assert_int_equal(pn_catalog_commit(f->catalog, PN_LIT("e1"), 5, NULL), PN_OK);
     assert_string_equal(thumbprint_of(f->catalog, "c1"), "none");
     assert_true(has_thumbprint(f->catalog, third)); /* c3 still has it */
     pn_buf_fini(&json);
