@@ -57,6 +57,12 @@ void pn_signer_bind_thread(struct pn_keyholder *keyholder);
 /** The same with another function: tests sign with a local key. */
 void pn_signer_bind_thread_fn(pn_sign_fn sign, void *ctx);
 
+/** `label` of RFC 8446 §7.1 without "tls13 ": "c ap traffic"; `secret`: what was derived. Both are
+ * OpenSSL's: borrowed for the call, and wiped by whoever copies them. */
+typedef void (*pn_secret_fn)(void *ctx, struct pn_slice label, struct pn_slice secret);
+/** From now on, what TLS 1.3 derives on this thread is told to `on_secret`; NULL: to nobody. */
+void pn_signer_watch_secrets(pn_secret_fn on_secret, void *ctx);
+
 /** Why the last signature of this thread failed: rc PN_UNAVAILABLE, PN_TIMEOUT, PN_DENIED,
  *  PN_NOT_FOUND, …; rc PN_OK: none has failed since pn_signer_clear_error(). Borrowed, this thread.
  */

@@ -26,6 +26,9 @@ struct pn_signer_keydata {
     struct pn_key_id key;
 };
 
+/* The default provider's functions for "TLS13-KDF", watched: secrets.c. Called once. */
+const OSSL_DISPATCH *pn_signer_watched_kdf(const OSSL_DISPATCH *original);
+
 /* The part of OpenSSL's default provider that TLS needs, as a provider: standard.c. */
 #define PN_SIGNER_STANDARD_NAME "postern-standard"
 int pn_signer_standard_init(const OSSL_CORE_HANDLE *handle, const OSSL_DISPATCH *in,

@@ -93,7 +93,10 @@ static void take_rows(const struct operation *operation, OSSL_ALGORITHM *rows)
             continue;
         if (operation->property && !strstr(all->property_definition, operation->property))
             continue;
-        rows[count++] = *all;
+        rows[count] = *all;
+        if (operation->id == OSSL_OP_KDF && strncmp(all->algorithm_names, "TLS13-KDF", 9) == 0)
+            rows[count].implementation = pn_signer_watched_kdf(all->implementation);
+        count++;
     }
 }
 

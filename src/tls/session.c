@@ -297,7 +297,9 @@ static void handshake_step(struct pn_stream *stream)
     pn_signer_clear_error();
     ERR_clear_error();
     errno = 0;
+    pn_tls_takeover_watch(&stream->link);
     done = SSL_do_handshake(stream->ssl);
+    pn_signer_watch_secrets(NULL, NULL);
     if (done == 1) {
         stream_open(stream);
         return;

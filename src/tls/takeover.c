@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * What OpenSSL tells of the handshake: its secrets by the callback that is there for key logs, the
- * records by the one for traces. Nothing of it is ever printed.
+ * What the handshake tells: its secrets by the key derivation, which is watched while OpenSSL works
+ * on this connection; its records by the callback that is there for traces. Nothing of it is ever
+ * printed.
  */
 #include "tls/takeover.h"
 
@@ -10,57 +11,37 @@
 
 #include "base/limits.h"
 #include "base/secret.h"
+#include "signer/signer.h"
 
 #define MESSAGE_KEY_UPDATE 24 /* HandshakeType */
 
 /* ---- from the callbacks */
 
-static int nibble(char c)
+/* Comes when the keys that are made of the secret are put to use: the records of that direction are
+ * counted from here. */
+static void on_secret(void *ctx, struct pn_slice label, struct pn_slice secret)
 {
-    if (c >= '0' && c <= '9')
-        return c - '0';
-    if (c >= 'a' && c <= 'f')
-        return c - 'a' + 10;
-    return c >= 'A' && c <= 'F' ? c - 'A' + 10 : -1;
-}
+    struct pn_tls_takeover *takeover = ctx;
+    bool is_of_client = pn_slice_eq(label, PN_LIT("c ap traffic"));
 
-/* 0: not as long as a secret may be, or no hexadecimal digits. */
-static size_t read_hex(const char *text, uint8_t out[PN_RECORD_SECRET_MAX])
-{
-    size_t len = strlen(text) / 2;
-
-    if (len == 0 || len > PN_RECORD_SECRET_MAX || text[2 * len] != '\0')
-        return 0;
-    for (size_t i = 0; i < len; i++) {
-        int high = nibble(text[2 * i]), low = nibble(text[2 * i + 1]);
-
-        if (high < 0 || low < 0)
-            return 0;
-        out[i] = (uint8_t)(high << 4 | low);
-    }
-    return len;
-}
-
-/* "LABEL CLIENT_RANDOM SECRET". Comes when the keys that are made of the secret are put to use: the
- * records of that direction are counted from here. */
-static void on_secret(const SSL *ssl, const char *line)
-{
-    static const char client[] = "CLIENT_TRAFFIC_SECRET_0 ", server[] = "SERVER_TRAFFIC_SECRET_0 ";
-    const struct pn_tls_link *link = SSL_get_app_data(ssl);
-    struct pn_tls_takeover *takeover = link ? link->takeover : NULL;
-    const char *secret = strrchr(line, ' ');
-    bool is_of_client = strncmp(line, client, sizeof(client) - 1) == 0;
-
-    if (!takeover || !secret || (!is_of_client && strncmp(line, server, sizeof(server) - 1) != 0))
+    if ((!is_of_client && !pn_slice_eq(label, PN_LIT("s ap traffic"))) ||
+        secret.len > PN_RECORD_SECRET_MAX)
         return;
+    memcpy(is_of_client ? takeover->client_secret : takeover->server_secret, secret.ptr,
+           secret.len);
     if (is_of_client)
-        takeover->client_secret_len = read_hex(secret + 1, takeover->client_secret);
+        takeover->client_secret_len = secret.len;
     else
-        takeover->server_secret_len = read_hex(secret + 1, takeover->server_secret);
-    if (is_of_client == (SSL_is_server(ssl) == 0))
+        takeover->server_secret_len = secret.len;
+    if (is_of_client == takeover->is_client)
         takeover->records_out = 0;
     else
         takeover->records_in = 0;
+}
+
+void pn_tls_takeover_watch(const struct pn_tls_link *link)
+{
+    pn_signer_watch_secrets(link->takeover ? on_secret : NULL, link->takeover);
 }
 
 static void on_message(int is_sent, int version, int type, const void *bytes, size_t len, SSL *ssl,
@@ -83,7 +64,6 @@ static void on_message(int is_sent, int version, int type, const void *bytes, si
 
 void pn_tls_takeover_setup(SSL_CTX *ctx)
 {
-    SSL_CTX_set_keylog_callback(ctx, on_secret);
     SSL_CTX_set_msg_callback(ctx, on_message);
 }
 
@@ -93,8 +73,10 @@ void pn_tls_takeover_begin(struct pn_tls_link *link, SSL *ssl)
 {
     link->takeover = calloc(1, sizeof(*link->takeover));
     /* What is read ahead must not be in the SSL, where it cannot be got out again: tls/bio.c. */
-    if (link->takeover)
-        SSL_set_read_ahead(ssl, 0);
+    if (!link->takeover)
+        return;
+    link->takeover->is_client = SSL_is_server(ssl) == 0;
+    SSL_set_read_ahead(ssl, 0);
 }
 
 void pn_tls_takeover_free(struct pn_tls_takeover *takeover)
@@ -135,7 +117,7 @@ enum pn_rc pn_tls_takeover_take(struct pn_tls_link *link, SSL *ssl, struct pn_re
     const struct pn_tls_takeover *takeover = link->takeover;
     const SSL_CIPHER *cipher = SSL_get_current_cipher(ssl);
     uint16_t suite = cipher ? SSL_CIPHER_get_protocol_id(cipher) : 0;
-    bool is_client = SSL_is_server(ssl) == 0;
+    bool is_client = takeover->is_client;
 
     if (!is_fit(takeover, ssl, suite) || SSL_get_shutdown(ssl) != 0)
         return PN_UNSUPPORTED;

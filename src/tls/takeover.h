@@ -15,13 +15,16 @@ struct pn_tls_takeover {
     uint8_t server_secret[PN_RECORD_SECRET_MAX];
     size_t client_secret_len, server_secret_len;
     uint64_t records_in, records_out; /* under these secrets */
-    bool is_rekeyed;                  /* a KeyUpdate went by: the secrets are old */
+    bool is_client;
+    bool is_rekeyed; /* a KeyUpdate went by: the secrets are old */
 };
 
 /** Once per context whose connections may be taken over. */
 void pn_tls_takeover_setup(SSL_CTX *ctx);
 /** Before the handshake: this one shall be taken over. Without memory it stays with OpenSSL. */
 void pn_tls_takeover_begin(struct pn_tls_link *link, SSL *ssl);
+/** Before a step of the handshake; behind it pn_signer_watch_secrets(NULL, NULL). */
+void pn_tls_takeover_watch(const struct pn_tls_link *link);
 /** PN_OK: the caller frees the SSL, and goes on with *records and with link->ahead. PN_AGAIN: not
  * between two records now. PN_UNSUPPORTED, PN_NOMEM: it never will be; let it go. */
 enum pn_rc pn_tls_takeover_take(struct pn_tls_link *link, SSL *ssl,
