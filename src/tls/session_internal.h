@@ -41,6 +41,7 @@ struct pn_stream {
     bool has_input;        /* on_readable is due */
     bool wants_writable;   /* a write said PN_AGAIN */
     bool read_wants_write; /* TLS needs to send before it can read on */
+    bool has_unsent;       /* OpenSSL holds part of a record that a write has not finished */
     bool write_wants_read; /* TLS needs to read before it can write on */
 
     struct pn_tls_identity identity[]; /* one, of a client stream; an accepted one has none */

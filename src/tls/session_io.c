@@ -203,6 +203,7 @@ static enum pn_rc tls_write(struct pn_stream *stream, const void *bytes, size_t 
         len = PN_STREAM_RECORD_MAX;
     tls_begin();
     done = SSL_write_ex(stream->ssl, bytes, len, written);
+    stream->has_unsent = done != 1;
     return done == 1 ? PN_OK : tls_failed(stream, done, false);
 }
 

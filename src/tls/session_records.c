@@ -62,7 +62,8 @@ void pn_stream_records_free(struct pn_stream_records *io)
 static bool is_between_calls(const struct pn_stream *stream)
 {
     return stream->state == PN_STREAM_OPEN && !stream->is_broken && !stream->is_write_broken &&
-           !stream->is_shut_down && !stream->wants_writable && !stream->read_wants_write;
+           !stream->is_shut_down && !stream->has_unsent && !stream->wants_writable &&
+           !stream->read_wants_write;
 }
 
 void pn_stream_records_take(struct pn_stream *stream)

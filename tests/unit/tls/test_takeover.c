@@ -125,8 +125,10 @@ static void on_readable(void *ctx, struct pn_stream *stream)
 
 static void on_writable(void *ctx, struct pn_stream *stream)
 {
-    (void)ctx;
-    (void)stream;
+    const struct ends *ends = ctx;
+
+    if (ends->settles)
+        pn_stream_settle(stream);
 }
 
 static const struct pn_stream_events events = {on_open, on_failed, on_readable, on_writable};
@@ -382,6 +384,26 @@ static void connection_whose_keys_were_replaced_stays_with_openssl(void **state)
     end(&ends);
 }
 
+static void record_that_is_half_sent_is_finished_first(void **state)
+{
+    static char bytes[60000];
+    int small = 4096;
+    struct ends ends;
+
+    (void)state;
+    for (size_t i = 0; i < sizeof(bytes); i++)
+        bytes[i] = (char)(i * 17 + i / 239);
+    begin(&ends, &(struct begin_options){.is_client = true});
+    assert_int_equal(
+        setsockopt(pn_stream_fd(ends.stream), SOL_SOCKET, SO_SNDBUF, &small, sizeof(small)), 0);
+    ends.settles = true; /* as soon as the rest could be written, and before it is */
+    we_say(&ends, bytes, sizeof(bytes));
+    talk(&ends);
+    assert_int_equal(taken(&ends), 1);
+    we_say(&ends, bytes, sizeof(bytes));
+    end(&ends);
+}
+
 /* ---- what the peer does later */
 
 static void peer_replaces_keys_and_asks_for_ours(void **state)
@@ -615,6 +637,7 @@ int main(void)
         cmocka_unit_test(every_suite_is_taken_over_on_both_sides),
         cmocka_unit_test(data_that_comes_with_the_handshake_is_not_lost),
         cmocka_unit_test(others_stay_with_openssl),
+        cmocka_unit_test(record_that_is_half_sent_is_finished_first),
         cmocka_unit_test(connection_whose_keys_were_replaced_stays_with_openssl),
         cmocka_unit_test(peer_replaces_keys_and_asks_for_ours),
         cmocka_unit_test(we_replace_keys_that_are_worn),
