@@ -3,6 +3,7 @@
  * Answers: error bodies, entities, ETags and preconditions.
  */
 #include "arm/arm_internal.h"
+#include "arm/quirks.h"
 
 #include <stdarg.h>
 #include <stdio.h>
@@ -110,7 +111,7 @@ void arm_answer_cause(struct arm_call *call, const char *target, const char *cau
 {
     json_t *detail = new_detail(target, message);
 
-    if (detail &&
+    if (detail && !arm_has_quirk(call, ARM_QUIRK_NO_INNERERROR) &&
         json_object_set_new(detail, "innererror", json_pack("{s:s}", "code", cause)) != 0) {
         json_decref(detail);
         detail = NULL;

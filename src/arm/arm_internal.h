@@ -149,6 +149,11 @@ const char *arm_thumbprint_reference(struct arm_call *call, const char *thumbpri
 /** Refuses (false: answered, the transaction is over) while others reference the addressed item. */
 bool arm_refuse_while_used(struct arm_call *call, struct pn_store_txn *txn);
 
+/* linked_access.c */
+/** Whether the caller may use the certificates among `references` (NULL-ended). False: answered;
+ * the caller rolls back. */
+bool arm_check_linked_access(struct arm_call *call, const char *const *references);
+
 /* list.c */
 /** Pages and filters what is stored of `type` below call->id + suffix. `fields`: what $filter may
  * name, NULL-ended. */

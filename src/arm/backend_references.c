@@ -224,8 +224,8 @@ static bool is_no_member(struct arm_call *call, struct pn_store_txn *txn)
     return user == NULL;
 }
 
-bool arm_backend_refer(struct arm_call *call, struct pn_store_txn *txn, const json_t *properties,
-                       struct arm_backend_references *references)
+static bool refer(struct arm_call *call, struct pn_store_txn *txn, const json_t *properties,
+                  struct arm_backend_references *references)
 {
     const json_t *credentials = json_object_get(properties, "credentials");
     const json_t *ids = json_object_get(credentials, "certificateIds");
@@ -251,4 +251,11 @@ bool arm_backend_refer(struct arm_call *call, struct pn_store_txn *txn, const js
            refer_to_pool(call, txn,
                          json_object_get(json_object_get(properties, "pool"), "services"),
                          references);
+}
+
+bool arm_backend_refer(struct arm_call *call, struct pn_store_txn *txn, const json_t *properties,
+                       struct arm_backend_references *references)
+{
+    return refer(call, txn, properties, references) &&
+           arm_check_linked_access(call, references->ids);
 }

@@ -9,6 +9,7 @@
  * transaction too (rotation room).
  */
 #include "arm/arm_internal.h"
+#include "arm/quirks.h"
 
 #include <string.h>
 
@@ -61,6 +62,33 @@ static void forget_all(struct arm_call *call, const json_t *internal)
 
 /* ---- reading ---- */
 
+static json_t *view(struct arm_call *call, const struct pn_store_item *item, struct pn_error *err)
+{
+    json_t *entity = arm_view_plain(call, item, err);
+
+    if (entity && arm_has_quirk(call, ARM_QUIRK_NO_WARNINGS))
+        (void)json_object_del(json_object_get(entity, "properties"), "warnings");
+    return entity;
+}
+
+/* The answer of refreshSecret. */
+static json_t *view_refreshed(struct arm_call *call, const struct pn_store_item *item,
+                              struct pn_error *err)
+{
+    json_t *entity = view(call, item, err);
+    json_t *properties = json_incref(json_object_get(entity, "properties"));
+
+    if (entity && arm_has_quirk(call, ARM_QUIRK_FLAT_REFRESH) &&
+        (json_object_del(entity, "properties") != 0 ||
+         json_object_update(entity, properties) != 0)) {
+        json_decref(entity);
+        entity = NULL;
+        pn_error_set(err, PN_NOMEM, "out_of_memory", "out of memory");
+    }
+    json_decref(properties);
+    return entity;
+}
+
 static const char *const filter_fields[] = {"name", "subject", "thumbprint", "expirationDate",
                                             NULL};
 
@@ -80,7 +108,7 @@ void arm_certificates(struct arm_call *call)
         .prefix = pn_arena_printf(call->arena, "%s/certificates/", call->service_id),
         .type = pn_type_facts(PN_TYPE_CERTIFICATE)->type,
         .fields = filter_fields,
-        .view = arm_view_plain,
+        .view = view,
         .keep = pn_slice_case_eq_str(failed, "true") ? is_refresh_failed : NULL,
     };
 
@@ -92,7 +120,7 @@ void arm_certificates(struct arm_call *call)
 
 void arm_certificate_get(struct arm_call *call)
 {
-    arm_get_with(call, arm_view_plain);
+    arm_get_with(call, view);
 }
 
 /* ---- writing ---- */
@@ -213,14 +241,15 @@ static bool key_is_there(struct arm_call *call, const json_t *internal)
 static bool offer_candidate(struct arm_call *call, const struct candidate *candidate)
 {
     const struct pn_arm_services *services = &call->arm->config.services;
-    bool force = pn_slice_case_eq_str(pn_request_query(call->request, "force"), "true");
+    bool force = !arm_has_quirk(call, ARM_QUIRK_NO_FORCE) &&
+                 pn_slice_case_eq_str(pn_request_query(call->request, "force"), "true");
     struct pn_error err = {0};
     uint64_t number = 0;
     enum pn_rc rc = services->offer(services->ctx, call->id, candidate->properties,
                                     candidate->internal, force, &number, &err);
 
     if (rc == PN_OK)
-        arm_get_with(call, arm_view_plain);
+        arm_get_with(call, view);
     else if (rc == PN_DENIED)
         arm_answer_refused_generation(call, number, &err);
     else
@@ -259,8 +288,7 @@ static bool store_candidate(struct arm_call *call, struct candidate *candidate)
         arm_answer_error(call, 500, "InternalServerError", "out of memory");
     } else {
         candidate->properties = NULL;
-        is_stored =
-            arm_store_and_answer(call, txn, &former, properties, internal, NULL, arm_view_plain);
+        is_stored = arm_store_and_answer(call, txn, &former, properties, internal, NULL, view);
     }
     if (is_stored && old)
         forget_unused(call, old);
@@ -348,5 +376,5 @@ void arm_certificate_refresh(struct arm_call *call)
     }
     pn_store_item_fini(&item);
     if (is_from_vault)
-        arm_get_with(call, arm_view_plain);
+        arm_get_with(call, view_refreshed);
 }

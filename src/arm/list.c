@@ -3,6 +3,7 @@
  * Lists: $filter, $orderby, $skip, $top, count, nextLink.
  */
 #include "arm/arm_internal.h"
+#include "arm/quirks.h"
 
 #include <string.h>
 
@@ -37,6 +38,8 @@ static bool read_page(struct arm_call *call, const struct arm_list_rule *rule, s
     struct pn_error err = {0};
     bool is_given = false;
 
+    if (arm_has_quirk(call, ARM_QUIRK_NO_ORDERBY))
+        order.len = 0;
     page->top = PN_PAGE_ITEMS_MAX;
     if (!read_number(call, "$top", 1, &page->top, &page->has_top) ||
         !read_number(call, "$skip", 0, &page->skip, &is_given))

@@ -349,7 +349,7 @@ bool arm_policy_refer(struct arm_call *call, struct pn_store_txn *txn,
     if (rc != PN_OK)
         arm_answer_failure(call, &err);
     *references = (const char *const *)referring.ids;
-    return rc == PN_OK;
+    return rc == PN_OK && arm_check_linked_access(call, *references);
 }
 
 /* ---- letting go ---- */

@@ -1,0 +1,55 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * Linked access: who writes what names a certificate needs Microsoft.ApiManagement/service/
+ * certificates/use/action on it, when the configuration asks for that. What a policy's expression
+ * chooses at run time is not known here.
+ */
+#include <string.h>
+#include <strings.h>
+
+#include "arm/arm_internal.h"
+
+#define USE_ACTION "Microsoft.ApiManagement/service/certificates/use/action"
+
+static bool is_certificate(const struct arm_call *call, const char *id)
+{
+    size_t len = strlen(call->service_id);
+
+    return strncasecmp(id, call->service_id, len) == 0 &&
+           strncasecmp(id + len, "/certificates/", strlen("/certificates/")) == 0;
+}
+
+static bool refuse(struct arm_call *call, const char *id)
+{
+    const struct pn_principal *principal = &call->principal;
+
+    arm_answer_error(call, 403, "LinkedAuthorizationFailed",
+                     "The client '%s' with object id '%s' has permission to perform action "
+                     "'%s/write' on scope '%s'; however, it does not have permission to perform "
+                     "action '" USE_ACTION "' on the linked scope(s) '%s' or the linked scope(s) "
+                     "are invalid.",
+                     principal->app_id[0] ? principal->app_id : principal->object_id,
+                     principal->object_id, call->route->action, call->id, id);
+    return false;
+}
+
+bool arm_check_linked_access(struct arm_call *call, const char *const *references)
+{
+    const struct pn_arm_services *services = &call->arm->config.services;
+
+    if (!call->arm->config.checks_linked_access)
+        return true;
+    for (; *references; references++) {
+        struct pn_error err = {0};
+
+        if (!is_certificate(call, *references) ||
+            services->authorize(services->ctx, &call->principal, USE_ACTION, *references, &err) ==
+                PN_OK)
+            continue;
+        if (err.rc == PN_DENIED)
+            return refuse(call, *references);
+        arm_answer_failure(call, &err);
+        return false;
+    }
+    return true;
+}
