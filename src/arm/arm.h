@@ -88,6 +88,8 @@ struct pn_arm_config {
     const char *control_url;      /* "https://localhost:9443": WWW-Authenticate, managementApiUrl */
     const char *gateway_url;      /* "http://localhost:8080" */
     const char *const *audiences; /* accepted in tokens, NULL-ended */
+    bool is_strict;               /* compatibility azure-strict: docs/compatibility.md */
+    bool checks_linked_access;    /* who names a certificate needs certificates/use/action on it */
 };
 
 /** PN_NOMEM. */
@@ -97,6 +99,11 @@ void pn_arm_destroy(struct pn_arm *arm);
 /** A pn_preflight_fn (rotation/rotation.h); `ctx` is the struct pn_arm. Any thread. */
 enum pn_rc pn_arm_preflight(void *ctx, const char *certificate_id, const json_t *internal,
                             json_t **verdicts, struct pn_error *err) PN_MUST_USE;
+
+/** Who uses the certificate: [{id, name, type, via, by}], a new reference. `ctx` is the struct
+ * pn_arm. PN_NOT_FOUND, PN_NOMEM; what the store says. Any thread. */
+enum pn_rc pn_arm_usage(void *ctx, const char *certificate_id, json_t **users,
+                        struct pn_error *err) PN_MUST_USE;
 
 /** Answers one request; never fails (what goes wrong becomes an ARM error body). */
 void pn_arm_handle(struct pn_arm *arm, const struct pn_request *request,

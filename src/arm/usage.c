@@ -9,11 +9,13 @@
 
 #include "arm/arm_internal.h"
 
-#define BY_POLICY "policy" /* an API or operation, by its policy; its own users are not meant */
-#define USERS_MAX 10000    /* entries of one answer; above, it says that there are more */
+#define BY_POLICY       "policy" /* an API or operation, by its policy; its own users are not meant */
+#define USAGE_BYTES_MAX (16u * 1024 * 1024)
+#define USERS_MAX       10000 /* entries of one answer; above, it says that there are more */
 
 struct walk {
-    struct arm_call *call;
+    struct pn_arena *arena;
+    const char *service_id;
     struct pn_store_txn *txn;
     json_t *known; /* ids in lower case */
     json_t *list;  /* the entries, in the order in which they were found */
@@ -33,7 +35,7 @@ static json_t *entry_of(const char *id, const char *type, const char *via, const
 static enum pn_rc add(struct walk *walk, const char *id, const char *type, const char *via,
                       const char *by)
 {
-    const char *key = arm_lower(walk->call->arena, pn_slice_str(id));
+    const char *key = arm_lower(walk->arena, pn_slice_str(id));
 
     if (key && json_object_get(walk->known, key))
         return PN_EXISTS;
@@ -59,7 +61,7 @@ static enum pn_rc add_scope(struct walk *walk, const char *policy_id)
     if (len <= sizeof(suffix) - 1 ||
         strcasecmp(policy_id + len - (sizeof(suffix) - 1), suffix) != 0)
         return PN_OK;
-    id = pn_arena_strdup(walk->call->arena, pn_slice(policy_id, len - (sizeof(suffix) - 1)));
+    id = pn_arena_strdup(walk->arena, pn_slice(policy_id, len - (sizeof(suffix) - 1)));
     if (!id)
         return pn_error_set(walk->err, PN_NOMEM, "out_of_memory", "out of memory");
     rc = pn_store_txn_get(walk->txn, id, &scope, walk->err);
@@ -111,7 +113,8 @@ static enum pn_rc find(struct walk *walk, const struct pn_store_item *certificat
     enum pn_rc rc = add_users(walk, certificate->id, certificate->id, "reference");
 
     if (rc == PN_OK && thumbprint) {
-        const char *reference = arm_thumbprint_reference(walk->call, thumbprint);
+        const char *reference =
+            pn_arena_printf(walk->arena, "%s/thumbprints/%s", walk->service_id, thumbprint);
 
         rc = reference ? add_users(walk, reference, certificate->id, "thumbprint")
                        : pn_error_set(walk->err, PN_NOMEM, "out_of_memory", "out of memory");
@@ -119,22 +122,34 @@ static enum pn_rc find(struct walk *walk, const struct pn_store_item *certificat
     return rc == PN_OK ? follow(walk) : rc;
 }
 
+/** The service's id is what stands before "/certificates/". */
+static enum pn_rc run(struct walk *walk, struct pn_store *store, const char *certificate_id)
+{
+    struct pn_store_item certificate = {0};
+    const char *suffix = strcasestr(certificate_id, "/certificates/");
+    enum pn_rc rc = pn_store_begin(store, &walk->txn, walk->err);
+
+    if (rc == PN_OK && suffix)
+        walk->service_id = pn_arena_strdup(
+            walk->arena, pn_slice(certificate_id, (size_t)(suffix - certificate_id)));
+    if (rc == PN_OK)
+        rc = pn_store_txn_get(walk->txn, certificate_id, &certificate, walk->err);
+    if (rc == PN_OK && (!walk->known || !walk->list || !walk->service_id))
+        rc = pn_error_set(walk->err, PN_NOMEM, "out_of_memory", "out of memory");
+    if (rc == PN_OK)
+        rc = find(walk, &certificate);
+    pn_store_rollback(walk->txn);
+    pn_store_item_fini(&certificate);
+    return rc;
+}
+
 void arm_certificate_usage(struct arm_call *call)
 {
     struct pn_error err = {0};
-    struct walk walk = {.call = call, .known = json_object(), .list = json_array(), .err = &err};
-    struct pn_store_item certificate = {0};
-    enum pn_rc rc = pn_store_begin(call->arm->config.store, &walk.txn, &err);
+    struct walk walk = {
+        .arena = call->arena, .known = json_object(), .list = json_array(), .err = &err};
 
-    if (rc == PN_OK)
-        rc = pn_store_txn_get(walk.txn, call->id, &certificate, &err);
-    if (rc == PN_OK && (!walk.known || !walk.list))
-        rc = pn_error_set(&err, PN_NOMEM, "out_of_memory", "out of memory");
-    if (rc == PN_OK)
-        rc = find(&walk, &certificate);
-    pn_store_rollback(walk.txn);
-    pn_store_item_fini(&certificate);
-    if (rc == PN_OK)
+    if (run(&walk, call->arm->config.store, call->id) == PN_OK)
         arm_answer_json(call, 200,
                         json_pack("{s:O, s:I, s:b}", "value", walk.list, "count",
                                   (json_int_t)json_array_size(walk.list), "truncated", walk.is_cut),
@@ -145,4 +160,22 @@ void arm_certificate_usage(struct arm_call *call)
         arm_answer_failure(call, &err);
     json_decref(walk.known);
     json_decref(walk.list);
+}
+
+enum pn_rc pn_arm_usage(void *ctx, const char *certificate_id, json_t **users, struct pn_error *err)
+{
+    const struct pn_arm *arm = ctx;
+    struct walk walk = {.arena = pn_arena_create(4096, USAGE_BYTES_MAX),
+                        .known = json_object(),
+                        .list = json_array(),
+                        .err = err};
+    enum pn_rc rc = walk.arena ? run(&walk, arm->config.store, certificate_id)
+                               : pn_error_set(err, PN_NOMEM, "out_of_memory", "out of memory");
+
+    if (rc == PN_OK)
+        *users = json_incref(walk.list);
+    json_decref(walk.known);
+    json_decref(walk.list);
+    pn_arena_destroy(walk.arena);
+    return rc;
 }

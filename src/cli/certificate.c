@@ -253,44 +253,122 @@ static const char *finding(const json_t *item, int64_t now, int64_t days, char *
     return buf;
 }
 
+/* Who breaks when it ends: an array, the caller's. */
+static enum pn_cli_exit read_usage(struct pn_cli *cli, const char *name, json_t **users)
+{
+    char *path = pn_cli_path("/certificates/", name, "/usage");
+    json_t *answer = NULL;
+    enum pn_cli_exit code = pn_cli_arm(cli, "GET", path, NULL, &answer);
+
+    *users = json_incref(json_object_get(answer, "value"));
+    json_decref(answer);
+    free(path);
+    return code;
+}
+
+/* Below the service, by commas: "/apis/orders, /backends/b1". */
+static json_t *short_names(const json_t *users)
+{
+    struct pn_buf text;
+    const json_t *user;
+    json_t *joined;
+    size_t at;
+
+    pn_buf_init(&text, 65536);
+    json_array_foreach(users, at, user)
+    {
+        const char *id = pn_json_str(user, "id");
+        const char *below = id ? strstr(id, "/service/") : NULL;
+
+        below = below ? strchr(below + strlen("/service/"), '/') : id;
+        if (below && pn_buf_printf(&text, "%s%s", text.len > 0 ? ", " : "", below) != PN_OK)
+            break;
+    }
+    joined = json_stringn(text.ptr ? text.ptr : "", text.len);
+    pn_buf_fini(&text);
+    return joined;
+}
+
+struct expiry {
+    uint64_t days, fail_within;
+    bool has_fail_within;
+    json_t *rows;
+    bool has_finding;
+};
+
+static bool read_days(const struct pn_cli *cli, const char *option, uint64_t *days)
+{
+    const char *given = pn_cli_value(cli, option);
+
+    return !given || pn_slice_to_u64(pn_slice_str(given), 36500, days);
+}
+
+/* Whether this one is what --fail-within is about: it ends by then, or has. */
+static bool fails_within(const json_t *item, uint64_t days)
+{
+    char text[64];
+    int64_t expires = 0;
+
+    return pn_time_parse_iso8601(
+               pn_slice_str(pn_cli_text_at(item, "properties.expirationDate", text, sizeof text)),
+               &expires) &&
+           expires - pn_clock_unix_s() < (int64_t)days * 86400;
+}
+
+static enum pn_cli_exit add_expiry(struct pn_cli *cli, struct expiry *expiry, const json_t *item)
+{
+    char buf[256], expires[64];
+    const char *name = pn_json_str(item, "name");
+    const char *text = finding(item, pn_clock_unix_s(), (int64_t)expiry->days, buf, sizeof buf);
+    bool fails = expiry->has_fail_within ? fails_within(item, expiry->fail_within) : text != NULL;
+    json_t *users = NULL;
+    enum pn_cli_exit code = PN_CLI_DONE;
+
+    if (cli->positional_count > 0 && (!name || strcasecmp(name, cli->positionals[0]) != 0))
+        return PN_CLI_DONE;
+    if (name && (text || fails))
+        code = read_usage(cli, name, &users);
+    expiry->has_finding = expiry->has_finding || fails;
+    pn_cli_text_at(item, "properties.expirationDate", expires, sizeof expires);
+    json_array_append_new(expiry->rows,
+                          json_pack("{s:s?, s:s, s:s, s:o, s:o}", "name", name, "expires", expires,
+                                    "finding", text ? text : "good", "breaks", short_names(users),
+                                    "usage", users ? users : json_array()));
+    return code;
+}
+
 static enum pn_cli_exit run_expiry(struct pn_cli *cli)
 {
-    static const struct pn_cli_column check_columns[] = {
-        {"NAME", "name"}, {"EXPIRES", "expires"}, {"FINDING", "finding"}, {NULL, NULL}};
-    const char *given = pn_cli_value(cli, "days");
-    uint64_t days = DAYS_DEFAULT;
+    static const struct pn_cli_column check_columns[] = {{"NAME", "name"},
+                                                         {"EXPIRES", "expires"},
+                                                         {"FINDING", "finding"},
+                                                         {"BREAKS", "breaks"},
+                                                         {NULL, NULL}};
+    struct expiry expiry = {.days = DAYS_DEFAULT, .rows = json_array()};
     json_t *items = NULL;
-    json_t *rows = json_array();
     const json_t *item;
     size_t index;
-    bool has_finding = false;
     enum pn_cli_exit code;
 
-    if (given && !pn_slice_to_u64(pn_slice_str(given), 36500, &days))
+    expiry.has_fail_within = pn_cli_value(cli, "fail-within") != NULL;
+    if (!read_days(cli, "days", &expiry.days))
         code = pn_cli_usage(cli, "--days must be a number from 0 to 36500");
+    else if (!read_days(cli, "fail-within", &expiry.fail_within))
+        code = pn_cli_usage(cli, "--fail-within must be a number from 0 to 36500");
     else
         code = pn_cli_arm_list(cli, "/certificates", &items);
     json_array_foreach(items, index, item)
     {
-        char buf[256];
-        char expires[64];
-        const char *name = pn_json_str(item, "name");
-        const char *text = finding(item, pn_clock_unix_s(), (int64_t)days, buf, sizeof buf);
-
-        if (cli->positional_count > 0 && (!name || strcasecmp(name, cli->positionals[0]) != 0))
-            continue;
-        has_finding = has_finding || text;
-        pn_cli_text_at(item, "properties.expirationDate", expires, sizeof expires);
-        json_array_append_new(rows, json_pack("{s:s?, s:s, s:s}", "name", name, "expires", expires,
-                                              "finding", text ? text : "good"));
+        if (code == PN_CLI_DONE)
+            code = add_expiry(cli, &expiry, item);
     }
-    if (code == PN_CLI_DONE && cli->positional_count > 0 && json_array_size(rows) == 0)
+    if (code == PN_CLI_DONE && cli->positional_count > 0 && json_array_size(expiry.rows) == 0)
         code = pn_cli_fail(PN_CLI_REFUSED, "there is no certificate \"%s\"", cli->positionals[0]);
     if (code == PN_CLI_DONE)
-        code = pn_cli_print_list(cli, rows, check_columns);
-    json_decref(rows);
+        code = pn_cli_print_list(cli, expiry.rows, check_columns);
+    json_decref(expiry.rows);
     json_decref(items);
-    return code == PN_CLI_DONE && has_finding ? PN_CLI_REFUSED : code;
+    return code == PN_CLI_DONE && expiry.has_finding ? PN_CLI_REFUSED : code;
 }
 
 static enum pn_cli_exit run_check(struct pn_cli *cli)
@@ -328,6 +406,8 @@ static const struct pn_cli_option check_options[] = {
 };
 static const struct pn_cli_option expiry_options[] = {
     {"days", "N", "warn when fewer days are left (default 30)"},
+    {"fail-within", "N",
+     "exit code 1 only when one ends within so many days (default: for every finding)"},
     {NULL, NULL, NULL},
 };
 
@@ -364,7 +444,7 @@ const struct pn_cli_command pn_cli_certificate_commands[] = {
      "Tells what a PFX or PEM file is and what is wrong with it; nothing is saved.",
      "postern certificate check orders.pfx --password-file orders.pass", run_check},
     {"certificate expiry", "[NAME]", 0, 1, expiry_options,
-     "Finds what expires soon or could not be fetched; exit code 1 if there is any.",
-     "postern certificate expiry --days 14", run_expiry},
+     "Finds what expires soon or could not be fetched, and what breaks then; exit code 1 if any.",
+     "postern certificate expiry --days 30 --fail-within 7", run_expiry},
     {NULL, NULL, 0, 0, NULL, NULL, NULL, NULL},
 };

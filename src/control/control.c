@@ -267,8 +267,7 @@ enum pn_rc pn_control_run(struct pn_broker *broker, const struct pn_control_opti
                           struct pn_error *err)
 {
     struct control control = {.broker = broker, .options = options};
-    enum pn_rc rc =
-        pn_plane_init(&control.plane, broker, options->data_dir, options->rotation_interval_s, err);
+    enum pn_rc rc = pn_plane_init(&control.plane, broker, options, err);
 
     if (!pn_wipe_alloc_is_active())
         pn_log(PN_LOG_WARN, "freed_memory_is_not_wiped", "cause", PN_S("sanitized build"), NULL);

@@ -5,6 +5,8 @@
  */
 #pragma once
 
+#include <stdbool.h>
+
 #include "base/error.h"
 
 struct pn_broker;
@@ -13,6 +15,9 @@ struct pn_control_options {
     const char *data_dir;
     unsigned workers;             /* threads per listener that run handlers; 0: the default */
     unsigned rotation_interval_s; /* 0: the default */
+    const char *expiry_days;      /* NULL: the default */
+    bool is_strict;               /* compatibility: azure-strict */
+    bool checks_linked_access;
 };
 
 #define PN_CONTROL_WORKERS 8

@@ -13,6 +13,7 @@
 #include "base/file.h"
 #include "base/json.h"
 #include "base/log.h"
+#include "control/control.h"
 #include "control/first_start.h"
 #include "control/listeners.h"
 #include "control/portal.h"
@@ -131,7 +132,8 @@ static enum pn_rc make_rotation(struct pn_plane *plane, struct pn_broker *broker
     return pn_rotation_create(&config, &plane->rotation, err);
 }
 
-static enum pn_rc make_arm(struct pn_plane *plane, struct pn_broker *broker, struct pn_error *err)
+static enum pn_rc make_arm(struct pn_plane *plane, struct pn_broker *broker,
+                           const struct pn_control_options *options, struct pn_error *err)
 {
     struct pn_arm_config config = {
         .store = plane->store,
@@ -141,6 +143,8 @@ static enum pn_rc make_arm(struct pn_plane *plane, struct pn_broker *broker, str
         .control_url = plane->endpoints.control_url,
         .gateway_url = plane->endpoints.gateway_url,
         .audiences = plane->audiences,
+        .is_strict = options->is_strict,
+        .checks_linked_access = options->checks_linked_access,
     };
     enum pn_rc rc;
 
@@ -205,9 +209,62 @@ static void load_portal(struct pn_plane *plane)
         pn_log_error(PN_LOG_WARN, "portal_not_loaded", &err);
 }
 
-enum pn_rc pn_plane_init(struct pn_plane *plane, struct pn_broker *broker, const char *data_dir,
-                         unsigned rotation_interval_s, struct pn_error *err)
+/* PN_EVENT_WEBHOOKS: URLs by spaces. They may hold secrets, so they do not stay in the environment.
+ */
+static enum pn_rc read_webhooks(struct pn_plane *plane, struct pn_error *err)
 {
+    const char *text = getenv("PN_EVENT_WEBHOOKS");
+    char *rest, *url;
+    size_t count = 0;
+    enum pn_rc rc = PN_OK;
+
+    if (!text)
+        return PN_OK;
+    plane->webhook_text = strdup(text);
+    if (!plane->webhook_text)
+        return pn_error_set(err, PN_NOMEM, "no_memory", "out of memory");
+    (void)unsetenv("PN_EVENT_WEBHOOKS");
+    rest = plane->webhook_text;
+    for (url = strsep(&rest, " "); rc == PN_OK && url; url = strsep(&rest, " ")) {
+        if (count == PN_WEBHOOKS_MAX)
+            return pn_error_set(err, PN_LIMIT, "webhook", "there are more than %d webhooks",
+                                PN_WEBHOOKS_MAX);
+        rc = pn_webhook_check(url, err);
+        plane->webhooks[count++] = url;
+    }
+    if (rc != PN_OK)
+        pn_error_prefix(err, "event-webhook, number %zu", count);
+    return rc;
+}
+
+static enum pn_rc make_events(struct pn_plane *plane, const char *ca_file, const char *expiry_days,
+                              struct pn_error *err)
+{
+    struct pn_events_config config = {
+        .store = plane->store,
+        .thresholds = &plane->thresholds,
+        .webhooks = plane->webhooks,
+        .ca_file = plane->ca_file,
+        .usage = pn_arm_usage,
+        .usage_ctx = plane->arm,
+    };
+    enum pn_rc rc = pn_thresholds_parse(expiry_days ? expiry_days : PN_THRESHOLDS_DEFAULT,
+                                        &plane->thresholds, err);
+
+    snprintf(plane->ca_file, sizeof(plane->ca_file), "%s", ca_file);
+    if (rc == PN_OK)
+        rc = read_webhooks(plane, err);
+    if (rc == PN_OK &&
+        pn_forecast_create(plane->store, &plane->thresholds, &plane->forecast) != PN_OK)
+        rc = pn_error_set(err, PN_NOMEM, "no_memory", "out of memory");
+    config.forecast = plane->forecast;
+    return rc == PN_OK ? pn_events_create(&config, &plane->events, err) : rc;
+}
+
+enum pn_rc pn_plane_init(struct pn_plane *plane, struct pn_broker *broker,
+                         const struct pn_control_options *options, struct pn_error *err)
+{
+    const char *data_dir = options->data_dir;
     char ca_file[PATH_MAX];
     struct pn_first_start first;
     enum pn_rc rc;
@@ -226,9 +283,9 @@ enum pn_rc pn_plane_init(struct pn_plane *plane, struct pn_broker *broker, const
     list_audiences(plane);
     rc = make_identity(plane, ca_file, err);
     if (rc == PN_OK)
-        rc = make_rotation(plane, broker, rotation_interval_s, err);
+        rc = make_rotation(plane, broker, options->rotation_interval_s, err);
     if (rc == PN_OK)
-        rc = make_arm(plane, broker, err);
+        rc = make_arm(plane, broker, options, err);
     if (rc == PN_OK)
         rc = make_vault(plane, ca_file, err);
     if (rc != PN_OK)
@@ -242,6 +299,8 @@ enum pn_rc pn_plane_init(struct pn_plane *plane, struct pn_broker *broker, const
         .audiences = plane->audiences,
     };
     rc = make_event_grid(plane, data_dir, err);
+    if (rc == PN_OK)
+        rc = make_events(plane, ca_file, options->expiry_days, err);
     if (rc != PN_OK)
         return rc;
     load_portal(plane);
@@ -252,6 +311,7 @@ enum pn_rc pn_plane_init(struct pn_plane *plane, struct pn_broker *broker, const
         .feed = plane->feed,
         .resources = &plane->resources,
         .event_grid = &plane->event_grid,
+        .forecast = plane->forecast,
         .portal = plane->portal,
         .vault_authority = plane->endpoints.vault_audience + strlen("https://"),
     };
@@ -288,6 +348,8 @@ enum pn_rc pn_plane_start(struct pn_plane *plane, struct pn_error *err)
         rc = pn_rotation_start(plane->rotation, err);
     if (rc == PN_OK)
         rc = pn_vault_start(plane->vault, err);
+    if (rc == PN_OK)
+        rc = pn_events_start(plane->events, err);
     if (rc == PN_OK) {
         forget_unused_keys(plane, PN_USE_CLIENT);
         forget_unused_keys(plane, PN_USE_SERVER);
@@ -299,6 +361,9 @@ void pn_plane_fini(struct pn_plane *plane)
 {
     /* Writers that wait for the gateway are let go first; the feed itself outlives its writers. */
     pn_feed_stop(plane->feed);
+    pn_events_destroy(plane->events);
+    pn_forecast_destroy(plane->forecast);
+    pn_wipe_free_str(plane->webhook_text);
     pn_rotation_destroy(plane->rotation);
     pn_portal_destroy(plane->portal);
     pn_vault_destroy(plane->vault);

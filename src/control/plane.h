@@ -11,6 +11,7 @@
 #include "control/feed.h"
 #include "control/routes.h"
 #include "control/settings.h"
+#include "events/events.h"
 #include "identity/token_source.h"
 #include "keyvault/keyvault.h"
 #include "resource/resource.h"
@@ -50,13 +51,22 @@ struct pn_plane {
     struct pn_portal *portal; /* NULL: not installed */
     struct pn_resource_plane resources;
     struct pn_event_grid event_grid;
+    char ca_file[4096]; /* of our own authority */
+    char *webhook_text; /* PN_EVENT_WEBHOOKS, cut at its spaces */
+    const char *webhooks[PN_WEBHOOKS_MAX + 1];
+    struct pn_thresholds thresholds;
+    struct pn_forecast *forecast;
+    struct pn_events *events;
     struct pn_routes routes;
 };
 
+struct pn_control_options;
+
 /** Makes everything and does the first start. `plane` is zeroed by the caller, must not move, and
  * is ended by _fini also after a failure. */
-enum pn_rc pn_plane_init(struct pn_plane *plane, struct pn_broker *broker, const char *data_dir,
-                         unsigned rotation_interval_s, struct pn_error *err) PN_MUST_USE;
+enum pn_rc pn_plane_init(struct pn_plane *plane, struct pn_broker *broker,
+                         const struct pn_control_options *options,
+                         struct pn_error *err) PN_MUST_USE;
 /** Starts the feed's and the follower's threads, and has the keyholder forget keys that no
  *  certificate uses (left by an import that never reached the store). */
 enum pn_rc pn_plane_start(struct pn_plane *plane, struct pn_error *err) PN_MUST_USE;

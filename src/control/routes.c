@@ -8,16 +8,18 @@
 
 #include "arm/arm.h"
 #include "authority/authority.h"
+#include "base/clock.h"
 #include "base/metrics.h"
 #include "control/event_grid.h"
 #include "control/feed.h"
 #include "control/portal.h"
+#include "events/forecast.h"
 #include "resource/resource.h"
 #include "vault/vault.h"
 
 #define SEGMENTS_MAX      32
 #define VAULT_MOUNT       "/vault/"
-#define METRICS_BYTES_MAX 65536
+#define METRICS_BYTES_MAX (512u * 1024)
 #define TEXT              "text/plain; charset=utf-8"
 
 static void answer_text(struct pn_response *response, int status, const char *text)
@@ -43,6 +45,8 @@ static void answer_metrics(const struct pn_routes *routes, struct pn_response *r
                        has_gateway ? 1 : 0);
     if (rc == PN_OK)
         rc = pn_metrics_print(values, &text);
+    if (rc == PN_OK)
+        rc = pn_forecast_print(routes->forecast, pn_clock_unix_s(), &text);
     if (rc == PN_OK)
         rc = pn_response_body(response, 200, "text/plain; version=0.0.4; charset=utf-8",
                               pn_buf_slice(&text));

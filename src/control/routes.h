@@ -14,6 +14,7 @@ struct pn_feed;
 struct pn_portal;
 struct pn_resource_plane;
 struct pn_event_grid;
+struct pn_forecast;
 
 /** Borrowed while requests are handled. */
 struct pn_routes {
@@ -25,6 +26,7 @@ struct pn_routes {
     const struct pn_event_grid *event_grid;
     const struct pn_portal *portal; /* NULL: not installed */
     const char *vault_authority;    /* "vault.localhost:9444" */
+    struct pn_forecast *forecast;
 };
 
 /** Control's listener. `ctx` is a struct pn_routes. Worker threads. */

@@ -9,7 +9,7 @@
 #include "ipc/broker.h"
 #include "ipc/channel.h"
 
-#define PN_CHILD_ARGS_MAX            16
+#define PN_CHILD_ARGS_MAX            24
 #define PN_CHILD_FDS_MAX             40
 #define PN_CHILD_PENDING_MAX         256 /* connections that wait for a child that is being restarted */
 #define PN_CHILD_PENDING_GATEWAY_MAX 192 /* of them for the gateway: control finds a place */
@@ -32,6 +32,7 @@ struct pn_child_spec {
     size_t fd_count;
     const char *log_level;
     const char *endpoints; /* PN_ENDPOINTS, or NULL */
+    const char *webhooks;  /* PN_EVENT_WEBHOOKS, or NULL: not for every eye, as arguments are */
     const char *limits;    /* pn_limits_export(), or NULL */
 };
 

@@ -29,6 +29,10 @@ enum setting {
     TLS_RECORDS,
     CONTROL_WORKERS,
     ROTATION_INTERVAL,
+    EVENT_WEBHOOK,
+    EXPIRY_DAYS,
+    COMPATIBILITY,
+    LINKED_ACCESS,
     USER,
     LOG_LEVEL,
     LIMIT,
@@ -68,6 +72,18 @@ const struct pn_setting pn_settings[SETTINGS + 1] = {
          "requests that control and vault each handle at a time, 1 to 64 (default: 8)"},
     [ROTATION_INTERVAL] = {"rotation-interval", "SECONDS",
                            "between two looks at a followed vault certificate (default: 60)"},
+    [EVENT_WEBHOOK] = {"event-webhook", "URL",
+                       "is sent CloudEvents before a certificate expires; again for more, at most "
+                       "8 (better in FILE: others can see a command line)"},
+    [EXPIRY_DAYS] = {"expiry-days", "DAYS,...",
+                     "days before a certificate's end at which an event is sent (default: "
+                     "30,14,7,1)"},
+    [COMPATIBILITY] = {"compatibility", "postern|azure-strict",
+                       "where API Management is narrower or odd: do better, or exactly as it does "
+                       "(default: postern)"},
+    [LINKED_ACCESS] = {"linked-access-check", "on|off",
+                       "who writes a policy or backend that names a certificate needs "
+                       "certificates/use on it (default: off)"},
     [USER] = {"user", "NAME", "when started as root: become this user once the listeners are open"},
     [LOG_LEVEL] = {"log-level", "LEVEL",
                    "debug, info, warn or error (default: info); SIGHUP applies a change"},
@@ -170,6 +186,49 @@ static bool add_listen(struct pn_options *options, enum pn_listen which, const c
     return true;
 }
 
+/* What the supervisor can see of it; control looks closer. */
+static bool is_webhook(const char *url)
+{
+    static const char *const starts[] = {"https://", "http://localhost", "http://127.",
+                                         "http://[::1]"};
+
+    for (size_t i = 0; i < sizeof(starts) / sizeof(starts[0]); i++) {
+        if (pn_slice_case_starts_with(pn_slice_str(url), pn_slice_str(starts[i])))
+            return !strpbrk(url, " \t\r\n");
+    }
+    return false;
+}
+
+static bool add_webhook(struct pn_options *options, const char *url)
+{
+    size_t len = options->webhooks_are_given ? strlen(options->webhooks) : 0;
+
+    if (!options->webhooks_are_given)
+        options->webhook_count = 0;
+    options->webhooks_are_given = true;
+    if (!is_webhook(url) || options->webhook_count == PN_OPTION_WEBHOOKS_MAX ||
+        len + strlen(url) + 2 > sizeof(options->webhooks))
+        return false;
+    options->webhook_count++;
+    snprintf(options->webhooks + len, sizeof(options->webhooks) - len, "%s%s", len > 0 ? " " : "",
+             url);
+    return true;
+}
+
+static bool are_days(const char *text)
+{
+    struct pn_slice rest = pn_slice_str(text);
+    struct pn_slice part = {0};
+    uint64_t days;
+    size_t count = 0;
+
+    while (pn_slice_cut(&rest, ',', &part)) {
+        if (!pn_slice_to_u64(part, 3650, &days) || days == 0 || ++count > 8)
+            return false;
+    }
+    return count > 0 && text[strlen(text) - 1] != ',';
+}
+
 /** `words`: by single spaces. */
 static bool is_one_of(const char *value, const char *words)
 {
@@ -212,6 +271,16 @@ static bool apply(struct pn_options *options, enum setting setting, const char *
         return read_number(value, 1, 64, &options->control_workers);
     case ROTATION_INTERVAL:
         return read_number(value, 1, 86400, &options->rotation_interval_s);
+    case EVENT_WEBHOOK:
+        return add_webhook(options, value);
+    case EXPIRY_DAYS:
+        return are_days(value) && copy(options->expiry_days, sizeof(options->expiry_days), value);
+    case COMPATIBILITY:
+        return is_one_of(value, "postern azure-strict") &&
+               copy(options->compatibility, sizeof(options->compatibility), value);
+    case LINKED_ACCESS:
+        return is_one_of(value, "on off") &&
+               copy(options->linked_access, sizeof(options->linked_access), value);
     case USER:
         return copy(options->user, sizeof(options->user), value);
     case LOG_LEVEL:
@@ -302,7 +371,8 @@ static enum pn_rc apply_pair(struct pn_options *options, yaml_document_t *docume
     seen[setting] = true;
     if (setting == LIMIT)
         return apply_limits(options, document, value, err);
-    if (value->type == YAML_SEQUENCE_NODE && setting >= GATEWAY && setting <= VAULT)
+    if (value->type == YAML_SEQUENCE_NODE &&
+        ((setting >= GATEWAY && setting <= VAULT) || setting == EVENT_WEBHOOK))
         return apply_list(options, document, (enum setting)setting, value, err);
     if (value->type != YAML_SCALAR_NODE ||
         !apply(options, (enum setting)setting, (const char *)value->data.scalar.value))
@@ -405,8 +475,9 @@ static enum pn_rc read_flags(int argc, char **argv, struct pn_options *options, 
             continue;
         }
         if ((!only_config || setting == CONFIG) && !apply(options, (enum setting)setting, value))
-            return pn_error_set(err, PN_INVALID, "usage", "--%s: '%s' does not fit: %s",
-                                pn_settings[setting].name, value, pn_settings[setting].help);
+            return pn_error_set(
+                err, PN_INVALID, "usage", "--%s: '%s' does not fit: %s", pn_settings[setting].name,
+                setting == EVENT_WEBHOOK ? "(the URL)" : value, pn_settings[setting].help);
     }
     return PN_OK;
 }
@@ -478,6 +549,7 @@ enum pn_rc pn_options_read_as(int argc, char **argv, const char *config_text,
     if (rc == PN_OK && options->config_file[0])
         rc = read_config(options, config_text, err);
     memset(options->listen_is_given, 0, sizeof(options->listen_is_given));
+    options->webhooks_are_given = false;
     if (rc == PN_OK)
         rc = read_flags(argc, argv, options, false, err);
     if (rc == PN_OK)

@@ -37,7 +37,9 @@ enum pn_listen {
     PN_LISTEN_COUNT
 };
 
-#define PN_DNS_SERVERS_MAX 512 /* bytes of --dns-servers, with NUL */
+#define PN_OPTION_WEBHOOKS_MAX   8
+#define PN_OPTION_WEBHOOKS_BYTES 16384
+#define PN_DNS_SERVERS_MAX       512 /* bytes of --dns-servers, with NUL */
 
 struct pn_options {
     char data_dir[PATH_MAX];
@@ -53,6 +55,12 @@ struct pn_options {
     char forwarded[4];                                 /* "on", "off"; "" = off */
     char tls_records[8];                               /* "own", "openssl"; "" = own */
     char dns_servers[PN_DNS_SERVERS_MAX];              /* "" = those of the system */
+    char webhooks[PN_OPTION_WEBHOOKS_BYTES]; /* URLs by spaces, which may hold secrets; "" = none */
+    size_t webhook_count;
+    bool webhooks_are_given; /* by the source that is being read */
+    char expiry_days[64];    /* "" = the default */
+    char compatibility[16];  /* "postern", "azure-strict"; "" = postern */
+    char linked_access[4];   /* "on", "off"; "" = off */
     enum pn_log_level log_level;
     uint64_t limits[PN_LIMIT_COUNT];
     bool checks_only;  /* --check */

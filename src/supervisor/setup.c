@@ -312,6 +312,20 @@ static void describe_members(struct pn_supervisor *self)
         *args++ = "--rotation-interval";
         *args++ = self->interval;
     }
+    if (options->expiry_days[0] != '\0') {
+        *args++ = "--expiry-days";
+        *args++ = options->expiry_days;
+    }
+    if (options->compatibility[0] != '\0') {
+        *args++ = "--compatibility";
+        *args++ = options->compatibility;
+    }
+    if (options->linked_access[0] != '\0') {
+        *args++ = "--linked-access-check";
+        *args++ = options->linked_access;
+    }
+    if (options->webhooks[0] != '\0')
+        self->house.members[PN_MEMBER_CONTROL].spec.webhooks = options->webhooks;
 }
 
 static enum pn_rc watch_signals(struct pn_supervisor *self, struct pn_error *err)

@@ -1,0 +1,257 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * See forecast.h.
+ */
+#include "events/forecast.h"
+
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/clock.h"
+#include "base/json.h"
+#include "store/store.h"
+
+#define CERTIFICATE_TYPE "Microsoft.ApiManagement/service/certificates"
+#define DAY_S            86400
+
+struct pn_forecast {
+    struct pn_store *store;
+    struct pn_thresholds thresholds;
+    pthread_mutex_t lock;
+    /* guarded by lock: what is remembered for pn_forecast_print */
+    struct pn_expiries known;
+    uint64_t revision, read_ms;
+    bool is_known;
+};
+
+/* ---- thresholds ---- */
+
+static int descending(const void *a, const void *b)
+{
+    unsigned x = *(const unsigned *)a, y = *(const unsigned *)b;
+
+    return (x < y) - (x > y);
+}
+
+enum pn_rc pn_thresholds_parse(const char *text, struct pn_thresholds *thresholds,
+                               struct pn_error *err)
+{
+    struct pn_slice rest = pn_slice_str(text);
+    struct pn_slice part = {0};
+    uint64_t days = 0;
+
+    memset(thresholds, 0, sizeof(*thresholds));
+    while (pn_slice_cut(&rest, ',', &part)) {
+        if (thresholds->count == PN_THRESHOLDS_MAX ||
+            !pn_slice_to_u64(part, PN_THRESHOLD_DAYS_MAX, &days) || days == 0)
+            return pn_error_set(err, PN_INVALID, "thresholds",
+                                "1 to %d numbers of days from 1 to %d, by commas",
+                                PN_THRESHOLDS_MAX, PN_THRESHOLD_DAYS_MAX);
+        thresholds->days[thresholds->count++] = (unsigned)days;
+    }
+    if (thresholds->count == 0 || text[strlen(text) - 1] == ',')
+        return pn_error_set(err, PN_INVALID, "thresholds", "there is no number of days");
+    qsort(thresholds->days, thresholds->count, sizeof(thresholds->days[0]), descending);
+    return PN_OK;
+}
+
+int64_t pn_expiry_days(int64_t expires_s, int64_t now_s)
+{
+    int64_t left_s = expires_s - now_s;
+
+    return left_s >= 0 ? left_s / DAY_S : -1 - (-left_s - 1) / DAY_S;
+}
+
+int pn_thresholds_reached(const struct pn_thresholds *thresholds, int64_t expires_s, int64_t now_s)
+{
+    int reached = PN_THRESHOLD_NONE;
+
+    if (expires_s < now_s)
+        return PN_THRESHOLD_EXPIRED;
+    for (size_t i = 0; i < thresholds->count; i++) {
+        if (expires_s - now_s <= (int64_t)thresholds->days[i] * DAY_S)
+            reached = (int)thresholds->days[i];
+    }
+    return reached;
+}
+
+/* ---- the list ---- */
+
+void pn_expiries_fini(struct pn_expiries *expiries)
+{
+    for (size_t i = 0; i < expiries->count; i++)
+        free(expiries->items[i].id);
+    free(expiries->items);
+    *expiries = (struct pn_expiries){0};
+}
+
+static int earlier(const void *a, const void *b)
+{
+    const struct pn_expiry *x = a, *y = b;
+
+    if (x->expires_s != y->expires_s)
+        return (x->expires_s > y->expires_s) - (x->expires_s < y->expires_s);
+    return strcmp(x->id, y->id);
+}
+
+enum pn_rc pn_forecast_read(struct pn_forecast *forecast, struct pn_expiries *expiries,
+                            struct pn_error *err)
+{
+    struct pn_store_list list = {0};
+    enum pn_rc rc = pn_store_list(forecast->store, "/subscriptions/", CERTIFICATE_TYPE, &list, err);
+
+    *expiries = (struct pn_expiries){0};
+    if (rc != PN_OK)
+        return rc;
+    expiries->items = calloc(list.count + 1, sizeof(struct pn_expiry));
+    if (!expiries->items)
+        rc = pn_error_set(err, PN_NOMEM, "out_of_memory", "out of memory");
+    for (size_t i = 0; rc == PN_OK && i < list.count; i++) {
+        const struct pn_store_item *item = &list.items[i];
+        const char *name = strrchr(item->id, '/');
+        struct pn_expiry *expiry = &expiries->items[expiries->count];
+
+        if (!name || !pn_time_parse_iso8601(
+                         pn_json_slice(json_object_get(item->body, "properties"), "expirationDate"),
+                         &expiry->expires_s))
+            continue;
+        expiry->id = strdup(item->id);
+        if (!expiry->id) {
+            rc = pn_error_set(err, PN_NOMEM, "out_of_memory", "out of memory");
+            break;
+        }
+        snprintf(expiry->name, sizeof(expiry->name), "%s", name + 1);
+        expiry->generation =
+            (uint64_t)pn_json_int(json_object_get(item->body, "internal"), "generation", 1);
+        expiries->count++;
+    }
+    pn_store_list_fini(&list);
+    if (rc == PN_OK)
+        qsort(expiries->items, expiries->count, sizeof(struct pn_expiry), earlier);
+    else
+        pn_expiries_fini(expiries);
+    return rc;
+}
+
+enum pn_rc pn_forecast_create(struct pn_store *store, const struct pn_thresholds *thresholds,
+                              struct pn_forecast **forecast)
+{
+    struct pn_forecast *made = calloc(1, sizeof(*made));
+
+    if (!made)
+        return PN_NOMEM;
+    made->store = store;
+    made->thresholds = *thresholds;
+    pthread_mutex_init(&made->lock, NULL);
+    *forecast = made;
+    return PN_OK;
+}
+
+void pn_forecast_destroy(struct pn_forecast *forecast)
+{
+    if (!forecast)
+        return;
+    pn_expiries_fini(&forecast->known);
+    pthread_mutex_destroy(&forecast->lock);
+    free(forecast);
+}
+
+/* ---- metrics ---- */
+
+/* With the lock. */
+static enum pn_rc refresh(struct pn_forecast *forecast)
+{
+    uint64_t revision = pn_store_revision(forecast->store);
+    uint64_t now_ms = pn_clock_monotonic_ms();
+    struct pn_expiries expiries = {0};
+    struct pn_error err = {0};
+    enum pn_rc rc;
+
+    if (forecast->is_known &&
+        (forecast->revision == revision || now_ms - forecast->read_ms < PN_FORECAST_FRESH_MS))
+        return PN_OK;
+    rc = pn_forecast_read(forecast, &expiries, &err);
+    if (rc != PN_OK)
+        return rc;
+    pn_expiries_fini(&forecast->known);
+    forecast->known = expiries;
+    forecast->revision = revision;
+    forecast->read_ms = now_ms;
+    forecast->is_known = true;
+    return PN_OK;
+}
+
+/* A label's value: backslash, quote and line feed are escaped; other control bytes are not in
+ * names. */
+static enum pn_rc print_label(struct pn_buf *out, const char *text)
+{
+    enum pn_rc rc = PN_OK;
+
+    for (; *text && rc == PN_OK; text++) {
+        if (*text == '\\' || *text == '"')
+            rc = pn_buf_printf(out, "\\%c", *text);
+        else if (*text == '\n')
+            rc = pn_buf_printf(out, "\\n");
+        else
+            rc = pn_buf_append(out, text, 1);
+    }
+    return rc;
+}
+
+static enum pn_rc print_days(const struct pn_expiries *known, int64_t now_s, struct pn_buf *out)
+{
+    enum pn_rc rc = pn_buf_printf(
+        out,
+        "# HELP postern_certificate_expiry_days Days until the current generation of a "
+        "certificate expires; below 0: it has. Of the %d that end first.\n"
+        "# TYPE postern_certificate_expiry_days gauge\n",
+        PN_FORECAST_METRICS_MAX);
+
+    for (size_t i = 0; rc == PN_OK && i < known->count && i < PN_FORECAST_METRICS_MAX; i++) {
+        const struct pn_expiry *expiry = &known->items[i];
+
+        rc = pn_buf_printf(out, "postern_certificate_expiry_days{certificate=\"");
+        if (rc == PN_OK)
+            rc = print_label(out, expiry->name);
+        if (rc == PN_OK)
+            rc = pn_buf_printf(out, "\",generation=\"%llu\"} %.3f\n",
+                               (unsigned long long)expiry->generation,
+                               (double)(expiry->expires_s - now_s) / DAY_S);
+    }
+    return rc;
+}
+
+static size_t count_within(const struct pn_expiries *known, int64_t until_s)
+{
+    size_t count = 0;
+
+    while (count < known->count && known->items[count].expires_s <= until_s)
+        count++;
+    return count;
+}
+
+enum pn_rc pn_forecast_print(struct pn_forecast *forecast, int64_t now_s, struct pn_buf *out)
+{
+    enum pn_rc rc;
+
+    pthread_mutex_lock(&forecast->lock);
+    rc = refresh(forecast);
+    if (rc == PN_OK)
+        rc = print_days(&forecast->known, now_s, out);
+    if (rc == PN_OK)
+        rc = pn_buf_printf(out,
+                           "# HELP postern_certificates_expiring Certificates that have expired "
+                           "(within_days=\"0\") or will within so many days.\n"
+                           "# TYPE postern_certificates_expiring gauge\n"
+                           "postern_certificates_expiring{within_days=\"0\"} %zu\n",
+                           count_within(&forecast->known, now_s - 1));
+    for (size_t i = forecast->thresholds.count; rc == PN_OK && i-- > 0;)
+        rc = pn_buf_printf(
+            out, "postern_certificates_expiring{within_days=\"%u\"} %zu\n",
+            forecast->thresholds.days[i],
+            count_within(&forecast->known, now_s + (int64_t)forecast->thresholds.days[i] * DAY_S));
+    pthread_mutex_unlock(&forecast->lock);
+    return rc;
+}
