@@ -83,6 +83,8 @@ static bool check_api_version(struct arm_call *call)
     bool is_ours = strstr(call->route->pattern, "Microsoft.ApiManagement") != NULL;
     const char *oldest = is_ours ? "2020-12-01" : OLDEST_API_VERSION;
 
+    if (version.len == 0 && call->route->is_extension)
+        return true;
     if (version.len == 0) {
         arm_answer_error(call, 400, "MissingApiVersionParameter",
                          "The api-version query parameter (?api-version=) is required for all "
@@ -266,6 +268,7 @@ void pn_arm_handle(struct pn_arm *arm, const struct pn_request *request,
 
     add_common_headers(&call);
     handle(&call);
+    arm_audit_answer(&call);
     if (pn_slice_eq_str(request->method, "HEAD"))
         pn_buf_clear(&response->body);
     json_decref(call.body);

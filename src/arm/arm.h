@@ -88,8 +88,14 @@ struct pn_arm_config {
     const char *control_url;      /* "https://localhost:9443": WWW-Authenticate, managementApiUrl */
     const char *gateway_url;      /* "http://localhost:8080" */
     const char *const *audiences; /* accepted in tokens, NULL-ended */
-    bool is_strict;               /* compatibility azure-strict: docs/compatibility.md */
-    bool checks_linked_access;    /* who names a certificate needs certificates/use/action on it */
+    void (*sync_uses)(
+        void *ctx); /* asks the gateway what is used, for the audit log; may be NULL */
+    void *sync_uses_ctx;
+    /** What became of the events about expiry: a new reference. May be NULL: there are none. */
+    enum pn_rc (*events)(void *ctx, json_t **view, struct pn_error *err);
+    void *events_ctx;
+    bool is_strict;            /* compatibility azure-strict: docs/compatibility.md */
+    bool checks_linked_access; /* who names a certificate needs certificates/use/action on it */
 };
 
 /** PN_NOMEM. */

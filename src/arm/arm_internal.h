@@ -30,6 +30,7 @@ struct arm_route {
     enum pn_type type;
     const char *action; /* read and write are appended; with .post it is the whole action */
     arm_handler_fn get, put, patch, remove, post;
+    bool is_extension; /* of ours, docs/openapi/postern.json: needs no api-version */
 };
 
 struct arm_call {
@@ -50,6 +51,7 @@ struct arm_call {
     struct pn_store_txn *view_txn; /* for a view of what is not committed yet; NULL: none */
     bool is_collection;            /* the pattern ends with a fixed segment */
     bool wants_rawxml;             /* of policies: the form in which values are answered */
+    bool is_noted;                 /* in the audit log, by a transaction */
     json_t *dropped_keys; /* internals of embedded certificates that were deleted; may be NULL */
     json_t *imported;     /* operations of a description (import.c); NULL: none was given */
     /** Called by arm_store_and_answer after the put, before the commit; may be NULL. */
@@ -153,6 +155,14 @@ bool arm_refuse_while_used(struct arm_call *call, struct pn_store_txn *txn);
 /** Whether the caller may use the certificates among `references` (NULL-ended). False: answered;
  * the caller rolls back. */
 bool arm_check_linked_access(struct arm_call *call, const char *const *references);
+
+/* audit.c */
+/** Notes a change of a certificate in the transaction that makes it; nothing for other types. What
+ * the store says, PN_NOMEM. */
+enum pn_rc arm_audit_in(struct arm_call *call, struct pn_store_txn *txn, int status,
+                        const json_t *properties, struct pn_error *err) PN_MUST_USE;
+/** Notes what was answered, unless that is noted. */
+void arm_audit_answer(struct arm_call *call);
 
 /* list.c */
 /** Pages and filters what is stored of `type` below call->id + suffix. `fields`: what $filter may
@@ -318,6 +328,9 @@ void arm_certificate_delete(struct arm_call *call);
 void arm_certificate_refresh(struct arm_call *call);
 void arm_certificate_check(struct arm_call *call);
 void arm_certificate_usage(struct arm_call *call);
+void arm_audit(struct arm_call *call);
+void arm_events(struct arm_call *call);
+void arm_audit_verify(struct arm_call *call);
 void arm_generations(struct arm_call *call);
 void arm_generation_promote(struct arm_call *call);
 /** 409: it was refused by a backend and stays staged. */

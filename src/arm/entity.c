@@ -187,6 +187,12 @@ bool arm_store_and_answer(struct arm_call *call, struct pn_store_txn *txn,
         arm_answer_failure(call, &err);
         goto out;
     }
+    if (arm_audit_in(call, txn, former->id ? 200 : 201, json_object_get(body, "properties"),
+                     &err) != PN_OK) {
+        pn_store_rollback(txn);
+        arm_answer_failure(call, &err);
+        goto out;
+    }
     /* Made before the commit: a view that cannot be made must not leave a change behind. */
     entity = view(call, &item, &err);
     if (!entity) {
@@ -237,7 +243,8 @@ void arm_delete(struct arm_call *call)
         return;
     }
     if (arm_refuse_while_used(call, txn)) {
-        if (pn_store_delete(txn, call->id, &err) != PN_OK) {
+        if (pn_store_delete(txn, call->id, &err) != PN_OK ||
+            arm_audit_in(call, txn, 200, json_object_get(item.body, "properties"), &err) != PN_OK) {
             pn_store_rollback(txn);
             arm_answer_failure(call, &err);
         } else if (arm_commit(call, txn, &revision)) {

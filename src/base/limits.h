@@ -203,6 +203,8 @@
       "first byte of a management request's head to its last")                                     \
     X(CONTROL_BODY_TIMEOUT, "control-body-timeout", MS, 120000, 100, 3600000, CONTROL,             \
       "end of a management request's head to end of its body")                                     \
+    X(AUDIT_ENTRIES, "audit-entries", COUNT, 100000, 100, 100000000, CONTROL,                      \
+      "entries kept of the audit log; above, the oldest tenth goes")                               \
     X(CONTROL_WRITE_TIMEOUT, "control-write-timeout", MS, 30000, 100, 3600000, CONTROL,            \
       "the caller takes no byte of the answer")
 

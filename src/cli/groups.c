@@ -9,6 +9,8 @@
 
 const struct pn_cli_group pn_cli_groups[] = {
     {"certificate", "certificates that are presented to backends", pn_cli_certificate_commands},
+    {"audit", "who changed which certificate, and what served which backend",
+     pn_cli_audit_commands},
     {"api", "APIs and their operations", pn_cli_api_commands},
     {"backend", "backends: address, certificates, checks", pn_cli_backend_commands},
     {"subscription", "keys with which callers open APIs", pn_cli_subscription_commands},

@@ -24,6 +24,7 @@
 
 /* The groups; each array ends with NULL words. */
 extern const struct pn_cli_command pn_cli_certificate_commands[];
+extern const struct pn_cli_command pn_cli_audit_commands[];
 extern const struct pn_cli_command pn_cli_api_commands[];
 extern const struct pn_cli_command pn_cli_backend_commands[];
 extern const struct pn_cli_command pn_cli_subscription_commands[];

@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include "authority/authority.h"
+#include "base/encode.h"
 #include "base/file.h"
 #include "base/json.h"
 #include "base/log.h"
@@ -18,6 +19,7 @@
 #include "control/listeners.h"
 #include "control/portal.h"
 #include "rotation/rotation.h"
+#include "store/audit.h"
 #include "vault/vault.h"
 
 #define KEY_BYTES     32
@@ -132,6 +134,29 @@ static enum pn_rc make_rotation(struct pn_plane *plane, struct pn_broker *broker
     return pn_rotation_create(&config, &plane->rotation, err);
 }
 
+/* The events are made after the REST API, which they ask for usage. */
+static enum pn_rc view_events(void *ctx, json_t **view, struct pn_error *err)
+{
+    const struct pn_plane *plane = ctx;
+
+    return pn_events_view(plane->events, view, err);
+}
+
+static enum pn_rc make_uses(struct pn_plane *plane, struct pn_broker *broker, struct pn_error *err)
+{
+    const struct pn_settings *settings = &plane->settings;
+    char *id = NULL;
+    enum pn_rc rc;
+
+    if (asprintf(&id,
+                 "/subscriptions/%s/resourceGroups/%s/providers/Microsoft.ApiManagement/service/%s",
+                 settings->subscription_id, settings->resource_group, settings->service_name) < 0)
+        return pn_error_set(err, PN_NOMEM, "no_memory", "out of memory");
+    rc = pn_uses_create(broker, plane->store, id, &plane->uses, err);
+    free(id);
+    return rc;
+}
+
 static enum pn_rc make_arm(struct pn_plane *plane, struct pn_broker *broker,
                            const struct pn_control_options *options, struct pn_error *err)
 {
@@ -146,8 +171,14 @@ static enum pn_rc make_arm(struct pn_plane *plane, struct pn_broker *broker,
         .is_strict = options->is_strict,
         .checks_linked_access = options->checks_linked_access,
     };
-    enum pn_rc rc;
+    enum pn_rc rc = make_uses(plane, broker, err);
 
+    config.sync_uses = pn_uses_sync;
+    config.sync_uses_ctx = plane->uses;
+    config.events = view_events;
+    config.events_ctx = plane;
+    if (rc != PN_OK)
+        return rc;
     plane->connection = (struct pn_arm_connection){
         .store = plane->store,
         .verifier = pn_authority_verifier(plane->authority),
@@ -207,6 +238,47 @@ static void load_portal(struct pn_plane *plane)
 
     if (pn_portal_load(NULL, &plane->portal, &err) != PN_OK)
         pn_log_error(PN_LOG_WARN, "portal_not_loaded", &err);
+}
+
+#define AUDIT_DOMAIN  "store"
+#define AUDIT_CONTEXT "postern/audit/head"
+
+/* The head of the audit log is sealed as base64 text, by a connection to the keyholder that no
+ * import can hold up: all writers wait for it. */
+static enum pn_rc seal_head(void *ctx, struct pn_slice plain, struct pn_buf *sealed,
+                            struct pn_error *err)
+{
+    struct pn_buf bytes;
+    enum pn_rc rc;
+
+    pn_buf_init(&bytes, 8192);
+    rc = pn_keyholder_seal(ctx, AUDIT_DOMAIN, PN_LIT(AUDIT_CONTEXT), plain, &bytes, err);
+    if (rc == PN_OK)
+        rc = pn_base64_encode(pn_buf_slice(&bytes), sealed);
+    pn_buf_fini(&bytes);
+    return rc;
+}
+
+static enum pn_rc unseal_head(void *ctx, struct pn_slice sealed, struct pn_buf *plain,
+                              struct pn_error *err)
+{
+    struct pn_buf bytes;
+    enum pn_rc rc;
+
+    pn_buf_init(&bytes, 8192);
+    rc = pn_base64_decode(sealed, &bytes);
+    if (rc == PN_OK)
+        rc = pn_keyholder_unseal(ctx, AUDIT_DOMAIN, PN_LIT(AUDIT_CONTEXT), pn_buf_slice(&bytes),
+                                 plain, err);
+    pn_buf_fini(&bytes);
+    return rc;
+}
+
+static enum pn_rc begin_audit(struct pn_plane *plane, struct pn_error *err)
+{
+    const struct pn_auditor auditor = {seal_head, unseal_head, plane->keyholders[PN_PLANE_AUDIT]};
+
+    return pn_audit_begin(plane->store, &auditor, err);
 }
 
 /* PN_EVENT_WEBHOOKS: URLs by spaces. They may hold secrets, so they do not stay in the environment.
@@ -275,6 +347,8 @@ enum pn_rc pn_plane_init(struct pn_plane *plane, struct pn_broker *broker,
         rc = pn_keyholder_create(broker, PN_SERVICE_ADMIN, &plane->keyholders[i], err);
     if (rc == PN_OK)
         rc = open_store(plane, data_dir, err);
+    if (rc == PN_OK)
+        rc = begin_audit(plane, err);
     if (rc == PN_OK)
         rc = pn_listeners_prepare(plane->store, plane->keyholders[PN_PLANE_ARM], &plane->settings,
                                   data_dir, err);
@@ -350,6 +424,8 @@ enum pn_rc pn_plane_start(struct pn_plane *plane, struct pn_error *err)
         rc = pn_vault_start(plane->vault, err);
     if (rc == PN_OK)
         rc = pn_events_start(plane->events, err);
+    if (rc == PN_OK)
+        rc = pn_uses_start(plane->uses, err);
     if (rc == PN_OK) {
         forget_unused_keys(plane, PN_USE_CLIENT);
         forget_unused_keys(plane, PN_USE_SERVER);
@@ -362,6 +438,7 @@ void pn_plane_fini(struct pn_plane *plane)
     /* Writers that wait for the gateway are let go first; the feed itself outlives its writers. */
     pn_feed_stop(plane->feed);
     pn_events_destroy(plane->events);
+    pn_uses_destroy(plane->uses);
     pn_forecast_destroy(plane->forecast);
     pn_wipe_free_str(plane->webhook_text);
     pn_rotation_destroy(plane->rotation);

@@ -11,6 +11,7 @@
 #include "control/feed.h"
 #include "control/routes.h"
 #include "control/settings.h"
+#include "control/uses.h"
 #include "events/events.h"
 #include "identity/token_source.h"
 #include "keyvault/keyvault.h"
@@ -28,8 +29,14 @@ enum pn_rc pn_endpoints_read(struct pn_endpoints *endpoints, struct pn_error *er
 void pn_endpoints_fini(struct pn_endpoints *endpoints);
 
 /* A connection to the keyholder for each room, so that a slow import never delays a token. */
-enum pn_plane_keyholder { PN_PLANE_ARM, PN_PLANE_AUTHORITY, PN_PLANE_VAULT, PN_PLANE_ROTATION };
-#define PN_PLANE_KEYHOLDERS 4
+enum pn_plane_keyholder {
+    PN_PLANE_ARM,
+    PN_PLANE_AUTHORITY,
+    PN_PLANE_VAULT,
+    PN_PLANE_ROTATION,
+    PN_PLANE_AUDIT
+};
+#define PN_PLANE_KEYHOLDERS 5
 
 struct pn_portal;
 
@@ -51,6 +58,7 @@ struct pn_plane {
     struct pn_portal *portal; /* NULL: not installed */
     struct pn_resource_plane resources;
     struct pn_event_grid event_grid;
+    struct pn_uses *uses;
     char ca_file[4096]; /* of our own authority */
     char *webhook_text; /* PN_EVENT_WEBHOOKS, cut at its spaces */
     const char *webhooks[PN_WEBHOOKS_MAX + 1];

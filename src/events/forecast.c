@@ -100,18 +100,22 @@ enum pn_rc pn_forecast_read(struct pn_forecast *forecast, struct pn_expiries *ex
                             struct pn_error *err)
 {
     struct pn_store_list list = {0};
+    struct pn_expiry *items = NULL;
     enum pn_rc rc = pn_store_list(forecast->store, "/subscriptions/", CERTIFICATE_TYPE, &list, err);
 
     *expiries = (struct pn_expiries){0};
     if (rc != PN_OK)
         return rc;
-    expiries->items = calloc(list.count + 1, sizeof(struct pn_expiry));
-    if (!expiries->items)
-        rc = pn_error_set(err, PN_NOMEM, "out_of_memory", "out of memory");
+    items = calloc(list.count + 1, sizeof(*items));
+    if (!items) {
+        pn_store_list_fini(&list);
+        return pn_error_set(err, PN_NOMEM, "out_of_memory", "out of memory");
+    }
+    expiries->items = items;
     for (size_t i = 0; rc == PN_OK && i < list.count; i++) {
         const struct pn_store_item *item = &list.items[i];
         const char *name = strrchr(item->id, '/');
-        struct pn_expiry *expiry = &expiries->items[expiries->count];
+        struct pn_expiry *expiry = &items[expiries->count];
 
         if (!name || !pn_time_parse_iso8601(
                          pn_json_slice(json_object_get(item->body, "properties"), "expirationDate"),
@@ -129,7 +133,7 @@ enum pn_rc pn_forecast_read(struct pn_forecast *forecast, struct pn_expiries *ex
     }
     pn_store_list_fini(&list);
     if (rc == PN_OK)
-        qsort(expiries->items, expiries->count, sizeof(struct pn_expiry), earlier);
+        qsort(items, expiries->count, sizeof(*items), earlier);
     else
         pn_expiries_fini(expiries);
     return rc;

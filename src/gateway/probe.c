@@ -26,6 +26,7 @@
 #include "base/json.h"
 #include "base/log.h"
 #include "gateway/probe_answer.h"
+#include "gateway/uses_answer.h"
 #include "ipc/frame.h"
 #include "ipc/probe.h"
 #include "signer/signer.h"
@@ -476,6 +477,10 @@ static void begin(struct probe *probe, struct pn_slice json)
     }
     if (json_object_get(probe->question, "lastFailureOf")) {
         answer_last_failure(probe, pn_json_slice(probe->question, "lastFailureOf"));
+        return;
+    }
+    if (json_object_get(probe->question, "uses")) {
+        answer_json(probe, pn_uses_answer(probe->question));
         return;
     }
     probe->facts.timeout_ms =

@@ -13,6 +13,8 @@
  * alert? {number, name, late} · endedEarly (it hung up by itself) · certificateRequested,
  * certificateSent · acceptableIssuers, acceptableIssuerCount, signatureSchemes · serverChain
  * [{subject, issuer, thumbprint, notBefore, notAfter, spkiSha256, der}] · verifyError, verifyDepth
+ *
+ * The same connection carries the question of what is used (gateway/uses_answer.h).
  */
 #pragma once
 

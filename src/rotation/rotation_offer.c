@@ -15,6 +15,7 @@
 #include "rotation/generation.h"
 #include "rotation/generations.h"
 #include "rotation/rotation_internal.h"
+#include "store/audit.h"
 #include "store/store.h"
 
 void pn_rotation_set_preflight(struct pn_rotation *rotation, pn_preflight_fn preflight, void *ctx)
@@ -116,6 +117,50 @@ static void forget_left(struct pn_rotation *rotation, const json_t *before, cons
     }
 }
 
+static json_t *state_entry(const char *certificate_id, const json_t *entry)
+{
+    const json_t *properties = json_object_get(entry, "properties");
+    const json_t *internal = json_object_get(entry, "internal");
+
+    return json_pack(
+        "{s:s, s:s, s:O?, s:O?, s:O?, s:O?, s:O*, s:O*}", "kind", "generation", "certificate",
+        certificate_id, "generation", json_object_get(entry, "number"), "state",
+        json_object_get(entry, "state"), "cause", json_object_get(entry, "cause"), "thumbprint",
+        json_object_get(properties, "thumbprint"), "secretVersion",
+        json_object_get(internal, "secretVersion"), "refusal", json_object_get(entry, "refusal"));
+}
+
+/* Evidence: each generation whose state has changed, in the transaction that changes it. `before`:
+ * the list as it was, or NULL: then there was one, and it was current. */
+static enum pn_rc audit_states(struct pn_store_txn *txn, const char *certificate_id,
+                               const json_t *before, const json_t *after, struct pn_error *err)
+{
+    const json_t *entry, *old;
+    size_t i, k;
+    enum pn_rc rc = PN_OK;
+
+    json_array_foreach(json_object_get(json_object_get(after, "internal"), "generations"), i, entry)
+    {
+        struct pn_slice was = before   ? (struct pn_slice){0}
+                              : i == 0 ? PN_LIT("current")
+                                       : (struct pn_slice){0};
+        json_t *note;
+
+        json_array_foreach(before, k, old)
+        {
+            if (pn_json_int(old, "number", 0) == pn_json_int(entry, "number", -1))
+                was = pn_json_slice(old, "state");
+        }
+        if (rc != PN_OK || pn_slice_eq(was, pn_json_slice(entry, "state")))
+            continue;
+        note = state_entry(certificate_id, entry);
+        rc = note ? pn_audit_add(txn, note, err)
+                  : pn_error_set(err, PN_NOMEM, "out_of_memory", "out of memory");
+        json_decref(note);
+    }
+    return rc;
+}
+
 static enum pn_rc edit_certificate(struct pn_rotation *rotation, const char *certificate_id,
                                    const struct edit *edit, uint64_t *revision,
                                    struct pn_error *err)
@@ -137,6 +182,8 @@ static enum pn_rc edit_certificate(struct pn_rotation *rotation, const char *cer
         make_references(item.body, &references);
         rc = pn_store_put(txn, item.id, item.type, item.body, references.list, err);
     }
+    if (rc == PN_OK)
+        rc = audit_states(txn, item.id, before, item.body, err);
     if (rc == PN_OK)
         rc = pn_store_commit(txn, revision, err);
     else

@@ -59,6 +59,18 @@ static const char *const steps[] = {
     "CREATE INDEX resources_name ON resources (type, name) WHERE name IS NOT NULL;"
     "ALTER TABLE resources ADD COLUMN due INTEGER;"
     "CREATE INDEX resources_due ON resources (due) WHERE due IS NOT NULL;",
+    /* The audit log (audit.h): it grows at its end, and is let go at its beginning. */
+    "CREATE TABLE audit ("
+    " seq INTEGER PRIMARY KEY NOT NULL,"
+    " time INTEGER NOT NULL,"
+    " entry TEXT NOT NULL,"
+    " hash TEXT NOT NULL);"
+    "INSERT INTO numbers (name, value) VALUES ('audit_floor', 0);"
+    "CREATE TRIGGER audit_is_not_edited BEFORE UPDATE ON audit"
+    " BEGIN SELECT RAISE(ABORT, 'an entry of the audit log is not edited'); END;"
+    "CREATE TRIGGER audit_is_not_cut BEFORE DELETE ON audit"
+    " WHEN old.seq > (SELECT value FROM numbers WHERE name = 'audit_floor')"
+    " BEGIN SELECT RAISE(ABORT, 'an entry of the audit log is not deleted'); END;",
 };
 
 #define STEP_COUNT ((int)(sizeof(steps) / sizeof(steps[0])))

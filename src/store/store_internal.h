@@ -10,6 +10,7 @@
 #include <stdatomic.h>
 #include <stdbool.h>
 
+#include "store/audit.h"
 #include "store/store.h"
 
 #define PN_STORE_READERS_MAX    8
@@ -43,6 +44,14 @@ enum store_statement {
     STATEMENT_COUNT
 };
 
+#define STORE_AUDIT_HASH 65
+
+/* The last entry of the audit log, and the last one that was let go. */
+struct store_audit_end {
+    uint64_t seq, floor;
+    char hash[STORE_AUDIT_HASH], floor_hash[STORE_AUDIT_HASH];
+};
+
 struct store_connection {
     sqlite3 *db;
     sqlite3_stmt *statements[STATEMENT_COUNT];
@@ -57,6 +66,8 @@ struct pn_store {
     pthread_cond_t write_ended;
     bool is_writing; /* from begin to commit or rollback; then the writer is that thread's */
     struct store_connection writer;
+    struct pn_auditor auditor;        /* .seal NULL: nothing is audited */
+    struct store_audit_end audit_end; /* the writer's */
 
     pthread_mutex_t pool_mutex;
     pthread_cond_t pool_changed;
@@ -69,6 +80,8 @@ struct pn_store_txn {
     struct pn_store *store;
     uint64_t revision; /* what commit will make it */
     bool has_changes;
+    bool has_audit;
+    struct store_audit_end audit_end; /* with what this transaction adds */
 };
 
 /* connection.c */
@@ -85,6 +98,10 @@ sqlite3_stmt *store_statement(struct store_connection *connection, enum store_st
 void store_statement_done(sqlite3_stmt *statement);
 enum pn_rc store_execute(struct store_connection *connection, const char *sql, const char *doing,
                          struct pn_error *err) PN_MUST_USE;
+
+/* audit.c */
+/** Before the commit of a transaction with entries. */
+enum pn_rc store_audit_finish(struct pn_store_txn *txn, struct pn_error *err) PN_MUST_USE;
 
 /* migration.c */
 enum pn_rc store_migrate(struct store_connection *connection, struct pn_error *err) PN_MUST_USE;

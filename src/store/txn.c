@@ -73,6 +73,7 @@ enum pn_rc pn_store_begin(struct pn_store *store, struct pn_store_txn **result,
         return rc;
     }
     txn->revision++;
+    txn->audit_end = store->audit_end;
     *result = txn;
     return PN_OK;
 }
@@ -327,15 +328,18 @@ static enum pn_rc compact(struct store_connection *writer, struct pn_error *err)
 static enum pn_rc finish(struct pn_store_txn *txn, struct pn_error *err)
 {
     struct store_connection *writer = &txn->store->writer;
-    sqlite3_stmt *statement = store_statement(writer, STATEMENT_SET_REVISION, err);
-    enum pn_rc rc = PN_OK;
+    sqlite3_stmt *statement = NULL;
+    enum pn_rc rc = txn->has_audit ? store_audit_finish(txn, err) : PN_OK;
 
-    if (!statement)
-        return PN_IO;
-    sqlite3_bind_int64(statement, 1, (sqlite3_int64)txn->revision);
-    rc = run(writer, statement, "count the revision", err);
-    if (rc == PN_OK)
-        rc = compact(writer, err);
+    if (rc == PN_OK && txn->has_changes) {
+        statement = store_statement(writer, STATEMENT_SET_REVISION, err);
+        if (!statement)
+            return PN_IO;
+        sqlite3_bind_int64(statement, 1, (sqlite3_int64)txn->revision);
+        rc = run(writer, statement, "count the revision", err);
+        if (rc == PN_OK)
+            rc = compact(writer, err);
+    }
     if (rc == PN_OK)
         rc = store_execute(writer, "COMMIT", "commit", err);
     return rc;
@@ -346,13 +350,14 @@ enum pn_rc pn_store_commit(struct pn_store_txn *txn, uint64_t *revision, struct 
     struct pn_store *store = txn->store;
     enum pn_rc rc = PN_OK;
 
-    if (txn->has_changes) {
+    if (txn->has_changes || txn->has_audit)
         rc = finish(txn, err);
-        if (rc == PN_OK)
-            atomic_store(&store->revision, txn->revision);
-    } else {
+    if (rc == PN_OK && txn->has_audit)
+        store->audit_end = txn->audit_end;
+    if (rc == PN_OK && txn->has_changes)
+        atomic_store(&store->revision, txn->revision);
+    else if (!txn->has_changes)
         txn->revision--;
-    }
     if (rc == PN_OK && revision)
         *revision = txn->revision;
     end(txn);

@@ -72,6 +72,7 @@ struct pn_conn {
     struct pn_conn_h2 *h2; /* NULL: HTTP/1.1, lent to one request at a time */
     uint64_t idle_since_ms;
     uint64_t requests; /* sent on it so far */
+    bool is_use;       /* noted in uses.h */
     /* Who has borrowed an HTTP/1.1 connection is told that it ends now: the drain limit. Called
      * from the loop; pn_pool_drop() must follow. NULL: it just ends. */
     void (*on_drained)(void *borrower);

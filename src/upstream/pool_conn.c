@@ -10,10 +10,26 @@
 #include "base/metrics.h"
 #include "upstream/conn_h2.h"
 #include "upstream/pool_internal.h"
+#include "upstream/uses.h"
 
 #define SWEEP_INTERVAL_MS 1000
 
 /* --- life --- */
+
+/** Evidence: the certificate was shown on it, or on the connection whose session it resumes. */
+static void note_use(struct pn_conn *conn)
+{
+    const struct pn_tls_report *report = pn_stream_report(conn->stream);
+    const struct pn_pool_group *group = conn->group;
+
+    if (!group->tls || !report || !report->certificate_name[0] ||
+        (!report->certificate_sent && !report->is_resumed))
+        return;
+    conn->is_use = true;
+    pn_uses_opened(report->certificate_name, report->certificate_generation,
+                   report->certificate_thumbprint, pn_slice(group->host, group->host_len),
+                   group->port);
+}
 
 struct pn_conn *pn_conn_create(struct pn_pool_group *group, struct pn_stream *stream)
 {
@@ -30,6 +46,7 @@ struct pn_conn *pn_conn_create(struct pn_pool_group *group, struct pn_stream *st
     pn_inlet_init(&conn->inlet, group->pool->buffers);
     pn_metric_add(PN_METRIC_BACKEND_CONNECTIONS, 1);
     pn_metric_add(PN_METRIC_BACKEND_CONNECTED, 1);
+    note_use(conn);
     return conn;
 }
 
@@ -43,6 +60,10 @@ void pn_conn_end(struct pn_conn *conn)
     struct pn_pool_group *group = conn->group;
 
     pn_list_remove(&conn->entry);
+    if (conn->is_use)
+        pn_uses_closed(pn_stream_report(conn->stream)->certificate_name,
+                       pn_stream_report(conn->stream)->certificate_generation,
+                       pn_slice(group->host, group->host_len), group->port);
     pn_stream_destroy(conn->stream);
     conn->stream = NULL;
     pn_inlet_fini(&conn->inlet);

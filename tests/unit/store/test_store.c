@@ -383,6 +383,8 @@ static void make_old(const struct store_fixture *f)
                                   "ALTER TABLE resources DROP COLUMN path;"
                                   "ALTER TABLE resources DROP COLUMN key_id;"
                                   "ALTER TABLE resources DROP COLUMN follows;"
+                                  "DROP TABLE audit;"
+                                  "DELETE FROM numbers WHERE name = 'audit_floor';"
                                   "PRAGMA user_version = 1",
                                   NULL, NULL, NULL),
                      SQLITE_OK);
