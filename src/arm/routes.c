@@ -120,6 +120,7 @@ static const struct arm_route routes[] = {
      .action = KIND "/backends/probe/action",
      .post = arm_backend_probe},
     {.pattern = SERVICE "/backends/*/lastFailure",
+     .is_extension = true,
      .type = PN_TYPE_BACKEND,
      .action = KIND "/backends",
      .get = arm_backend_last_failure},
