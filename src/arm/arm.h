@@ -24,6 +24,8 @@
 struct pn_arm;
 struct pn_rotation;
 
+struct pn_arm_test_call;
+
 /** Where a key vault certificate comes from; texts are borrowed. */
 struct pn_arm_fetch {
     const char *service_id;         /* ARM id of the service whose identity asks */
@@ -73,9 +75,23 @@ struct pn_arm_services {
                         const json_t *internal, bool force, uint64_t *number, struct pn_error *err);
     enum pn_rc (*promote)(void *ctx, const char *certificate_id, uint64_t number, bool force,
                           struct pn_error *err);
+    /** Sends it to this node's gateway: *answer is {"status", "headers", "body", …}, a new
+     *  reference. NULL in tests. PN_UNAVAILABLE, PN_TIMEOUT, PN_UNSUPPORTED: the gateway has no
+     *  address. */
+    enum pn_rc (*call_gateway)(void *ctx, const struct pn_arm_test_call *test, json_t **answer,
+                               struct pn_error *err);
+    void *gateway_ctx;
     /** pn_probe_ask */
     enum pn_rc (*probe)(void *ctx, struct pn_slice question, int timeout_ms, struct pn_buf *answer,
                         struct pn_error *err);
+};
+
+/** A request of the test console; texts are borrowed. */
+struct pn_arm_test_call {
+    const char *method;
+    const char *path;      /* below the gateway's address, with query: "/orders/1?x=y" */
+    const json_t *headers; /* [{"name", "value"}], checked */
+    struct pn_slice body;
 };
 
 /** Everything is borrowed until pn_arm_destroy. */

@@ -353,6 +353,7 @@ void arm_api_get(struct arm_call *call);
 void arm_api_put(struct arm_call *call);
 void arm_api_patch(struct arm_call *call);
 void arm_api_delete(struct arm_call *call);
+void arm_api_test(struct arm_call *call);
 void arm_operations(struct arm_call *call);
 void arm_operation_get(struct arm_call *call);
 void arm_operation_put(struct arm_call *call);

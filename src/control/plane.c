@@ -187,6 +187,8 @@ static enum pn_rc make_arm(struct pn_plane *plane, struct pn_broker *broker,
         .broker = broker,
     };
     pn_arm_connect(&plane->services, &plane->connection);
+    plane->services.call_gateway = pn_gateway_call;
+    plane->services.gateway_ctx = &plane->caller;
     config.services = plane->services;
     rc = pn_arm_create(&config, &plane->arm, err);
     if (rc == PN_OK)
@@ -355,6 +357,7 @@ enum pn_rc pn_plane_init(struct pn_plane *plane, struct pn_broker *broker,
     if (rc != PN_OK)
         return rc;
     list_audiences(plane);
+    pn_gateway_caller_init(&plane->caller, plane->endpoints.gateway_url, ca_file);
     rc = make_identity(plane, ca_file, err);
     if (rc == PN_OK)
         rc = make_rotation(plane, broker, options->rotation_interval_s, err);

@@ -9,6 +9,7 @@
 #include "arm/arm.h"
 #include "control/event_grid.h"
 #include "control/feed.h"
+#include "control/gateway_call.h"
 #include "control/routes.h"
 #include "control/settings.h"
 #include "control/uses.h"
@@ -53,6 +54,7 @@ struct pn_plane {
     struct pn_rotation *rotation;
     struct pn_arm_connection connection;
     struct pn_arm_services services;
+    struct pn_gateway_caller caller; /* of the test console */
     struct pn_arm *arm;
     struct pn_vault *vault;
     struct pn_portal *portal; /* NULL: not installed */

@@ -9,6 +9,7 @@
 #include "base/log.h"
 #include "base/metrics.h"
 #include "gateway/call.h"
+#include "gateway/trace.h"
 
 /* --- heads --- */
 
@@ -46,6 +47,7 @@ void pn_call_answer(struct pn_call *call)
                                .reason = call->context.reason,
                                .headers = &call->context.response_headers};
 
+    pn_trace_tell(call);
     if (call->context.has_response_body)
         call->sends_exchange_body = false;
     answer.is_own = !call->sends_exchange_body;

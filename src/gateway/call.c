@@ -3,6 +3,7 @@
  * Life of a call, and what its front tells it.
  */
 #include "gateway/call.h"
+#include "gateway/trace.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -52,6 +53,7 @@ struct pn_call *pn_call_create(struct pn_worker *worker, struct pn_front *front)
     call->has_replay = false;
     call->redirects = 0;
     call->accepts_trailers = false;
+    call->is_traced = false;
     call->sends_exchange_body = false;
     call->is_tunnel = false;
     call->pin = NULL;
@@ -143,6 +145,7 @@ void pn_call_begin(struct pn_call *call)
     uint64_t body_bytes_max = pn_limit_value(PN_LIMIT_REQUEST_BODY_BYTES);
 
     call->has_request = true;
+    pn_trace_take(call);
     call->body->bytes_max = body_bytes_max;
     if (body_bytes_max > 0 && call->request.framing == PN_BODY_LENGTH &&
         call->request.content_length > body_bytes_max) {

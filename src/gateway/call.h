@@ -36,6 +36,7 @@ struct pn_call {
     struct pn_replay replay; /* in front of it, when has_replay */
     bool has_replay;
     bool accepts_trailers;     /* the client said TE: trailers */
+    bool is_traced;            /* of control's test console: trace.h */
     struct pn_source own_body; /* an answer of our own */
     bool is_tunnel;            /* 101: both bodies are raw bytes */
     bool sends_exchange_body;  /* the answer's body comes from the backend */

@@ -13,6 +13,7 @@
 #include "base/limits.h"
 #include "base/log.h"
 #include "gateway/gateway.h"
+#include "gateway/trace.h"
 #include "ipc/broker.h"
 #include "sandbox/sandbox.h"
 
@@ -85,6 +86,7 @@ int main(int argc, char **argv)
                         "[--tls-records own|openssl]\n");
         return 2;
     }
+    pn_trace_setup();
     rc = pn_limits_import(&err);
     if (rc == PN_OK)
         rc = pn_sandbox_harden(&err);

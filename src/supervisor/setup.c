@@ -18,6 +18,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/encode.h"
 #include "base/file.h"
 #include "base/json.h"
 #include "sandbox/sandbox.h"
@@ -371,6 +372,18 @@ static enum pn_rc claim(struct pn_supervisor *self, const struct pn_hand_over *t
     return rc == PN_OK ? become_user(self, err) : rc;
 }
 
+/* For control's test console to prove itself to the gateway. It stays over an upgrade: the process
+ * and its environment are the same. */
+static enum pn_rc make_trace_secret(struct pn_error *err)
+{
+    char text[PN_UUID_TEXT];
+
+    pn_uuid_v4(text);
+    if (setenv("PN_TRACE_SECRET", text, 0) != 0)
+        return pn_error_set(err, PN_NOMEM, "no_memory", "out of memory");
+    return PN_OK;
+}
+
 enum pn_rc pn_supervisor_prepare(struct pn_supervisor *self, const struct pn_hand_over *taken,
                                  struct pn_error *err)
 {
@@ -385,6 +398,8 @@ enum pn_rc pn_supervisor_prepare(struct pn_supervisor *self, const struct pn_han
         if (rc == PN_OK)
             rc = hold_executables(self, err);
     }
+    if (rc == PN_OK)
+        rc = make_trace_secret(err);
     if (rc == PN_OK)
         rc = export_limits(self, err);
     if (rc == PN_OK)
