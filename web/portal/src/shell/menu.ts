@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // The service menu: names and groups of API Management's blade in the Azure portal.
-import { CertificateRegular, HomeRegular } from "@fluentui/react-icons";
+import {
+  AppsListRegular, VaultRegular, CertificateRegular, HomeRegular, KeyRegular, NetworkCheckRegular, PersonKeyRegular, ServerRegular,
+} from "@fluentui/react-icons";
 import type { ComponentType } from "react";
 
 export interface MenuItem { path: string; name: string; icon: ComponentType; words?: string }
@@ -9,8 +11,18 @@ export interface MenuGroup { name: string | null; items: MenuItem[] }
 export const menu: MenuGroup[] = [
   { name: null, items: [{ path: "overview", name: "Overview", icon: HomeRegular, words: "health metrics essentials" }] },
   {
-    name: "Security", items: [
-      { path: "certificates", name: "Certificates", icon: CertificateRegular, words: "pfx client mutual tls" },
+    name: "APIs", items: [
+      { path: "apis", name: "APIs", icon: AppsListRegular, words: "design operations policies test" },
+      { path: "subscriptions", name: "Subscriptions", icon: KeyRegular, words: "keys" },
+      { path: "backends", name: "Backends", icon: ServerRegular, words: "pool circuit breaker probe" },
     ],
   },
+  {
+    name: "Security", items: [
+      { path: "certificates", name: "Certificates", icon: CertificateRegular, words: "pfx client mutual tls" },
+      { path: "managed-identities", name: "Managed identities", icon: PersonKeyRegular, words: "system-assigned user-assigned" },
+    ],
+  },
+  { name: "Deployment + infrastructure", items: [{ path: "network", name: "Network", icon: NetworkCheckRegular, words: "connectivity status dns" }] },
+  { name: "Related resources", items: [{ path: "key-vaults", name: "Key vaults", icon: VaultRegular, words: "secrets access policies firewall" }] },
 ];

@@ -29,6 +29,7 @@ export const useStyles = makeStyles({
   clip: { overflow: "hidden", textOverflow: "ellipsis", whiteSpace: "nowrap", minWidth: 0 },
   facts: { display: "grid", gridTemplateColumns: "minmax(120px, max-content) minmax(0, 1fr)", columnGap: "24px", rowGap: "8px", margin: 0,
     "@media (max-width: 600px)": { gridTemplateColumns: "minmax(0, 1fr)", rowGap: "2px" } },
+  stacked: { gridTemplateColumns: "minmax(0, 1fr)", rowGap: "2px", "& dd": { marginBottom: "8px" } },
   term: { color: tokens.colorNeutralForeground3 },
   fact: { margin: 0, overflowWrap: "anywhere", "@media (max-width: 600px)": { marginBottom: "8px" } },
   pre: { whiteSpace: "pre-line" },
@@ -142,10 +143,10 @@ export function Copy(props: { text: string; label: string; clip?: boolean }): JS
 }
 
 /** Names and values, as in Essentials. */
-export function Facts(props: { items: [string, ReactNode][] }): JSX.Element {
+export function Facts(props: { items: [string, ReactNode][]; stacked?: boolean }): JSX.Element {
   const s = useStyles();
   return (
-    <dl className={s.facts}>
+    <dl className={mergeClasses(s.facts, props.stacked && s.stacked)}>
       {props.items.filter(([, value]) => value !== undefined && value !== "" && value !== null).map(([name, value]) => (
         <div key={name} style={{ display: "contents" }}>
           <dt className={s.term}>{name}</dt>

@@ -1,0 +1,89 @@
+// SPDX-License-Identifier: Apache-2.0
+// Backend > Gateway credentials: the pencil.
+import { Button, Dropdown, Field, Input, Option, Radio, RadioGroup } from "@fluentui/react-components";
+import { useState } from "react";
+import * as arm from "../../core/arm";
+import { useAll, useWrite } from "../../core/hooks";
+import { useService, useServiceEntity } from "../../core/service";
+import type { Certificate, Policy } from "../../core/types";
+import { useNotify } from "../../ui/notify";
+import { ErrorBar, Hint, PageLink, Panel } from "../../ui/parts";
+import { type Credentials, withCredentials } from "./policy";
+
+export function CredentialsPanel(props: { scope: string; path: string; xml: string; etag: string | null; current: Credentials; onAgain: () => void; onClose: () => void }): JSX.Element {
+  const service = useService();
+  const entity = useServiceEntity();
+  const certificates = useAll<Certificate>("/certificates");
+  const [kind, setKind] = useState(props.current.kind);
+  const [certificate, setCertificate] = useState(props.current.kind === "certificate" ? props.current.id : "");
+  const [username, setUsername] = useState(props.current.kind === "basic" ? props.current.username : "");
+  const [password, setPassword] = useState(props.current.kind === "basic" ? props.current.password : "");
+  const [resource, setResource] = useState(props.current.kind === "identity" ? props.current.resource : "");
+  const [clientId, setClientId] = useState(props.current.kind === "identity" ? props.current.clientId : "");
+  const [failure, setFailure] = useState<unknown>();
+  const write = useWrite<Policy>();
+  const notify = useNotify();
+  const users = Object.entries(entity.data?.value.identity?.userAssignedIdentities ?? {});
+  const chosen: Credentials = kind === "certificate" ? { kind, id: certificate, thumbprint: props.current.kind === "certificate" && !certificate ? props.current.thumbprint : "" }
+    : kind === "basic" ? { kind, username, password } : kind === "identity" ? { kind, resource, clientId } : { kind: "none" };
+  const isWhole = kind === "none" || (kind === "certificate" ? Boolean(certificate || (chosen.kind === "certificate" && chosen.thumbprint)) : kind === "basic" ? Boolean(username && password) : Boolean(resource));
+  const conflict = write.error instanceof arm.ApiError && write.error.status === 412;
+  const save = (): void => {
+    setFailure(undefined);
+    try {
+      write.mutate({ method: "PUT", path: props.path, etag: props.etag, body: { properties: { format: "xml", value: withCredentials(props.xml, chosen) } } }, {
+        onSuccess: () => {
+          notify("success", "Gateway credentials saved", `${props.scope}: effective from the next request.`);
+          props.onClose();
+        },
+      });
+    } catch (error) {
+      setFailure(error);
+    }
+  };
+  return (
+    <Panel open title="Gateway credentials" onClose={props.onClose} footer={<>
+      <Button appearance="primary" disabledFocusable={!isWhole || write.isPending} onClick={() => { if (isWhole) save(); }}>{write.isPending ? "Saving…" : "Save"}</Button>
+      <Button onClick={props.onClose}>Cancel</Button>
+    </>}>
+      <ErrorBar error={write.error ?? failure} title={conflict ? "Somebody else has changed this policy meanwhile" : "Not saved"}>
+        {conflict ? <Button onClick={() => { write.reset(); props.onAgain(); }}>Look again</Button> : null}
+      </ErrorBar>
+      <Field label="Credentials" hint={`How the gateway proves itself to the backend of ${props.scope}.`}>
+        <RadioGroup value={kind} onChange={(_, d) => setKind(d.value as Credentials["kind"])}>
+          <Radio value="none" label="None" />
+          <Radio value="basic" label="Basic" />
+          <Radio value="certificate" label="Client cert" />
+          <Radio value="identity" label="Managed identity" />
+        </RadioGroup>
+      </Field>
+      {kind === "certificate" ? (
+        <>
+          <Field label="Client certificate" required hint={certificates.data?.length === 0 ? <>There are none yet. <PageLink inline to={`${service.base}/certificates?add=`}>Add one</PageLink> first.</> : undefined}>
+            <Dropdown placeholder={certificates.isPending ? "Loading…" : "Select a certificate"} value={certificate} selectedOptions={[certificate]} onOptionSelect={(_, d) => setCertificate(d.optionValue ?? "")}>
+              {(certificates.data ?? []).map((c) => <Option key={c.id} value={c.name} text={c.name}>{`${c.name} (${c.properties.subject}${c.properties.keyVault ? ", key vault" : ""})`}</Option>)}
+            </Dropdown>
+          </Field>
+          {props.current.kind === "certificate" && props.current.thumbprint && !certificate ? <Hint intent="warning">Now named by thumbprint {props.current.thumbprint}, which does not follow a rotation. Choose it here, and it is written by its id.</Hint> : null}
+        </>
+      ) : null}
+      {kind === "basic" ? (
+        <>
+          <Field label="User name" required><Input value={username} onChange={(_, d) => setUsername(d.value)} /></Field>
+          <Field label="Password" required><Input type="password" autoComplete="off" value={password} onChange={(_, d) => setPassword(d.value)} /></Field>
+        </>
+      ) : null}
+      {kind === "identity" ? (
+        <>
+          <Field label="Resource" required hint="Audience of the token."><Input value={resource} placeholder="https://vault.azure.net" onChange={(_, d) => setResource(d.value)} /></Field>
+          <Field label="Client identity">
+            <Dropdown value={clientId ? arm.nameOf(users.find(([, u]) => u.clientId === clientId)?.[0] ?? clientId) : "System-assigned identity"} selectedOptions={[clientId]} onOptionSelect={(_, d) => setClientId(d.optionValue ?? "")}>
+              <Option value="" text="System-assigned identity">System-assigned identity</Option>
+              {users.map(([id, u]) => <Option key={id} value={u.clientId ?? ""} text={arm.nameOf(id)}>{arm.nameOf(id)}</Option>)}
+            </Dropdown>
+          </Field>
+        </>
+      ) : null}
+    </Panel>
+  );
+}

@@ -1,0 +1,150 @@
+// SPDX-License-Identifier: Apache-2.0
+// A backend as a form, for a new one and for one that is there.
+import { Accordion, AccordionHeader, AccordionItem, AccordionPanel, Button, Checkbox, Dropdown, Field, Input, Option, Radio, RadioGroup, Switch, Textarea } from "@fluentui/react-components";
+import { AddRegular, DeleteRegular } from "@fluentui/react-icons";
+import { useState } from "react";
+import * as arm from "../../core/arm";
+import { isId } from "../../core/format";
+import { useAll, useWrite } from "../../core/hooks";
+import { useService } from "../../core/service";
+import type { Backend, Certificate } from "../../core/types";
+import { useNotify } from "../../ui/notify";
+import { ErrorBar, Hint, Panel, useStyles } from "../../ui/parts";
+import { type Form, type Pair, toForm, toProperties } from "./model";
+
+export const backendPath = (name: string): string => `/backends/${encodeURIComponent(name)}`;
+
+function Pairs(props: { label: string; value: Pair[]; onChange: (value: Pair[]) => void }): JSX.Element {
+  const s = useStyles();
+  const set = (at: number, change: Partial<Pair>): void => props.onChange(props.value.map((p, i) => (i === at ? { ...p, ...change } : p)));
+  return (
+    <fieldset style={{ border: 0, padding: 0, margin: 0 }} className={s.column}>
+      <legend>{props.label}</legend>
+      {props.value.map((pair, i) => (
+        <div key={i} style={{ display: "flex", gap: 8 }}>
+          <Input style={{ minWidth: 0, flex: 1 }} aria-label={`${props.label}: name ${i + 1}`} placeholder="Name" value={pair.name} onChange={(_, d) => set(i, { name: d.value })} />
+          <Input style={{ minWidth: 0, flex: 1 }} aria-label={`${props.label}: value ${i + 1}`} placeholder="Value" value={pair.value} onChange={(_, d) => set(i, { value: d.value })} />
+          <Button icon={<DeleteRegular />} aria-label={`Remove ${props.label.toLowerCase()} ${i + 1}`} onClick={() => props.onChange(props.value.filter((_, k) => k !== i))} />
+        </div>
+      ))}
+      <div><Button size="small" icon={<AddRegular />} onClick={() => props.onChange([...props.value, { name: "", value: "" }])}>Add {props.label.toLowerCase()}</Button></div>
+    </fieldset>
+  );
+}
+
+export function BackendPanel(props: { existing: { value: Backend; etag: string | null } | null; onClose: (saved: string | null) => void }): JSX.Element {
+  const service = useService();
+  const [former, setFormer] = useState(props.existing);
+  const [form, setForm] = useState<Form>(() => toForm(props.existing?.value ?? null));
+  const certificates = useAll<Certificate>("/certificates");
+  const backends = useAll<Backend>(form.type === "Pool" ? "/backends" : null);
+  const write = useWrite<Backend>();
+  const notify = useNotify();
+  const s = useStyles();
+  const set = (change: Partial<Form>): void => setForm((old) => ({ ...old, ...change }));
+  const isNew = props.existing === null;
+  const isWhole = isId(form.name) && (form.type === "Pool" ? form.members.some((m) => m.id) : /^(https?|wss?):\/\/\S+$/i.test(form.url.trim()));
+  const error = write.error instanceof arm.ApiError ? write.error : null;
+  const conflict = error?.status === 412;
+  const save = (): void =>
+    write.mutate({ method: "PUT", path: backendPath(form.name), etag: former?.etag ?? null, body: { properties: toProperties(form, former?.value ?? null, service.id) } }, {
+      onSuccess: () => {
+        notify("success", isNew ? "Backend created" : "Backend saved", `${form.name}: the next request obeys it.`);
+        props.onClose(form.name);
+      },
+    });
+  // Their state, our form: what we typed stays, and the next save is made over theirs.
+  const lookAgain = async (): Promise<void> => {
+    const fresh = await arm.call<Backend>(`${service.id}${backendPath(form.name)}`);
+    setFormer({ value: fresh.value, etag: fresh.etag });
+    write.reset();
+  };
+  return (
+    <Panel open title={isNew ? "Create new backend" : `Edit ${form.name}`} onClose={() => props.onClose(null)} footer={<>
+      <Button appearance="primary" disabledFocusable={!isWhole || write.isPending} onClick={() => { if (isWhole) save(); }}>{write.isPending ? "Saving…" : isNew ? "Create" : "Save"}</Button>
+      <Button onClick={() => props.onClose(null)}>Cancel</Button>
+    </>}>
+      <ErrorBar error={write.error} title={conflict ? "Somebody else has changed this backend meanwhile" : "Not saved"}>
+        {conflict ? <Button onClick={() => void lookAgain()}>Keep mine, over theirs</Button> : null}
+      </ErrorBar>
+      <Field label="Name" required validationMessage={form.name && !isId(form.name) ? "1 to 80 letters, digits, '-', '_' and '.'." : undefined}>
+        <Input value={form.name} disabled={!isNew} placeholder="orders" autoFocus={isNew} onChange={(_, d) => set({ name: d.value })} />
+      </Field>
+      <Field label="Type">
+        <RadioGroup layout="horizontal" value={form.type} onChange={(_, d) => set({ type: d.value as Form["type"] })}>
+          <Radio value="Single" label="Single" /><Radio value="Pool" label="Load-balanced pool" />
+        </RadioGroup>
+      </Field>
+      {form.type === "Single" ? (
+        <>
+          <Field label="Runtime URL" required validationMessage={error?.about("url") ?? (form.url && !/^(https?|wss?):\/\/\S+$/i.test(form.url.trim()) ? "An address such as https://orders.internal:8443/v1." : undefined)}>
+            <Input value={form.url} placeholder="https://orders.internal:8443" onChange={(_, d) => set({ url: d.value })} />
+          </Field>
+          <Field label="Client certificate" hint="Presented to this backend, unless a policy names another one.">
+            <Dropdown multiselect placeholder={certificates.isPending ? "Loading…" : certificates.data?.length ? "None" : "There are no certificates yet"} value={form.certificates.join(", ")} selectedOptions={form.certificates}
+              onOptionSelect={(_, d) => set({ certificates: d.selectedOptions })}>
+              {(certificates.data ?? []).map((c) => <Option key={c.id} value={c.name} text={c.name}>{`${c.name} (${c.properties.subject})`}</Option>)}
+            </Dropdown>
+          </Field>
+          <Switch checked={form.chain} onChange={(_, d) => set({ chain: d.checked })} label="Validate certificate chain" />
+          <Switch checked={form.nameCheck} onChange={(_, d) => set({ nameCheck: d.checked })} label="Validate certificate name" />
+          {!form.chain || !form.nameCheck ? <Hint intent="warning">Without {!form.chain ? "the chain" : "the name"} anybody on the way may pose as this backend. Better: let its authority be one that this machine trusts.</Hint> : null}
+        </>
+      ) : (
+        <fieldset style={{ border: 0, padding: 0, margin: 0 }} className={s.column}>
+          <legend>Members: the lowest priority that is available gets the requests; weight is the share in it.</legend>
+          {form.members.map((m, i) => (
+            <div key={i} style={{ display: "flex", gap: 8 }}>
+              <Dropdown style={{ minWidth: 0, flex: 3 }} aria-label={`Member ${i + 1}`} value={m.id} selectedOptions={[m.id]} placeholder="Backend" onOptionSelect={(_, d) => set({ members: form.members.map((x, k) => (k === i ? { ...x, id: d.optionValue ?? "" } : x)) })}>
+                {(backends.data ?? []).filter((b) => b.properties.type !== "Pool" && b.name !== form.name).map((b) => <Option key={b.id} value={b.name}>{b.name}</Option>)}
+              </Dropdown>
+              <Input style={{ minWidth: 0, width: 80 }} type="number" aria-label={`Priority of member ${i + 1}`} placeholder="Priority" value={m.priority} onChange={(_, d) => set({ members: form.members.map((x, k) => (k === i ? { ...x, priority: d.value } : x)) })} />
+              <Input style={{ minWidth: 0, width: 80 }} type="number" aria-label={`Weight of member ${i + 1}`} placeholder="Weight" value={m.weight} onChange={(_, d) => set({ members: form.members.map((x, k) => (k === i ? { ...x, weight: d.value } : x)) })} />
+              <Button icon={<DeleteRegular />} aria-label={`Remove member ${i + 1}`} onClick={() => set({ members: form.members.filter((_, k) => k !== i) })} />
+            </div>
+          ))}
+          <div><Button size="small" icon={<AddRegular />} onClick={() => set({ members: [...form.members, { id: "", priority: "1", weight: "1" }] })}>Add member</Button></div>
+        </fieldset>
+      )}
+      <Accordion multiple collapsible>
+        {form.type === "Single" ? (
+          <AccordionItem value="credentials">
+            <AccordionHeader>Authorization credentials</AccordionHeader>
+            <AccordionPanel className={s.column}>
+              <Pairs label="Header" value={form.headers} onChange={(headers) => set({ headers })} />
+              <Pairs label="Query parameter" value={form.query} onChange={(query) => set({ query })} />
+              <div className={s.row}>
+                <Field label="Authorization scheme"><Input value={form.scheme} placeholder="Bearer" onChange={(_, d) => set({ scheme: d.value })} /></Field>
+                <Field label="Parameter"><Input type="password" autoComplete="off" value={form.parameter} onChange={(_, d) => set({ parameter: d.value })} /></Field>
+              </div>
+            </AccordionPanel>
+          </AccordionItem>
+        ) : null}
+        {form.type === "Single" ? (
+          <AccordionItem value="breaker">
+            <AccordionHeader>Circuit breaker</AccordionHeader>
+            <AccordionPanel className={s.column}>
+              <Switch checked={form.breaker} onChange={(_, d) => set({ breaker: d.checked })} label="Let the backend rest when it fails" />
+              {form.breaker ? (
+                <>
+                  <Field label="Failures" hint="So many within the interval trip it."><Input type="number" value={form.count} onChange={(_, d) => set({ count: d.value })} /></Field>
+                  <Field label="Interval (seconds)"><Input value={form.interval} onChange={(_, d) => set({ interval: d.value })} /></Field>
+                  <Field label="Status codes that are failures" hint="500-599, 429"><Input value={form.statuses} onChange={(_, d) => set({ statuses: d.value })} /></Field>
+                  <Field label="Trip duration (seconds)"><Input value={form.trip} onChange={(_, d) => set({ trip: d.value })} /></Field>
+                  <Checkbox checked={form.retryAfter} onChange={(_, d) => set({ retryAfter: d.checked === true })} label="Obey Retry-After of the answer" />
+                </>
+              ) : null}
+            </AccordionPanel>
+          </AccordionItem>
+        ) : null}
+        <AccordionItem value="texts">
+          <AccordionHeader>Title and description</AccordionHeader>
+          <AccordionPanel className={s.column}>
+            <Field label="Title"><Input value={form.title} onChange={(_, d) => set({ title: d.value })} /></Field>
+            <Field label="Description"><Textarea value={form.description} onChange={(_, d) => set({ description: d.value })} /></Field>
+          </AccordionPanel>
+        </AccordionItem>
+      </Accordion>
+    </Panel>
+  );
+}
