@@ -13,9 +13,9 @@
 #include "base/encode.h"
 #include "base/json.h"
 
-#define CONNECT_MS  5000
-#define HEADERS_MAX 200
-#define FIELD_LINE_MAX    16384
+#define CONNECT_MS     5000
+#define HEADERS_MAX    200
+#define FIELD_LINE_MAX 16384
 
 struct receiving {
     struct pn_buf body;
