@@ -5,9 +5,9 @@
  *
  * Identity: within one origin (scheme, host, port) the next request goes as the first one did. To
  * another origin nothing goes that is meant for this one: a request that carries a client
- * certificate or credentials of a backend entity is not redirected there, and what the client sent
- * to prove itself is taken out. From https to http no redirect is followed. What is not followed is
- * the answer, as it came.
+ * certificate (or several to choose from), credentials or the proxy of a backend entity is not
+ * redirected there, and what the client sent to prove itself is taken out. From https to http no
+ * redirect is followed. What is not followed is the answer, as it came.
  */
 #include "base/log.h"
 #include "gateway/call.h"
@@ -68,11 +68,16 @@ static bool is_same_origin(const struct pn_target *a, const struct pn_target *b)
     return a->is_tls == b->is_tls && a->port == b->port && pn_slice_case_eq(a->host, b->host);
 }
 
+/** Something that is meant for this origin alone. */
 static bool has_credentials(const struct pn_call *call)
 {
     const struct pn_backend *backend = call->backend;
+    const struct pn_tls_client *tls = call->exchange.spec.demand.tls;
+    size_t certificates = 0;
 
-    return call->certificate ||
+    if (tls)
+        (void)pn_tls_client_certificates(tls, &certificates);
+    return certificates > 0 || (backend && backend->proxy) ||
            (backend && (backend->authorization_scheme || json_object_size(backend->headers) > 0 ||
                         json_object_size(backend->query) > 0));
 }

@@ -338,6 +338,15 @@ def test_a_certificate_stays_with_its_origin(narrow, ca, clients, tmp_path):
         for url in (other.url, plain.url):
             target = url.replace("/", "|") + "|x"
             assert narrow.call(f"/{name}/to/307/{target}").status == 307
+        narrow.upload(f"{name}-2", clients["rsa2048"])
+        narrow.put(f"/backends/{name}", {"url": first.url, "protocol": "http", "credentials": {
+            "certificateIds": [f"{narrow.service_id}/certificates/{name}",
+                               f"{narrow.service_id}/certificates/{name}-2"]}})
+        narrow.set_policy(f"/apis/{name}", policy(
+            f'<set-backend-service backend-id="{name}" />',
+            '<forward-request follow-redirects="true" />'))
+        target = other.url.replace("/", "|") + "|x"
+        assert narrow.call(f"/{name}/to/307/{target}").status == 307, "one of several is one too"
         narrow.set_policy(f"/apis/{name}", FOLLOWS)
         assert narrow.call(f"/{name}/to/307/{other.url.replace('/', '|')}|x").status == 200
         assert other.subjects == [None]
