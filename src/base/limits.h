@@ -139,13 +139,13 @@
 /* Connections and requests to backends. */
 #define PN_LIMITS_BACKEND(X)                                                                       \
     X(BACKEND_CONNECTIONS, "backend-connections", COUNT, 1024, 1, 1000000, GATEWAY,                \
-      "open connections of one identity, per gateway thread")                                      \
+      "open connections of one identity, of the whole gateway")                                    \
     X(BACKEND_HOST_CONNECTIONS, "backend-host-connections", COUNT, 4096, 1, 1000000, GATEWAY,      \
-      "open connections to one host and port, all identities together, per gateway thread")        \
+      "open connections to one host and port, all identities together, of the whole gateway")      \
     X(BACKEND_IDLE_CONNECTIONS, "backend-idle-connections", COUNT, 256, 0, 1000000, GATEWAY,       \
-      "idle connections kept of one identity, per gateway thread; 0: none is kept")                \
+      "idle connections kept of one identity, shared out to the threads; 0: none is kept")         \
     X(BACKEND_QUEUE, "backend-queue", COUNT, 4096, 0, 1000000, GATEWAY,                            \
-      "requests that wait for a connection of one identity, per gateway thread; 0: none waits")    \
+      "requests that wait for a connection of one identity; 0: none waits")                        \
     X(BACKEND_IDLE_TIMEOUT, "backend-idle-timeout", MS, 50000, 100, 86400000, GATEWAY,             \
       "an idle backend connection is kept; below the 60 s after which most servers close")         \
     X(BACKEND_AGE, "backend-age", MS, 600000, 1000, 86400000, GATEWAY,                             \

@@ -19,6 +19,7 @@
 #include "gateway/probe.h"
 #include "ipc/probe.h"
 #include "signer/signer.h"
+#include "upstream/quota.h"
 
 /* --- snapshots --- */
 
@@ -274,7 +275,8 @@ enum pn_rc pn_gateway_create(struct pn_broker *broker, const struct pn_gateway_o
         rc = set_up_loop(gateway, err);
     gateway->addresses =
         pn_address_count_create((size_t)pn_limit_value(PN_LIMIT_CLIENT_CONNECTIONS));
-    if (rc == PN_OK && !gateway->addresses)
+    gateway->quotas = pn_quotas_create();
+    if (rc == PN_OK && (!gateway->addresses || !gateway->quotas))
         rc = pn_error_set(err, PN_NOMEM, "out_of_memory", "no memory to count connections in");
     if (rc == PN_OK)
         rc = pn_signer_create(&gateway->signer, err);
@@ -313,24 +315,28 @@ static size_t share_of(enum pn_limit limit, unsigned threads)
 
 static enum pn_rc start_workers(struct pn_gateway *gateway, struct pn_error *err)
 {
-    struct pn_worker_spec spec = {.main_loop = gateway->loop,
-                                  .broker = gateway->broker,
-                                  .signer = gateway->signer,
-                                  .dns_servers = gateway->dns_servers,
-                                  .forwarding = gateway->forwarding,
-                                  .use_own_records = gateway->use_own_records,
-                                  .clients_max =
-                                      share_of(PN_LIMIT_CLIENT_CONNECTIONS, gateway->threads),
-                                  .calls_max = share_of(PN_LIMIT_OPEN_REQUESTS, gateway->threads),
-                                  .addresses = gateway->addresses,
-                                  .failures = gateway->failures,
-                                  .accepting = &gateway->accepting,
-                                  .sockets = gateway->sockets,
-                                  .socket_count = gateway->socket_count,
-                                  .on_released = on_released,
-                                  .on_switched = on_switched,
-                                  .on_drained = on_drained,
-                                  .ctx = gateway};
+    struct pn_worker_spec spec = {
+        .main_loop = gateway->loop,
+        .broker = gateway->broker,
+        .signer = gateway->signer,
+        .dns_servers = gateway->dns_servers,
+        .forwarding = gateway->forwarding,
+        .use_own_records = gateway->use_own_records,
+        .clients_max = share_of(PN_LIMIT_CLIENT_CONNECTIONS, gateway->threads),
+        .calls_max = share_of(PN_LIMIT_OPEN_REQUESTS, gateway->threads),
+        .idle_max = pn_limit_value(PN_LIMIT_BACKEND_IDLE_CONNECTIONS) > 0
+                        ? share_of(PN_LIMIT_BACKEND_IDLE_CONNECTIONS, gateway->threads)
+                        : 0,
+        .addresses = gateway->addresses,
+        .failures = gateway->failures,
+        .quotas = gateway->quotas,
+        .accepting = &gateway->accepting,
+        .sockets = gateway->sockets,
+        .socket_count = gateway->socket_count,
+        .on_released = on_released,
+        .on_switched = on_switched,
+        .on_drained = on_drained,
+        .ctx = gateway};
     enum pn_rc rc = PN_OK;
 
     atomic_store(&gateway->accepting, gateway->threads);
@@ -387,6 +393,7 @@ void pn_gateway_destroy(struct pn_gateway *gateway)
     pn_loop_unwatch(&gateway->incoming);
     pn_loop_destroy(gateway->loop);
     pn_address_count_destroy(gateway->addresses);
+    pn_quotas_destroy(gateway->quotas);
     ares_library_cleanup();
     free(gateway);
 }

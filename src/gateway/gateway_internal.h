@@ -40,6 +40,7 @@ struct pn_gateway {
     struct pn_timer leave_timer, drain_timer;
     atomic_uint accepting; /* workers */
     struct pn_address_count *addresses;
+    struct pn_quotas *quotas; /* of the workers' pools */
     struct pn_watch incoming;
     struct pn_probes *probes;
     struct pn_last_failures *failures;

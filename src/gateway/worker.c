@@ -410,7 +410,7 @@ static void on_backend_failure(void *ctx, const char *backend, const struct pn_f
 enum pn_rc pn_worker_create(const struct pn_worker_spec *spec, struct pn_worker **out,
                             struct pn_error *err)
 {
-    const struct pn_pool_limits pool_limits = PN_POOL_LIMITS_IN_FORCE;
+    struct pn_pool_limits pool_limits = PN_POOL_LIMITS_IN_FORCE;
     struct pn_worker *worker = calloc(1, sizeof(*worker));
     enum pn_rc rc;
 
@@ -422,11 +422,13 @@ enum pn_rc pn_worker_create(const struct pn_worker_spec *spec, struct pn_worker 
     pn_list_init(&worker->reconnects);
     pn_list_init(&worker->newcomers);
     pn_io_buffers_init(&worker->buffers);
+    pool_limits.idle_max = spec->idle_max;
     rc = pn_loop_create(&worker->loop, err);
     if (rc == PN_OK)
         rc = pn_h2_worker_init(worker);
     if (rc == PN_OK)
-        rc = pn_pool_create(worker->loop, &pool_limits, &worker->buffers, &worker->pool, err);
+        rc = pn_pool_create(worker->loop, &pool_limits, &worker->buffers, spec->quotas,
+                            &worker->pool, err);
     if (rc == PN_OK && spec->dns_servers)
         rc = pn_pool_use_dns(worker->pool, spec->dns_servers, err);
     if (rc == PN_OK && spec->failures)

@@ -70,7 +70,9 @@ struct pn_worker_spec {
     struct pn_forwarding forwarding;
     bool use_own_records; /* for connections to backends */
     size_t clients_max, calls_max;
+    size_t idle_max;                    /* backend connections of one identity */
     struct pn_address_count *addresses; /* of the whole gateway */
+    struct pn_quotas *quotas;           /* likewise; NULL: the worker is alone */
     atomic_uint *accepting; /* workers that have not stopped accepting; the last one closes the
                                sockets */
     const struct pn_listener_socket *sockets;

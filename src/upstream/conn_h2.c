@@ -125,7 +125,7 @@ bool pn_conn_h2_is_usable(const struct pn_conn *conn)
     const struct pn_conn_h2 *link = conn->h2;
 
     if (link->is_closing || link->is_finished || conn->group->is_retired || pn_conn_is_old(conn) ||
-        pn_conn_has_expired(conn))
+        pn_conn_has_expired(conn) || pn_conn_has_had_its_turn(conn))
         return false;
     if (!pn_h2_has_settings(link->h2) && pn_h2_streams_open(link->h2) > 0)
         return false;
@@ -134,6 +134,11 @@ bool pn_conn_h2_is_usable(const struct pn_conn *conn)
         return false;
     }
     return pn_h2_can_open(link->h2) > 0;
+}
+
+bool pn_conn_h2_is_idle(const struct pn_conn *conn)
+{
+    return pn_h2_streams_open(conn->h2->h2) == 0;
 }
 
 bool pn_conn_h2_is_starting(const struct pn_conn *conn)

@@ -148,6 +148,9 @@ void pn_conn_h2_on_work(struct pn_task *task)
     link->is_checking = false;
     if (link->reads_on)
         read_some(link);
+    if (!link->is_closing && pn_conn_h2_is_idle(link->conn) &&
+        (pn_group_gives_way(link->conn->group) || pn_conn_has_had_its_turn(link->conn)))
+        link->is_closing = true;
     if (link->is_closing && !link->is_broken && !link->has_said_goodbye &&
         pn_h2_streams_open(link->h2) == 0) {
         link->has_said_goodbye = true;

@@ -56,12 +56,12 @@ static bool can_wait_for_handshake(struct pn_pool_group *group)
 
 /* --- taking --- */
 
+/** The place is taken. */
 static enum pn_rc connect_for(struct pn_acquire *acquire)
 {
     struct pn_pool_group *group = acquire->group;
     enum pn_rc rc;
 
-    pn_group_take_place(group);
     group->connecting++;
     acquire->holds_place = true;
     rc = pn_acquire_connect(acquire);
@@ -77,23 +77,22 @@ static enum pn_rc connect_for(struct pn_acquire *acquire)
 static enum pn_rc wait_or_connect(struct pn_acquire *acquire)
 {
     struct pn_pool_group *group = acquire->group;
-    const struct pn_pool_limits *limits = &group->pool->limits;
 
-    if (!can_wait_for_handshake(group) && pn_group_make_place(group))
+    if (!can_wait_for_handshake(group) && pn_group_take_place(group))
         return connect_for(acquire);
-    if (group->queued >= limits->queue_max) {
+    if (!pn_group_enqueue(group, acquire)) {
+        if (group->queued == 0)
+            pn_group_stop_wanting(group);
         pn_limit_hit(PN_LIMIT_BACKEND_QUEUE);
         pn_failure_set(&acquire->failure, "backend_queue_full",
                        "%zu connections to this backend are busy and %zu requests wait: the limit "
                        "backend-queue",
-                       group->open, group->queued);
+                       pn_quota_open(group->quota), pn_quota_queued(group->quota));
         return PN_LIMIT;
     }
-    if (group->open >= limits->connections_max)
-        pn_limit_hit(PN_LIMIT_BACKEND_CONNECTIONS);
-    else if (group->host_of->open >= limits->host_connections_max)
-        pn_limit_hit(PN_LIMIT_BACKEND_HOST_CONNECTIONS);
-    pn_group_enqueue(group, acquire);
+    if (group->wants)
+        pn_limit_hit(group->wants == group->quota ? PN_LIMIT_BACKEND_CONNECTIONS
+                                                  : PN_LIMIT_BACKEND_HOST_CONNECTIONS);
     return PN_AGAIN;
 }
 
@@ -188,7 +187,7 @@ static struct pn_conn *adopt(struct pn_acquire *acquire, struct pn_stream *strea
         return conn;
     pn_failure_set(&acquire->failure, "out_of_memory", "no memory for a connection");
     if (conn) {
-        pn_group_take_place(group); /* what ends with it; that of the acquire is given up later */
+        pn_group_add_place(group); /* what ends with it; that of the acquire is given up later */
         pn_conn_end(conn);
     }
     return NULL;
@@ -253,7 +252,7 @@ static bool serve_group(struct pn_pool_group *group)
     struct pn_acquire *acquire = PN_CONTAINER(group->queue.next, struct pn_acquire, entry);
     struct pn_conn *conn = find(group, NULL);
 
-    if (!conn && (can_wait_for_handshake(group) || !pn_group_make_place(group)))
+    if (!conn && (can_wait_for_handshake(group) || !pn_group_take_place(group)))
         return false;
     pn_group_dequeue(group, acquire);
     if (group->queued > 0) { /* now it is the next group's turn */
@@ -293,10 +292,31 @@ static void on_serve(struct pn_task *task)
     }
 }
 
+/* --- other threads --- */
+
+/** From another thread. */
+static void wake(struct pn_quota_member *member)
+{
+    struct pn_pool *pool = PN_CONTAINER(member, struct pn_pool, member);
+
+    if (!atomic_exchange(&pool->is_woken, true) && pn_loop_post(pool->loop, &pool->wake) != PN_OK)
+        atomic_store(&pool->is_woken, false); /* its own connections serve its queue */
+}
+
+static void on_woken(struct pn_message *message)
+{
+    struct pn_pool *pool = message->ctx;
+
+    atomic_store(&pool->is_woken, false);
+    pn_pool_give_way(pool);
+    pn_pool_serve_soon(pool);
+}
+
 /* --- life --- */
 
 enum pn_rc pn_pool_create(struct pn_loop *loop, const struct pn_pool_limits *limits,
-                          struct pn_io_buffers *buffers, struct pn_pool **out, struct pn_error *err)
+                          struct pn_io_buffers *buffers, struct pn_quotas *quotas,
+                          struct pn_pool **out, struct pn_error *err)
 {
     struct pn_pool *pool = calloc(1, sizeof(*pool));
     enum pn_rc rc;
@@ -307,13 +327,21 @@ enum pn_rc pn_pool_create(struct pn_loop *loop, const struct pn_pool_limits *lim
     pool->limits = *limits;
     pool->buffers = buffers;
     pn_list_init(&pool->waiting);
+    pool->quotas = quotas ? quotas : pn_quotas_create();
+    pool->owns_quotas = !quotas;
+    pool->member.wake = wake;
+    pn_list_init(&pool->member.entry);
+    pool->wake.deliver = on_woken;
+    pool->wake.ctx = pool;
+    if (pool->quotas)
+        pn_quotas_join(pool->quotas, &pool->member);
     pn_timer_init(&pool->sweep_timer, pn_pool_on_sweep, pool);
     pn_task_init(&pool->serve_task, on_serve, pool);
     pn_h2_config_init(&pool->h2_config, PN_H2_CLIENT);
     pool->groups = pn_map_create(false);
     pool->hosts = pn_map_create(false);
     pool->h2_memory = pn_h2_memory_create();
-    rc = pool->groups && pool->hosts && pool->h2_memory
+    rc = pool->groups && pool->hosts && pool->h2_memory && pool->quotas
              ? pn_resolver_create(loop, &pool->resolver, err)
              : pn_error_set(err, PN_NOMEM, "out_of_memory", "no memory for the pool");
     if (rc == PN_OK) {
@@ -328,6 +356,8 @@ void pn_pool_destroy(struct pn_pool *pool)
 {
     if (!pool)
         return;
+    if (pool->quotas)
+        pn_quotas_leave(pool->quotas, &pool->member);
     if (pool->groups)
         pn_pool_end_all(pool);
     pn_loop_disarm(pool->loop, &pool->sweep_timer);
@@ -336,6 +366,8 @@ void pn_pool_destroy(struct pn_pool *pool)
     pn_h2_memory_destroy(pool->h2_memory);
     pn_map_destroy(pool->groups, NULL);
     pn_map_destroy(pool->hosts, NULL);
+    if (pool->owns_quotas)
+        pn_quotas_destroy(pool->quotas);
     free(pool);
 }
 

@@ -28,7 +28,7 @@
 #include "upstream/transfer.h"
 
 struct pn_pool_limits {
-    size_t connections_max, idle_max, queue_max; /* of one identity */
+    size_t connections_max, idle_max, queue_max; /* of one identity; idle_max: in this pool */
     uint64_t idle_timeout_ms, age_max_ms;
     uint32_t connect_timeout_ms;
     size_t host_connections_max; /* of one host and port */
@@ -60,6 +60,7 @@ struct pn_pool_limits {
     }
 
 struct pn_pool;
+struct pn_quotas;
 struct pn_pool_group;
 struct pn_conn_h2;
 
@@ -110,10 +111,11 @@ struct pn_choice {
     const struct pn_conn *avoid; /* an HTTP/2 connection that refused the request; or NULL */
 };
 
-/** `buffers` is borrowed. PN_NOMEM, PN_IO. */
+/** `buffers` and `quotas` are borrowed: what the pools of all threads count together; NULL: this
+ * pool is alone. PN_NOMEM, PN_IO. */
 enum pn_rc pn_pool_create(struct pn_loop *loop, const struct pn_pool_limits *limits,
-                          struct pn_io_buffers *buffers, struct pn_pool **pool,
-                          struct pn_error *err) PN_MUST_USE;
+                          struct pn_io_buffers *buffers, struct pn_quotas *quotas,
+                          struct pn_pool **pool, struct pn_error *err) PN_MUST_USE;
 /** Asks these name servers ("192.0.2.1,[2001:db8::1]:5353") instead of those of the system.
  *  PN_INVALID. */
 enum pn_rc pn_pool_use_dns(struct pn_pool *pool, const char *servers,

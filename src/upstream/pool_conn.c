@@ -201,7 +201,8 @@ void pn_pool_give_back(struct pn_conn *conn)
         pn_limit_hit(PN_LIMIT_BACKEND_IDLE_CONNECTIONS);
     count_end(conn);
     if (group->is_retired || group->idle_count >= pool->limits.idle_max ||
-        conn->inlet.start != conn->inlet.end || !is_reusable(conn)) {
+        conn->inlet.start != conn->inlet.end || !is_reusable(conn) || pn_group_gives_way(group) ||
+        pn_conn_has_had_its_turn(conn)) {
         pn_pool_drop(conn);
         return;
     }
@@ -294,11 +295,31 @@ static void drain(struct pn_pool_group *group)
         end_busy_of(group);
 }
 
-enum work { SWEEP, CLOSE_IDLE, RETIRE, END };
+/** Another thread waits for a place: what idles is closed. */
+static void give_way(struct pn_pool_group *group)
+{
+    if (!pn_group_gives_way(group))
+        return;
+    while (pn_group_evict_idle(group))
+        ;
+    for (struct pn_list *at = group->shared.next; at != &group->shared; at = at->next) {
+        struct pn_conn *conn = PN_CONTAINER(at, struct pn_conn, entry);
+
+        if (pn_conn_h2_is_idle(conn))
+            pn_conn_h2_close(conn);
+    }
+}
+
+enum work { SWEEP, CLOSE_IDLE, RETIRE, END, GIVE_WAY };
 
 static void work_on(struct pn_pool_group *group, enum work work)
 {
     pn_group_hold(group);
+    if (work == GIVE_WAY) {
+        give_way(group);
+        pn_group_unhold(group);
+        return;
+    }
     if (work == RETIRE)
         group->is_retired = true;
     drain(group);
@@ -347,6 +368,11 @@ static void for_groups(struct pn_pool *pool, const struct pn_tls_client *tls, en
 void pn_pool_retire(struct pn_pool *pool, const struct pn_tls_client *tls)
 {
     for_groups(pool, tls, RETIRE);
+}
+
+void pn_pool_give_way(struct pn_pool *pool)
+{
+    for_groups(pool, NULL, GIVE_WAY);
 }
 
 void pn_pool_close_idle(struct pn_pool *pool)

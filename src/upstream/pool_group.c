@@ -4,7 +4,8 @@
  * trust policy, certificate generation and ALPN. Within a group the connections may differ in the
  * peer's address only, so the identity that a request demands is the group's with that address.
  *
- * Places are counted twice: for the group, and for the host and port that it shares with others.
+ * Places are counted for the group, and for the host and port that it shares with others; both here
+ * for this thread, and in a quota for all of them.
  */
 #include <assert.h>
 #include <stdlib.h>
@@ -14,6 +15,8 @@
 #include "base/map.h"
 #include "base/metrics.h"
 #include "upstream/pool_internal.h"
+
+#define TURN_MS 50 /* a connection serves its own thread before it may have to give way */
 
 /* --- hosts --- */
 
@@ -29,7 +32,9 @@ static struct pn_pool_host *host_get(struct pn_pool *pool, struct pn_slice key)
     pn_list_init(&host->groups);
     host->key_len = key.len;
     memcpy(host->key, key.ptr, key.len);
-    if (pn_map_set(pool->hosts, key, host, NULL) != PN_OK) {
+    host->quota = pn_quota_get(pool->quotas, key);
+    if (!host->quota || pn_map_set(pool->hosts, key, host, NULL) != PN_OK) {
+        pn_quota_put(host->quota);
         free(host);
         return NULL;
     }
@@ -47,6 +52,7 @@ static void host_leave(struct pn_pool_group *group)
         return;
     assert(host->open == 0);
     pn_map_remove(group->pool->hosts, pn_slice(host->key, host->key_len));
+    pn_quota_put(host->quota);
     free(host);
 }
 
@@ -79,9 +85,33 @@ static struct pn_slice group_key(const struct pn_demand *demand, char *out, size
     return pn_slice(out, len);
 }
 
+/** What is the same in all threads: the host, and the identity but for its address. */
+static struct pn_quota *quota_of(struct pn_pool *pool, const struct pn_demand *demand,
+                                 struct pn_slice host_key)
+{
+    struct {
+        struct pn_tls_identity identity;
+        unsigned char proxy[PN_PROXY_DIGEST_BYTES];
+        char host[sizeof(uint16_t) + PN_TARGET_HOST_MAX];
+    } key;
+    struct pn_peer_address peer;
+
+    memset(&key, 0, sizeof(key));
+    memset(&peer, 0, sizeof(peer));
+    peer.port = demand->target->port;
+    /* A name that TLS cannot check will fail to open: then its host alone counts. */
+    if (pn_pool_identity(demand, &peer, &key.identity) != PN_OK)
+        memset(&key.identity, 0, sizeof(key.identity));
+    if (demand->proxy)
+        memcpy(key.proxy, demand->proxy->digest, sizeof(key.proxy));
+    memcpy(key.host, host_key.ptr, host_key.len);
+    return pn_quota_get(pool->quotas, pn_slice((const char *)&key, sizeof(key)));
+}
+
 static void group_destroy(struct pn_pool_group *group)
 {
     host_leave(group);
+    pn_quota_put(group->quota);
     pn_tls_client_unref(group->tls);
     pn_proxy_unref(group->proxy);
     free(group);
@@ -114,7 +144,8 @@ static struct pn_pool_group *group_create(struct pn_pool *pool, const struct pn_
     group->host_of = host_get(pool, pn_slice_sub(key, host_start, key.len - host_start));
     if (group->host_of)
         pn_list_push_back(&group->host_of->groups, &group->host_entry);
-    if (!group->host_of || pn_map_set(pool->groups, key, group, NULL) != PN_OK) {
+    group->quota = quota_of(pool, demand, pn_slice_sub(key, host_start, key.len - host_start));
+    if (!group->host_of || !group->quota || pn_map_set(pool->groups, key, group, NULL) != PN_OK) {
         group_destroy(group);
         return NULL;
     }
@@ -190,21 +221,82 @@ static bool evict_from_host(struct pn_pool_host *host)
     return false;
 }
 
-bool pn_group_make_place(const struct pn_pool_group *group)
+/** A place of `quota`, of which this thread has `own` already: then the next one is a poor one's.
+ */
+static bool take_of(struct pn_quota *quota, size_t max, size_t own)
 {
-    const struct pn_pool_limits *limits = &group->pool->limits;
-
-    if (group->open >= limits->connections_max)
+    if (own > 0 && pn_quota_is_wanted_by_poor(quota))
         return false;
-    return group->host_of->open < limits->host_connections_max || evict_from_host(group->host_of);
+    return pn_quota_take(quota, max);
 }
 
-void pn_group_take_place(struct pn_pool_group *group)
+/** NULL: taken. Else the quota that has no place. */
+static struct pn_quota *try_place(struct pn_pool_group *group)
+{
+    const struct pn_pool_limits *limits = &group->pool->limits;
+    struct pn_pool_host *host = group->host_of;
+    bool is_taken;
+
+    if (!take_of(group->quota, limits->connections_max, group->open))
+        return group->quota;
+    do
+        is_taken = take_of(host->quota, limits->host_connections_max, host->open);
+    while (!is_taken && evict_from_host(host));
+    if (is_taken)
+        return NULL;
+    pn_quota_free(group->quota, &group->pool->member);
+    return host->quota;
+}
+
+static void count_place(struct pn_pool_group *group)
 {
     group->open++;
     group->host_of->open++;
     group->pool->open++;
     pn_pool_sweep_later(group->pool);
+}
+
+void pn_group_stop_wanting(struct pn_pool_group *group)
+{
+    struct pn_quota *quota = group->wants;
+
+    group->wants = NULL;
+    if (quota)
+        pn_quota_unwant(quota, group->is_poor);
+}
+
+/** Announces that a place of `quota` is wanted. False: that is known. */
+static bool want(struct pn_pool_group *group, struct pn_quota *quota)
+{
+    bool is_poor = (quota == group->quota ? group->open : group->host_of->open) == 0;
+
+    if (group->wants == quota && group->is_poor == is_poor)
+        return false;
+    pn_group_stop_wanting(group);
+    group->wants = quota;
+    group->is_poor = is_poor;
+    pn_quota_want(quota, is_poor, &group->pool->member);
+    return true;
+}
+
+bool pn_group_take_place(struct pn_pool_group *group)
+{
+    struct pn_quota *full = try_place(group);
+
+    while (full && want(group, full)) /* one may have become free before that */
+        full = try_place(group);
+    if (full)
+        return false;
+    pn_group_stop_wanting(group);
+    count_place(group);
+    return true;
+}
+
+void pn_group_add_place(struct pn_pool_group *group)
+{
+    pn_quota_add(group->quota);
+    pn_quota_add(group->host_of->quota);
+    count_place(group);
 }
 
 void pn_group_free_place(struct pn_pool_group *group)
@@ -213,23 +305,46 @@ void pn_group_free_place(struct pn_pool_group *group)
     group->open--;
     group->host_of->open--;
     group->pool->open--;
+    pn_quota_free(group->quota, &group->pool->member);
+    pn_quota_free(group->host_of->quota, &group->pool->member);
     pn_pool_serve_soon(group->pool);
+}
+
+bool pn_group_gives_way(const struct pn_pool_group *group)
+{
+    return group->queued == 0 &&
+           (pn_quota_is_wanted(group->quota) || pn_quota_is_wanted(group->host_of->quota));
+}
+
+bool pn_conn_has_had_its_turn(const struct pn_conn *conn)
+{
+    const struct pn_pool_group *group = conn->group;
+
+    return (pn_quota_is_wanted_by_poor(group->quota) ||
+            pn_quota_is_wanted_by_poor(group->host_of->quota)) &&
+           pn_loop_now_ms(group->pool->loop) - pn_stream_opened_ms(conn->stream) >= TURN_MS;
 }
 
 /* --- the queue --- */
 
-void pn_group_enqueue(struct pn_pool_group *group, struct pn_acquire *acquire)
+bool pn_group_enqueue(struct pn_pool_group *group, struct pn_acquire *acquire)
 {
+    if (!pn_quota_enqueue(group->quota, group->pool->limits.queue_max))
+        return false;
     pn_list_push_back(&group->queue, &acquire->entry);
     if (group->queued++ == 0)
         pn_list_push_back(&group->pool->waiting, &group->waiting);
+    return true;
 }
 
 void pn_group_dequeue(struct pn_pool_group *group, struct pn_acquire *acquire)
 {
     pn_list_remove(&acquire->entry);
-    if (--group->queued == 0)
-        pn_list_remove(&group->waiting);
+    pn_quota_dequeue(group->quota);
+    if (--group->queued > 0)
+        return;
+    pn_list_remove(&group->waiting);
+    pn_group_stop_wanting(group);
 }
 
 void pn_pool_serve_soon(struct pn_pool *pool)

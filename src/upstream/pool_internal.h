@@ -5,8 +5,11 @@
  */
 #pragma once
 
+#include <stdatomic.h>
+
 #include "http/h2.h"
 #include "upstream/pool.h"
+#include "upstream/quota.h"
 
 #define PN_POOL_KEY_MAX                                                                            \
     (sizeof(void *) + 2 + PN_PROXY_DIGEST_BYTES + sizeof(uint16_t) + PN_TARGET_HOST_MAX)
@@ -14,7 +17,8 @@
 /** One host and port, whatever the identity. */
 struct pn_pool_host {
     struct pn_list groups;
-    size_t open; /* places taken by all of them */
+    struct pn_quota *quota; /* of all threads */
+    size_t open;            /* places taken by all of them, in this thread */
     size_t key_len;
     char key[sizeof(uint16_t) + PN_TARGET_HOST_MAX];
 };
@@ -23,6 +27,9 @@ struct pn_pool_host {
 struct pn_pool_group {
     struct pn_pool *pool;
     struct pn_pool_host *host_of;
+    struct pn_quota *quota; /* of this identity in all threads */
+    struct pn_quota *wants; /* a place of it, or of the host's; NULL: none. While it has a queue */
+    bool is_poor;           /* it wants one so */
     struct pn_list host_entry;
     struct pn_tls_client *tls; /* NULL: plain TCP */
     struct pn_proxy *proxy;    /* NULL: directly */
@@ -51,6 +58,11 @@ struct pn_pool_group {
 
 struct pn_pool {
     struct pn_loop *loop;
+    struct pn_quotas *quotas;
+    bool owns_quotas;
+    struct pn_quota_member member;
+    struct pn_message wake; /* posted by other threads ... */
+    atomic_bool is_woken;   /* ... one at a time */
     struct pn_pool_limits limits;
     struct pn_io_buffers *buffers;
     struct pn_resolver *resolver;
@@ -81,13 +93,22 @@ void pn_conn_fail_drained(const struct pn_conn *conn, struct pn_failure *failure
 bool pn_group_has_expired(const struct pn_pool_group *group);
 /** Several requests may share a connection of it. */
 bool pn_group_may_share(const struct pn_pool_group *group);
-/** A place is a connection, open or being opened. True: there is one, perhaps because an idle
- *  connection of another identity to the same host was closed for it. */
-bool pn_group_make_place(const struct pn_pool_group *group);
-void pn_group_take_place(struct pn_pool_group *group);
+/** A place is a connection, open or being opened. True: one is taken, perhaps because an idle
+ *  connection of another identity to the same host was closed for it. False: it is wanted now, by
+ *  who enters the queue. */
+bool pn_group_take_place(struct pn_pool_group *group);
+/** One more, whatever the limits. */
+void pn_group_add_place(struct pn_pool_group *group);
+/** Another thread waits for a place of it, and nobody here. */
+bool pn_group_gives_way(const struct pn_pool_group *group);
+/** The connection has had its time, and a thread that has none waits for its place. */
+bool pn_conn_has_had_its_turn(const struct pn_conn *conn);
 /** Those who wait are served in this turn. */
 void pn_group_free_place(struct pn_pool_group *group);
-void pn_group_enqueue(struct pn_pool_group *group, struct pn_acquire *acquire);
+/** False: the queue is full. */
+bool pn_group_enqueue(struct pn_pool_group *group, struct pn_acquire *acquire);
+/** After a place was not taken, and nobody waits for it. */
+void pn_group_stop_wanting(struct pn_pool_group *group);
 void pn_group_dequeue(struct pn_pool_group *group, struct pn_acquire *acquire);
 /** Something became free: somebody who waits may get it, in this turn. */
 void pn_pool_serve_soon(struct pn_pool *pool);
@@ -110,6 +131,8 @@ void pn_conn_end(struct pn_conn *conn);
 bool pn_conn_is_old(const struct pn_conn *conn);
 /** The notAfter of the certificate that it was opened with has passed. */
 bool pn_conn_has_expired(const struct pn_conn *conn);
+/** Another thread wants places. */
+void pn_pool_give_way(struct pn_pool *pool);
 void pn_pool_sweep_later(struct pn_pool *pool);
 void pn_pool_on_sweep(struct pn_timer *timer);
 /** All of them, also those at work: for the end of the pool. */

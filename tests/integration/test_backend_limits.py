@@ -14,10 +14,10 @@ VERSION_2 = '<forward-request http-version="2" />'
 
 @pytest.fixture
 def limited(tmp_path, trust):
-    """Starts a Postern of one thread with these limits."""
+    """Starts a Postern with these limits."""
     with contextlib.ExitStack() as stack:
-        def start(**limits):
-            options = ["--threads", "1"]
+        def start(threads=1, **limits):
+            options = ["--threads", str(threads)]
             for name, value in limits.items():
                 options += ["--limit", f"{name.replace('_', '-')}={value}"]
             instance = service.Postern(tmp_path, options, trust)
@@ -88,6 +88,96 @@ def test_one_host_is_bounded_over_its_identities(limited, slow, ca):
         # It got the place of the first one's idle connection; the backend speaks HTTP/1.1 only.
         assert second.result().status == 500
     assert postern.metric("postern_identity_mismatch_total") == 0
+
+
+class Crowd(backends.Python):
+    """Counts who is there at the same time, by connection."""
+
+    def __init__(self, hold_s):
+        super().__init__()
+        self.lock, self.now, self.most, self.ports = threading.Lock(), 0, 0, set()
+
+        def hold(handler):
+            with self.lock:
+                self.now += 1
+                self.most = max(self.most, self.now)
+                self.ports.add(handler.client_address[1])
+            threading.Event().wait(hold_s)
+            with self.lock:
+                self.now -= 1
+            handler.answer(200, b"done")
+        self.route("/hold", hold)
+
+
+def crowd(postern, path, count):
+    """Statuses of so many requests at once, each on a connection of its own."""
+    with concurrent.futures.ThreadPoolExecutor(count) as pool:
+        return [f.result(60).status for f in [in_background(pool, postern, path)
+                                              for _ in range(count)]]
+
+
+@pytest.fixture
+def threaded(limited):
+    return lambda **limits: limited(threads=4, **limits)
+
+
+@pytest.mark.parametrize("limit", ["backend_connections", "backend_host_connections"])
+@pytest.mark.parametrize("places", [1, 2, 6])
+def test_connections_are_bounded_over_all_threads(threaded, limit, places):
+    """Never more than the limit, whichever threads have the requests; everybody is served."""
+    server = Crowd(0.02)
+    postern = threaded(**{limit: places})
+    try:
+        postern.make_api("a", server.url)
+        assert crowd(postern, "/a/hold", 40) == [200] * 40
+        assert 1 <= server.most <= places
+        assert hits(postern, limit.replace("_", "-")) > 0
+        assert postern.metric("postern_backend_connections") <= places
+        assert crowd(postern, "/a/hold", 20) == [200] * 20, "and again"
+        assert server.most <= places
+    finally:
+        server.stop()
+
+
+def test_the_queue_is_bounded_over_all_threads(threaded, slow):
+    postern = threaded(backend_connections=1, backend_queue=3)
+    postern.make_api("a", slow.url)
+    with concurrent.futures.ThreadPoolExecutor(16) as pool:
+        first = in_background(pool, postern, "/a/slow")
+        wait_for("the first is at the backend", lambda: len(slow.seen) == 1)
+        others = [in_background(pool, postern, "/a/slow") for _ in range(15)]
+        wait_for("the refused", lambda: hits(postern, "backend-queue") == 12)
+        slow.go.set()
+        assert first.result(30).status == 200
+        assert sorted(f.result(30).status for f in others) == [200] * 3 + [503] * 12
+
+
+def test_idle_connections_of_another_thread_make_room(threaded):
+    """Two APIs of one host: what idles for one is in the way of the other, wherever it idles."""
+    server = Crowd(0.01)
+    postern = threaded(backend_host_connections=4)
+    try:
+        postern.make_api("a", server.url)
+        postern.make_api("b", server.url.replace("localhost", "LOCALHOST"))
+        for _ in range(3):
+            for name in ("a", "b"):
+                assert crowd(postern, f"/{name}/hold", 12) == [200] * 12
+        assert server.most <= 4
+    finally:
+        server.stop()
+
+
+@pytest.mark.parametrize("places", [1, 3])
+def test_http2_connections_are_bounded_over_all_threads(threaded, places):
+    server = Node("h2_backend.mjs", scheme="http")
+    postern = threaded(backend_connections=places)
+    try:
+        postern.make_api("a", server.url, policy("", VERSION_2))
+        for _ in range(3):
+            assert crowd(postern, "/a/echo", 24) == [200] * 24
+            assert postern.metric("postern_backend_connections") <= places
+    finally:
+        server.stop()
 
 
 def test_the_response_timeout_holds_where_the_policy_says_nothing(limited, slow):

@@ -40,8 +40,9 @@ void pn_fake_open(struct pn_fake_backend *backend, const struct pn_pool_limits *
     backend->limits = http_limits;
     assert_int_equal(pn_loop_create(&backend->loop, NULL), PN_OK);
     pn_io_buffers_init(&backend->buffers);
-    assert_int_equal(pn_pool_create(backend->loop, limits, &backend->buffers, &backend->pool, NULL),
-                     PN_OK);
+    assert_int_equal(
+        pn_pool_create(backend->loop, limits, &backend->buffers, NULL, &backend->pool, NULL),
+        PN_OK);
 }
 
 void pn_fake_close(struct pn_fake_backend *backend)

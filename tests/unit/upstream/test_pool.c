@@ -51,7 +51,7 @@ static int set_up(void **state)
     f->port = ntohs(address.sin_port);
     assert_int_equal(pn_loop_create(&f->loop, NULL), PN_OK);
     pn_io_buffers_init(&f->buffers);
-    assert_int_equal(pn_pool_create(f->loop, &limits, &f->buffers, &f->pool, NULL), PN_OK);
+    assert_int_equal(pn_pool_create(f->loop, &limits, &f->buffers, NULL, &f->pool, NULL), PN_OK);
     *state = f;
     return 0;
 }
