@@ -125,19 +125,14 @@ static bool parse_name(const char *name, enum pn_key_use *use, struct pn_key_id 
 
 /* --- in memory: the lock is held --- */
 
-/* Those who sign have references of their own; the last one frees it. ThreadSanitizer does not see
- * how libcrypto counts them: tests/tsan.supp names this function. */
-static EVP_PKEY *give_up_key(EVP_PKEY *key)
-{
-    EVP_PKEY_free(key);
-    return NULL;
-}
-
+/* Those who sign have references of their own; the last one frees the key. ThreadSanitizer does not
+ * see how libcrypto counts them: tests/tsan.supp names this function. */
 static void shut(struct pn_keys *keys, struct kept *kept)
 {
     if (!kept->key)
         return;
-    kept->key = give_up_key(kept->key);
+    EVP_PKEY_free(kept->key);
+    kept->key = NULL;
     pn_list_remove(&kept->entry);
     keys->open_count--;
 }
