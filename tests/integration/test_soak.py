@@ -92,6 +92,10 @@ def test_the_soak_ends_with_every_counter_balanced(soaked, ca):
     done = outcome["done"]
     assert sum(done.values()) > SECONDS
     assert done.get("crossed", 0) <= 2 + sum(done.values()) / 200, f"seed {SEED}: {outcome}"
+    for activity in outcome["crossed"]:
+        line = next((x for x in postern.log().splitlines() if activity and activity in x), "")
+        assert "operation=post" in line, f"seed {SEED}: {activity}: {line}"
+        assert "code=connection_closed" in line or "code=stream_re" in line, f"seed {SEED}: {line}"
     postern.close_sessions()
     with_values = {}
 
