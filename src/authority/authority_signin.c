@@ -252,9 +252,10 @@ static void tell(struct pn_authority *authority, const struct pn_request *reques
         answer_failure(response, rc, &err);
         return;
     }
-    json = json_pack("{s:s, s:s, s:s, s:s, s:o*}", "tenantId", authority->tenant_id, "clientId",
-                     PN_PORTAL_CLIENT_ID, "vaultAudience", authority->vault_audience, "version",
-                     PN_VERSION, "session", rc == PN_OK ? session_json(&session) : NULL);
+    json = json_pack("{s:s, s:s, s:s, s:s, s:s*, s:o*}", "tenantId", authority->tenant_id,
+                     "clientId", PN_PORTAL_CLIENT_ID, "vaultAudience", authority->vault_audience,
+                     "version", PN_VERSION, "clientAddress", request->peer, "session",
+                     rc == PN_OK ? session_json(&session) : NULL);
     authority_respond_json(response, 200, json);
     json_decref(json);
 }

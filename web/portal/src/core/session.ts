@@ -17,6 +17,8 @@ interface Facts {
   clientId: string;
   vaultAudience: string;
   version: string;
+  /** as the server sees this browser */
+  clientAddress?: string;
   session?: Person;
 }
 

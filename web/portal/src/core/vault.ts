@@ -24,18 +24,27 @@ export const call = <T>(vault: string, path: string, options: { method?: string;
     ...options, version: VAULT_VERSION, audience: serverFacts()?.vaultAudience ?? "",
   });
 
+/** One page of a list; `next` is what asks for the next one. */
+export async function page(vault: string, path: string, from: string, signal?: AbortSignal): Promise<{ value: VaultItem[]; next?: string }> {
+  const query = from ? Object.fromEntries(new URLSearchParams(from)) : { maxresults: "25" };
+  const { value } = await arm.call<{ value: VaultItem[]; nextLink?: string | null }>(`/vault/${encodeURIComponent(vault)}${path}`, {
+    version: VAULT_VERSION, audience: serverFacts()?.vaultAudience ?? "", query, ...(signal ? { signal } : {}),
+  });
+  const items = (value.value ?? []).map((item) => ({ ...item, id: item.id ?? item.kid ?? "" })); // keys are named by kid
+  if (!value.nextLink) return { value: items };
+  const next = new URL(value.nextLink).searchParams;
+  next.delete("api-version");
+  return { value: items, next: next.toString() };
+}
+
 /** Every item of a list, page by page. */
 export async function list(vault: string, path: string, signal?: AbortSignal): Promise<VaultItem[]> {
   const found: VaultItem[] = [];
-  let query: Record<string, string> = { maxresults: "25" };
-  for (let page = 0; page < 400; page++) {
-    const { value } = await arm.call<{ value: VaultItem[]; nextLink?: string | null }>(`/vault/${encodeURIComponent(vault)}${path}`, {
-      version: VAULT_VERSION, audience: serverFacts()?.vaultAudience ?? "", query, ...(signal ? { signal } : {}),
-    });
-    found.push(...(value.value ?? []));
-    if (!value.nextLink) break;
-    query = Object.fromEntries(new URL(value.nextLink).searchParams);
-    delete query["api-version"];
+  let from: string | undefined = "";
+  for (let count = 0; from !== undefined && count < 400; count++) {
+    const one: { value: VaultItem[]; next?: string } = await page(vault, path, from, signal);
+    found.push(...one.value);
+    from = one.next;
   }
   return found;
 }
@@ -43,6 +52,9 @@ export async function list(vault: string, path: string, signal?: AbortSignal): P
 /** The object's name in "https://v/secrets/NAME/VERSION". */
 export const objectName = (id: string): string => new URL(id).pathname.split("/")[2] ?? "";
 export const objectVersion = (id: string): string => new URL(id).pathname.split("/")[3] ?? "";
+
+/** The name in "https://v/certificates/issuers/NAME". */
+export const issuerName = (id: string): string => new URL(id).pathname.split("/")[3] ?? "";
 
 /** https://{vault}/secrets|certificates/{name}[/{version}] taken apart; null: it is none. */
 export function parseIdentifier(text: string): { host: string; kind: string; name: string; version: string } | null {

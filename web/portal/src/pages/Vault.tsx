@@ -8,29 +8,33 @@ import type { Vault } from "../core/types";
 import { Blade, Copy, Empty, ErrorBar, Facts, Loading, PageLink } from "../ui/parts";
 import { useVaults } from "./certificate/VaultPicker";
 import { AccessConfiguration, AccessControl, AccessPolicies } from "./vault/Access";
-import { DeletedObjects, Objects } from "./vault/Objects";
+import { Deleted } from "./vault/Deleted";
+import { Networking } from "./vault/Networking";
+import { Objects } from "./vault/Objects";
 
 const tabs: [string, string][] = [
   ["overview", "Overview"], ["certificates", "Certificates"], ["secrets", "Secrets"], ["keys", "Keys"], ["access-configuration", "Access configuration"],
-  ["access-policies", "Access policies"], ["access-control", "Access control (IAM)"], ["deleted", "Deleted objects"],
+  ["access-policies", "Access policies"], ["access-control", "Access control (IAM)"], ["networking", "Networking"], ["deleted", "Deleted objects"],
 ];
 
 function Content(props: { tab: string; vault: Vault }): JSX.Element {
   const { vault } = props;
   switch (props.tab) {
-    case "certificates": return <Objects key="c" vault={vault.name} kind="certificates" />;
-    case "secrets": return <Objects key="s" vault={vault.name} kind="secrets" />;
-    case "keys": return <Objects key="k" vault={vault.name} kind="keys" />;
+    case "certificates": return <Objects key="c" vault={vault} kind="certificates" />;
+    case "secrets": return <Objects key="s" vault={vault} kind="secrets" />;
+    case "keys": return <Objects key="k" vault={vault} kind="keys" />;
     case "access-configuration": return <AccessConfiguration vault={vault} />;
     case "access-policies": return <AccessPolicies vault={vault} />;
     case "access-control": return <AccessControl vault={vault} />;
-    case "deleted": return <DeletedObjects vault={vault.name} />;
+    case "networking": return <Networking vault={vault} />;
+    case "deleted": return <Deleted vault={vault} />;
     default: return (
       <Facts items={[
         ["Vault URI", <Copy key="u" text={vault.properties.vaultUri ?? ""} label="vault URI" />],
         ["Permission model", vault.properties.enableRbacAuthorization ? "Azure role-based access control" : "Vault access policy"],
         ["Soft-delete retention", `${vault.properties.softDeleteRetentionInDays ?? 90} days`],
         ["Purge protection", vault.properties.enablePurgeProtection ? "On" : "Off"],
+        ["Public access", vault.properties.publicNetworkAccess === "Disabled" ? "Disabled" : vault.properties.networkAcls?.defaultAction === "Deny" ? "Selected networks" : "All networks"],
         ["Location", vault.location],
         ["Resource id", <Copy key="r" text={vault.id} label="resource id" />],
       ]} />
