@@ -55,6 +55,12 @@ class Recorder:
                      POSTERN_CA_FILE=str(self.folder / "ca.pem"),
                      POSTERN_SERVICE=self.postern.service_id, POSTERN_TOKEN=self.postern.token()))
         assert done.returncode == 0, (arguments, done.stderr)
+        # nginx writes a line when it is done with the request, which may be behind its answer: one
+        # more request, on the same worker, comes behind all of them.
+        last = service.unique("last")
+        subprocess.run(["curl", "-sk", f"https://localhost:{self.port}/{last}"], timeout=20,
+                       capture_output=True, check=True)
+        service.wait_for("the record", lambda: last in log.read_text())
         lines = [json.loads(line) for line in log.read_text().splitlines()[done_before:]]
         return [(seen["method"], re.sub(r"\?.*", "", seen["uri"]).removeprefix(
             self.postern.service_id), json.loads(seen["body"]) if seen["body"] else None,

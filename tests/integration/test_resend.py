@@ -392,4 +392,4 @@ def test_a_redirect_over_http2_is_followed_too(narrow):
         narrow.make_api(name, backend.url, policy(
             "", '<forward-request http-version="2" follow-redirects="true" />'))
         assert narrow.call(f"/{name}/a").status == 200
-        assert heads.is_set() and backend.connections == 1
+        assert heads.wait(10) and backend.connections == 1

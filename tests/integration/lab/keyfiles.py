@@ -11,7 +11,7 @@ JS = pathlib.Path(__file__).parent.parent / "js"
 
 def run(*command, **more):
     """Bytes of standard output; a failure shows what the program said."""
-    done = subprocess.run(command, capture_output=True, timeout=60, **more)
+    done = subprocess.run(command, capture_output=True, timeout=300, **more)
     assert done.returncode == 0, (command, done.stdout[-500:], done.stderr[-500:])
     return done.stdout
 
