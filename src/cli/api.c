@@ -8,10 +8,9 @@
 #include "base/json.h"
 #include "cli/internal.h"
 
-#define POLICY_BEGIN "<policies><inbound><base /><authentication-certificate certificate-id=\""
-#define POLICY_END                                                                                 \
-    "\" /></inbound><backend><base /></backend><outbound><base /></outbound><on-error><base />"    \
-    "</on-error></policies>"
+#define POLICY                                                                                     \
+    "<policies><inbound><base />%s</inbound><backend><base /></backend><outbound><base />"         \
+    "</outbound><on-error><base /></on-error></policies>"
 
 static const struct pn_cli_column list_columns[] = {
     {"NAME", "name"},
@@ -93,22 +92,46 @@ static enum pn_cli_exit put_operations(struct pn_cli *cli)
     return code;
 }
 
-/* --client-certificate: the API's policy presents it. A policy that is there is not written over.
- */
-static enum pn_cli_exit set_certificate(struct pn_cli *cli)
+/* What --client-certificate and --backend say, as elements of a policy. PN_CLI_USAGE: no name. */
+static enum pn_cli_exit policy_elements(const struct pn_cli *cli, char *out, size_t size)
 {
-    const char *certificate = pn_cli_value(cli, "client-certificate");
+    static const struct {
+        const char *option, *element;
+    } elements[] = {
+        {"client-certificate", "<authentication-certificate certificate-id=\"%s\" />"},
+        {"backend", "<set-backend-service backend-id=\"%s\" />"},
+    };
+    size_t len = 0;
+
+    *out = '\0';
+    for (size_t i = 0; i < sizeof elements / sizeof *elements; i++) {
+        const char *name = pn_cli_value(cli, elements[i].option);
+        struct pn_slice element = pn_slice_str(elements[i].element);
+        size_t at = pn_slice_find(element, '%');
+
+        if (!name)
+            continue;
+        if (strpbrk(name, "<>&\"") || strlen(name) > 256)
+            return pn_cli_usage(cli, "--%s must be a name", elements[i].option);
+        len += (size_t)snprintf(out + len, size - len, "%.*s%s%s", (int)at, element.ptr, name,
+                                element.ptr + at + 2);
+    }
+    return PN_CLI_DONE;
+}
+
+/* The API's policy says which certificate and backend. One that is there is not written over. */
+static enum pn_cli_exit set_policy(struct pn_cli *cli)
+{
     const char *name = cli->positionals[0];
+    char elements[1024];
     char *path = NULL;
     json_t *former = NULL;
     json_t *body = NULL;
     bool has_policy = false;
-    enum pn_cli_exit code;
+    enum pn_cli_exit code = policy_elements(cli, elements, sizeof elements);
 
-    if (!certificate)
-        return PN_CLI_DONE;
-    if (strpbrk(certificate, "<>&\""))
-        return pn_cli_usage(cli, "--client-certificate must be the name of a certificate");
+    if (code != PN_CLI_DONE || !*elements)
+        return code;
     path = pn_cli_path("/apis/", name, "/policies");
     code = pn_cli_arm(cli, "GET", path, NULL, &former);
     free(path);
@@ -117,14 +140,13 @@ static enum pn_cli_exit set_certificate(struct pn_cli *cli)
     if (code == PN_CLI_DONE && has_policy)
         code = pn_cli_fail(PN_CLI_REFUSED,
                            "the API has a policy already, which is left as it is. Add to its "
-                           "<inbound>: <authentication-certificate certificate-id=\"%s\" /> "
-                           "(postern policy show --api %s, then postern policy set)",
-                           certificate, name);
+                           "<inbound>: %s (postern policy show --api %s, then postern policy set)",
+                           elements, name);
     if (code != PN_CLI_DONE)
         return code;
     path = pn_cli_path("/apis/", name, "/policies/policy");
     body = json_pack("{s:{s:s, s:o}}", "properties", "format", "rawxml", "value",
-                     json_sprintf(POLICY_BEGIN "%s" POLICY_END, certificate));
+                     json_sprintf(POLICY, elements));
     code = pn_cli_arm(cli, "PUT", path, body, NULL);
     json_decref(body);
     free(path);
@@ -148,7 +170,7 @@ static enum pn_cli_exit run_add(struct pn_cli *cli)
     if (code == PN_CLI_DONE)
         code = put_operations(cli);
     if (code == PN_CLI_DONE)
-        code = set_certificate(cli);
+        code = set_policy(cli);
     if (code == PN_CLI_DONE)
         code = pn_cli_print_one(cli, answer, columns);
     json_decref(answer);
@@ -205,7 +227,7 @@ static enum pn_cli_exit run_import(struct pn_cli *cli)
                     : pn_cli_usage(cli, "%s is no UTF-8 text", cli->positionals[1]);
     }
     if (code == PN_CLI_DONE)
-        code = set_certificate(cli);
+        code = set_policy(cli);
     if (code == PN_CLI_DONE)
         code = print_imported(cli, answer);
     json_decref(answer);
@@ -272,6 +294,7 @@ static const struct pn_cli_option add_options[] = {
     {"operation", "METHOD:TEMPLATE", "may be repeated (default: every method, any path)"},
     {"client-certificate", "NAME",
      "presents this certificate to the backend (in the API's policy)"},
+    {"backend", "NAME", "sends to this backend, with its certificates and trust (likewise)"},
     {"no-key", NULL, "callers need no subscription key"},
     {NULL, NULL, NULL},
 };
@@ -281,6 +304,7 @@ static const struct pn_cli_option import_options[] = {
     {"title", "TEXT", "display name (default: the description's title)"},
     {"client-certificate", "NAME",
      "presents this certificate to the backend (in the API's policy)"},
+    {"backend", "NAME", "sends to this backend, with its certificates and trust (likewise)"},
     {"no-key", NULL, "callers need no subscription key"},
     {NULL, NULL, NULL},
 };

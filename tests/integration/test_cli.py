@@ -341,3 +341,25 @@ def test_keys_of_a_subscription(postern, cli, at, echo):
     assert "neither" in cli("subscription", "renew-key", name, "third", *at, expect=2).stderr
     cli("subscription", "delete", name, *at)
     cli("subscription", "show", name, *at, expect=1)
+
+
+def test_the_readme_leads_to_ones_own_backend(postern, cli, at, ca, other_ca, nginx, tmp_path):
+    """The commands of README.md under "By command", with a backend of a private authority."""
+    readme = (service.ROOT / "README.md").read_text()
+    block = readme.split("By command, beside `make run`:")[1].split("\n\n")[1]
+    commands = [line.strip().removeprefix("build/bin/") for line in block.replace("\\\n", " ").splitlines()
+                if line.strip().startswith("build/bin/postern ")]
+    assert len(commands) == 4
+    name = service.unique("readme")
+    identity = ca.client(name)
+    (tmp_path / "partner.pfx").write_bytes(identity.pfx("p"))
+    (tmp_path / "partner.pass").write_text("p")
+    (tmp_path / "partner-ca.pem").write_bytes(ca.certificate_pem)
+    for command in commands:
+        words = command.replace("https://partner.example", nginx.url("good")).split()[1:]
+        words = [name if word == "partner" else word for word in words]
+        done = subprocess.run([str(BIN / "postern"), *words, *map(str, at)], cwd=tmp_path, text=True,
+                              capture_output=True, timeout=60, stdin=subprocess.DEVNULL)
+        assert done.returncode == 0, (command, done.stdout, done.stderr)
+    answer = postern.call(f"/{name}/orders")
+    assert answer.status == 200 and identity.sha1.lower() in answer.body.decode().lower()
