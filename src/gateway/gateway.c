@@ -264,6 +264,7 @@ enum pn_rc pn_gateway_create(struct pn_broker *broker, const struct pn_gateway_o
     if (gateway->threads > PN_GATEWAY_THREADS_MAX)
         gateway->threads = PN_GATEWAY_THREADS_MAX;
     gateway->dns_servers = options->dns_servers;
+    gateway->allows_guarded = options->allows_guarded;
     gateway->forwarding = options->forwarding;
     gateway->use_own_records = !options->use_openssl_records;
     rc = find_listeners(gateway, "gateway", false, err);
@@ -320,6 +321,7 @@ static enum pn_rc start_workers(struct pn_gateway *gateway, struct pn_error *err
         .broker = gateway->broker,
         .signer = gateway->signer,
         .dns_servers = gateway->dns_servers,
+        .allows_guarded = gateway->allows_guarded,
         .forwarding = gateway->forwarding,
         .use_own_records = gateway->use_own_records,
         .clients_max = share_of(PN_LIMIT_CLIENT_CONNECTIONS, gateway->threads),

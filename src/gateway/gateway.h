@@ -15,6 +15,7 @@ struct pn_gateway_options {
     unsigned threads;     /* 0: one per core */
     struct pn_forwarding forwarding;
     bool use_openssl_records; /* for all TLS connections; else ours for those of TLS 1.3 */
+    bool allows_guarded;      /* backends at link-local and metadata addresses */
     const char *dns_servers;  /* "192.0.2.1:53,…"; NULL: those of the system */
 };
 

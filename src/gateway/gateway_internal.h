@@ -34,7 +34,8 @@ struct pn_gateway {
     struct pn_forwarding forwarding;
     bool use_own_records;
     const char *dns_servers; /* NULL: those of the system */
-    unsigned switching;      /* workers that have not changed over yet */
+    bool allows_guarded;
+    unsigned switching; /* workers that have not changed over yet */
     unsigned drained;
     bool is_leaving, is_draining;
     struct pn_timer leave_timer, drain_timer;

@@ -583,6 +583,8 @@ enum pn_rc pn_probes_create(struct pn_gateway *gateway, struct pn_probes **out,
     rc = pn_resolver_create(gateway->loop, &probes->resolver, err);
     if (rc == PN_OK && gateway->dns_servers)
         rc = pn_resolver_use_servers(probes->resolver, gateway->dns_servers, err);
+    if (rc == PN_OK && gateway->allows_guarded)
+        pn_resolver_allow_guarded(probes->resolver);
     if (rc != PN_OK) {
         pn_resolver_destroy(probes->resolver);
         free(probes);

@@ -433,6 +433,8 @@ enum pn_rc pn_worker_create(const struct pn_worker_spec *spec, struct pn_worker 
         rc = pn_pool_use_dns(worker->pool, spec->dns_servers, err);
     if (rc == PN_OK && spec->failures)
         pn_pool_observe(worker->pool, on_backend_failure, worker);
+    if (rc == PN_OK && spec->allows_guarded)
+        pn_pool_allow_guarded(worker->pool);
     if (rc == PN_OK)
         rc = pn_tls_clients_create(spec->signer, &worker->tls_clients);
     if (rc == PN_OK && spec->use_own_records)

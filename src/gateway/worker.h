@@ -67,6 +67,7 @@ struct pn_worker_spec {
     struct pn_last_failures *failures; /* NULL: nobody wants to know */
     struct pn_snapshot *snapshot;      /* the first one; the main thread has counted it for us */
     const char *dns_servers;           /* NULL: those of the system */
+    bool allows_guarded;               /* backends at link-local and metadata addresses */
     struct pn_forwarding forwarding;
     bool use_own_records; /* for connections to backends */
     size_t clients_max, calls_max;

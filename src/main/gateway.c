@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * postern-gateway --data DIR [--threads N] [--dns-servers LIST] [--x-forwarded MODE]
- * [--forwarded on|off] [--tls-records own|openssl]: faces the network. Started by
- * `postern serve`; exits 0 after a drain, 1 when it cannot serve, 2 on a wrong argument. Links no
- * key parsing, no store.
+ * [--forwarded on|off] [--tls-records own|openssl] [--link-local-backends deny|allow]: faces the
+ * network. Started by `postern serve`; exits 0 after a drain, 1 when it cannot serve, 2 on a wrong
+ * argument. Links no key parsing, no store.
  */
 #include <getopt.h>
 #include <signal.h>
@@ -28,6 +28,7 @@ static bool read_options(int argc, char **argv, struct pn_gateway_options *optio
                                           {"x-forwarded", required_argument, NULL, 'x'},
                                           {"forwarded", required_argument, NULL, 'f'},
                                           {"tls-records", required_argument, NULL, 'r'},
+                                          {"link-local-backends", required_argument, NULL, 'l'},
                                           {NULL, 0, NULL, 0}};
     bool is_fine = true;
     int option;
@@ -48,6 +49,9 @@ static bool read_options(int argc, char **argv, struct pn_gateway_options *optio
         } else if (option == 'r') {
             options->use_openssl_records = strcmp(optarg, "openssl") == 0;
             is_fine = options->use_openssl_records || strcmp(optarg, "own") == 0;
+        } else if (option == 'l') {
+            options->allows_guarded = strcmp(optarg, "allow") == 0;
+            is_fine = options->allows_guarded || strcmp(optarg, "deny") == 0;
         } else if (option == 't') {
             is_fine = pn_slice_to_u64(pn_slice_str(optarg), THREADS_MAX, &number);
             options->threads = (unsigned)number;
@@ -83,8 +87,9 @@ int main(int argc, char **argv)
     if (!read_options(argc, argv, &options)) {
         fprintf(stderr, "usage: postern-gateway --data DIR [--threads N] [--dns-servers LIST] "
                         "[--x-forwarded append|replace|off] [--forwarded on|off] "
-                        "[--tls-records own|openssl]\n");
-        return 2;
+                        "[--tls-records own|openssl] "
+                        "[--link-local-backends deny|allow]\n");
+                        return 2;
     }
     pn_trace_setup();
     rc = pn_limits_import(&err);

@@ -9,7 +9,7 @@
 #include "ipc/broker.h"
 #include "ipc/channel.h"
 
-#define PN_CHILD_ARGS_MAX            24
+#define PN_CHILD_ARGS_MAX            26
 #define PN_CHILD_FDS_MAX             40
 #define PN_CHILD_PENDING_MAX         256 /* connections that wait for a child that is being restarted */
 #define PN_CHILD_PENDING_GATEWAY_MAX 192 /* of them for the gateway: control finds a place */

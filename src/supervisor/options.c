@@ -24,6 +24,7 @@ enum setting {
     VAULT,
     THREADS,
     DNS_SERVERS,
+    LINK_LOCAL_BACKENDS,
     X_FORWARDED,
     FORWARDED,
     TLS_RECORDS,
@@ -59,6 +60,9 @@ const struct pn_setting pn_settings[SETTINGS + 1] = {
     [THREADS] = {"threads", "N", "threads of the gateway, 1 to 256 (default: one per core)"},
     [DNS_SERVERS] = {"dns-servers", "IP[:PORT],...",
                      "name servers for the gateway's backends (default: those of the system)"},
+    [LINK_LOCAL_BACKENDS] = {"link-local-backends", "deny|allow",
+                             "backends at link-local addresses and those of clouds' metadata "
+                             "services (169.254.0.0/16, fe80::/10, …; default: deny)"},
     [X_FORWARDED] = {"x-forwarded", "append|replace|off",
                      "X-Forwarded-For, -Proto and -Host for backends: behind what the client says, "
                      "instead of it, or none of ours (default: append)"},
@@ -258,6 +262,9 @@ static bool apply(struct pn_options *options, enum setting setting, const char *
     case DNS_SERVERS:
         return are_name_servers(pn_slice_str(value)) &&
                copy(options->dns_servers, sizeof(options->dns_servers), value);
+    case LINK_LOCAL_BACKENDS:
+        return is_one_of(value, "deny allow") &&
+               copy(options->link_local_backends, sizeof(options->link_local_backends), value);
     case X_FORWARDED:
         return is_one_of(value, "append replace off") &&
                copy(options->x_forwarded, sizeof(options->x_forwarded), value);

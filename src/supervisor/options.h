@@ -54,6 +54,7 @@ struct pn_options {
     char x_forwarded[8];                               /* "append", "replace", "off"; "" = append */
     char forwarded[4];                                 /* "on", "off"; "" = off */
     char tls_records[8];                               /* "own", "openssl"; "" = own */
+    char link_local_backends[8];                       /* "deny", "allow"; "" = deny */
     char dns_servers[PN_DNS_SERVERS_MAX];              /* "" = those of the system */
     char webhooks[PN_OPTION_WEBHOOKS_BYTES]; /* URLs by spaces, which may hold secrets; "" = none */
     size_t webhook_count;

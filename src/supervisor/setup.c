@@ -290,6 +290,10 @@ static void describe_members(struct pn_supervisor *self)
         *args++ = "--dns-servers";
         *args++ = options->dns_servers;
     }
+    if (options->link_local_backends[0] != '\0') {
+        *args++ = "--link-local-backends";
+        *args++ = options->link_local_backends;
+    }
     if (options->x_forwarded[0] != '\0') {
         *args++ = "--x-forwarded";
         *args++ = options->x_forwarded;

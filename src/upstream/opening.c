@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include "base/limits.h"
+#include "network/address.h"
 #include "tls/session.h"
 #include "upstream/opening_internal.h"
 
@@ -339,12 +340,44 @@ static struct pn_slice dialled_host(const struct pn_opening *opening)
     return proxy ? pn_slice_str(proxy->host) : opening->spec.host;
 }
 
+/** Takes the addresses out that a backend must not have. False: none is left, failure tells. */
+static bool drop_guarded(struct pn_opening *opening)
+{
+    struct pn_resolve *resolve = &opening->resolve;
+    struct pn_address target;
+    size_t kept = 0;
+
+    for (size_t i = 0; i < resolve->count; i++) {
+        if (pn_resolver_allows(opening->spec.resolver, &resolve->addresses[i]))
+            resolve->addresses[kept++] = resolve->addresses[i];
+        else
+            pn_peer_address_print(&resolve->addresses[i], opening->spec.failure->peer);
+    }
+    resolve->count = kept;
+    /* Behind a proxy a name is the proxy's to look up, but an address is what it is. */
+    if (kept > 0 && opening->spec.proxy && pn_address_parse(opening->spec.host, &target)) {
+        struct pn_peer_address peer = {.family = (sa_family_t)target.family};
+
+        memcpy(peer.ip, target.ip, sizeof(peer.ip));
+        if (!pn_resolver_allows(opening->spec.resolver, &peer))
+            kept = 0;
+    }
+    if (kept == 0)
+        pn_failure_set(opening->spec.failure, "address_guarded",
+                       "'%.*s' has a link-local address or that of a metadata service, which no "
+                       "backend may have (--link-local-backends deny)",
+                       PN_FMT(opening->spec.host));
+    return kept > 0;
+}
+
 /** PN_AGAIN, or failure tells. */
 static enum pn_rc dial_all(struct pn_opening *opening)
 {
     struct pn_resolve *resolve = &opening->resolve;
     const struct pn_proxy *proxy = opening->spec.proxy;
 
+    if (!drop_guarded(opening))
+        return PN_DENIED;
     tell(opening, PN_OPENING_RESOLVED, NULL, NULL);
     pn_opening_order(resolve->addresses, resolve->count, resolve->turn);
     opening->count = resolve->count;

@@ -371,6 +371,11 @@ void pn_pool_destroy(struct pn_pool *pool)
     free(pool);
 }
 
+void pn_pool_allow_guarded(struct pn_pool *pool)
+{
+    pn_resolver_allow_guarded(pool->resolver);
+}
+
 enum pn_rc pn_pool_use_dns(struct pn_pool *pool, const char *servers, struct pn_error *err)
 {
     return pn_resolver_use_servers(pool->resolver, servers, err);

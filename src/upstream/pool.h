@@ -116,6 +116,8 @@ struct pn_choice {
 enum pn_rc pn_pool_create(struct pn_loop *loop, const struct pn_pool_limits *limits,
                           struct pn_io_buffers *buffers, struct pn_quotas *quotas,
                           struct pn_pool **pool, struct pn_error *err) PN_MUST_USE;
+/** pn_resolver_allow_guarded() */
+void pn_pool_allow_guarded(struct pn_pool *pool);
 /** Asks these name servers ("192.0.2.1,[2001:db8::1]:5353") instead of those of the system.
  *  PN_INVALID. */
 enum pn_rc pn_pool_use_dns(struct pn_pool *pool, const char *servers,

@@ -12,6 +12,7 @@
 
 #include "base/log.h"
 #include "base/map.h"
+#include "network/address.h"
 
 struct name {
     struct pn_resolver *resolver;
@@ -39,7 +40,25 @@ struct pn_resolver {
     struct pn_map *names;
     struct pn_list sockets;
     struct pn_timer timer;
+    bool allows_guarded;
 };
+
+void pn_resolver_allow_guarded(struct pn_resolver *resolver)
+{
+    resolver->allows_guarded = true;
+}
+
+bool pn_resolver_allows(const struct pn_resolver *resolver, const struct pn_peer_address *peer)
+{
+    struct sockaddr_storage address;
+    struct pn_address plain;
+
+    if (resolver->allows_guarded)
+        return true;
+    (void)pn_peer_address_to(peer, &address);
+    plain = pn_address_of((const struct sockaddr *)&address);
+    return !pn_address_is_guarded(&plain);
+}
 
 /* --- names that need no query --- */
 

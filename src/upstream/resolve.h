@@ -39,6 +39,10 @@ enum pn_rc pn_resolver_create(struct pn_loop *loop, struct pn_resolver **resolve
 /** "192.0.2.1,[2001:db8::1]:5353" instead of the system's. PN_INVALID. */
 enum pn_rc pn_resolver_use_servers(struct pn_resolver *resolver, const char *servers,
                                    struct pn_error *err) PN_MUST_USE;
+/** Backends may have link-local addresses and those of metadata services (network/address.h): they
+ * are refused otherwise, because an API's URL must not lead to what only this machine may ask. */
+void pn_resolver_allow_guarded(struct pn_resolver *resolver);
+bool pn_resolver_allows(const struct pn_resolver *resolver, const struct pn_peer_address *peer);
 /** No question may be open. */
 void pn_resolver_destroy(struct pn_resolver *resolver);
 /** PN_OK: answered at once. PN_AGAIN: on_done comes, from the loop. Otherwise query->rc and
