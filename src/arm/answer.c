@@ -109,10 +109,17 @@ void arm_answer_problems(struct arm_call *call, const struct pn_problems *proble
 void arm_answer_cause(struct arm_call *call, const char *target, const char *cause,
                       const char *message)
 {
+    arm_answer_cause_with(call, target, json_pack("{s:s}", "code", cause), message);
+}
+
+void arm_answer_cause_with(struct arm_call *call, const char *target, json_t *inner,
+                           const char *message)
+{
     json_t *detail = new_detail(target, message);
 
-    if (detail && !arm_has_quirk(call, ARM_QUIRK_NO_INNERERROR) &&
-        json_object_set_new(detail, "innererror", json_pack("{s:s}", "code", cause)) != 0) {
+    if (!detail || arm_has_quirk(call, ARM_QUIRK_NO_INNERERROR)) {
+        json_decref(inner);
+    } else if (json_object_set_new(detail, "innererror", inner) != 0) {
         json_decref(detail);
         detail = NULL;
     }

@@ -87,6 +87,13 @@ void arm_answer_invalid(struct arm_call *call, const char *target, const char *f
 /** The same, with the cause's code as details[0].innererror.code: for programs and tests. */
 void arm_answer_cause(struct arm_call *call, const char *target, const char *cause,
                       const char *message);
+/** The same with a whole innererror (taken): {"code", …}. */
+void arm_answer_cause_with(struct arm_call *call, const char *target, json_t *inner,
+                           const char *message);
+/** vault_hint.c: the vault of `key_vault` (checked properties.keyVault) refused the service's
+ *  identity: the cause says what a grant needs. */
+void arm_answer_vault_forbidden(struct arm_call *call, const json_t *key_vault,
+                                const struct pn_error *err);
 /** By err->rc: PN_INVALID and PN_MALFORMED are ValidationErrors about err->target. */
 void arm_answer_failure(struct arm_call *call, const struct pn_error *err);
 /** Takes `json`; NULL counts as out of memory. `revision` 0: no ETag. */

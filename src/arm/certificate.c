@@ -206,6 +206,8 @@ static bool fetch_from_vault(struct arm_call *call, const json_t *vault,
     /* What the vault or the identity said is about the caller's reference, whatever its code. */
     if (strcmp(err.code, "identity_not_enabled") == 0)
         arm_answer_error(call, 400, "InvalidOperation", "%s", err.message);
+    else if (strcmp(err.code, "vault_forbidden") == 0)
+        arm_answer_vault_forbidden(call, vault, &err);
     else if (strncmp(err.code, "vault_", 6) == 0 ||
              (rc != PN_UNAVAILABLE && rc != PN_TIMEOUT && rc != PN_NOMEM && rc != PN_IO &&
               rc != PN_INTERNAL))

@@ -38,7 +38,9 @@ static enum pn_cli_exit on_certificate(struct pn_cli *cli, const char *method, c
 {
     char *path = pn_cli_path("/certificates/", cli->positionals[0], suffix);
     json_t *answer = NULL;
-    enum pn_cli_exit code = pn_cli_arm(cli, method, path, body, &answer);
+    enum pn_cli_exit code = strcmp(method, "PUT") == 0
+                                ? pn_cli_certificate_put(cli, path, body, &answer)
+                                : pn_cli_arm(cli, method, path, body, &answer);
 
     if (code == PN_CLI_DONE)
         code = pn_cli_print_one(cli, answer, columns);
@@ -381,6 +383,7 @@ static const struct pn_cli_option add_options[] = {
     {"password-file", "FILE", "its password (\"-\": standard input)"},
     {"vault-secret", "URL", "secret identifier in a key vault; without a version it is followed"},
     {"identity", "CLIENTID", "user-assigned identity for the vault (default: system-assigned)"},
+    {"grant", NULL, "when the vault refuses it: give it Get and List on secrets, or the role"},
     {NULL, NULL, NULL},
 };
 static const struct pn_cli_option replace_options[] = {
@@ -388,6 +391,7 @@ static const struct pn_cli_option replace_options[] = {
     {"password-file", "FILE", "its password (\"-\": standard input)"},
     {"vault-secret", "URL", "secret identifier in a key vault; without a version it is followed"},
     {"identity", "CLIENTID", "user-assigned identity for the vault (default: system-assigned)"},
+    {"grant", NULL, "when the vault refuses it: give it Get and List on secrets, or the role"},
     {"force", NULL, "also when a backend that uses it refuses the new one"},
     {NULL, NULL, NULL},
 };

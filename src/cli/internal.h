@@ -236,6 +236,12 @@ extern const struct pn_cli_option pn_cli_probe_options[];
 /** Takes what "postern login" kept, if it is there. PN_CLI_USAGE: it has ended, or is damaged. */
 enum pn_cli_exit pn_cli_read_login(struct pn_cli *cli, bool *is_there) PN_MUST_USE;
 
+/* ---- certificate_grant.c */
+
+/** PUT of a certificate; offers the grant when its vault refuses the service. */
+enum pn_cli_exit pn_cli_certificate_put(struct pn_cli *cli, const char *path, const json_t *body,
+                                        json_t **out) PN_MUST_USE;
+
 /* ---- role.c */
 
 /** Gives a role at `scope` ("": the subscription) to a principal. Was told when it fails. */
