@@ -328,6 +328,8 @@ void arm_service_get(struct arm_call *call);
 void arm_service_put(struct arm_call *call);
 void arm_service_patch(struct arm_call *call);
 void arm_check_name(struct arm_call *call);
+void arm_network_status(struct arm_call *call);
+void arm_network_status_at(struct arm_call *call);
 void arm_certificates(struct arm_call *call);
 void arm_certificate_get(struct arm_call *call);
 void arm_certificate_put(struct arm_call *call);
