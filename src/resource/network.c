@@ -227,7 +227,7 @@ void network_child(struct pn_resource_call *base, const struct resource_path *pa
         pn_resource_wrong_method(base, name.ptr ? "GET, HEAD, PUT, DELETE" : "GET, HEAD");
         return;
     }
-    snprintf(call.id, sizeof call.id, "%s/providers/%s/%.*s", path->scope, kind->type,
+    snprintf(call.id, sizeof call.id, "%.512s/providers/%s/%.*s", path->scope, kind->type,
              PN_FMT(path->rest[1]));
     snprintf(action, sizeof action, "%s/%s", kind->child_type,
              is_get   ? "read"
