@@ -89,7 +89,7 @@ int main(int argc, char **argv)
                         "[--x-forwarded append|replace|off] [--forwarded on|off] "
                         "[--tls-records own|openssl] "
                         "[--link-local-backends deny|allow]\n");
-                        return 2;
+        return 2;
     }
     pn_trace_setup();
     rc = pn_limits_import(&err);
