@@ -24,10 +24,11 @@ import measure  # noqa: E402
 import peers  # noqa: E402
 import scale  # noqa: E402
 import scenarios  # noqa: E402
+import vaults  # noqa: E402
 from lab import service  # noqa: E402
 
 DEFAULT = "S1 S2 S3 S4 S5 P99"
-NAMES = [*scenarios.SCENARIOS, "S7"]
+NAMES = [*scenarios.SCENARIOS, "S7", "V1"]
 TRIES = 2  # of one run: a tool that stumbles once is no reason to throw the others away
 
 
@@ -39,6 +40,8 @@ def parse_options():
     options.add_argument("-d", "--seconds", type=int, default=2, help="of one run")
     options.add_argument("-p", "--peers", help="names, comma-separated; default: all")
     options.add_argument("--routes", type=int, default=10000, help="of S7")
+    options.add_argument("--vaults", type=int, default=1000, help="of V1")
+    options.add_argument("--secrets", type=int, default=100000, help="of V1, in all vaults")
     options.add_argument("-o", "--output", help="file for the single results, JSON lines")
     chosen = options.parse_args()
     chosen.scenarios = chosen.scenarios.replace(",", " ").split()
@@ -194,6 +197,8 @@ def main():
                     rows += report(name, bench, samples, times)
         if "S7" in chosen.scenarios:
             rows += scale.run(stage, chosen.peers, chosen.routes, chosen.repetitions, chosen.seconds)
+        if "V1" in chosen.scenarios:
+            rows += vaults.run(stage, chosen.vaults, chosen.secrets, chosen.repetitions)
     print("postern: reached, target")
     for name, what, value, target in rows:
         if value is not None:
