@@ -194,6 +194,11 @@ static const struct pn_cli_option issuer_show_options[] = {
     {"certificate", NULL, "prints the CA's certificate, PEM: what backends are to trust"},
     {NULL, NULL, NULL},
 };
+static const struct pn_cli_option reseal_options[] = {
+    {"master-key", "SOURCE", "what opens it now (default: it lies in the data folder)"},
+    {"to", "SOURCE", "file:PATH, credential:NAME, passphrase-file:PATH, … or none"},
+    {NULL, NULL, NULL},
+};
 static const struct pn_cli_option contact_options[] = {
     {"name", "NAME", "of the person"},
     {"phone", "NUMBER", "of the person"},
@@ -306,6 +311,9 @@ const struct pn_cli_command pn_cli_vault_commands[] = {
     {"vault issuer delete", "NAME", 1, 1, NULL,
      "Deletes an issuer that no certificate's policy names.", "postern vault issuer delete our-ca",
      vault_run_issuer_delete},
+    {"vault reseal", NULL, 0, 0, reseal_options,
+     "Seals the master key by another key or passphrase, while nothing serves.",
+     "postern vault reseal --to passphrase-file:/root/postern.pass", vault_run_reseal},
     {"vault contact add", "EMAIL", 1, 1, contact_options, "Adds a contact for certificates.",
      "postern vault contact add ops@example.com --name Operations", vault_run_contact_add},
     {"vault contact list", NULL, 0, 0, NULL, "Lists the contacts.", "postern vault contact list",

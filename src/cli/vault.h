@@ -27,6 +27,9 @@ enum pn_cli_exit vault_run_purge(struct pn_cli *cli);
 enum pn_cli_exit vault_run_backup(struct pn_cli *cli);
 enum pn_cli_exit vault_run_restore(struct pn_cli *cli);
 
+/* vault_reseal.c */
+enum pn_cli_exit vault_run_reseal(struct pn_cli *cli);
+
 /* vault_manage.c: keys, requests, issuers, contacts */
 enum pn_cli_exit vault_run_key_create(struct pn_cli *cli);
 enum pn_cli_exit vault_run_key_import(struct pn_cli *cli);

@@ -21,11 +21,18 @@ struct pn_master {
     struct pn_secret key;
 };
 
-/** Reads FOLDER/master.key, or makes it when the folder is new. PN_INVALID: it is not the key that
+/** Opens the master key. `source` NULL: FOLDER/master.key, made when the folder is new; else
+ * FOLDER/master.wrapped, which is made likewise and opens with what the source holds
+ * (master_source.h). PN_INVALID: it is not the key that
  * this folder was sealed with, or it is missing (wrong_master_key, master_key_missing). PN_IO,
  * PN_NOMEM. */
-enum pn_rc pn_master_open(const char *folder, struct pn_master *master,
+enum pn_rc pn_master_open(const char *folder, const char *source, struct pn_master *master,
                           struct pn_error *err) PN_MUST_USE;
+/** Seals the master key by another source (NULL: it lies in the folder again). One file is replaced:
+ * killed at any moment, the folder opens with the former source or with the new one. What is sealed
+ * under the master key stays as it is. Errors as pn_master_open. */
+enum pn_rc pn_master_reseal(const char *folder, const char *from, const char *to,
+                            struct pn_error *err) PN_MUST_USE;
 void pn_master_fini(struct pn_master *master);
 
 /** Appends to *sealed. PN_LIMIT, PN_NOMEM, PN_INTERNAL. Any thread. */

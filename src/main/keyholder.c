@@ -4,6 +4,7 @@
  * supervisor.
  */
 #include <errno.h>
+#include <getopt.h>
 #include <limits.h>
 #include <linux/capability.h>
 #include <poll.h>
@@ -91,7 +92,7 @@ static void serve(struct pn_broker *broker, struct pn_keyholder_server *server)
     }
 }
 
-static enum pn_rc run(const char *folder, struct pn_error *err)
+static enum pn_rc run(const char *folder, const char *source, struct pn_error *err)
 {
     struct pn_sandbox_path own = {.path = folder, .is_writable = true, .is_required = true};
     struct pn_keyholder_server *server = NULL;
@@ -100,10 +101,12 @@ static enum pn_rc run(const char *folder, struct pn_error *err)
     struct pn_keys *keys = NULL;
     enum pn_rc rc = pn_broker_create(&broker, err);
 
-    if (rc != PN_OK)
+    if (rc != PN_OK) {
+        pn_log_error(PN_LOG_ERROR, "keyholder_failed", err);
         return rc;
+    }
     lock_memory();
-    rc = pn_master_open(folder, &master, err);
+    rc = pn_master_open(folder, source, &master, err);
     if (rc == PN_OK)
         rc = pn_keys_open(folder, &master, &keys, err);
     if (rc == PN_OK)
@@ -121,29 +124,75 @@ static enum pn_rc run(const char *folder, struct pn_error *err)
     pn_keyholder_server_destroy(server);
     pn_keys_close(keys);
     pn_master_fini(&master);
+    /* Once its connection is gone the supervisor ends us: what is wrong is said before. */
+    pn_log_error(PN_LOG_ERROR, "keyholder_failed", err);
     pn_broker_destroy(broker);
     return rc;
 }
 
+/* Started by `postern vault reseal` while nothing serves. "none": the key lies in the folder. */
+static int reseal(const char *folder, const char *from, const char *to)
+{
+    struct pn_error err = {0};
+    enum pn_rc rc = pn_sandbox_harden(&err);
+
+    lock_memory();
+    if (rc == PN_OK)
+        rc = pn_master_reseal(folder, from, strcmp(to, "none") == 0 ? NULL : to, &err);
+    if (rc == PN_OK)
+        return EXIT_SUCCESS;
+    fprintf(stderr, "postern: %s\n", err.message);
+    return EXIT_FAILURE;
+}
+
+static bool read_options(int argc, char **argv, const char **data, const char **source,
+                         const char **to)
+{
+    static const struct option known[] = {{"data", required_argument, NULL, 'd'},
+                                          {"master-key", required_argument, NULL, 'm'},
+                                          {"reseal", required_argument, NULL, 'r'},
+                                          {NULL, 0, NULL, 0}};
+    bool is_fine = true;
+    int option;
+
+    for (option = getopt_long(argc, argv, "", known, NULL); option != -1 && is_fine;
+         option = getopt_long(argc, argv, "", known, NULL)) {
+        if (option == 'd')
+            *data = optarg;
+        else if (option == 'm')
+            *source = optarg;
+        else if (option == 'r')
+            *to = optarg;
+        else
+            is_fine = false;
+    }
+    return is_fine && *data && optind == argc;
+}
+
 int main(int argc, char **argv)
 {
+    const char *data = NULL, *source = NULL, *to = NULL;
     struct pn_error err = {0};
     char folder[PATH_MAX];
     enum pn_rc rc;
 
     pn_log_setup("keyholder", PN_LOG_INFO);
     OPENSSL_init_crypto(OPENSSL_INIT_NO_LOAD_CONFIG | OPENSSL_INIT_LOAD_CRYPTO_STRINGS, NULL);
-    if (argc != 3 || strcmp(argv[1], "--data") != 0 ||
-        snprintf(folder, sizeof(folder), "%s/keyholder", argv[2]) >= (int)sizeof(folder)) {
-        fputs("usage: postern-keyholder --data DIR   (started by `postern serve`)\n", stderr);
+    if (!read_options(argc, argv, &data, &source, &to) ||
+        snprintf(folder, sizeof(folder), "%s/keyholder", data) >= (int)sizeof(folder)) {
+        fputs("usage: postern-keyholder --data DIR [--master-key SOURCE] [--reseal SOURCE]\n"
+              "(started by `postern serve` and `postern vault reseal`)\n",
+              stderr);
         return 2;
     }
+    if (to)
+        return reseal(folder, source, to);
     rc = pn_limits_import(&err);
     if (rc == PN_OK)
         rc = pn_sandbox_harden(&err);
-    if (rc == PN_OK)
-        rc = run(folder, &err);
     if (rc != PN_OK)
         pn_log_error(PN_LOG_ERROR, "keyholder_failed", &err);
+    else
+        rc = run(folder, source, &err);
     return rc == PN_OK ? EXIT_SUCCESS : EXIT_FAILURE;
 }

@@ -35,6 +35,7 @@ enum setting {
     COMPATIBILITY,
     LINKED_ACCESS,
     USER,
+    MASTER_KEY,
     LOG_LEVEL,
     LIMIT,
     LIST_LIMITS,
@@ -89,6 +90,10 @@ const struct pn_setting pn_settings[SETTINGS + 1] = {
                        "who writes a policy or backend that names a certificate needs "
                        "certificates/use on it (default: off)"},
     [USER] = {"user", "NAME", "when started as root: become this user once the listeners are open"},
+    [MASTER_KEY] = {"master-key", "SOURCE",
+                    "what opens the master key: file:PATH, credential:NAME (of systemd), "
+                    "passphrase-file:PATH or passphrase-credential:NAME (default: it lies in "
+                    "DIR/keyholder); see postern vault reseal"},
     [LOG_LEVEL] = {"log-level", "LEVEL",
                    "debug, info, warn or error (default: info); SIGHUP applies a change"},
     [LIMIT] =
@@ -290,6 +295,8 @@ static bool apply(struct pn_options *options, enum setting setting, const char *
                copy(options->linked_access, sizeof(options->linked_access), value);
     case USER:
         return copy(options->user, sizeof(options->user), value);
+    case MASTER_KEY:
+        return copy(options->master_key, sizeof(options->master_key), value);
     case LOG_LEVEL:
         return pn_log_level_parse(pn_slice_str(value), &options->log_level);
     case LIMIT:

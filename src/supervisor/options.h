@@ -51,6 +51,7 @@ struct pn_options {
     unsigned control_workers;                          /* 0: control's default */
     unsigned rotation_interval_s;                      /* 0: the default */
     char user[64];                                     /* "" = stay who we are */
+    char master_key[PATH_MAX];                         /* "": it lies in the folder */
     char x_forwarded[8];                               /* "append", "replace", "off"; "" = append */
     char forwarded[4];                                 /* "on", "off"; "" = off */
     char tls_records[8];                               /* "own", "openssl"; "" = own */

@@ -280,6 +280,11 @@ static void describe_members(struct pn_supervisor *self)
     self->house.import_path = self->paths[PN_EXECUTABLE_IMPORT];
     self->house.import_executable = self->executables[PN_EXECUTABLE_IMPORT];
     self->house.log_level = pn_log_level_name(options->log_level);
+    if (options->master_key[0]) {
+        args = self->house.members[PN_MEMBER_KEYHOLDER].spec.args + 3;
+        *args++ = "--master-key";
+        *args = options->master_key;
+    }
     args = self->house.members[PN_MEMBER_GATEWAY].spec.args + 3;
     if (options->threads > 0) {
         snprintf(self->threads, sizeof(self->threads), "%u", options->threads);

@@ -124,7 +124,7 @@ void rig_open(struct rig *rig)
         snprintf(rig->folder, sizeof(rig->folder), "/tmp/postern-keyholder-XXXXXX");
         assert_non_null(mkdtemp(rig->folder));
     }
-    assert_int_equal(pn_master_open(rig->folder, &rig->master, &err), PN_OK);
+    assert_int_equal(pn_master_open(rig->folder, NULL, &rig->master, &err), PN_OK);
     assert_int_equal(pn_keys_open(rig->folder, &rig->master, &rig->keys, &err), PN_OK);
     assert_int_equal(pn_keyholder_server_create(&rig->master, rig->keys, connect_import, NULL,
                                                 &rig->server, &err),

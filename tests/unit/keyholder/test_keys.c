@@ -266,14 +266,14 @@ static void another_master_key_is_told_before_anything_is_opened(void **state)
     snprintf(path, sizeof(path), "%s/master.key", rig.folder);
     memset(bytes, 'k', sizeof(bytes));
     assert_int_equal(pn_file_write_atomic(path, pn_slice(bytes, 32), 0600, &err), PN_OK);
-    assert_int_equal(pn_master_open(rig.folder, &other, &err), PN_INVALID);
+    assert_int_equal(pn_master_open(rig.folder, NULL, &other, &err), PN_INVALID);
     assert_string_equal(err.code, "wrong_master_key");
     for (size_t len = 31; len <= 33; len += 2) {
         assert_int_equal(pn_file_write_atomic(path, pn_slice(bytes, len), 0600, &err), PN_OK);
-        assert_int_equal(pn_master_open(rig.folder, &other, &err), PN_INVALID);
+        assert_int_equal(pn_master_open(rig.folder, NULL, &other, &err), PN_INVALID);
     }
     assert_int_equal(unlink(path), 0);
-    assert_int_equal(pn_master_open(rig.folder, &other, &err), PN_INVALID);
+    assert_int_equal(pn_master_open(rig.folder, NULL, &other, &err), PN_INVALID);
     assert_string_equal(err.code, "master_key_missing");
     rig_remove(&rig);
 }
@@ -290,7 +290,7 @@ static void a_master_key_that_others_may_read_is_refused(void **state)
     rig_close(&rig);
     snprintf(path, sizeof(path), "%s/master.key", rig.folder);
     assert_int_equal(chmod(path, 0640), 0);
-    assert_int_equal(pn_master_open(rig.folder, &other, &err), PN_INVALID);
+    assert_int_equal(pn_master_open(rig.folder, NULL, &other, &err), PN_INVALID);
     assert_string_equal(err.code, "master_key_exposed");
     rig_remove(&rig);
 }
