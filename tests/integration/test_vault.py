@@ -223,3 +223,32 @@ def test_vaults_are_made_by_the_management_api(postern):
 def test_plain_http_on_the_vault_listener_is_refused(postern):
     received = web.raw(postern.vault_url, b"GET /secrets HTTP/1.1\r\nHost: localhost\r\n\r\n", 5)
     assert b" 200 " not in received.split(b"\r\n")[0]
+
+
+def test_a_vault_with_purge_protection_keeps_what_is_deleted(postern):
+    name = service.unique("kept")[:24].rstrip("-")
+    path = f"{postern.group}/providers/Microsoft.KeyVault/vaults/"
+    owner = postern.arm("GET", path + "local", version="2022-07-01").json()["properties"][
+        "accessPolicies"][0]["objectId"]
+    made = postern.arm("PUT", path + name, {"location": "local", "properties": {
+        "tenantId": postern.tenant, "sku": {"family": "A", "name": "standard"},
+        "softDeleteRetentionInDays": 7, "enablePurgeProtection": True,
+        "accessPolicies": [{"tenantId": postern.tenant, "objectId": owner, "permissions": {
+            "secrets": ["all"]}}]}}, version="2022-07-01")
+    assert made.status == 201, made
+    origin = postern.vault_audience.replace("vault.localhost", f"{name}.vault.localhost")
+    secret = postern.vault("PUT", "/secrets/s", {"value": "x"}, origin=origin).json()
+    assert secret["attributes"]["recoveryLevel"] == "CustomizedRecoverable"
+    assert secret["attributes"]["recoverableDays"] == 7
+    deleted = postern.vault("DELETE", "/secrets/s", origin=origin).json()
+    assert deleted["scheduledPurgeDate"] - deleted["deletedDate"] == 7 * 86400
+    answer = postern.vault("DELETE", "/deletedsecrets/s", origin=origin)
+    assert answer.status == 403, answer
+    assert answer.json()["error"]["innererror"]["code"] == "ForbiddenByPolicy"
+    answer = postern.vault("PUT", "/secrets/s", {"value": "y"}, origin=origin)
+    assert answer.status == 409
+    assert answer.json()["error"]["innererror"]["code"] == "ObjectIsDeletedButRecoverable"
+    assert postern.vault("POST", "/deletedsecrets/s/recover", origin=origin).status == 200
+    assert postern.vault("GET", "/secrets/s/", origin=origin).json()["value"] == "x"
+    keys = postern.vault("POST", "/keys/k/create", {"kty": "EC"}, origin=origin)
+    assert keys.status == 403 and "keys create permission" in keys.text
