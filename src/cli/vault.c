@@ -313,7 +313,7 @@ const struct pn_cli_command pn_cli_vault_commands[] = {
      vault_run_issuer_delete},
     {"vault reseal", NULL, 0, 0, reseal_options,
      "Seals the master key by another key or passphrase, while nothing serves.",
-     "postern vault reseal --to passphrase-file:/root/postern.pass", vault_run_reseal},
+     "postern vault reseal --to passphrase-file:/etc/postern/master.pass", vault_run_reseal},
     {"vault contact add", "EMAIL", 1, 1, contact_options, "Adds a contact for certificates.",
      "postern vault contact add ops@example.com --name Operations", vault_run_contact_add},
     {"vault contact list", NULL, 0, 0, NULL, "Lists the contacts.", "postern vault contact list",

@@ -28,9 +28,9 @@ struct pn_master {
  * PN_NOMEM. */
 enum pn_rc pn_master_open(const char *folder, const char *source, struct pn_master *master,
                           struct pn_error *err) PN_MUST_USE;
-/** Seals the master key by another source (NULL: it lies in the folder again). One file is replaced:
- * killed at any moment, the folder opens with the former source or with the new one. What is sealed
- * under the master key stays as it is. Errors as pn_master_open. */
+/** Seals the master key by another source (NULL: it lies in the folder again). One file is
+ * replaced: killed at any moment, the folder opens with the former source or with the new one. What
+ * is sealed under the master key stays as it is. Errors as pn_master_open. */
 enum pn_rc pn_master_reseal(const char *folder, const char *from, const char *to,
                             struct pn_error *err) PN_MUST_USE;
 void pn_master_fini(struct pn_master *master);
