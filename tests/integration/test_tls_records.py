@@ -90,9 +90,10 @@ def cn_of(answer):
 @pytest.mark.parametrize("version", ["1", "2"])
 def test_backends_take_bodies_with_new_keys_every_few_records(gateway, mode, world, client_cn, kind,
                                                               version):
-    if (kind, version, mode) == ("apache2", "2", "own"):
-        pytest.skip("apache2 2.4 reads no further in HTTP/2 when a KeyUpdate and data come together, "
-                    "by whatever client")
+    # apache2 2.4 reads no further in HTTP/2 when a KeyUpdate and data come together, by whatever client:
+    # it gets a body without one.
+    takes_updates = (kind, version) != ("apache2", "2")
+    body = BODY if takes_updates else BODY[:20000]
     name = service.unique(f"{kind}{version}")
     gateway.make_api(name, world[kind, version], with_client(version))
     before = taken_over(gateway)
@@ -101,10 +102,10 @@ def test_backends_take_bodies_with_new_keys_every_few_records(gateway, mode, wor
     if mode == "own":
         service.wait_for("a connection that is taken over", lambda: taken_over(gateway) > before, 5)
     hits = limit_hits(gateway, "tls-key-records")
-    answer = gateway.call(f"/{name}/mirror", "POST", BODY)
+    answer = gateway.call(f"/{name}/mirror", "POST", body)
     assert (answer.status, cn_of(answer)) == (200, client_cn)
-    assert hashlib.sha256(answer.body).digest() == hashlib.sha256(BODY).digest()
-    if mode == "own":
+    assert hashlib.sha256(answer.body).digest() == hashlib.sha256(body).digest()
+    if mode == "own" and takes_updates:
         service.wait_for("a hit", lambda: limit_hits(gateway, "tls-key-records") > hits, 5)
     assert gateway.metric("postern_identity_mismatch_total") == 0
 
@@ -318,9 +319,8 @@ def test_a_slow_client_gets_all_of_a_large_answer(gateway, mirror, world, client
     assert len(received.partition(b"\r\n\r\n")[2]) == 3000000
 
 
-def test_a_client_that_floods_with_key_updates_is_ended(gateway, mode, mirror):
-    if mode == "openssl":
-        pytest.skip("OpenSSL has no such limit")
+@pytest.mark.parametrize("mode", ["own"], indirect=True)  # OpenSSL has no such limit
+def test_a_client_that_floods_with_key_updates_is_ended(gateway, mirror):
     hits = limit_hits(gateway, "tls-empty-records")
     client = Talker("s_client", "-connect", f"localhost:{port_of(gateway)}", "-servername",
                     "localhost", "-CAfile", gateway.ca_file, "-tls1_3")
