@@ -266,7 +266,9 @@ static json_t *representations(const json_t *content, const json_t *types)
     const json_t *ignored;
 
     json_object_foreach((json_t *)(uintptr_t)content, type, ignored)
+    {
         json_array_append_new(result, json_pack("{s:s}", "contentType", type));
+    }
     for (size_t i = 0; i < json_array_size(types); i++)
         if (json_is_string(json_array_get(types, i)))
             json_array_append_new(result,

@@ -141,11 +141,11 @@ static enum pn_rc audit_states(struct pn_store_txn *txn, const char *certificate
 
     json_array_foreach(json_object_get(json_object_get(after, "internal"), "generations"), i, entry)
     {
-        struct pn_slice was = before   ? (struct pn_slice){0}
-                              : i == 0 ? PN_LIT("current")
-                                       : (struct pn_slice){0};
+        struct pn_slice was = {0};
         json_t *note;
 
+        if (!before && i == 0)
+            was = PN_LIT("current");
         json_array_foreach(before, k, old)
         {
             if (pn_json_int(old, "number", 0) == pn_json_int(entry, "number", -1))
