@@ -35,7 +35,8 @@ struct pn_breaker_match {
 };
 
 struct pn_backend {
-    const char *name;
+    const char *name;      /* of its item */
+    struct pn_slice scope; /* in which its certificates and members are named */
     struct pn_target target;
     struct pn_trust_wish wish; /* what its tls says */
     /* of several the handshake takes the first that fits; ids win over thumbprints */

@@ -61,7 +61,8 @@ static void find_members(struct pn_call *call, const struct pn_backend *pool, si
     for (size_t i = 0; i < pool->member_count; i++) {
         const struct pn_pool_member *member = &pool->members[i];
 
-        backends[i] = pn_snapshot_backend(call->pin->snapshot, pn_slice_str(member->name));
+        backends[i] =
+            pn_snapshot_backend_in(call->pin->snapshot, pool->scope, pn_slice_str(member->name));
         members[i].weight = member->weight;
         members[i].priority = member->priority;
         members[i].is_available =
@@ -163,6 +164,11 @@ const struct pn_target *pn_call_choose_other(struct pn_call *call)
 
 /* --- all of them --- */
 
+struct pn_slice pn_call_policy_scope(const struct pn_call *call, enum pn_policy_scope scope)
+{
+    return scope == PN_SCOPE_GLOBAL ? pn_slice("", 0) : call->api->scope;
+}
+
 const struct pn_target *pn_call_choose_target(struct pn_call *call)
 {
     const struct pn_policy_context *context = &call->context;
@@ -172,8 +178,9 @@ const struct pn_target *pn_call_choose_target(struct pn_call *call)
     call->pool = NULL;
     call->was_rerouted = false;
     if (context->backend_id.ptr) {
-        const struct pn_backend *backend =
-            pn_snapshot_backend(call->pin->snapshot, context->backend_id);
+        const struct pn_backend *backend = pn_snapshot_backend_in(
+            call->pin->snapshot, pn_call_policy_scope(call, context->backend_scope),
+            context->backend_id);
 
         if (backend)
             return backend->member_count > 0 ? take_member(call, backend)

@@ -37,13 +37,16 @@ static void add_backends(struct choice *choice, const struct pn_snapshot *snapsh
                          const struct pn_backend *backend)
 {
     for (size_t i = 0; i < backend->certificate_id_count; i++)
-        add(choice, pn_snapshot_certificate(snapshot, pn_slice_str(backend->certificate_ids[i])),
+        add(choice,
+            pn_snapshot_certificate_in(snapshot, backend->scope,
+                                       pn_slice_str(backend->certificate_ids[i])),
             "the backend names a certificate id that does not exist");
     if (choice->is_demanded)
         return;
     for (size_t i = 0; i < backend->thumbprint_count; i++)
         add(choice,
-            pn_snapshot_certificate_by_thumbprint(snapshot, pn_slice_str(backend->thumbprints[i])),
+            pn_snapshot_certificate_by_thumbprint(snapshot, backend->scope,
+                                                  pn_slice_str(backend->thumbprints[i])),
             "the backend names a thumbprint that no certificate has");
 }
 
@@ -53,18 +56,20 @@ static void choose_certificates(const struct pn_call *call, struct choice *choic
     const struct pn_policy_context *context = &call->context;
     const struct pn_pin *pin = call->identity_pin ? call->identity_pin : call->pin;
     const struct pn_snapshot *snapshot = pin->snapshot;
+    struct pn_slice scope = pn_call_policy_scope(call, context->certificate_scope);
 
     choice->is_demanded = choice->is_missing = false;
     choice->count = 0;
     if (context->certificate_id.ptr)
-        add(choice, pn_snapshot_certificate(snapshot, context->certificate_id),
+        add(choice, pn_snapshot_certificate_in(snapshot, scope, context->certificate_id),
             "the policy names a certificate id that does not exist");
     else if (context->certificate_thumbprint.ptr)
         add(choice,
-            pn_snapshot_certificate_by_thumbprint(snapshot, context->certificate_thumbprint),
+            pn_snapshot_certificate_by_thumbprint(snapshot, scope, context->certificate_thumbprint),
             "the policy names a thumbprint that no certificate has");
     else if (context->certificate_embedded.ptr)
-        add(choice, pn_snapshot_certificate_embedded(snapshot, context->certificate_embedded),
+        add(choice,
+            pn_snapshot_certificate_embedded(snapshot, scope, context->certificate_embedded),
             "the policy's own certificate is not there");
     else if (call->backend)
         add_backends(choice, snapshot, call->backend);

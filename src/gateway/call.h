@@ -106,6 +106,9 @@ void pn_call_route(struct pn_call *call);
 /** Where the request goes. NULL: the call has failed, or has been refused by a circuit breaker
  *  (backend_choice.c). */
 const struct pn_target *pn_call_choose_target(struct pn_call *call);
+/** The scope in which a document of that policy scope names things: what the global one names is
+ * the service's own. */
+struct pn_slice pn_call_policy_scope(const struct pn_call *call, enum pn_policy_scope scope);
 /** Another member of call->pool, which takes over the call. NULL: there is none, nothing is
  *  changed. */
 const struct pn_target *pn_call_choose_other(struct pn_call *call);

@@ -7,6 +7,7 @@
 #include "gateway/catalog.h"
 
 #include <assert.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -17,6 +18,7 @@
 #include "gateway/snapshot_internal.h"
 
 #define GLOBAL_POLICY_KEY "/policies/policy"
+#define POLICY_KEY_MAX    512 /* "/workspaces/{name}/policies/policy" */
 
 /** What is known of one API: its items, what was compiled of them, and what is being compiled. */
 struct slot {
@@ -48,6 +50,7 @@ struct pn_catalog {
     struct pn_list dirty;
     bool has_changed[PN_ITEM_KINDS]; /* by kind, within a commit */
     bool has_global_changed;
+    bool has_workspace_changed; /* the policy of one */
 
     struct pn_map *pending; /* key -> change */
     struct pn_list pending_order;
@@ -69,12 +72,23 @@ static bool keeps_broken(const struct pn_catalog *catalog)
 
 /* --- items and slots --- */
 
-/** "/apis/echo" of "/apis/echo/operations/get"; empty when it is no API's. */
-static struct pn_slice slot_key(struct pn_slice key)
+/** "/workspaces/w1" of "/workspaces/w1/apis/echo"; empty of what is the service's own. */
+static struct pn_slice workspace_of(const char *key)
 {
-    size_t prefix = sizeof("/apis/") - 1;
+    struct pn_slice scope = pn_item_scope(key);
 
-    if (!pn_slice_starts_with(key, PN_LIT("/apis/")))
+    return scope.len > 0 ? pn_slice(key, 1 + scope.len) : scope;
+}
+
+/** "/apis/echo" of "/apis/echo/operations/get", also below a workspace; empty when it is no API's.
+ */
+static struct pn_slice slot_key(const char *text)
+{
+    struct pn_slice key = pn_slice_str(text);
+    size_t scope = workspace_of(text).len;
+    size_t prefix = scope + sizeof("/apis/") - 1;
+
+    if (!pn_slice_starts_with(pn_slice_sub(key, scope, key.len - scope), PN_LIT("/apis/")))
         return pn_slice("", 0);
     return pn_slice_sub(key, 0,
                         prefix + pn_slice_find(pn_slice_sub(key, prefix, key.len - prefix), '/'));
@@ -179,7 +193,7 @@ static struct pn_item *slot_api(const struct slot *slot)
 static enum pn_rc put(struct pn_catalog *catalog, const char *key_text, struct pn_item *item)
 {
     struct pn_slice key = pn_slice_str(key_text);
-    struct pn_slice owner = slot_key(key);
+    struct pn_slice owner = slot_key(key_text);
     struct slot *slot = NULL;
     enum pn_rc rc = PN_OK;
 
@@ -338,6 +352,13 @@ static enum pn_rc stage_deletes(struct pn_catalog *catalog)
 
 /* --- committing --- */
 
+static bool is_workspace_policy(const char *key)
+{
+    size_t scope = workspace_of(key).len;
+
+    return scope > 0 && strcmp(key + scope, GLOBAL_POLICY_KEY) == 0;
+}
+
 static enum pn_rc apply(struct pn_catalog *catalog)
 {
     for (struct pn_list *at = catalog->pending_order.next; at != &catalog->pending_order;
@@ -358,6 +379,8 @@ static enum pn_rc apply(struct pn_catalog *catalog)
         change->is_applied = true;
         if (pn_slice_eq_str(key, GLOBAL_POLICY_KEY))
             catalog->has_global_changed = true;
+        if (is_workspace_policy(change->key))
+            catalog->has_workspace_changed = true;
         if (former)
             catalog->has_changed[former->kind] = true;
         if (change->item) {
@@ -388,11 +411,28 @@ static void undo(struct pn_catalog *catalog)
     }
 }
 
+/** The policy of the API's workspace, or NULL. */
+static struct pn_item *workspace_policy(const struct pn_catalog *catalog, const struct slot *slot)
+{
+    struct pn_slice workspace = workspace_of(slot->key);
+    char key[POLICY_KEY_MAX];
+    int len;
+
+    if (workspace.len == 0)
+        return NULL;
+    len = snprintf(key, sizeof(key), "%.*s" GLOBAL_POLICY_KEY, PN_FMT(workspace));
+    return len > 0 && (size_t)len < sizeof(key)
+               ? pn_map_get(catalog->items, pn_slice(key, (size_t)len))
+               : NULL;
+}
+
 /** A change that comes alone is compiled to see whether it can be; otherwise that waits for the
  * first request. A changed global document alone can make no API unusable that was not. */
 static enum pn_rc renew_dirty(struct pn_catalog *catalog, struct pn_error *err)
 {
-    struct pn_item *global = pn_map_get(catalog->items, PN_LIT(GLOBAL_POLICY_KEY));
+    struct pn_item *bases[PN_API_BASES] = {
+        pn_map_get(catalog->items, PN_LIT(GLOBAL_POLICY_KEY)),
+    };
     enum pn_rc rc = PN_OK;
 
     for (struct pn_list *at = catalog->dirty.next; rc == PN_OK && at != &catalog->dirty;
@@ -402,8 +442,8 @@ static enum pn_rc renew_dirty(struct pn_catalog *catalog, struct pn_error *err)
 
         if (!item)
             continue; /* the API is gone: slot->next stays NULL */
-        rc =
-            pn_api_entry_create(item, slot->items, slot->count, global, slot->current, &slot->next);
+        bases[1] = workspace_policy(catalog, slot);
+        rc = pn_api_entry_create(item, slot->items, slot->count, bases, slot->current, &slot->next);
         if (rc != PN_OK)
             return pn_error_set(err, rc, "out_of_memory", "no memory for %s", slot->key);
         if (!keeps_broken(catalog) && slot->has_changed)
@@ -412,7 +452,9 @@ static enum pn_rc renew_dirty(struct pn_catalog *catalog, struct pn_error *err)
     return rc;
 }
 
-static void mark_all_dirty(struct pn_catalog *catalog)
+/** The APIs that stand on a document which changed: all, or (`of_workspaces`) those of workspaces.
+ */
+static void mark_dirty(struct pn_catalog *catalog, bool of_workspaces)
 {
     struct pn_slice key;
     size_t position = 0;
@@ -421,6 +463,8 @@ static void mark_all_dirty(struct pn_catalog *catalog)
     while (pn_map_next(catalog->slots, &position, &key, &value)) {
         struct slot *slot = value;
 
+        if (of_workspaces && !pn_slice_starts_with(key, PN_LIT("/" PN_WORKSPACE_PREFIX)))
+            continue;
         pn_list_remove(&slot->dirty);
         pn_list_push_back(&catalog->dirty, &slot->dirty);
     }
@@ -692,6 +736,7 @@ static void settle(struct pn_catalog *catalog, bool is_committed)
     pn_list_init(&catalog->dirty);
     memset(catalog->has_changed, 0, sizeof(catalog->has_changed));
     catalog->has_global_changed = false;
+    catalog->has_workspace_changed = false;
 }
 
 static enum pn_rc apply_pending(struct pn_catalog *catalog, struct pn_error *err)
@@ -738,7 +783,9 @@ static enum pn_rc compile(struct pn_catalog *catalog, struct pn_snapshot **next,
     enum pn_rc rc;
 
     if (catalog->has_global_changed)
-        mark_all_dirty(catalog);
+        mark_dirty(catalog, false);
+    else if (catalog->has_workspace_changed)
+        mark_dirty(catalog, true);
     rc = renew_dirty(catalog, err);
     if (rc == PN_OK)
         rc = make_snapshot(catalog, next, err);

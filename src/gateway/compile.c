@@ -13,7 +13,7 @@
 struct build {
     struct pn_api *api;
     const struct pn_api_entry *entry;
-    struct pn_item *global_policy;
+    struct pn_item *const *bases; /* the global policy, the workspace's */
     bool keep_broken;
     struct pn_error *err;
 };
@@ -74,6 +74,7 @@ static enum pn_rc read_api(struct build *build, struct pn_item *item)
     enum pn_rc rc;
 
     api->key = item->key;
+    api->scope = pn_item_scope(item->key);
     api->id = item->name;
     api->path = build->entry->path;
     api->subscription_required = pn_json_bool(item->properties, "subscriptionRequired", true);
@@ -103,24 +104,25 @@ static enum pn_rc read_api(struct build *build, struct pn_item *item)
 static enum pn_rc compile_program(struct build *build, const struct pn_item *api_policy,
                                   const struct pn_item *own, struct pn_policy_program **program)
 {
-    static const enum pn_policy_scope scopes[] = {PN_SCOPE_GLOBAL, PN_SCOPE_API,
+    static const enum pn_policy_scope scopes[] = {PN_SCOPE_GLOBAL, PN_SCOPE_WORKSPACE, PN_SCOPE_API,
                                                   PN_SCOPE_OPERATION};
     const struct pn_policy_document *documents[] = {
-        build->global_policy ? build->global_policy->as.policy : NULL,
+        build->bases[0] ? build->bases[0]->as.policy : NULL,
+        build->bases[1] ? build->bases[1]->as.policy : NULL,
         api_policy ? api_policy->as.policy : NULL,
         own ? own->as.policy : NULL,
     };
 
-    return pn_policy_compile(documents, scopes, own ? 3 : 2, program, build->err);
+    return pn_policy_compile(documents, scopes, own ? 4 : 3, program, build->err);
 }
 
 /** Marks the API when a document that all its operations stand on cannot be used. */
 static enum pn_rc compile_api_program(struct build *build, struct pn_item *api_policy)
 {
     struct pn_api *api = build->api;
-    struct pn_item *const documents[] = {build->global_policy, api_policy};
+    struct pn_item *const documents[] = {build->bases[0], build->bases[1], api_policy};
 
-    for (size_t i = 0; i < 2; i++) {
+    for (size_t i = 0; i < 1 + PN_API_BASES; i++) {
         if (documents[i] && documents[i]->is_broken) {
             api->is_broken = true;
             api->broken_reason = documents[i]->broken_reason;
@@ -244,7 +246,7 @@ static enum pn_rc compile(struct build *build, struct pn_item *api_item)
 
 static struct pn_item *item_at(const struct pn_api_entry *entry, size_t i)
 {
-    return entry->items[i]; /* also the global policy, behind the others */
+    return entry->items[i]; /* also the bases, behind the others */
 }
 
 static void close_items(const struct pn_api_entry *entry, size_t count)
@@ -257,7 +259,7 @@ static void close_items(const struct pn_api_entry *entry, size_t count)
 
 static enum pn_rc open_items(const struct pn_api_entry *entry)
 {
-    for (size_t i = 0; i <= entry->count; i++) {
+    for (size_t i = 0; i < entry->count + PN_API_BASES; i++) {
         struct pn_item *item = item_at(entry, i);
         enum pn_rc rc = item ? pn_item_open_locked(item) : PN_OK;
 
@@ -274,7 +276,7 @@ static enum pn_rc compile_entry(struct pn_api_entry *entry, bool keep_broken, st
 {
     struct pn_error own;
     struct build build = {.entry = entry,
-                          .global_policy = item_at(entry, entry->count),
+                          .bases = entry->items + entry->count,
                           .keep_broken = keep_broken,
                           .err = err ? err : &own};
     enum pn_rc rc;
@@ -291,7 +293,7 @@ static enum pn_rc compile_entry(struct pn_api_entry *entry, bool keep_broken, st
         return PN_OK;
     }
     api_destroy(build.api);
-    close_items(entry, entry->count + 1);
+    close_items(entry, entry->count + PN_API_BASES);
     return rc;
 }
 
@@ -337,7 +339,7 @@ void pn_api_entry_shut(struct pn_api_entry *entry)
     if (api) {
         atomic_store_explicit(&entry->api, NULL, memory_order_relaxed);
         api_destroy(api);
-        close_items(entry, entry->count + 1);
+        close_items(entry, entry->count + PN_API_BASES);
     }
     pthread_mutex_unlock(&entry->house->lock);
 }
@@ -347,7 +349,7 @@ void pn_api_entry_unref(struct pn_api_entry *entry)
     if (!entry || --entry->refs > 0)
         return;
     pn_api_entry_shut(entry);
-    for (size_t i = 0; i <= entry->count; i++)
+    for (size_t i = 0; i < entry->count + PN_API_BASES; i++)
         pn_item_unref(item_at(entry, i));
     free(entry);
 }
@@ -379,8 +381,8 @@ static enum pn_rc read_place(struct pn_item *item, char **path, bool *is_current
 }
 
 enum pn_rc pn_api_entry_create(struct pn_item *api_item, struct pn_item *const *items, size_t count,
-                               struct pn_item *global_policy, const struct pn_api_entry *former,
-                               struct pn_api_entry **out)
+                               struct pn_item *const bases[PN_API_BASES],
+                               const struct pn_api_entry *former, struct pn_api_entry **out)
 {
     struct pn_error reason = {.rc = PN_OK};
     struct pn_api_entry *entry;
@@ -403,7 +405,7 @@ enum pn_rc pn_api_entry_create(struct pn_item *api_item, struct pn_item *const *
         pn_error_prefix(&reason, "%s", api_item->key);
         pn_log_error(PN_LOG_ERROR, "api_not_routed", &reason);
     }
-    entry = calloc(1, sizeof(*entry) + (count + 1) * sizeof(struct pn_item *) +
+    entry = calloc(1, sizeof(*entry) + (count + PN_API_BASES) * sizeof(struct pn_item *) +
                           (path ? strlen(path) : 0) + 1);
     if (!entry) {
         free(path);
@@ -417,9 +419,9 @@ enum pn_rc pn_api_entry_create(struct pn_item *api_item, struct pn_item *const *
     entry->count = count;
     for (size_t i = 0; i < count; i++)
         entry->items[i] = pn_item_ref(items[i]);
-    if (global_policy)
-        entry->items[count] = pn_item_ref(global_policy);
-    entry->path = (char *)&entry->items[count + 1];
+    for (size_t i = 0; i < PN_API_BASES; i++)
+        entry->items[count + i] = bases[i] ? pn_item_ref(bases[i]) : NULL;
+    entry->path = (char *)&entry->items[count + PN_API_BASES];
     if (path)
         memcpy(entry->path, path, strlen(path) + 1);
     free(path);

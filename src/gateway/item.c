@@ -15,6 +15,28 @@ static enum pn_rc refuse(struct pn_error *err, const char *reason)
     return pn_error_set(err, PN_INVALID, "invalid_resource", "%s", reason);
 }
 
+/* --- scopes --- */
+
+struct pn_slice pn_item_scope(const char *key)
+{
+    struct pn_slice text = pn_slice_str(*key == '/' ? key + 1 : key);
+    size_t prefix = sizeof(PN_WORKSPACE_PREFIX) - 1;
+    size_t len;
+
+    if (!pn_slice_starts_with(text, PN_LIT(PN_WORKSPACE_PREFIX)))
+        return pn_slice("", 0);
+    len = prefix + pn_slice_find(pn_slice_sub(text, prefix, text.len - prefix), '/');
+    return len < text.len ? pn_slice_sub(text, 0, len) : pn_slice("", 0);
+}
+
+/** "apis/echo" of "/apis/echo" and of "/workspaces/w1/apis/echo". */
+static struct pn_slice below_scope(const char *key)
+{
+    struct pn_slice scope = pn_item_scope(key);
+
+    return pn_slice_str(key + 1 + (scope.len > 0 ? scope.len + 1 : 0));
+}
+
 /* --- certificates --- */
 
 static void certificate_destroy(struct pn_client_certificate *certificate)
@@ -23,12 +45,13 @@ static void certificate_destroy(struct pn_client_certificate *certificate)
         return;
     pn_tls_certificate_unref(certificate->tls);
     free(certificate->embedded_key);
+    free(certificate->scoped_print_key);
     free(certificate);
 }
 
 static bool is_embedded(const struct pn_item *item)
 {
-    return pn_slice_starts_with(pn_slice_str(item->key), PN_LIT(PN_EMBEDDED_KEY_PREFIX));
+    return pn_slice_starts_with(below_scope(item->key), PN_LIT(PN_EMBEDDED_KEY_PREFIX));
 }
 
 /** Decodes the base64 DER texts of `array` into bufs[]; the caller frees them. */
@@ -70,7 +93,10 @@ static enum pn_rc make_tls(struct pn_item *item, const struct pn_slice *ders, si
     char name[PN_CERTIFICATE_NAME_MAX];
 
     if (is_embedded(item)) {
-        snprintf(name, sizeof(name), PN_EMBEDDED_NAME_PREFIX "%.100s", item->name);
+        int len = snprintf(name, sizeof(name), PN_EMBEDDED_NAME_PREFIX "%s", item->name);
+
+        if (len < 0 || (size_t)len >= sizeof(name))
+            return refuse(err, "its name is too long");
         spec.name = name;
     } else if (item->kind == PN_ITEM_HOSTNAME) {
         snprintf(name, sizeof(name), "%.120s", pn_json_str(item->properties, "hostName"));
@@ -85,6 +111,7 @@ static enum pn_rc make_tls(struct pn_item *item, const struct pn_slice *ders, si
 static enum pn_rc name_certificate(struct pn_item *item, struct pn_slice leaf)
 {
     struct pn_client_certificate *certificate = calloc(1, sizeof(*certificate));
+    struct pn_slice scope = pn_item_scope(item->key);
     uint8_t sha1[PN_SHA1_BYTES];
 
     if (!certificate)
@@ -94,6 +121,15 @@ static enum pn_rc name_certificate(struct pn_item *item, struct pn_slice leaf)
     certificate->print_key[0] = '#';
     pn_hex_upper(sha1, sizeof(sha1), certificate->print_key + 1);
     certificate->thumbprint = certificate->print_key + 1;
+    if (!is_embedded(item) && scope.len > 0) {
+        size_t size = sizeof(certificate->print_key) + 1 + scope.len;
+
+        certificate->scoped_print_key = malloc(size);
+        if (!certificate->scoped_print_key)
+            return PN_NOMEM;
+        snprintf(certificate->scoped_print_key, size, "%s/%.*s", certificate->print_key,
+                 PN_FMT(scope));
+    }
     if (!is_embedded(item))
         return PN_OK;
     certificate->embedded_key = malloc(sizeof(PN_EMBEDDED_NAME_PREFIX) + strlen(item->name));
@@ -164,11 +200,15 @@ static enum pn_rc read_subscription(struct pn_item *item, struct pn_error *err)
     return PN_OK;
 }
 
-static enum pn_policy_scope policy_scope(struct pn_slice key)
+static enum pn_policy_scope policy_scope(const char *key)
 {
-    if (pn_slice_find_slice(key, PN_LIT("/operations/")) < key.len)
+    struct pn_slice rest = below_scope(key);
+
+    if (pn_slice_find_slice(rest, PN_LIT("/operations/")) < rest.len)
         return PN_SCOPE_OPERATION;
-    return pn_slice_starts_with(key, PN_LIT("/apis/")) ? PN_SCOPE_API : PN_SCOPE_GLOBAL;
+    if (pn_slice_starts_with(rest, PN_LIT("apis/")))
+        return PN_SCOPE_API;
+    return pn_item_scope(key).len > 0 ? PN_SCOPE_WORKSPACE : PN_SCOPE_GLOBAL;
 }
 
 static enum pn_rc read_policy(struct pn_item *item, struct pn_error *err)
@@ -176,8 +216,8 @@ static enum pn_rc read_policy(struct pn_item *item, struct pn_error *err)
     bool is_xml = pn_slice_eq_str(pn_json_slice(item->properties, "format"), "xml");
 
     return pn_policy_parse(pn_json_slice(item->properties, "value"),
-                           is_xml ? PN_POLICY_XML : PN_POLICY_RAWXML,
-                           policy_scope(pn_slice_str(item->key)), &item->as.policy, err);
+                           is_xml ? PN_POLICY_XML : PN_POLICY_RAWXML, policy_scope(item->key),
+                           &item->as.policy, err);
 }
 
 static enum pn_rc read_service(struct pn_item *item, struct pn_error *err)
@@ -208,6 +248,7 @@ static enum pn_rc read_backend(struct pn_item *item, struct pn_error *err)
         return PN_NOMEM;
     item->as.backend = backend;
     backend->name = item->name;
+    backend->scope = pn_item_scope(item->key);
     return pn_backend_read(backend, item->properties, item->internal, err);
 }
 
@@ -414,6 +455,15 @@ static bool is_always_open(uint8_t kind)
     return kind == PN_ITEM_SERVICE || kind == PN_ITEM_HOSTNAME || kind == PN_ITEM_SUBSCRIPTION;
 }
 
+static const char *name_of(const struct pn_item *item)
+{
+    bool is_looked_up = item->kind == PN_ITEM_API || item->kind == PN_ITEM_BACKEND ||
+                        item->kind == PN_ITEM_CERTIFICATE || item->kind == PN_ITEM_SUBSCRIPTION;
+
+    return is_looked_up && pn_item_scope(item->key).len > 0 ? item->key + 1
+                                                            : last_segment(item->key);
+}
+
 /** The key and the text stand behind the item itself. */
 static struct pn_item *allocate(struct pn_slice key, struct pn_slice text)
 {
@@ -427,7 +477,6 @@ static struct pn_item *allocate(struct pn_slice key, struct pn_slice text)
     place = (char *)(item + 1);
     memcpy(place, key.ptr, key.len);
     item->key = place;
-    item->name = last_segment(item->key);
     item->text = place + key.len + 1;
     item->text_bytes = (uint32_t)text.len;
     memcpy(item->text, text.ptr, text.len);
@@ -454,6 +503,7 @@ enum pn_rc pn_item_create(struct pn_item_house *house, struct pn_slice key, stru
         return pn_error_set(err, PN_NOMEM, "out_of_memory", "no memory for an item");
     item->house = house;
     item->kind = kind;
+    item->name = name_of(item);
     pthread_mutex_lock(&house->lock);
     if (!is_lazy || is_always_open(kind)) {
         rc = open_item(item, reason);

@@ -26,8 +26,9 @@
 #include "tls/server.h"
 #include "upstream/target.h"
 
-#define PN_EMBEDDED_KEY_PREFIX  "/posternembedded/" /* certificates taken out of policies */
+#define PN_EMBEDDED_KEY_PREFIX  "posternembedded/" /* certificates taken out of policies */
 #define PN_EMBEDDED_NAME_PREFIX "embedded:"
+#define PN_WORKSPACE_PREFIX     "workspaces/"
 #define PN_ITEM_KEY_MAX         4096 /* bytes */
 
 enum pn_item_kind {
@@ -47,6 +48,7 @@ struct pn_client_certificate {
     char print_key[1 + PN_THUMBPRINT_TEXT]; /* "#" and the thumbprint: what tables know it by */
     const char *thumbprint;                 /* SHA-1, upper-case hex, of the leaf */
     char *embedded_key;                     /* "embedded:<id>" of one taken out of a policy */
+    char *scoped_print_key;                 /* of a workspace's: print_key, '/' and its scope */
     struct pn_tls_certificate *tls;         /* once it is open */
 };
 
@@ -69,10 +71,11 @@ struct pn_item {
     atomic_bool is_broken; /* set before is_open */
     uint8_t kind;          /* enum pn_item_kind */
     uint32_t text_bytes;
-    const char *key;               /* "/apis/echo" */
-    const char *name;              /* last part of the key */
-    char *text;                    /* the whole document, as the feed gave it */
-    json_t *json;                  /* while open; NULL: nothing is borrowed from it */
+    const char *key;  /* "/apis/echo" */
+    const char *name; /* the key's last part; what is of a workspace and is looked up by name has
+                         the whole key without its first '/': names of no two scopes are equal */
+    char *text;       /* the whole document, as the feed gave it */
+    json_t *json;     /* while open; NULL: nothing is borrowed from it */
     json_t *properties, *internal; /* borrowed from `json`; may be NULL */
     struct pn_item_house *house;   /* borrowed */
     char *broken_reason;
@@ -84,6 +87,10 @@ struct pn_item {
         struct pn_subscription_keys *subscription;
     } as; /* but for a certificate's names: while open */
 };
+
+/** The scope in which an item's names are meant, of its key or name: "workspaces/w1" of
+ * "/workspaces/w1/apis/echo"; empty of what is the service's own. No name has a '/'. */
+struct pn_slice pn_item_scope(const char *key);
 
 /** Opened, unless `is_lazy`. PN_INVALID or PN_MALFORMED with a reason that names `key`; with
  *  `is_lazy` such an item is made nevertheless, and found broken when it is opened. PN_UNSUPPORTED:

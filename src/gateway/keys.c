@@ -72,9 +72,12 @@ bool pn_subscription_covers(const struct pn_subscription *subscription, struct p
 {
     struct pn_slice scope = pn_slice_str(subscription->scope);
 
-    if (pn_slice_eq_str(scope, "/") || pn_slice_eq_str(scope, "/apis"))
+    if (pn_slice_eq_str(scope, "/"))
         return true;
-    return pn_slice_case_eq(scope, api_key);
+    if (!pn_slice_ends_with(scope, PN_LIT("/apis")))
+        return pn_slice_case_eq(scope, api_key);
+    return api_key.len > scope.len && api_key.ptr[scope.len] == '/' &&
+           pn_slice_case_starts_with(api_key, scope);
 }
 
 enum pn_rc pn_key_table_check(const struct pn_key_table *table, struct pn_slice key,

@@ -10,9 +10,11 @@
 
 /** What a key lets its bearer do. */
 struct pn_subscription {
-    const char *id;    /* name below /subscriptions */
-    const char *scope; /* "/": all; "/apis": all APIs; "/apis/{id}": that one; lower case */
-    bool is_active;    /* of all states only "active" lets in */
+    const char *id; /* name below /subscriptions */
+    /* "/": all; "/apis": the service's own APIs; "/workspaces/{w}/apis": those of that workspace;
+     * "…/apis/{id}": that one; lower case */
+    const char *scope;
+    bool is_active; /* of all states only "active" lets in */
 };
 
 struct pn_key_table;

@@ -11,7 +11,7 @@
 #include "base/log.h"
 #include "gateway/catalog.h"
 
-#define TABLE_KEY_MAX 320
+#define TABLE_KEY_MAX 768 /* two names of 80 characters in UTF-8, and what stands between */
 
 /* --- item tables --- */
 
@@ -27,7 +27,8 @@ static size_t item_keys(const struct pn_item *item, struct pn_slice keys[ITEM_KE
                                                                     : item->name);
     if (!certificate || certificate->embedded_key)
         return 1;
-    keys[1] = pn_slice_str(certificate->print_key);
+    keys[1] = pn_slice_str(certificate->scoped_print_key ? certificate->scoped_print_key
+                                                         : certificate->print_key);
     return 2;
 }
 
@@ -362,6 +363,34 @@ const struct pn_backend *pn_snapshot_backend(const struct pn_snapshot *snapshot,
     return item && pn_item_use(item) ? item->as.backend : NULL;
 }
 
+/** An item's name: `name` itself in the service, "{scope}{between}{name}" in a workspace. False:
+ * longer than any there is, or no name at all: a '/' could lead into another scope. */
+static bool scoped_name(struct pn_slice scope, const char *between, struct pn_slice name,
+                        char buffer[TABLE_KEY_MAX], struct pn_slice *out)
+{
+    int len;
+
+    *out = name;
+    if (pn_slice_find(name, '/') < name.len)
+        return false;
+    if (scope.len == 0)
+        return true;
+    len = snprintf(buffer, TABLE_KEY_MAX, "%.*s%s%.*s", PN_FMT(scope), between, PN_FMT(name));
+    *out = pn_slice(buffer, len > 0 ? (size_t)len : 0);
+    return len > 0 && len < TABLE_KEY_MAX;
+}
+
+const struct pn_backend *pn_snapshot_backend_in(const struct pn_snapshot *snapshot,
+                                                struct pn_slice scope, struct pn_slice name)
+{
+    char buffer[TABLE_KEY_MAX];
+    struct pn_slice full;
+
+    return scoped_name(scope, "/backends/", name, buffer, &full)
+               ? pn_snapshot_backend(snapshot, full)
+               : NULL;
+}
+
 bool pn_snapshot_has_backend(const struct pn_snapshot *snapshot, struct pn_slice name)
 {
     return pn_item_table_find(snapshot->backends, name) != NULL;
@@ -384,26 +413,55 @@ const struct pn_client_certificate *pn_snapshot_certificate(const struct pn_snap
     return certificate_get(snapshot, name);
 }
 
-const struct pn_client_certificate *
-pn_snapshot_certificate_by_thumbprint(const struct pn_snapshot *snapshot,
-                                      struct pn_slice thumbprint)
+const struct pn_client_certificate *pn_snapshot_certificate_in(const struct pn_snapshot *snapshot,
+                                                               struct pn_slice scope,
+                                                               struct pn_slice name)
 {
-    char key[1 + PN_THUMBPRINT_TEXT] = "#";
+    char buffer[TABLE_KEY_MAX];
+    struct pn_slice full;
 
-    if (!pn_thumbprint_parse(thumbprint, key + 1))
-        return NULL;
-    return certificate_get(snapshot, pn_slice_str(key));
+    return scoped_name(scope, "/certificates/", name, buffer, &full)
+               ? pn_snapshot_certificate(snapshot, full)
+               : NULL;
 }
 
 const struct pn_client_certificate *
-pn_snapshot_certificate_embedded(const struct pn_snapshot *snapshot, struct pn_slice id)
+pn_snapshot_certificate_by_thumbprint(const struct pn_snapshot *snapshot, struct pn_slice scope,
+                                      struct pn_slice thumbprint)
+{
+    char print[PN_THUMBPRINT_TEXT];
+    char key[TABLE_KEY_MAX];
+    int len;
+
+    if (!pn_thumbprint_parse(thumbprint, print))
+        return NULL;
+    len = snprintf(key, sizeof(key), "#%s%s%.*s", print, scope.len > 0 ? "/" : "", PN_FMT(scope));
+    if (len < 0 || (size_t)len >= sizeof(key))
+        return NULL;
+    return certificate_get(snapshot, pn_slice(key, (size_t)len));
+}
+
+const struct pn_client_certificate *
+pn_snapshot_certificate_embedded_named(const struct pn_snapshot *snapshot, struct pn_slice name)
 {
     char key[TABLE_KEY_MAX];
-    int len = snprintf(key, sizeof(key), PN_EMBEDDED_NAME_PREFIX "%.*s", PN_FMT(id));
+    int len = snprintf(key, sizeof(key), PN_EMBEDDED_NAME_PREFIX "%.*s", PN_FMT(name));
 
     if (len < 0 || (size_t)len >= sizeof(key))
         return NULL;
     return certificate_get(snapshot, pn_slice(key, (size_t)len));
+}
+
+const struct pn_client_certificate *
+pn_snapshot_certificate_embedded(const struct pn_snapshot *snapshot, struct pn_slice scope,
+                                 struct pn_slice id)
+{
+    char buffer[TABLE_KEY_MAX];
+    struct pn_slice full;
+
+    return scoped_name(scope, "/" PN_EMBEDDED_KEY_PREFIX, id, buffer, &full)
+               ? pn_snapshot_certificate_embedded_named(snapshot, full)
+               : NULL;
 }
 
 enum pn_rc pn_snapshot_check_key(const struct pn_snapshot *snapshot, const struct pn_api *api,

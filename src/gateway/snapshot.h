@@ -27,9 +27,10 @@ struct pn_operation {
 
 /** An API with its operations and policies, compiled when the first request comes to it. */
 struct pn_api {
-    const char *key;  /* "/apis/echo" */
-    const char *id;   /* "echo" */
-    const char *path; /* without slashes at its ends */
+    const char *key;       /* "/apis/echo" */
+    const char *id;        /* "echo"; of a workspace's API the key without its first '/' */
+    struct pn_slice scope; /* in which its policies name things (gateway/item.h) */
+    const char *path;      /* without slashes at its ends */
     bool allows_http, allows_https;
     bool is_websocket; /* takes WebSocket handshakes only */
     bool subscription_required;
@@ -43,7 +44,7 @@ struct pn_api {
     struct pn_operation *operations;
     size_t operation_count;
     struct pn_route_tree *tree;
-    struct pn_policy_program *program; /* global and API scope */
+    struct pn_policy_program *program; /* global, workspace and API scope */
     struct pn_policy_program **own_programs;
     size_t own_program_count;
 };
@@ -68,21 +69,31 @@ struct pn_snapshot {
 /** The API with the longest matching path, or NULL. Out of memory: one that is broken. */
 const struct pn_api *pn_snapshot_route(const struct pn_snapshot *snapshot, struct pn_slice path,
                                        struct pn_slice *rest);
-/** By name, without case. NULL: no such thing (or it cannot be used, which is logged).
- */
+/** By an item's name, without case. NULL: no such thing (or it cannot be used, which is logged).
+ * Names that callers, policies and resources give are looked up by the functions with a scope:
+ * never does one scope reach into another. */
 const struct pn_backend *pn_snapshot_backend(const struct pn_snapshot *snapshot,
                                              struct pn_slice name);
+const struct pn_backend *pn_snapshot_backend_in(const struct pn_snapshot *snapshot,
+                                                struct pn_slice scope, struct pn_slice name);
 /** Whether there is one, usable or not. */
 bool pn_snapshot_has_backend(const struct pn_snapshot *snapshot, struct pn_slice name);
 const struct pn_client_certificate *pn_snapshot_certificate(const struct pn_snapshot *snapshot,
                                                             struct pn_slice name);
+const struct pn_client_certificate *pn_snapshot_certificate_in(const struct pn_snapshot *snapshot,
+                                                               struct pn_slice scope,
+                                                               struct pn_slice name);
 /** By thumbprint as a person writes it. Of several with the same one, any: they are equal. */
 const struct pn_client_certificate *
-pn_snapshot_certificate_by_thumbprint(const struct pn_snapshot *snapshot,
+pn_snapshot_certificate_by_thumbprint(const struct pn_snapshot *snapshot, struct pn_slice scope,
                                       struct pn_slice thumbprint);
 /** One taken out of a policy's body=. */
 const struct pn_client_certificate *
-pn_snapshot_certificate_embedded(const struct pn_snapshot *snapshot, struct pn_slice id);
+pn_snapshot_certificate_embedded(const struct pn_snapshot *snapshot, struct pn_slice scope,
+                                 struct pn_slice id);
+/** The same by its item's name. */
+const struct pn_client_certificate *
+pn_snapshot_certificate_embedded_named(const struct pn_snapshot *snapshot, struct pn_slice name);
 /** PN_DENIED. `who` may be NULL. */
 enum pn_rc pn_snapshot_check_key(const struct pn_snapshot *snapshot, const struct pn_api *api,
                                  struct pn_slice key,

@@ -20,14 +20,18 @@ struct pn_api_entry {
     char *path;                   /* without slashes at its ends; its place is behind `items` */
     size_t count;
     struct pn_item *items[]; /* the API, its operations and policies in the order of their keys;
-                                the last one is the global policy, or NULL */
+                                behind them PN_API_BASES, each may be NULL */
 };
+
+/** The documents that an API's policies stand on: the global one, and its workspace's. */
+#define PN_API_BASES 2
 
 /** `items` (count of them, sorted by key; the API's own among them): references are taken.
  * `former`: another version of the same API, whose path is taken over when its item is the same;
  * may be NULL. PN_NOMEM. */
 enum pn_rc pn_api_entry_create(struct pn_item *api_item, struct pn_item *const *items, size_t count,
-                               struct pn_item *global_policy, const struct pn_api_entry *former,
+                               struct pn_item *const bases[PN_API_BASES],
+                               const struct pn_api_entry *former,
                                struct pn_api_entry **entry) PN_MUST_USE;
 void pn_api_entry_unref(struct pn_api_entry *entry);
 /** Compiles it strictly: PN_INVALID with the reason if something of it cannot be used; PN_NOMEM.

@@ -42,7 +42,7 @@ static const struct pn_client_certificate *certificate_now(const struct pn_snaps
     struct pn_slice prefix = PN_LIT(PN_EMBEDDED_NAME_PREFIX);
 
     if (pn_slice_starts_with(text, prefix))
-        return pn_snapshot_certificate_embedded(
+        return pn_snapshot_certificate_embedded_named(
             snapshot, pn_slice_sub(text, prefix.len, text.len - prefix.len));
     return pn_snapshot_certificate(snapshot, text);
 }

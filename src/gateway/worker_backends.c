@@ -86,8 +86,8 @@ static void reconnect_backend(struct pn_worker *worker, const struct pn_snapshot
     if (backend->member_count == 0)
         schedule(worker, &backend->target, backend->reconnect_at_ms);
     for (size_t i = 0; i < backend->member_count; i++) {
-        const struct pn_backend *member =
-            pn_snapshot_backend(snapshot, pn_slice_str(backend->members[i].name));
+        const struct pn_backend *member = pn_snapshot_backend_in(
+            snapshot, backend->scope, pn_slice_str(backend->members[i].name));
 
         if (member && member->member_count == 0)
             schedule(worker, &member->target, backend->reconnect_at_ms);

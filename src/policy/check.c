@@ -95,6 +95,8 @@ const char *pn_policy_scope_name(enum pn_policy_scope scope)
     switch (scope) {
     case PN_SCOPE_GLOBAL:
         return "global";
+    case PN_SCOPE_WORKSPACE:
+        return "workspace";
     case PN_SCOPE_PRODUCT:
         return "product";
     case PN_SCOPE_API:

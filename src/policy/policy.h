@@ -4,8 +4,9 @@
  *
  * A document is a tree of statements in four sections; it is immutable after parsing and may be
  * used by many threads. A program is what the documents of all scopes become when every <base/> is
- * put in its place (global -> API -> operation). A run walks one program for one request and stops
- * where the gateway must do something that takes time; the room itself has no socket and no clock.
+ * put in its place (global -> workspace -> API -> operation). A run walks one program for one
+ * request and stops where the gateway must do something that takes time; the room itself has no
+ * socket and no clock.
  *
  * Source: the policy reference of Azure API Management (elements, attributes, sections, error
  * form).
@@ -21,7 +22,13 @@
 #define PN_POLICY_DEPTH_MAX 32
 
 enum pn_policy_format { PN_POLICY_XML, PN_POLICY_RAWXML };
-enum pn_policy_scope { PN_SCOPE_GLOBAL, PN_SCOPE_PRODUCT, PN_SCOPE_API, PN_SCOPE_OPERATION };
+enum pn_policy_scope {
+    PN_SCOPE_GLOBAL,
+    PN_SCOPE_WORKSPACE,
+    PN_SCOPE_PRODUCT,
+    PN_SCOPE_API,
+    PN_SCOPE_OPERATION
+};
 enum pn_policy_section {
     PN_SECTION_INBOUND,
     PN_SECTION_BACKEND,
@@ -107,6 +114,9 @@ struct pn_policy_context {
     struct pn_slice certificate_id;
     struct pn_slice certificate_thumbprint;
     struct pn_slice certificate_embedded;
+    /* the documents that named them: the global one means what is the service's own, also when it
+     * runs for an API of a workspace */
+    enum pn_policy_scope backend_scope, certificate_scope;
 
     /* the answer: from the backend, or made by return-response */
     bool has_response;

@@ -13,9 +13,11 @@ void pn_policy_run_init(struct pn_policy_run *run, const struct pn_policy_progra
     *run = (struct pn_policy_run){.program = program, .section = section};
 }
 
-static void apply_certificate(struct pn_policy_context *context,
-                              const struct pn_policy_statement *statement)
+static void apply_certificate(struct pn_policy_context *context, const struct pn_policy_step *step)
 {
+    const struct pn_policy_statement *statement = step->statement;
+
+    context->certificate_scope = step->scope;
     context->certificate_id = statement->certificate.certificate_id;
     context->certificate_thumbprint = statement->certificate.thumbprint;
     context->certificate_embedded = statement->certificate.embedded;
@@ -105,11 +107,12 @@ enum pn_policy_event pn_policy_resume(struct pn_policy_run *run, struct pn_polic
         case PN_STATEMENT_BASE: /* replaced when the program was compiled */
             break;
         case PN_STATEMENT_CERTIFICATE:
-            apply_certificate(context, statement);
+            apply_certificate(context, step);
             break;
         case PN_STATEMENT_BACKEND:
             context->base_url = statement->backend.base_url;
             context->backend_id = statement->backend.backend_id;
+            context->backend_scope = step->scope;
             break;
         case PN_STATEMENT_FORWARD:
             run->forward = statement->forward;

@@ -11,7 +11,7 @@
 #include "base/error.h"
 #include "ipc/keyholder.h"
 
-#define PN_CERTIFICATE_NAME_MAX 128 /* bytes, with NUL */
+#define PN_CERTIFICATE_NAME_MAX 192 /* bytes, with NUL */
 
 struct pn_signer;
 struct pn_tls_certificate;

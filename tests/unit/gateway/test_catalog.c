@@ -180,7 +180,7 @@ static const char *thumbprint_of(struct pn_catalog *catalog, const char *name)
 
 static bool has_thumbprint(struct pn_catalog *catalog, const char *thumbprint)
 {
-    return pn_snapshot_certificate_by_thumbprint(pn_catalog_snapshot(catalog),
+    return pn_snapshot_certificate_by_thumbprint(pn_catalog_snapshot(catalog), pn_slice("", 0),
                                                  pn_slice_str(thumbprint)) != NULL;
 }
 
@@ -536,6 +536,158 @@ static void key_opens_its_scope_while_active(void **state)
     assert_int_equal(pn_snapshot_check_key(snapshot, echo, PN_LIT(""), NULL), PN_DENIED);
 }
 
+/* --- workspaces --- */
+
+static const struct pn_client_certificate *in_scope(struct pn_catalog *catalog, const char *scope,
+                                                    const char *name)
+{
+    return pn_snapshot_certificate_in(pn_catalog_snapshot(catalog), pn_slice_str(scope),
+                                      pn_slice_str(name));
+}
+
+static bool has_print(struct pn_catalog *catalog, const char *scope, const char *thumbprint)
+{
+    return pn_snapshot_certificate_by_thumbprint(pn_catalog_snapshot(catalog), pn_slice_str(scope),
+                                                 pn_slice_str(thumbprint)) != NULL;
+}
+
+static void one_name_in_three_scopes_is_three_certificates(void **state)
+{
+    static const char *const scopes[] = {"", "workspaces/w1", "workspaces/w2"};
+    static const char *const keys[] = {"/certificates/c1", "/workspaces/w1/certificates/c1",
+                                       "/workspaces/w2/certificates/c1"};
+    struct fixture *f = *state;
+    char prints[3][PN_THUMBPRINT_TEXT];
+    struct pn_buf json;
+
+    load(f->catalog);
+    pn_buf_init(&json, 1 << 16);
+    for (size_t i = 0; i < 3; i++) {
+        make_certificate(&json, prints[i]);
+        put_certificate(f->catalog, keys[i], &json);
+    }
+    assert_int_equal(pn_catalog_commit(f->catalog, PN_LIT("e1"), 2, NULL), PN_OK);
+    for (size_t i = 0; i < 3; i++) {
+        const struct pn_client_certificate *found = in_scope(f->catalog, scopes[i], "C1");
+
+        assert_non_null(found);
+        assert_string_equal(found->thumbprint, prints[i]);
+        for (size_t k = 0; k < 3; k++)
+            assert_true(has_print(f->catalog, scopes[k], prints[i]) == (i == k));
+        for (size_t k = 0; k < i; k++)
+            assert_string_not_equal(
+                pn_tls_certificate_name(found->tls),
+                pn_tls_certificate_name(in_scope(f->catalog, scopes[k], "c1")->tls));
+    }
+    pn_buf_fini(&json);
+}
+
+static void no_name_leads_out_of_its_scope(void **state)
+{
+    struct fixture *f = *state;
+    const struct pn_snapshot *snapshot;
+    char print[PN_THUMBPRINT_TEXT];
+    struct pn_buf json;
+
+    load(f->catalog);
+    pn_buf_init(&json, 1 << 16);
+    make_certificate(&json, print);
+    put_certificate(f->catalog, "/workspaces/w1/certificates/c1", &json);
+    make_certificate(&json, print);
+    put_certificate(f->catalog, "/workspaces/w1/posternembedded/abc", &json);
+    assert_int_equal(put(f->catalog, "/workspaces/w1/backends/b1", "backend",
+                         "{\"properties\":{\"url\":\"https://b\"}}"),
+                     PN_OK);
+    assert_int_equal(pn_catalog_commit(f->catalog, PN_LIT("e1"), 2, NULL), PN_OK);
+    snapshot = pn_catalog_snapshot(f->catalog);
+    assert_non_null(in_scope(f->catalog, "workspaces/w1", "c1"));
+    assert_null(in_scope(f->catalog, "", "workspaces/w1/certificates/c1"));
+    assert_null(in_scope(f->catalog, "workspaces/w2", "../w1/certificates/c1"));
+    assert_null(in_scope(f->catalog, "", "c1"));
+    assert_null(in_scope(f->catalog, "workspaces/w2", "c1"));
+    assert_non_null(pn_snapshot_backend_in(snapshot, PN_LIT("workspaces/w1"), PN_LIT("b1")));
+    assert_null(pn_snapshot_backend_in(snapshot, PN_LIT(""), PN_LIT("b1")));
+    assert_null(pn_snapshot_backend_in(snapshot, PN_LIT(""), PN_LIT("workspaces/w1/backends/b1")));
+    assert_non_null(
+        pn_snapshot_certificate_embedded(snapshot, PN_LIT("workspaces/w1"), PN_LIT("abc")));
+    assert_null(pn_snapshot_certificate_embedded(snapshot, PN_LIT(""), PN_LIT("abc")));
+    assert_null(pn_snapshot_certificate_embedded(snapshot, PN_LIT("workspaces/w2"), PN_LIT("abc")));
+    assert_null(pn_snapshot_certificate_embedded(snapshot, PN_LIT(""),
+                                                 PN_LIT("workspaces/w1/posternembedded/abc")));
+    pn_buf_fini(&json);
+}
+
+#define WITH_HEADER(name)                                                                          \
+    "{\"properties\":{\"format\":\"rawxml\",\"value\":\"<policies><inbound><base/><set-header "    \
+    "name='" name "'><value>1</value></set-header></inbound></policies>\"}}"
+
+/** The names of the headers that the API's inbound policies set. */
+static void check_headers(struct pn_catalog *catalog, const char *path, const char *expected)
+{
+    struct pn_arena *arena = pn_arena_create(4096, 1 << 20);
+    struct pn_policy_context context = {.arena = arena};
+    struct pn_policy_run run;
+    char names[64] = "";
+
+    pn_headers_init(&context.request_headers, arena);
+    pn_policy_run_init(&run, api_at(catalog, path)->program, PN_SECTION_INBOUND);
+    assert_int_equal(pn_policy_resume(&run, &context), PN_POLICY_DONE);
+    for (size_t i = 0; i < context.request_headers.count; i++)
+        snprintf(names + strlen(names), sizeof(names) - strlen(names), "%.*s",
+                 PN_FMT(context.request_headers.items[i].name));
+    assert_string_equal(names, expected);
+    pn_arena_destroy(arena);
+}
+
+static void workspaces_policy_stands_between_global_and_api(void **state)
+{
+    struct fixture *f = *state;
+
+    load(f->catalog);
+    assert_int_equal(put(f->catalog, "/workspaces/w1/apis/a", "api", API("a")), PN_OK);
+    assert_int_equal(put(f->catalog, "/workspaces/w2/apis/a", "api", API("b")), PN_OK);
+    assert_int_equal(
+        put(f->catalog, "/workspaces/w1/apis/a/policies/policy", "policy", WITH_HEADER("A")),
+        PN_OK);
+    assert_int_equal(put(f->catalog, "/policies/policy", "policy", WITH_HEADER("G")), PN_OK);
+    assert_int_equal(pn_catalog_commit(f->catalog, PN_LIT("e1"), 2, NULL), PN_OK);
+    check_headers(f->catalog, "/a", "GA");
+    assert_int_equal(put(f->catalog, "/workspaces/w1/policies/policy", "policy", WITH_HEADER("W")),
+                     PN_OK);
+    assert_int_equal(pn_catalog_commit(f->catalog, PN_LIT("e1"), 3, NULL), PN_OK);
+    check_headers(f->catalog, "/a", "GWA");
+    check_headers(f->catalog, "/b", "G");
+    check_headers(f->catalog, "/echo", "G");
+    assert_int_equal(pn_catalog_delete(f->catalog, PN_LIT("/workspaces/w1/policies/policy")),
+                     PN_OK);
+    assert_int_equal(pn_catalog_commit(f->catalog, PN_LIT("e1"), 4, NULL), PN_OK);
+    check_headers(f->catalog, "/a", "GA");
+}
+
+static void a_workspaces_key_opens_its_apis_only(void **state)
+{
+    struct fixture *f = *state;
+    const struct pn_snapshot *snapshot;
+    const struct pn_api *a, *b, *echo;
+
+    load(f->catalog);
+    assert_int_equal(put(f->catalog, "/workspaces/w1/apis/a", "api", API("a")), PN_OK);
+    assert_int_equal(put(f->catalog, "/workspaces/w12/apis/b", "api", API("b")), PN_OK);
+    subscription(f->catalog, "s1", "w1", "/workspaces/w1/apis", "active");
+    subscription(f->catalog, "s2", "apis", "/apis", "active");
+    subscription(f->catalog, "s3", "all", "/", "active");
+    assert_int_equal(pn_catalog_commit(f->catalog, PN_LIT("e1"), 2, NULL), PN_OK);
+    snapshot = pn_catalog_snapshot(f->catalog);
+    a = api_at(f->catalog, "/a");
+    b = api_at(f->catalog, "/b");
+    echo = api_at(f->catalog, "/echo");
+    assert_int_equal(pn_snapshot_check_key(snapshot, a, PN_LIT("w1"), NULL), PN_OK);
+    assert_int_equal(pn_snapshot_check_key(snapshot, b, PN_LIT("w1"), NULL), PN_DENIED);
+    assert_int_equal(pn_snapshot_check_key(snapshot, echo, PN_LIT("w1"), NULL), PN_DENIED);
+    assert_int_equal(pn_snapshot_check_key(snapshot, a, PN_LIT("apis"), NULL), PN_DENIED);
+    assert_int_equal(pn_snapshot_check_key(snapshot, a, PN_LIT("all"), NULL), PN_OK);
+}
+
 /* --- the log --- */
 
 /** Stands for the keyholder: the context is put in front, and every byte is flipped. */
@@ -737,6 +889,10 @@ int main(void)
         TEST(full_configuration_deletes_the_rest_and_keeps_the_same),
         TEST(broken_policy_in_a_full_configuration_closes_its_api_only),
         TEST(key_opens_its_scope_while_active),
+        TEST(one_name_in_three_scopes_is_three_certificates),
+        TEST(no_name_leads_out_of_its_scope),
+        TEST(workspaces_policy_stands_between_global_and_api),
+        TEST(a_workspaces_key_opens_its_apis_only),
         TEST(log_replays_what_was_committed_and_cuts_a_torn_tail),
         TEST(log_with_any_byte_changed_is_not_replayed_from_there_on),
     };
