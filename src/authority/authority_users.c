@@ -172,10 +172,18 @@ struct change {
     json_t *body;
     struct pn_slice name, display_name, password;
     const json_t *is_enabled; /* NULL: not said */
+    json_t *record;           /* of the password; NULL: not said. Ours */
 };
 
-static enum pn_rc read_change(const struct pn_request *request, struct change *change,
-                              struct pn_error *err)
+static void change_fini(struct change *change)
+{
+    json_decref(change->record);
+    json_decref(change->body);
+}
+
+/* Hashing a password takes long, so it is done here, before a transaction is begun. */
+static enum pn_rc read_change(struct pn_authority *authority, const struct pn_request *request,
+                              struct change *change, struct pn_error *err)
 {
     enum pn_rc rc = pn_json_parse(request->body, &change->body, err);
 
@@ -190,56 +198,88 @@ static enum pn_rc read_change(const struct pn_request *request, struct change *c
     if (change->display_name.len > USER_DISPLAY_MAX)
         return pn_error_set(err, PN_INVALID, "displayName", "displayName has at most %d bytes",
                             USER_DISPLAY_MAX);
-    return PN_OK;
-}
-
-/* Stores what `change` says over `body`. */
-static enum pn_rc apply(struct pn_authority *authority, const struct change *change, json_t *body,
-                        struct pn_error *err)
-{
-    json_t *properties = json_object_get(body, "properties");
-    json_t *internal = json_object_get(body, "internal");
-    json_t *record = NULL;
-    enum pn_rc rc = PN_OK;
-
-    if (change->display_name.len > 0)
-        json_object_set_new(properties, "displayName", pn_json_from_slice(change->display_name));
-    if (change->is_enabled)
-        json_object_set_new(properties, "isEnabled",
-                            json_boolean(json_is_true(change->is_enabled)));
-    if (change->password.ptr) {
-        rc = authority_password_make(authority, change->password, &record, err);
-        if (rc == PN_OK)
-            json_object_set_new(internal, "password", record);
-    }
-    if (change->password.ptr || json_is_false(change->is_enabled))
-        json_object_set_new(internal, "sessionsFromS", json_integer(authority->now_s()));
+    if (change->password.ptr)
+        rc = authority_password_make(authority, change->password, &change->record, err);
     return rc;
 }
 
-static enum pn_rc put(struct pn_authority *authority, const char *id, json_t *body, bool is_new,
-                      struct pn_error *err)
+/* Writes what `change` says over `body`. */
+static enum pn_rc apply(const struct pn_authority *authority, const struct change *change,
+                        json_t *body)
+{
+    json_t *properties = json_object_get(body, "properties");
+    json_t *internal = json_object_get(body, "internal");
+    int failed = 0;
+
+    if (change->display_name.len > 0)
+        failed |= json_object_set_new(properties, "displayName",
+                                      pn_json_from_slice(change->display_name));
+    if (change->is_enabled)
+        failed |= json_object_set_new(properties, "isEnabled",
+                                      json_boolean(json_is_true(change->is_enabled)));
+    if (change->record)
+        failed |= json_object_set(internal, "password", change->record);
+    if (change->record || json_is_false(change->is_enabled))
+        failed |= json_object_set_new(internal, "sessionsFromS", json_integer(authority->now_s()));
+    return failed ? PN_NOMEM : PN_OK;
+}
+
+static enum pn_rc check_new(struct pn_store_txn *txn, const char *id, struct pn_error *err)
 {
     struct pn_store_list list = {0};
     struct pn_store_item item = {0};
+    enum pn_rc rc = pn_store_txn_get(txn, id, &item, err);
+
+    pn_store_item_fini(&item);
+    if (rc == PN_OK)
+        return pn_error_set(err, PN_EXISTS, "userPrincipalName",
+                            "Another object with the same value for property userPrincipalName "
+                            "already exists.");
+    if (rc == PN_NOT_FOUND)
+        rc = pn_store_txn_list(txn, USER_PREFIX, USER_TYPE, &list, err);
+    if (rc == PN_OK && list.count >= PN_USERS_MAX)
+        rc = pn_error_set(err, PN_LIMIT, "users", "there are %d accounts already", PN_USERS_MAX);
+    pn_store_list_fini(&list);
+    return rc;
+}
+
+static enum pn_rc add(struct pn_authority *authority, const char *id, json_t *body,
+                      struct pn_error *err)
+{
     struct pn_store_txn *txn = NULL;
     enum pn_rc rc = pn_store_begin(authority->store, &txn, err);
 
     if (rc != PN_OK)
         return rc;
-    rc = pn_store_txn_get(txn, id, &item, err);
-    pn_store_item_fini(&item);
-    if (is_new && rc == PN_OK)
-        rc = pn_error_set(err, PN_EXISTS, "userPrincipalName",
-                          "Another object with the same value for property userPrincipalName "
-                          "already exists.");
-    else if (is_new && rc == PN_NOT_FOUND)
-        rc = pn_store_txn_list(txn, USER_PREFIX, USER_TYPE, &list, err);
-    if (rc == PN_OK && is_new && list.count >= PN_USERS_MAX)
-        rc = pn_error_set(err, PN_LIMIT, "users", "there are %d accounts already", PN_USERS_MAX);
-    pn_store_list_fini(&list);
+    rc = check_new(txn, id, err);
     if (rc == PN_OK)
         rc = pn_store_put(txn, id, USER_TYPE, body, NULL, err);
+    if (rc == PN_OK)
+        return pn_store_commit(txn, NULL, err);
+    pn_store_rollback(txn);
+    return rc;
+}
+
+/* Over what is stored now, which another request may have changed since this one was read. */
+static enum pn_rc change_stored(struct pn_authority *authority, const char *id,
+                                const struct change *change, struct pn_error *err)
+{
+    struct pn_store_item item = {0};
+    struct pn_store_txn *txn = NULL;
+    json_t *body = NULL;
+    enum pn_rc rc = pn_store_begin(authority->store, &txn, err);
+
+    if (rc != PN_OK)
+        return rc;
+    rc = pn_store_txn_get(txn, id, &item, err);
+    if (rc == PN_OK) {
+        body = json_deep_copy(item.body);
+        rc = body ? apply(authority, change, body) : PN_NOMEM;
+    }
+    if (rc == PN_OK)
+        rc = pn_store_put(txn, id, USER_TYPE, body, NULL, err);
+    json_decref(body);
+    pn_store_item_fini(&item);
     if (rc == PN_OK)
         return pn_store_commit(txn, NULL, err);
     pn_store_rollback(txn);
@@ -253,7 +293,7 @@ static void create_user(struct pn_authority *authority, const struct pn_request 
     struct pn_error err = {0};
     char id[sizeof USER_PREFIX + USER_NAME_MAX], object_id[PN_UUID_TEXT];
     json_t *body = NULL, *json;
-    enum pn_rc rc = read_change(request, &change, &err);
+    enum pn_rc rc = read_change(authority, request, &change, &err);
 
     pn_uuid_v4(object_id);
     if (rc == PN_OK && !is_name(change.name))
@@ -269,10 +309,10 @@ static void create_user(struct pn_authority *authority, const struct pn_request 
         body = json_pack("{s:s%, s:{s:s, s:s%, s:b}, s:{}}", "name", change.name.ptr,
                          change.name.len, "properties", "objectId", object_id, "displayName",
                          change.name.ptr, change.name.len, "isEnabled", 1, "internal");
-        rc = body ? apply(authority, &change, body, &err) : PN_NOMEM;
+        rc = body ? apply(authority, &change, body) : PN_NOMEM;
     }
     if (rc == PN_OK)
-        rc = put(authority, id, body, true, &err);
+        rc = add(authority, id, body, &err);
     if (rc == PN_OK) {
         json = user_json(body);
         authority_respond_json(response, 201, json);
@@ -282,7 +322,7 @@ static void create_user(struct pn_authority *authority, const struct pn_request 
         authority_directory_failure(response, rc, &err, "user");
     }
     json_decref(body);
-    json_decref(change.body);
+    change_fini(&change);
 }
 
 static void change_user(struct pn_authority *authority, const struct pn_request *request,
@@ -290,19 +330,15 @@ static void change_user(struct pn_authority *authority, const struct pn_request 
 {
     struct change change = {0};
     struct pn_error err = {0};
-    json_t *body = json_deep_copy(item->body);
-    enum pn_rc rc = body ? read_change(request, &change, &err) : PN_NOMEM;
+    enum pn_rc rc = read_change(authority, request, &change, &err);
 
     if (rc == PN_OK)
-        rc = apply(authority, &change, body, &err);
-    if (rc == PN_OK)
-        rc = put(authority, item->id, body, false, &err);
+        rc = change_stored(authority, item->id, &change, &err);
     if (rc == PN_OK)
         response->status = 204;
     else
         authority_directory_failure(response, rc, &err, "user");
-    json_decref(body);
-    json_decref(change.body);
+    change_fini(&change);
 }
 
 static void delete_user(struct pn_authority *authority, const struct pn_store_item *item,
