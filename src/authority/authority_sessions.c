@@ -83,6 +83,8 @@ static enum pn_rc check_owner(struct pn_authority *authority, struct session *se
         return rc;
     }
     rc = authority_client_get(authority, session->client_id, &client, err);
+    if (rc == PN_OK && !pn_slice_case_eq_str(pn_slice_str(client.object_id), session->object_id))
+        rc = PN_NOT_FOUND;
     client_fini(&client);
     return rc;
 }
