@@ -20,11 +20,11 @@ static const char *const filter_fields[] = {"name",      "displayName", "stateCo
 
 /* ---- scope ---- */
 
-const char *arm_access_scope(struct pn_arena *arena, const char *service_id, const char *scope,
+const char *arm_access_scope(struct pn_arena *arena, const char *scope_id, const char *scope,
                              struct pn_error *err)
 {
     struct pn_slice text = pn_slice_str(scope);
-    struct pn_slice service = pn_slice_str(service_id);
+    struct pn_slice service = pn_slice_str(scope_id);
     struct pn_slice name = {0};
     char *lower = NULL;
 
@@ -48,7 +48,7 @@ const char *arm_access_scope(struct pn_arena *arena, const char *service_id, con
                  pn_slice_case_starts_with(text, PN_LIT("/products"))
                      ? "Products are not offered by this Postern: 'scope' must be /apis or "
                        "/apis/{apiId}."
-                     : "'scope' must be /apis or /apis/{apiId} of this service.");
+                     : "'scope' must be /apis or /apis/{apiId} of this service or workspace.");
     (void)pn_error_target(err, "scope");
     return NULL;
 }
@@ -133,7 +133,7 @@ static bool is_key_taken(const struct pn_store_list *all, const char *id, const 
 void arm_accesses(struct arm_call *call)
 {
     struct arm_list_rule rule = {
-        .prefix = pn_arena_printf(call->arena, "%s/subscriptions/", call->service_id),
+        .prefix = pn_arena_printf(call->arena, "%s/subscriptions/", call->scope_id),
         .type = pn_type_facts(PN_TYPE_ACCESS)->type,
         .fields = filter_fields,
         .view = arm_view_plain,
@@ -173,6 +173,16 @@ void arm_access_secrets(struct arm_call *call)
 
 /* ---- writing ---- */
 
+/** "/workspaces/w1/apis", "/workspaces/w1/apis/echo": as the gateway knows it. NULL: no memory. */
+static const char *gateway_scope(struct arm_call *call, const char *scope)
+{
+    const char *workspace = arm_lower(call->arena, call->workspace);
+
+    return workspace ? pn_arena_printf(call->arena, "/workspaces/%s%s", workspace,
+                                       strcmp(scope, "/") == 0 ? "/apis" : scope)
+                     : NULL;
+}
+
 /** Makes scope and references. False: answered. */
 static bool set_scope(struct arm_call *call, struct pn_store_txn *txn, json_t *properties,
                       json_t *internal, const char **api)
@@ -180,7 +190,7 @@ static bool set_scope(struct arm_call *call, struct pn_store_txn *txn, json_t *p
     struct pn_error err = {0};
     struct pn_store_item item;
     const char *given = pn_json_str(properties, "scope");
-    const char *scope = arm_access_scope(call->arena, call->service_id, given, &err);
+    const char *scope = arm_access_scope(call->arena, call->scope_id, given, &err);
     const char *full = NULL;
 
     *api = NULL;
@@ -188,7 +198,7 @@ static bool set_scope(struct arm_call *call, struct pn_store_txn *txn, json_t *p
         arm_answer_failure(call, &err);
         return false;
     }
-    full = pn_arena_printf(call->arena, "%s%s", call->service_id, scope);
+    full = pn_arena_printf(call->arena, "%s%s", call->scope_id, scope);
     if (full && scope[0] && strncmp(scope, "/apis/", 6) == 0) {
         if (pn_store_txn_get(txn, full, &item, &err) != PN_OK) {
             if (err.rc == PN_NOT_FOUND)
@@ -200,7 +210,9 @@ static bool set_scope(struct arm_call *call, struct pn_store_txn *txn, json_t *p
         *api = full = pn_arena_strdup(call->arena, pn_slice_str(item.id));
         pn_store_item_fini(&item);
     }
-    if (full && json_object_set_new(properties, "scope", json_string(full)) == 0 &&
+    if (scope && call->workspace.len > 0)
+        scope = gateway_scope(call, scope);
+    if (full && scope && json_object_set_new(properties, "scope", json_string(full)) == 0 &&
         json_object_set_new(internal, "scope", json_string(scope)) == 0)
         return true;
     arm_answer_error(call, 500, "InternalServerError", "out of memory");
@@ -217,7 +229,7 @@ static bool set_keys(struct arm_call *call, struct pn_store_txn *txn,
     json_t *keys = NULL;
     const char *primary = pn_json_str(properties, "primaryKey");
     const char *secondary = pn_json_str(properties, "secondaryKey");
-    const char *prefix = pn_arena_printf(call->arena, "%s/subscriptions/", call->service_id);
+    const char *prefix = pn_arena_printf(call->arena, "%s/", call->service_id); /* of any scope */
     enum pn_rc rc = prefix ? PN_OK : pn_error_set(&err, PN_NOMEM, "out_of_memory", "out of memory");
 
     if (rc == PN_OK && former->id && (!primary || !secondary)) {
@@ -303,7 +315,7 @@ void arm_access_patch(struct arm_call *call)
 
 void arm_access_delete(struct arm_call *call)
 {
-    if (pn_slice_case_eq_str(arm_name(call), "master"))
+    if (call->workspace.len == 0 && pn_slice_case_eq_str(arm_name(call), "master"))
         arm_answer_error(call, 400, "ValidationError",
                          "The built-in subscription 'master' cannot be deleted. Suspend it "
                          "instead: set its state to 'suspended'.");
@@ -320,6 +332,7 @@ static void regenerate(struct arm_call *call, bool is_primary)
     json_t *keys = NULL;
     json_t *internal = NULL;
     const char *api[2] = {NULL, NULL};
+    const char *scope = NULL;
     uint64_t revision = 0;
     enum pn_rc rc = PN_OK;
 
@@ -331,8 +344,8 @@ static void regenerate(struct arm_call *call, bool is_primary)
         return;
     }
     internal = json_object_get(item.body, "internal");
-    if (strncmp(pn_json_str(internal, "scope") ? pn_json_str(internal, "scope") : "", "/apis/",
-                6) == 0)
+    scope = pn_json_str(internal, "scope");
+    if (scope && strstr(scope, "/apis/"))
         api[0] = pn_json_str(json_object_get(item.body, "properties"), "scope");
     rc = open_keys(call, &item, &keys, &err);
     if (rc == PN_OK)

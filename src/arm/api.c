@@ -43,7 +43,7 @@ bool arm_drop_revision(struct arm_call *call)
 void arm_apis(struct arm_call *call)
 {
     struct arm_list_rule rule = {
-        .prefix = pn_arena_printf(call->arena, "%s/apis/", call->service_id),
+        .prefix = pn_arena_printf(call->arena, "%s/apis/", call->scope_id),
         .type = pn_type_facts(PN_TYPE_API)->type,
         .fields = filter_fields,
         .view = arm_view_plain,
@@ -151,12 +151,13 @@ static bool fill_defaults(json_t *properties, struct pn_slice name)
            json_object_set_new(properties, "isCurrent", json_true()) == 0;
 }
 
-/** Which other API has this path already; its name in `other`. */
+/** Which other API has this path already, in any scope: there is one gateway; its name in `other`.
+ */
 static enum pn_rc find_path(struct arm_call *call, struct pn_store_txn *txn, struct pn_slice path,
                             char other[PN_NAME_BYTES_MAX + 1], struct pn_error *err)
 {
     struct pn_store_list apis;
-    const char *prefix = pn_arena_printf(call->arena, "%s/apis/", call->service_id);
+    const char *prefix = pn_arena_printf(call->arena, "%s/", call->service_id);
     enum pn_rc rc = PN_NOT_FOUND;
 
     if (!prefix)

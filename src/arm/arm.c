@@ -102,14 +102,20 @@ static bool check_api_version(struct arm_call *call)
     return true;
 }
 
+static bool is_name(struct pn_slice name)
+{
+    size_t length = 0;
+
+    return name.len <= PN_NAME_BYTES_MAX && pn_text_length(name, &length) &&
+           !pn_text_has_control(name);
+}
+
 static bool check_names(struct arm_call *call)
 {
     struct pn_error err = {0};
-    size_t length = 0;
 
-    for (size_t i = 0; i < call->name_count; i++) {
-        if (call->names[i].len > PN_NAME_BYTES_MAX || !pn_text_length(call->names[i], &length) ||
-            pn_text_has_control(call->names[i])) {
+    for (size_t i = 0; i <= call->name_count; i++) {
+        if (!is_name(i < call->name_count ? call->names[i] : call->workspace)) {
             arm_answer_invalid(call, "name",
                                "Names in the path must be valid UTF-8 of at most %d bytes, "
                                "without control characters.",
@@ -156,7 +162,44 @@ static bool read_body(struct arm_call *call)
     return true;
 }
 
-/** Loads what stands above: subscription, resource group, service. */
+void arm_answer_no_workspace(struct arm_call *call)
+{
+    arm_answer_error(call, 404, "ResourceNotFound", "Workspace not found.");
+}
+
+/** The workspace of the path, if there is one, which is `rest` of the id; its own casing from then
+ * on. False: answered. */
+static bool find_workspace(struct arm_call *call, const char *rest)
+{
+    struct pn_store_item item = {0};
+    struct pn_error err = {0};
+    const char *id;
+    enum pn_rc rc;
+
+    if (call->workspace.len == 0)
+        return true;
+    id = pn_arena_printf(call->arena, "%s/workspaces/%.*s", call->service_id,
+                         PN_FMT(call->workspace));
+    rc = id ? pn_store_get(call->arm->config.store, id, &item, &err)
+            : pn_error_set(&err, PN_NOMEM, "out_of_memory", "out of memory");
+    if (rc == PN_NOT_FOUND) {
+        arm_answer_no_workspace(call);
+    } else if (rc != PN_OK) {
+        arm_answer_failure(call, &err);
+    } else {
+        rest += strlen("/workspaces/") + call->workspace.len;
+        call->scope_id = pn_arena_strdup(call->arena, pn_slice_str(item.id));
+        call->id = pn_arena_printf(call->arena, "%s%s", item.id, rest);
+        if (!call->scope_id || !call->id) {
+            rc = PN_NOMEM;
+            arm_answer_error(call, 500, "InternalServerError", "out of memory");
+        }
+    }
+    pn_store_item_fini(&item);
+    return rc == PN_OK;
+}
+
+/** Loads what stands above: subscription, resource group, service, workspace. */
 static bool find_service(struct arm_call *call)
 {
     struct pn_store *store = call->arm->config.store;
@@ -194,10 +237,11 @@ static bool find_service(struct arm_call *call)
     }
     /* From here on the ids are in the service's own casing. */
     call->service_id = call->service.id;
+    call->scope_id = call->service_id;
     call->id = pn_arena_printf(call->arena, "%s%s", call->service.id, rest);
     if (!call->id)
         arm_answer_error(call, 500, "InternalServerError", "out of memory");
-    return call->id != NULL;
+    return call->id != NULL && find_workspace(call, rest);
 }
 
 static void answer_unknown_route(struct arm_call *call, const struct pn_slice *segments,

@@ -31,6 +31,7 @@ struct arm_route {
     const char *action; /* read and write are appended; with .post it is the whole action */
     arm_handler_fn get, put, patch, remove, post;
     bool is_extension; /* of ours, docs/openapi/postern.json: needs no api-version */
+    bool in_workspace; /* also below a workspace: "workspaces/" then stands in the action, too */
 };
 
 struct arm_call {
@@ -42,12 +43,14 @@ struct arm_call {
     struct pn_principal principal;
     struct pn_slice names[ARM_NAMES_MAX]; /* what the '*' of the route stand for */
     size_t name_count;
+    struct pn_slice workspace; /* its name, which is not among names; empty: the service itself */
     const char *id; /* canonical id of the addressed resource, or of the collection's owner */
-    const char *service_id;        /* canonical id of the service, or NULL */
-    const char *parent_id;         /* of the API or operation above, once arm_parent found it */
-    const char *parent_noun;       /* "API", "Operation" */
-    struct pn_store_item service;  /* loaded when service_id is set */
-    json_t *body;                  /* the parsed body, an object; NULL when there was none */
+    const char *service_id;       /* canonical id of the service, or NULL */
+    const char *scope_id;         /* of the workspace, or of the service: what names are meant in */
+    const char *parent_id;        /* of the API or operation above, once arm_parent found it */
+    const char *parent_noun;      /* "API", "Operation" */
+    struct pn_store_item service; /* loaded when service_id is set */
+    json_t *body;                 /* the parsed body, an object; NULL when there was none */
     struct pn_store_txn *view_txn; /* for a view of what is not committed yet; NULL: none */
     bool is_collection;            /* the pattern ends with a fixed segment */
     bool wants_rawxml;             /* of policies: the form in which values are answered */
@@ -62,6 +65,8 @@ struct arm_call {
 /* arm.c */
 /** The last name of the route. */
 struct pn_slice arm_name(const struct arm_call *call);
+/** Answers that the workspace of the path is not there. */
+void arm_answer_no_workspace(struct arm_call *call);
 
 /* routes.c */
 /** Finds the route of the path; fills call->route, names, is_collection. False: there is none. */
@@ -73,6 +78,8 @@ arm_handler_fn arm_route_handler(const struct arm_call *call);
 const char *arm_route_allowed(const struct arm_call *call);
 
 /* caller.c: who calls, and may they; false: answered */
+/** The action as it is in the call's scope (in the arena; NULL: no memory). */
+const char *arm_scoped_action(const struct arm_call *call, const char *action);
 bool arm_authenticate(struct arm_call *call);
 bool arm_authorize(struct arm_call *call);
 
@@ -107,6 +114,9 @@ bool arm_precondition(struct arm_call *call, const struct pn_store_item *item);
 bool arm_precondition_revision(struct arm_call *call, bool exists, uint64_t revision);
 
 /* entity.c: what all types have in common */
+/** The ARM type of what is stored as `kind` under `id`: in a workspace it says so. New reference.
+ */
+json_t *arm_type(const char *id, const char *kind);
 /** {id, name, type, properties}: new reference. `properties` is taken; NULL gives NULL. */
 json_t *arm_entity(const struct pn_store_item *item, json_t *properties);
 /** A type's view of a stored item; NULL with err filled. */
@@ -168,6 +178,10 @@ bool arm_check_linked_access(struct arm_call *call, const char *const *reference
  * the store says, PN_NOMEM. */
 enum pn_rc arm_audit_in(struct arm_call *call, struct pn_store_txn *txn, int status,
                         const json_t *properties, struct pn_error *err) PN_MUST_USE;
+/** Notes in the transaction that a certificate goes with what it is in. */
+enum pn_rc arm_audit_removed(struct arm_call *call, struct pn_store_txn *txn,
+                             const struct pn_store_item *certificate,
+                             struct pn_error *err) PN_MUST_USE;
 /** Notes what was answered, unless that is noted. */
 void arm_audit_answer(struct arm_call *call);
 
@@ -250,6 +264,9 @@ bool arm_backend_refer(struct arm_call *call, struct pn_store_txn *txn, const js
  * call. */
 enum pn_rc arm_policy_drop_embedded(struct arm_call *call, struct pn_store_txn *txn,
                                     struct pn_error *err) PN_MUST_USE;
+/** Remembers the keys of a certificate that is deleted. PN_NOMEM. */
+enum pn_rc arm_drop_keys(struct arm_call *call, const json_t *internal,
+                         struct pn_error *err) PN_MUST_USE;
 /** After the commit: lets the keyholder forget those keys. */
 void arm_policy_forget_dropped(struct arm_call *call);
 struct pn_policy_document;
@@ -270,7 +287,7 @@ void arm_policy_work_end(struct arm_call *call, struct arm_policy_work *work);
 /* access.c */
 /** "/" , "/apis" or "/apis/echo" in lower case, from what a caller may give; NULL in the arena's
  *  place: not acceptable, err tells. */
-const char *arm_access_scope(struct pn_arena *arena, const char *service_id, const char *scope,
+const char *arm_access_scope(struct pn_arena *arena, const char *scope_id, const char *scope,
                              struct pn_error *err);
 /** Fills internal with key hashes and sealed keys. NULL keys are made. */
 enum pn_rc arm_access_seal(const struct pn_arm_services *services, const char *id,
@@ -330,6 +347,11 @@ void arm_service_patch(struct arm_call *call);
 void arm_check_name(struct arm_call *call);
 void arm_network_status(struct arm_call *call);
 void arm_network_status_at(struct arm_call *call);
+void arm_workspaces(struct arm_call *call);
+void arm_workspace_get(struct arm_call *call);
+void arm_workspace_put(struct arm_call *call);
+void arm_workspace_patch(struct arm_call *call);
+void arm_workspace_delete(struct arm_call *call);
 void arm_certificates(struct arm_call *call);
 void arm_certificate_get(struct arm_call *call);
 void arm_certificate_put(struct arm_call *call);

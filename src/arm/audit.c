@@ -99,6 +99,24 @@ enum pn_rc arm_audit_in(struct arm_call *call, struct pn_store_txn *txn, int sta
     return rc;
 }
 
+enum pn_rc arm_audit_removed(struct arm_call *call, struct pn_store_txn *txn,
+                             const struct pn_store_item *certificate, struct pn_error *err)
+{
+    const json_t *properties = json_object_get(certificate->body, "properties");
+    struct pn_slice id = pn_slice_str(certificate->id);
+    json_t *entry = entry_of(call, 200, NULL, NULL);
+    enum pn_rc rc = PN_NOMEM;
+
+    if (entry && json_object_set_new(entry, "certificate", json_stringn(id.ptr, id.len)) == 0 &&
+        json_object_set_new(entry, "operation", json_string("workspace")) == 0 &&
+        json_object_set(entry, "thumbprint", json_object_get(properties, "thumbprint")) == 0)
+        rc = pn_audit_add(txn, entry, err);
+    else
+        pn_error_set(err, rc, "out_of_memory", "out of memory");
+    json_decref(entry);
+    return rc;
+}
+
 void arm_audit_answer(struct arm_call *call)
 {
     char code[CODE_MAX];

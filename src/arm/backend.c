@@ -159,7 +159,7 @@ out:
 void arm_backends(struct arm_call *call)
 {
     struct arm_list_rule rule = {
-        .prefix = pn_arena_printf(call->arena, "%s/backends/", call->service_id),
+        .prefix = pn_arena_printf(call->arena, "%s/backends/", call->scope_id),
         .type = pn_type_facts(PN_TYPE_BACKEND)->type,
         .fields = filter_fields,
         .view = view,

@@ -14,7 +14,7 @@
 static const char *child_id(struct arm_call *call, const char *kind, struct pn_slice text,
                             struct pn_slice *name)
 {
-    struct pn_slice service = pn_slice_str(call->service_id);
+    struct pn_slice service = pn_slice_str(call->scope_id);
     struct pn_slice rest = pn_id_is_below(text, service) ? pn_id_relative(text, service) : text;
     struct pn_slice prefix = pn_slice_str(pn_arena_printf(call->arena, "/%s/", kind));
 
@@ -23,7 +23,7 @@ static const char *child_id(struct arm_call *call, const char *kind, struct pn_s
     *name = rest;
     if (rest.len == 0 || pn_slice_find(rest, '/') < rest.len)
         return NULL;
-    return pn_arena_printf(call->arena, "%s/%s/%.*s", call->service_id, kind, PN_FMT(rest));
+    return pn_arena_printf(call->arena, "%s/%s/%.*s", call->scope_id, kind, PN_FMT(rest));
 }
 
 static struct pn_slice last_segment(struct pn_slice text)
@@ -125,7 +125,7 @@ static bool refer_to_thumbprints(struct arm_call *call, struct pn_store_txn *txn
 {
     struct pn_store_list certificates = {0};
     struct pn_error err = {0};
-    const char *prefix = pn_arena_printf(call->arena, "%s/certificates/", call->service_id);
+    const char *prefix = pn_arena_printf(call->arena, "%s/certificates/", call->scope_id);
     bool is_fine = true;
 
     if (json_array_size(thumbprints) == 0)

@@ -69,18 +69,28 @@ bool arm_authenticate(struct arm_call *call)
     return true;
 }
 
+const char *arm_scoped_action(const struct arm_call *call, const char *action)
+{
+    static const char kind[] = "Microsoft.ApiManagement/service/";
+
+    return call->workspace.len > 0 && strncmp(action, kind, sizeof(kind) - 1) == 0
+               ? pn_arena_printf(call->arena, "%sworkspaces/%s", kind, action + sizeof(kind) - 1)
+               : action;
+}
+
 static const char *action_of(const struct arm_call *call)
 {
+    const char *action = arm_scoped_action(call, call->route->action);
     const struct pn_slice method = call->request->method;
     const char *verb = "write";
 
-    if (call->route->post)
-        return call->route->action;
+    if (call->route->post || !action)
+        return action;
     if (pn_slice_eq_str(method, "GET") || pn_slice_eq_str(method, "HEAD"))
         verb = "read";
     else if (pn_slice_eq_str(method, "DELETE"))
         verb = "delete";
-    return pn_arena_printf(call->arena, "%s/%s", call->route->action, verb);
+    return pn_arena_printf(call->arena, "%s/%s", action, verb);
 }
 
 bool arm_authorize(struct arm_call *call)

@@ -105,7 +105,7 @@ void arm_certificates(struct arm_call *call)
 {
     struct pn_slice failed = pn_request_query(call->request, "isKeyVaultRefreshFailed");
     struct arm_list_rule rule = {
-        .prefix = pn_arena_printf(call->arena, "%s/certificates/", call->service_id),
+        .prefix = pn_arena_printf(call->arena, "%s/certificates/", call->scope_id),
         .type = pn_type_facts(PN_TYPE_CERTIFICATE)->type,
         .fields = filter_fields,
         .view = view,
@@ -298,6 +298,20 @@ static bool store_candidate(struct arm_call *call, struct candidate *candidate)
     return is_stored;
 }
 
+/** The gateway knows it by one name, with its workspace. False: answered. */
+static bool check_length(struct arm_call *call)
+{
+    size_t above = call->workspace.len > 0
+                       ? strlen("workspaces/") + call->workspace.len + strlen("/certificates/")
+                       : 0;
+
+    if (above + arm_name(call).len <= PN_SCOPED_NAME_BYTES_MAX)
+        return true;
+    arm_answer_invalid(call, "name", "The id has %zu bytes in UTF-8; here it may have at most %zu.",
+                       arm_name(call).len, (size_t)PN_SCOPED_NAME_BYTES_MAX - above);
+    return false;
+}
+
 void arm_certificate_put(struct arm_call *call)
 {
     const struct pn_arm_services *services = &call->arm->config.services;
@@ -309,7 +323,17 @@ void arm_certificate_put(struct arm_call *call)
 
     if (!arm_properties(call, pn_certificate_fields, &properties))
         return;
+    if (!check_length(call))
+        goto out;
     vault = json_object_get(properties, "keyVault");
+    if (vault && call->workspace.len > 0) {
+        arm_answer_invalid(call, "keyVault",
+                           "Certificates from a key vault are not available in a workspace: the "
+                           "service's identity reads the vault, and that is not lent to "
+                           "workspaces. Upload the file ('data', 'password'), or keep the "
+                           "certificate at the service.");
+        goto out;
+    }
     has_data = json_object_get(properties, "data") != NULL;
     if (has_data == (vault != NULL)) {
         arm_answer_invalid(call, has_data ? "keyVault" : "data",

@@ -10,14 +10,28 @@
 
 #include "base/log.h"
 
+#define WORKSPACES "/workspaces/"
+
+json_t *arm_type(const char *id, const char *kind)
+{
+    static const char service[] = "Microsoft.ApiManagement/service/";
+    const char *workspace = strcasestr(id, WORKSPACES);
+
+    /* The workspace itself is of that kind already. */
+    if (!workspace || !strchr(workspace + strlen(WORKSPACES), '/') ||
+        strncmp(kind, service, sizeof(service) - 1) != 0)
+        return json_string(kind);
+    return json_sprintf("%sworkspaces/%s", service, kind + sizeof(service) - 1);
+}
+
 json_t *arm_entity(const struct pn_store_item *item, json_t *properties)
 {
     const char *slash = strrchr(item->id, '/');
 
     if (!properties)
         return NULL;
-    return json_pack("{s:s,s:s,s:s,s:o}", "id", item->id, "name", slash ? slash + 1 : item->id,
-                     "type", item->type, "properties", properties);
+    return json_pack("{s:s,s:s,s:o,s:o}", "id", item->id, "name", slash ? slash + 1 : item->id,
+                     "type", arm_type(item->id, item->type), "properties", properties);
 }
 
 json_t *arm_view_plain(struct arm_call *call, const struct pn_store_item *item,
@@ -67,24 +81,29 @@ bool arm_properties(struct arm_call *call, const struct pn_field *fields, json_t
     return false;
 }
 
-/** The parent may have been deleted since arm_parent() saw it: a child that is put now would be an
- *  orphan that nobody can address. False: answered. */
-static bool parent_is_there(struct arm_call *call, struct pn_store_txn *txn)
+/** What stands above may have been deleted since the call saw it: a child that is put now would be
+ *  an orphan that nobody can address. False: answered. */
+static bool is_still_there(struct arm_call *call, struct pn_store_txn *txn, const char *id,
+                           const char *noun)
 {
-    struct pn_store_item parent;
+    struct pn_store_item item;
     struct pn_error err = {0};
 
-    if (!call->parent_id)
-        return true;
-    if (pn_store_txn_get(txn, call->parent_id, &parent, &err) == PN_OK) {
-        pn_store_item_fini(&parent);
+    if (pn_store_txn_get(txn, id, &item, &err) == PN_OK) {
+        pn_store_item_fini(&item);
         return true;
     }
     if (err.rc == PN_NOT_FOUND)
-        arm_answer_error(call, 404, "ResourceNotFound", "%s not found.", call->parent_noun);
+        arm_answer_error(call, 404, "ResourceNotFound", "%s not found.", noun);
     else
         arm_answer_failure(call, &err);
     return false;
+}
+
+static bool parents_are_there(struct arm_call *call, struct pn_store_txn *txn)
+{
+    return (call->workspace.len == 0 || is_still_there(call, txn, call->scope_id, "Workspace")) &&
+           (!call->parent_id || is_still_there(call, txn, call->parent_id, call->parent_noun));
 }
 
 bool arm_begin(struct arm_call *call, struct pn_store_txn **txn, struct pn_store_item *item)
@@ -96,7 +115,7 @@ bool arm_begin(struct arm_call *call, struct pn_store_txn **txn, struct pn_store
         arm_answer_failure(call, &err);
         return false;
     }
-    if (!parent_is_there(call, *txn)) {
+    if (!parents_are_there(call, *txn)) {
         pn_store_rollback(*txn);
         *txn = NULL;
         return false;
@@ -275,7 +294,9 @@ bool arm_parent(struct arm_call *call, size_t names_up)
         arm_answer_error(call, 500, "InternalServerError", "out of memory");
         return false;
     }
-    call->parent_noun = id.part_count - names_up > 2 ? "Operation" : "API";
+    call->parent_noun = pn_slice_eq_str(id.parts[id.part_count - 1 - names_up].type, "operations")
+                            ? "Operation"
+                            : "API";
     if (pn_store_get(call->arm->config.store, parent_id, &parent, &err) != PN_OK) {
         if (err.rc == PN_NOT_FOUND)
             arm_answer_error(call, 404, "ResourceNotFound", "%s not found.", call->parent_noun);

@@ -9,7 +9,7 @@
 
 const char *arm_thumbprint_reference(struct arm_call *call, const char *thumbprint)
 {
-    return pn_arena_printf(call->arena, "%s/thumbprints/%s", call->service_id, thumbprint);
+    return pn_arena_printf(call->arena, "%s/thumbprints/%s", call->scope_id, thumbprint);
 }
 
 /** Who names the addressed certificate's thumbprint, unless another upload has the same one. */
@@ -18,7 +18,7 @@ static enum pn_rc thumbprint_users(struct arm_call *call, struct pn_store_txn *t
 {
     struct pn_store_list all = {0};
     struct pn_slice thumbprint = {0};
-    const char *prefix = pn_arena_printf(call->arena, "%s/certificates/", call->service_id);
+    const char *prefix = pn_arena_printf(call->arena, "%s/certificates/", call->scope_id);
     const char *reference = NULL;
     size_t others = 0;
     enum pn_rc rc =

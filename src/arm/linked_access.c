@@ -13,23 +13,24 @@
 
 static bool is_certificate(const struct arm_call *call, const char *id)
 {
-    size_t len = strlen(call->service_id);
+    size_t len = strlen(call->scope_id);
 
-    return strncasecmp(id, call->service_id, len) == 0 &&
+    return strncasecmp(id, call->scope_id, len) == 0 &&
            strncasecmp(id + len, "/certificates/", strlen("/certificates/")) == 0;
 }
 
-static bool refuse(struct arm_call *call, const char *id)
+static bool refuse(struct arm_call *call, const char *action, const char *id)
 {
     const struct pn_principal *principal = &call->principal;
 
     arm_answer_error(call, 403, "LinkedAuthorizationFailed",
                      "The client '%s' with object id '%s' has permission to perform action "
                      "'%s/write' on scope '%s'; however, it does not have permission to perform "
-                     "action '" USE_ACTION "' on the linked scope(s) '%s' or the linked scope(s) "
+                     "action '%s' on the linked scope(s) '%s' or the linked scope(s) "
                      "are invalid.",
                      principal->app_id[0] ? principal->app_id : principal->object_id,
-                     principal->object_id, call->route->action, call->id, id);
+                     principal->object_id, arm_scoped_action(call, call->route->action), call->id,
+                     action, id);
     return false;
 }
 
@@ -37,17 +38,23 @@ bool arm_check_linked_access(struct arm_call *call, const char *const *reference
 {
     const struct pn_arm_services *services = &call->arm->config.services;
 
+    const char *action = arm_scoped_action(call, USE_ACTION);
+
     if (!call->arm->config.checks_linked_access)
         return true;
+    if (!action) {
+        arm_answer_error(call, 500, "InternalServerError", "out of memory");
+        return false;
+    }
     for (; *references; references++) {
         struct pn_error err = {0};
 
         if (!is_certificate(call, *references) ||
-            services->authorize(services->ctx, &call->principal, USE_ACTION, *references, &err) ==
+            services->authorize(services->ctx, &call->principal, action, *references, &err) ==
                 PN_OK)
             continue;
         if (err.rc == PN_DENIED)
-            return refuse(call, *references);
+            return refuse(call, action, *references);
         arm_answer_failure(call, &err);
         return false;
     }

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * policies at global, API and operation scope. One canonical form is stored (rawxml, CRLF lines);
- * `format` only decides how a value is read and answered.
+ * policies at global, workspace, API and operation scope. One canonical form is stored (rawxml,
+ * CRLF lines); `format` only decides how a value is read and answered.
  */
 #include "policy/policy.h"
 
@@ -13,7 +13,9 @@ static enum pn_policy_scope scope_of(const struct arm_call *call)
 {
     if (call->route->type == PN_TYPE_OPERATION_POLICY)
         return PN_SCOPE_OPERATION;
-    return call->route->type == PN_TYPE_API_POLICY ? PN_SCOPE_API : PN_SCOPE_GLOBAL;
+    if (call->route->type == PN_TYPE_API_POLICY)
+        return PN_SCOPE_API;
+    return call->workspace.len > 0 ? PN_SCOPE_WORKSPACE : PN_SCOPE_GLOBAL;
 }
 
 /** The stored rawxml as xml text. */
@@ -208,7 +210,7 @@ void arm_policy_delete(struct arm_call *call)
             arm_answer_empty(call, 204);
         return;
     }
-    if (call->route->type == PN_TYPE_POLICY) { /* it goes back to the default */
+    if (scope_of(call) == PN_SCOPE_GLOBAL) { /* it goes back to the default */
         body = json_pack("{s:s,s:{s:s,s:s}}", "name", "policy", "properties", "value",
                          pn_policy_default(PN_SCOPE_GLOBAL), "format", "rawxml");
         rc = body ? pn_store_put(txn, item.id, item.type, body, NULL, &err)

@@ -191,7 +191,7 @@ static enum pn_rc refer_by_id(struct referring *referring, const char *kind, con
 {
     struct pn_store_item item;
     const char *id = pn_arena_printf(referring->call->arena, "%s/%s/%.*s",
-                                     referring->call->service_id, kind, PN_FMT(reference->name));
+                                     referring->call->scope_id, kind, PN_FMT(reference->name));
     enum pn_rc rc = id ? pn_store_txn_get(referring->txn, id, &item, err)
                        : pn_error_set(err, PN_NOMEM, "out_of_memory", "out of memory");
 
@@ -211,7 +211,7 @@ static enum pn_rc refer_by_thumbprint(struct referring *referring,
     char thumbprint[PN_THUMBPRINT_TEXT];
     const struct pn_store_item *from_vault = NULL;
     const char *prefix =
-        pn_arena_printf(referring->call->arena, "%s/certificates/", referring->call->service_id);
+        pn_arena_printf(referring->call->arena, "%s/certificates/", referring->call->scope_id);
 
     if (!pn_thumbprint_parse(reference->name, thumbprint))
         return pn_policy_reference_error(reference, err, "a thumbprint has 40 hexadecimal digits");
@@ -290,7 +290,7 @@ static enum pn_rc refer_to_embedded(struct referring *referring,
 {
     struct pn_store_item item;
     const char *id = pn_arena_printf(referring->call->arena, "%s/posternEmbedded/%.*s",
-                                     referring->call->service_id, PN_FMT(reference->name));
+                                     referring->call->scope_id, PN_FMT(reference->name));
     enum pn_rc rc = id ? pn_store_txn_get(referring->txn, id, &item, err)
                        : pn_error_set(err, PN_NOMEM, "out_of_memory", "out of memory");
 
@@ -354,11 +354,29 @@ bool arm_policy_refer(struct arm_call *call, struct pn_store_txn *txn,
 
 /* ---- letting go ---- */
 
+enum pn_rc arm_drop_keys(struct arm_call *call, const json_t *internal, struct pn_error *err)
+{
+    const json_t *entry;
+    size_t i;
+    bool failed;
+
+    if (!call->dropped_keys)
+        call->dropped_keys = json_array();
+    failed = json_array_append(call->dropped_keys, (json_t *)(uintptr_t)internal) != 0;
+    json_array_foreach(json_object_get(internal, "generations"), i, entry)
+    {
+        json_t *kept = json_object_get(entry, "internal");
+
+        failed = failed || (kept && json_array_append(call->dropped_keys, kept) != 0);
+    }
+    return failed ? pn_error_set(err, PN_NOMEM, "out_of_memory", "out of memory") : PN_OK;
+}
+
 enum pn_rc arm_policy_drop_embedded(struct arm_call *call, struct pn_store_txn *txn,
                                     struct pn_error *err)
 {
     struct pn_store_list list;
-    const char *prefix = pn_arena_printf(call->arena, "%s/posternEmbedded/", call->service_id);
+    const char *prefix = pn_arena_printf(call->arena, "%s/posternEmbedded/", call->scope_id);
     enum pn_rc rc = PN_OK;
 
     if (!prefix)
@@ -366,8 +384,6 @@ enum pn_rc arm_policy_drop_embedded(struct arm_call *call, struct pn_store_txn *
     rc = pn_store_txn_list(txn, prefix, pn_type_facts(PN_TYPE_EMBEDDED)->type, &list, err);
     if (rc != PN_OK)
         return rc;
-    if (!call->dropped_keys)
-        call->dropped_keys = json_array();
     for (size_t i = 0; rc == PN_OK && i < list.count; i++) {
         struct pn_store_list users;
 
@@ -376,10 +392,8 @@ enum pn_rc arm_policy_drop_embedded(struct arm_call *call, struct pn_store_txn *
             break;
         if (users.count == 0) {
             rc = pn_store_delete(txn, list.items[i].id, err);
-            if (rc == PN_OK &&
-                json_array_append(call->dropped_keys,
-                                  json_object_get(list.items[i].body, "internal")) != 0)
-                rc = pn_error_set(err, PN_NOMEM, "out_of_memory", "out of memory");
+            if (rc == PN_OK)
+                rc = arm_drop_keys(call, json_object_get(list.items[i].body, "internal"), err);
         }
         pn_store_list_fini(&users);
     }

@@ -42,7 +42,7 @@ struct target {
 struct preflight {
     struct pn_arm *arm;
     struct pn_arena *arena;
-    const char *service_id;
+    const char *scope_id;
     const char *certificate_id;
     struct pn_store_txn *txn;
     struct target targets[TARGETS_MAX];
@@ -101,7 +101,7 @@ static json_t *others_of(struct preflight *flight, const json_t *names)
     for (size_t i = 0; list && i < json_array_size(names); i++) {
         const char *name = json_string_value(json_array_get(names, i));
         const char *id =
-            pn_arena_printf(flight->arena, "%s/certificates/%s", flight->service_id, name);
+            pn_arena_printf(flight->arena, "%s/certificates/%s", flight->scope_id, name);
         bool is_this = id && strcasecmp(id, flight->certificate_id) == 0;
         struct pn_store_item item = {0};
         struct pn_error err = {0};
@@ -144,7 +144,7 @@ static enum pn_rc add_policys_backends(struct preflight *flight, const char *pol
                                        struct pn_error *err)
 {
     struct pn_store_list backends = {0};
-    const char *prefix = pn_arena_printf(flight->arena, "%s/backends/", flight->service_id);
+    const char *prefix = pn_arena_printf(flight->arena, "%s/backends/", flight->scope_id);
     enum pn_rc rc = prefix ? pn_store_txn_list(flight->txn, prefix,
                                                pn_type_facts(PN_TYPE_BACKEND)->type, &backends, err)
                            : pn_error_set(err, PN_NOMEM, "out_of_memory", "out of memory");
@@ -167,7 +167,7 @@ static enum pn_rc add_policys_backends(struct preflight *flight, const char *pol
 static void add_policys_api(struct preflight *flight, const char *policy_id)
 {
     struct pn_slice id = pn_slice_str(policy_id);
-    struct pn_slice rest = pn_id_relative(id, pn_slice_str(flight->service_id));
+    struct pn_slice rest = pn_id_relative(id, pn_slice_str(flight->scope_id));
     struct pn_slice part = {0};
     struct pn_store_item api = {0};
     struct pn_error err = {0};
@@ -178,7 +178,7 @@ static void add_policys_api(struct preflight *flight, const char *policy_id)
     if (!pn_slice_cut(&rest, '/', &part) || !pn_slice_case_eq_str(part, "apis") ||
         !pn_slice_cut(&rest, '/', &part))
         return;
-    api_id = pn_arena_printf(flight->arena, "%s/apis/%.*s", flight->service_id, PN_FMT(part));
+    api_id = pn_arena_printf(flight->arena, "%s/apis/%.*s", flight->scope_id, PN_FMT(part));
     if (api_id && pn_store_txn_get(flight->txn, api_id, &api, &err) == PN_OK) {
         json_t *properties =
             json_pack("{s:O*}", "url",
@@ -463,7 +463,7 @@ static enum pn_rc add_all_users(struct preflight *flight, const char *certificat
     if (rc != PN_OK)
         return rc;
     thumbprint = pn_json_str(json_object_get(item.body, "properties"), "thumbprint");
-    reference = thumbprint ? pn_arena_printf(flight->arena, "%s/thumbprints/%s", flight->service_id,
+    reference = thumbprint ? pn_arena_printf(flight->arena, "%s/thumbprints/%s", flight->scope_id,
                                              thumbprint)
                            : NULL;
     if (reference)
@@ -484,7 +484,7 @@ enum pn_rc pn_arm_preflight(void *ctx, const char *certificate_id, const json_t 
     if (flight && suffix && *verdicts) {
         flight->arm = ctx;
         flight->arena = pn_arena_create(4096, 1024u * 1024);
-        flight->service_id = pn_arena_strdup(
+        flight->scope_id = pn_arena_strdup(
             flight->arena, pn_slice(certificate_id, (size_t)(suffix - certificate_id)));
         flight->certificate_id = certificate_id;
         flight->certificate = certificate_json(certificate_id, internal);

@@ -143,7 +143,7 @@ static bool add_named(struct arm_probe *probe, json_t *list, const char *name)
 
     if (strrchr(name, '/'))
         name = strrchr(name, '/') + 1;
-    id = pn_arena_printf(probe->call->arena, "%s/certificates/%s", probe->call->service_id, name);
+    id = pn_arena_printf(probe->call->arena, "%s/certificates/%s", probe->call->scope_id, name);
     if (id)
         return add_candidate(probe, list, id);
     arm_answer_error(probe->call, 500, "InternalServerError", "out of memory");
@@ -157,7 +157,7 @@ static bool add_thumbprints(struct arm_probe *probe, json_t *list)
     struct arm_call *call = probe->call;
     const json_t *wanted =
         json_object_get(json_object_get(probe->properties, "credentials"), "certificate");
-    const char *prefix = pn_arena_printf(call->arena, "%s/certificates/", call->service_id);
+    const char *prefix = pn_arena_printf(call->arena, "%s/certificates/", call->scope_id);
     struct pn_store_list all = {0};
     struct pn_error err = {0};
     bool is_fine = true;
@@ -280,11 +280,22 @@ void arm_backend_probe(struct arm_call *call)
     end(probe);
 }
 
+/** As the gateway knows the backend. NULL: no memory. */
+static const char *gateway_name(struct arm_call *call)
+{
+    const char *name = arm_lower(call->arena, arm_name(call));
+    const char *workspace = arm_lower(call->arena, call->workspace);
+
+    return name && workspace && *workspace
+               ? pn_arena_printf(call->arena, "workspaces/%s/backends/%s", workspace, name)
+               : name;
+}
+
 /** GET …/lastFailure: the last connection that failed, told as a probe tells it. */
 void arm_backend_last_failure(struct arm_call *call)
 {
     struct arm_probe *probe = begin(call);
-    const char *name = probe ? arm_lower(call->arena, arm_name(call)) : NULL;
+    const char *name = probe ? gateway_name(call) : NULL;
     bool is_fine = probe && name && open_properties(probe) && set_certificates(probe, NULL);
 
     if (probe && !name)

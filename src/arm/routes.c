@@ -12,6 +12,8 @@
 #define SERVICE      GROUP PROVIDER "/service/*"
 #define KIND         "Microsoft.ApiManagement/service"
 
+#define SERVICE_NAMES 3 /* subscription, group, service */
+
 static const struct arm_route routes[] = {
     {.pattern = "tenants", .get = arm_tenants},
     {.pattern = "subscriptions", .get = arm_subscriptions},
@@ -58,31 +60,48 @@ static const struct arm_route routes[] = {
      .type = PN_TYPE_CERTIFICATE,
      .action = KIND "/networkStatus",
      .get = arm_network_status_at},
+    {.pattern = SERVICE "/workspaces",
+     .type = PN_TYPE_WORKSPACE,
+     .action = KIND "/workspaces",
+     .get = arm_workspaces},
+    {.pattern = SERVICE "/workspaces/*",
+     .type = PN_TYPE_WORKSPACE,
+     .action = KIND "/workspaces",
+     .get = arm_workspace_get,
+     .put = arm_workspace_put,
+     .patch = arm_workspace_patch,
+     .remove = arm_workspace_delete},
     {.pattern = SERVICE "/certificates",
+     .in_workspace = true,
      .type = PN_TYPE_CERTIFICATE,
      .action = KIND "/certificates",
      .get = arm_certificates},
     {.pattern = SERVICE "/certificates/*",
+     .in_workspace = true,
      .type = PN_TYPE_CERTIFICATE,
      .action = KIND "/certificates",
      .get = arm_certificate_get,
      .put = arm_certificate_put,
      .remove = arm_certificate_delete},
     {.pattern = SERVICE "/certificates/*/refreshSecret",
+     .in_workspace = true,
      .type = PN_TYPE_CERTIFICATE,
      .action = KIND "/certificates/refreshSecret/action",
      .post = arm_certificate_refresh},
     {.pattern = SERVICE "/certificates/*/generations",
+     .in_workspace = true,
      .is_extension = true,
      .type = PN_TYPE_CERTIFICATE,
      .action = KIND "/certificates",
      .get = arm_generations},
     {.pattern = SERVICE "/certificates/*/generations/*/promote",
+     .in_workspace = true,
      .is_extension = true,
      .type = PN_TYPE_CERTIFICATE,
      .action = KIND "/certificates/generations/promote/action",
      .post = arm_generation_promote},
     {.pattern = SERVICE "/certificates/*/usage",
+     .in_workspace = true,
      .is_extension = true,
      .type = PN_TYPE_CERTIFICATE,
      .action = KIND "/certificates",
@@ -103,15 +122,18 @@ static const struct arm_route routes[] = {
      .action = KIND "/events",
      .get = arm_events},
     {.pattern = SERVICE "/checkCertificate",
+     .in_workspace = true,
      .is_extension = true,
      .type = PN_TYPE_SERVICE,
      .action = KIND "/certificates/check/action",
      .post = arm_certificate_check},
     {.pattern = SERVICE "/backends",
+     .in_workspace = true,
      .type = PN_TYPE_BACKEND,
      .action = KIND "/backends",
      .get = arm_backends},
     {.pattern = SERVICE "/backends/*",
+     .in_workspace = true,
      .type = PN_TYPE_BACKEND,
      .action = KIND "/backends",
      .get = arm_backend_get,
@@ -119,21 +141,29 @@ static const struct arm_route routes[] = {
      .patch = arm_backend_patch,
      .remove = arm_delete},
     {.pattern = SERVICE "/backends/*/reconnect",
+     .in_workspace = true,
      .type = PN_TYPE_BACKEND,
      .action = KIND "/backends/reconnect/action",
      .post = arm_backend_reconnect},
     {.pattern = SERVICE "/backends/*/probe",
+     .in_workspace = true,
      .is_extension = true,
      .type = PN_TYPE_BACKEND,
      .action = KIND "/backends/probe/action",
      .post = arm_backend_probe},
     {.pattern = SERVICE "/backends/*/lastFailure",
+     .in_workspace = true,
      .is_extension = true,
      .type = PN_TYPE_BACKEND,
      .action = KIND "/backends",
      .get = arm_backend_last_failure},
-    {.pattern = SERVICE "/apis", .type = PN_TYPE_API, .action = KIND "/apis", .get = arm_apis},
+    {.pattern = SERVICE "/apis",
+     .in_workspace = true,
+     .type = PN_TYPE_API,
+     .action = KIND "/apis",
+     .get = arm_apis},
     {.pattern = SERVICE "/apis/*",
+     .in_workspace = true,
      .type = PN_TYPE_API,
      .action = KIND "/apis",
      .get = arm_api_get,
@@ -141,14 +171,17 @@ static const struct arm_route routes[] = {
      .patch = arm_api_patch,
      .remove = arm_api_delete},
     {.pattern = SERVICE "/apis/*/test",
+     .in_workspace = true,
      .type = PN_TYPE_API,
      .action = KIND "/apis/test/action",
      .post = arm_api_test},
     {.pattern = SERVICE "/apis/*/operations",
+     .in_workspace = true,
      .type = PN_TYPE_OPERATION,
      .action = KIND "/apis/operations",
      .get = arm_operations},
     {.pattern = SERVICE "/apis/*/operations/*",
+     .in_workspace = true,
      .type = PN_TYPE_OPERATION,
      .action = KIND "/apis/operations",
      .get = arm_operation_get,
@@ -156,40 +189,48 @@ static const struct arm_route routes[] = {
      .patch = arm_operation_patch,
      .remove = arm_operation_delete},
     {.pattern = SERVICE "/policies",
+     .in_workspace = true,
      .type = PN_TYPE_POLICY,
      .action = KIND "/policies",
      .get = arm_policies},
     {.pattern = SERVICE "/policies/*",
+     .in_workspace = true,
      .type = PN_TYPE_POLICY,
      .action = KIND "/policies",
      .get = arm_policy_get,
      .put = arm_policy_put,
      .remove = arm_policy_delete},
     {.pattern = SERVICE "/apis/*/policies",
+     .in_workspace = true,
      .type = PN_TYPE_API_POLICY,
      .action = KIND "/apis/policies",
      .get = arm_policies},
     {.pattern = SERVICE "/apis/*/policies/*",
+     .in_workspace = true,
      .type = PN_TYPE_API_POLICY,
      .action = KIND "/apis/policies",
      .get = arm_policy_get,
      .put = arm_policy_put,
      .remove = arm_policy_delete},
     {.pattern = SERVICE "/apis/*/operations/*/policies",
+     .in_workspace = true,
      .type = PN_TYPE_OPERATION_POLICY,
      .action = KIND "/apis/operations/policies",
      .get = arm_policies},
     {.pattern = SERVICE "/apis/*/operations/*/policies/*",
+     .in_workspace = true,
      .type = PN_TYPE_OPERATION_POLICY,
      .action = KIND "/apis/operations/policies",
      .get = arm_policy_get,
      .put = arm_policy_put,
      .remove = arm_policy_delete},
     {.pattern = SERVICE "/subscriptions",
+     .in_workspace = true,
      .type = PN_TYPE_ACCESS,
      .action = KIND "/subscriptions",
      .get = arm_accesses},
     {.pattern = SERVICE "/subscriptions/*",
+     .in_workspace = true,
      .type = PN_TYPE_ACCESS,
      .action = KIND "/subscriptions",
      .get = arm_access_get,
@@ -197,14 +238,17 @@ static const struct arm_route routes[] = {
      .patch = arm_access_patch,
      .remove = arm_access_delete},
     {.pattern = SERVICE "/subscriptions/*/listSecrets",
+     .in_workspace = true,
      .type = PN_TYPE_ACCESS,
      .action = KIND "/subscriptions/listSecrets/action",
      .post = arm_access_secrets},
     {.pattern = SERVICE "/subscriptions/*/regeneratePrimaryKey",
+     .in_workspace = true,
      .type = PN_TYPE_ACCESS,
      .action = KIND "/subscriptions/regeneratePrimaryKey/action",
      .post = arm_access_new_primary},
     {.pattern = SERVICE "/subscriptions/*/regenerateSecondaryKey",
+     .in_workspace = true,
      .type = PN_TYPE_ACCESS,
      .action = KIND "/subscriptions/regenerateSecondaryKey/action",
      .post = arm_access_new_secondary},
@@ -234,11 +278,32 @@ static bool matches(struct arm_call *call, const char *pattern, const struct pn_
     return at == count;
 }
 
+#define WORKSPACE_AT    8 /* "…/service/{s}/workspaces/{w}/…" */
+#define WORKSPACE_PARTS 2
+
+/** Takes "workspaces/{w}" out of a path that goes on behind it. False: there is no such part. */
+static bool cut_workspace(const struct pn_slice *segments, size_t count, struct pn_slice *rest)
+{
+    if (count <= WORKSPACE_AT + WORKSPACE_PARTS || count > PN_ID_SEGMENTS_MAX ||
+        !pn_slice_case_eq_str(segments[WORKSPACE_AT], "workspaces"))
+        return false;
+    for (size_t i = 0; i < count; i++)
+        if (i < WORKSPACE_AT || i >= WORKSPACE_AT + WORKSPACE_PARTS)
+            rest[i < WORKSPACE_AT ? i : i - WORKSPACE_PARTS] = segments[i];
+    return true;
+}
+
 bool arm_route_find(struct arm_call *call, const struct pn_slice *segments, size_t count)
 {
+    struct pn_slice rest[PN_ID_SEGMENTS_MAX];
+    bool is_inside = cut_workspace(segments, count, rest);
+
     for (size_t i = 0; i < sizeof(routes) / sizeof(routes[0]); i++) {
-        if (!matches(call, routes[i].pattern, segments, count))
+        if (is_inside ? !routes[i].in_workspace ||
+                            !matches(call, routes[i].pattern, rest, count - WORKSPACE_PARTS)
+                      : !matches(call, routes[i].pattern, segments, count))
             continue;
+        call->workspace = is_inside ? segments[WORKSPACE_AT + 1] : pn_slice("", 0);
         call->route = &routes[i];
         call->is_collection = !pn_slice_ends_with(pn_slice_str(routes[i].pattern), PN_LIT("*"));
         return true;
@@ -266,6 +331,8 @@ enum pn_rc arm_route_id(struct arm_call *call)
         rc = pn_buf_printf(&id, "/%.*s/%.*s", PN_FMT(pending), PN_FMT(call->names[names]));
         pending = (struct pn_slice){0};
         names++;
+        if (rc == PN_OK && names == SERVICE_NAMES && call->workspace.len > 0)
+            rc = pn_buf_printf(&id, "/workspaces/%.*s", PN_FMT(call->workspace));
     }
     if (rc == PN_OK) {
         call->id = pn_arena_strdup(call->arena, pn_buf_slice(&id));

@@ -15,7 +15,7 @@
 
 struct walk {
     struct pn_arena *arena;
-    const char *service_id;
+    const char *scope_id;
     struct pn_store_txn *txn;
     json_t *known; /* ids in lower case */
     json_t *list;  /* the entries, in the order in which they were found */
@@ -27,8 +27,8 @@ static json_t *entry_of(const char *id, const char *type, const char *via, const
 {
     const char *name = strrchr(id, '/');
 
-    return json_pack("{s:s, s:s, s:s, s:s, s:s}", "id", id, "name", name ? name + 1 : id, "type",
-                     type, "via", via, "by", by);
+    return json_pack("{s:s, s:s, s:o, s:s, s:s}", "id", id, "name", name ? name + 1 : id, "type",
+                     arm_type(id, type), "via", via, "by", by);
 }
 
 /** PN_EXISTS: it was there already. PN_LIMIT, PN_NOMEM. */
@@ -114,7 +114,7 @@ static enum pn_rc find(struct walk *walk, const struct pn_store_item *certificat
 
     if (rc == PN_OK && thumbprint) {
         const char *reference =
-            pn_arena_printf(walk->arena, "%s/thumbprints/%s", walk->service_id, thumbprint);
+            pn_arena_printf(walk->arena, "%s/thumbprints/%s", walk->scope_id, thumbprint);
 
         rc = reference ? add_users(walk, reference, certificate->id, "thumbprint")
                        : pn_error_set(walk->err, PN_NOMEM, "out_of_memory", "out of memory");
@@ -122,7 +122,7 @@ static enum pn_rc find(struct walk *walk, const struct pn_store_item *certificat
     return rc == PN_OK ? follow(walk) : rc;
 }
 
-/** The service's id is what stands before "/certificates/". */
+/** The scope's id is what stands before "/certificates/". */
 static enum pn_rc run(struct walk *walk, struct pn_store *store, const char *certificate_id)
 {
     struct pn_store_item certificate = {0};
@@ -130,11 +130,11 @@ static enum pn_rc run(struct walk *walk, struct pn_store *store, const char *cer
     enum pn_rc rc = pn_store_begin(store, &walk->txn, walk->err);
 
     if (rc == PN_OK && suffix)
-        walk->service_id = pn_arena_strdup(
+        walk->scope_id = pn_arena_strdup(
             walk->arena, pn_slice(certificate_id, (size_t)(suffix - certificate_id)));
     if (rc == PN_OK)
         rc = pn_store_txn_get(walk->txn, certificate_id, &certificate, walk->err);
-    if (rc == PN_OK && (!walk->known || !walk->list || !walk->service_id))
+    if (rc == PN_OK && (!walk->known || !walk->list || !walk->scope_id))
         rc = pn_error_set(walk->err, PN_NOMEM, "out_of_memory", "out of memory");
     if (rc == PN_OK)
         rc = find(walk, &certificate);

@@ -153,7 +153,7 @@ static enum pn_cli_exit set_switch(const struct pn_cli *cli, json_t *object, con
 /* ---- parts */
 
 /* Ids of the --certificate names, or NULL when there is none. */
-static json_t *certificate_ids(const struct pn_cli *cli)
+static json_t *certificate_ids(struct pn_cli *cli)
 {
     json_t *ids = NULL;
     const char *name = pn_cli_value_at(cli, "certificate", 0);
@@ -162,13 +162,13 @@ static json_t *certificate_ids(const struct pn_cli *cli)
         char *path = pn_cli_path("/certificates/", name, "");
 
         ids = ids ? ids : json_array();
-        json_array_append_new(ids, json_sprintf("%s%s", cli->session.service_id, path));
+        json_array_append_new(ids, json_sprintf("%s%s", pn_cli_scope_id(cli), path));
         free(path);
     }
     return ids;
 }
 
-static enum pn_cli_exit read_credentials(const struct pn_cli *cli, json_t *credentials)
+static enum pn_cli_exit read_credentials(struct pn_cli *cli, json_t *credentials)
 {
     const char *authorization = pn_cli_value(cli, "authorization");
     enum pn_cli_exit code = PN_CLI_DONE;
@@ -278,7 +278,7 @@ static enum pn_cli_exit read_more(const struct pn_cli *cli, json_t *properties)
     return code;
 }
 
-enum pn_cli_exit pn_cli_backend_properties(const struct pn_cli *cli, json_t **out)
+enum pn_cli_exit pn_cli_backend_properties(struct pn_cli *cli, json_t **out)
 {
     json_t *properties = json_object();
     json_t *credentials = json_object();

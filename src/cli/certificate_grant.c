@@ -84,7 +84,7 @@ enum pn_cli_exit pn_cli_certificate_put(struct pn_cli *cli, const char *path, co
     if (code != PN_CLI_DONE)
         return code;
     if (asprintf(&url, "%s%s%s%capi-version=" PN_CLI_ARM_VERSION, cli->session.control_url,
-                 cli->session.service_id, path, strchr(path, '?') ? '&' : '?') < 0)
+                 pn_cli_scope_id(cli), path, strchr(path, '?') ? '&' : '?') < 0)
         abort();
     code = pn_cli_send(cli,
                        &(struct pn_cli_request){

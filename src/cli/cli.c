@@ -118,7 +118,7 @@ static enum pn_cli_exit unknown_option(const struct pn_cli *cli, struct pn_slice
     const char *near;
 
     snprintf(text, sizeof text, "%.*s", PN_FMT(name));
-    near = pn_cli_nearest_option(cli->command->options, text);
+    near = pn_cli_nearest_option(cli->command, text);
     return pn_cli_usage(cli, "unknown option --%s%s%s%s", text, near ? "; did you mean --" : "",
                         near ? near : "", near ? "?" : "");
 }
@@ -132,6 +132,8 @@ static enum pn_cli_exit take_option(struct pn_cli *cli, int argc, char **argv, i
     const struct pn_cli_option *option = find_option(cli->command->options, name, len);
     const char *value = "";
 
+    if (!option)
+        option = find_option(pn_cli_group_options(cli->command), name, len);
     if (!option)
         option = find_option(pn_cli_common_options, name, len);
     if (!option && len == 8 && strncmp(name, "password", len) == 0)

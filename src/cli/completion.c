@@ -137,6 +137,7 @@ static void bash_command(const struct pn_cli_command *command)
 {
     printf("        \"%s\") options=\"", command->words);
     bash_options(command->options);
+    bash_options(pn_cli_group_options(command));
     if (command->run)
         bash_options(pn_cli_common_options);
     puts("\" ;;");
@@ -232,6 +233,7 @@ static void zsh_command(const struct pn_cli_command *command)
            "            _arguments",
            command->words);
     zsh_options(command->options);
+    zsh_options(pn_cli_group_options(command));
     if (command->run)
         zsh_options(pn_cli_common_options);
     puts(" '*: :_files' ;;");
@@ -315,6 +317,7 @@ static void print_fish(const struct pn_cli *cli)
     each_prefix(cli, fish_words);
     for (const struct pn_cli_command *at = next(cli, NULL); at; at = next(cli, at)) {
         fish_options(at->words, at->options);
+        fish_options(at->words, pn_cli_group_options(at));
         if (at->run)
             fish_options(at->words, pn_cli_common_options);
     }

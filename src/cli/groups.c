@@ -8,21 +8,23 @@
 #include "cli/internal.h"
 
 const struct pn_cli_group pn_cli_groups[] = {
-    {"certificate", "certificates that are presented to backends", pn_cli_certificate_commands},
-    {"audit", "who changed which certificate, and what served which backend",
-     pn_cli_audit_commands},
-    {"api", "APIs and their operations", pn_cli_api_commands},
-    {"backend", "backends: address, certificates, checks", pn_cli_backend_commands},
-    {"subscription", "keys with which callers open APIs", pn_cli_subscription_commands},
-    {"policy", "policy documents", pn_cli_policy_commands},
-    {"vault", "the embedded key vault, or another one", pn_cli_vault_commands},
-    {"identity", "applications and people that may log in", pn_cli_identity_commands},
-    {"role", "who may do what", pn_cli_role_commands},
-    {NULL, "the service", pn_cli_login_commands},
-    {NULL, "the service", pn_cli_service_commands},
-    {NULL, "try it", pn_cli_demo_commands},
-    {NULL, "shells", pn_cli_completion_commands},
-    {NULL, NULL, NULL},
+    {"certificate", "certificates that are presented to backends", pn_cli_certificate_commands,
+     true},
+    {"audit", "who changed which certificate, and what served which backend", pn_cli_audit_commands,
+     false},
+    {"api", "APIs and their operations", pn_cli_api_commands, true},
+    {"backend", "backends: address, certificates, checks", pn_cli_backend_commands, true},
+    {"subscription", "keys with which callers open APIs", pn_cli_subscription_commands, true},
+    {"policy", "policy documents", pn_cli_policy_commands, true},
+    {"workspace", "teams with resources of their own", pn_cli_workspace_commands, false},
+    {"vault", "the embedded key vault, or another one", pn_cli_vault_commands, false},
+    {"identity", "applications and people that may log in", pn_cli_identity_commands, false},
+    {"role", "who may do what", pn_cli_role_commands, false},
+    {NULL, "the service", pn_cli_login_commands, false},
+    {NULL, "the service", pn_cli_service_commands, false},
+    {NULL, "try it", pn_cli_demo_commands, false},
+    {NULL, "shells", pn_cli_completion_commands, false},
+    {NULL, NULL, NULL, false},
 };
 
 const struct pn_cli_option pn_cli_common_options[] = {
@@ -32,6 +34,19 @@ const struct pn_cli_option pn_cli_common_options[] = {
     {"help", NULL, "this text"},
     {NULL, NULL, NULL},
 };
+
+const struct pn_cli_option *pn_cli_group_options(const struct pn_cli_command *command)
+{
+    static const struct pn_cli_option scoped[] = {
+        {"workspace", "NAME", "of this workspace (default: the service's own)"},
+        {NULL, NULL, NULL},
+    };
+
+    for (const struct pn_cli_group *group = pn_cli_groups; group->commands; group++)
+        if (group->is_scoped && pn_cli_starts_with_words(command->words, group->name))
+            return scoped;
+    return NULL;
+}
 
 bool pn_cli_starts_with_words(const char *text, const char *words)
 {
@@ -74,9 +89,10 @@ const char *pn_cli_nearest_command(const char *words)
     return pn_nearest_of(pn_slice_str(words), names, count);
 }
 
-const char *pn_cli_nearest_option(const struct pn_cli_option *options, const char *name)
+const char *pn_cli_nearest_option(const struct pn_cli_command *command, const char *name)
 {
-    const struct pn_cli_option *const lists[] = {options, pn_cli_common_options};
+    const struct pn_cli_option *const lists[] = {command->options, pn_cli_group_options(command),
+                                                 pn_cli_common_options};
     const char *names[PN_CLI_NAMES_MAX];
     size_t count = 0;
 

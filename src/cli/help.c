@@ -74,6 +74,7 @@ void pn_cli_print_command_help(const struct pn_cli_command *command)
            command->positionals ? " " : "", command->positionals ? command->positionals : "",
            command->summary);
     print_options(stdout, command->options);
+    print_options(stdout, pn_cli_group_options(command));
     print_options(stdout, pn_cli_common_options);
     printf("\nExample: %s\n", command->example);
 }

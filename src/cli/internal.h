@@ -29,6 +29,7 @@ extern const struct pn_cli_command pn_cli_api_commands[];
 extern const struct pn_cli_command pn_cli_backend_commands[];
 extern const struct pn_cli_command pn_cli_subscription_commands[];
 extern const struct pn_cli_command pn_cli_policy_commands[];
+extern const struct pn_cli_command pn_cli_workspace_commands[];
 extern const struct pn_cli_command pn_cli_vault_commands[];
 extern const struct pn_cli_command pn_cli_identity_commands[];
 extern const struct pn_cli_command pn_cli_role_commands[];
@@ -41,6 +42,7 @@ struct pn_cli_group {
     const char *name;  /* "certificate", the first word of its commands; NULL: they have one word */
     const char *about; /* for the manual page */
     const struct pn_cli_command *commands;
+    bool is_scoped; /* they take --workspace */
 };
 extern const struct pn_cli_group pn_cli_groups[];          /* ended by NULL commands */
 extern const struct pn_cli_option pn_cli_common_options[]; /* of every command */
@@ -55,6 +57,7 @@ struct pn_cli_session {
     char *client_secret; /* wiped at the end, as the tokens are */
     char *token, *vault_token;
     char *service_id; /* "/subscriptions/…/service/postern" */
+    char *scope_id;   /* that of --workspace, else NULL */
 };
 
 struct pn_cli {
@@ -90,11 +93,13 @@ enum pn_cli_exit pn_cli_usage(const struct pn_cli *cli, const char *format, ...)
 
 /** The command behind `after` over all groups, NULL at the end; `after` NULL: the first. */
 const struct pn_cli_command *pn_cli_next(const struct pn_cli_command *after);
+/** The options of all commands of its group; NULL: there are none. */
+const struct pn_cli_option *pn_cli_group_options(const struct pn_cli_command *command);
 /** Whether `words` are the first words of `text`. */
 bool pn_cli_starts_with_words(const char *text, const char *words);
 /** What was meant, perhaps; NULL: nothing is near. */
 const char *pn_cli_nearest_command(const char *words);
-const char *pn_cli_nearest_option(const struct pn_cli_option *options, const char *name);
+const char *pn_cli_nearest_option(const struct pn_cli_command *command, const char *name);
 
 /* ---- help.c */
 
@@ -106,6 +111,8 @@ void pn_cli_print_command_help(const struct pn_cli_command *command);
 
 /** Finds the server and logs in: POSTERN_URL and POSTERN_TOKEN, or ready.json. Once per command. */
 enum pn_cli_exit pn_cli_open(struct pn_cli *cli) PN_MUST_USE;
+/** What paths of resources are below: the service's id, or the workspace's. Of an open session. */
+const char *pn_cli_scope_id(struct pn_cli *cli);
 /** Finds the server, without a token. */
 enum pn_cli_exit pn_cli_locate(struct pn_cli *cli) PN_MUST_USE;
 /** A heap string; NULL for NULL. */
@@ -252,4 +259,4 @@ enum pn_cli_exit pn_cli_assign(struct pn_cli *cli, const char *principal, const 
 
 extern const struct pn_cli_option pn_cli_backend_options[];
 /** What the options say, as `properties`; what they do not say is left out. The caller's. */
-enum pn_cli_exit pn_cli_backend_properties(const struct pn_cli *cli, json_t **out) PN_MUST_USE;
+enum pn_cli_exit pn_cli_backend_properties(struct pn_cli *cli, json_t **out) PN_MUST_USE;

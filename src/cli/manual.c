@@ -108,6 +108,10 @@ static void print_group(FILE *out, const struct pn_cli_group *group)
     fputs(".SH COMMANDS\n", out);
     for (const struct pn_cli_command *at = group->commands; at->words; at++)
         print_command(out, at);
+    if (group->is_scoped) {
+        fputs(".SH OPTIONS OF THESE COMMANDS\n", out);
+        print_options(out, pn_cli_group_options(group->commands));
+    }
     print_common(out);
 }
 

@@ -212,8 +212,8 @@ char *pn_cli_path(const char *prefix, const char *name, const char *suffix)
 /* "/certificates/c1" of the whole URL: what a person called it. */
 static struct pn_slice short_name(const struct pn_cli *cli, const char *url)
 {
-    const char *const prefixes[] = {cli->session.control_url, cli->session.service_id,
-                                    cli->session.vault_url};
+    const char *const prefixes[] = {cli->session.control_url, cli->session.scope_id,
+                                    cli->session.service_id, cli->session.vault_url};
     struct pn_slice rest = pn_slice_str(url);
 
     for (size_t i = 0; i < sizeof prefixes / sizeof *prefixes; i++) {
@@ -266,7 +266,7 @@ enum pn_cli_exit pn_cli_arm(struct pn_cli *cli, const char *method, const char *
 
     if (code != PN_CLI_DONE)
         return code;
-    url = with_version(cli->session.control_url, cli->session.service_id, path, PN_CLI_ARM_VERSION);
+    url = with_version(cli->session.control_url, pn_cli_scope_id(cli), path, PN_CLI_ARM_VERSION);
     code = call(cli, method, url, cli->session.token, body, out);
     free(url);
     return code;
@@ -341,8 +341,7 @@ enum pn_cli_exit pn_cli_arm_list(struct pn_cli *cli, const char *path, json_t **
     if (code != PN_CLI_DONE)
         return code;
     return list(
-        cli,
-        with_version(cli->session.control_url, cli->session.service_id, path, PN_CLI_ARM_VERSION),
+        cli, with_version(cli->session.control_url, pn_cli_scope_id(cli), path, PN_CLI_ARM_VERSION),
         cli->session.control_url, cli->session.token, items);
 }
 

@@ -369,5 +369,21 @@ void pn_cli_close(struct pn_cli *cli)
     free(session->tenant_id);
     free(session->client_id);
     free(session->service_id);
+    free(session->scope_id);
     *session = (struct pn_cli_session){0};
+}
+
+const char *pn_cli_scope_id(struct pn_cli *cli)
+{
+    struct pn_cli_session *session = &cli->session;
+    const char *workspace = pn_cli_value(cli, "workspace");
+
+    if (workspace && !session->scope_id) {
+        char *below = pn_cli_path("/workspaces/", workspace, "");
+
+        if (asprintf(&session->scope_id, "%s%s", session->service_id, below) < 0)
+            abort();
+        free(below);
+    }
+    return workspace ? session->scope_id : session->service_id;
 }

@@ -91,6 +91,16 @@ static json_t *read_all(struct pn_uses *uses)
 
 /* ---- noting ---- */
 
+/* The gateway knows one of a workspace as "workspaces/{w}/certificates/{c}". */
+static void certificate_id(const struct pn_uses *uses, const json_t *use, char out[ID_TEXT])
+{
+    const char *name = pn_json_str(use, "certificate");
+    bool is_whole = name && strncmp(name, "workspaces/", strlen("workspaces/")) == 0;
+
+    (void)snprintf(out, ID_TEXT, "%s/%s%s", uses->service_id, is_whole ? "" : "certificates/",
+                   name ? name : "");
+}
+
 static enum pn_rc note(struct pn_uses *uses, const json_t *use, bool has_ended)
 {
     char from[PN_TIME_TEXT], until[PN_TIME_TEXT], id[ID_TEXT];
@@ -100,8 +110,7 @@ static enum pn_rc note(struct pn_uses *uses, const json_t *use, bool has_ended)
 
     pn_time_iso8601_ticks(pn_json_int(use, "firstMs", 0), from);
     pn_time_iso8601_ticks(pn_json_int(use, "lastMs", 0), until);
-    (void)snprintf(id, sizeof(id), "%s/certificates/%s", uses->service_id,
-                   pn_json_str(use, "certificate"));
+    certificate_id(uses, use, id);
     entry =
         json_pack("{s:s, s:s, s:s, s:O?, s:O?, s:O?, s:s, s:s*}", "kind", "use", "what",
                   has_ended ? "ended" : "began", "certificate", id, "generation",
@@ -124,8 +133,7 @@ static bool serves(struct pn_uses *uses, const json_t *use)
     struct pn_error err = {0};
     bool does;
 
-    (void)snprintf(id, sizeof(id), "%s/certificates/%s", uses->service_id,
-                   pn_json_str(use, "certificate"));
+    certificate_id(uses, use, id);
     if (pn_store_get(uses->store, id, &item, &err) != PN_OK)
         return err.rc != PN_NOT_FOUND;
     does = pn_json_int(json_object_get(item.body, "internal"), "generation", 1) ==

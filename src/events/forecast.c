@@ -204,6 +204,21 @@ static enum pn_rc print_label(struct pn_buf *out, const char *text)
     return rc;
 }
 
+/* The same name may be in several. */
+static enum pn_rc print_workspace(struct pn_buf *out, const char *id)
+{
+    const char *at = strcasestr(id, "/workspaces/");
+    size_t len = at ? strcspn(at + strlen("/workspaces/"), "/") : 0;
+    char name[PN_FORECAST_NAME_MAX];
+    enum pn_rc rc;
+
+    if (len == 0)
+        return PN_OK;
+    snprintf(name, sizeof(name), "%.*s", (int)len, at + strlen("/workspaces/"));
+    rc = pn_buf_printf(out, "\",workspace=\"");
+    return rc == PN_OK ? print_label(out, name) : rc;
+}
+
 static enum pn_rc print_days(const struct pn_expiries *known, int64_t now_s, struct pn_buf *out)
 {
     enum pn_rc rc = pn_buf_printf(
@@ -219,6 +234,8 @@ static enum pn_rc print_days(const struct pn_expiries *known, int64_t now_s, str
         rc = pn_buf_printf(out, "postern_certificate_expiry_days{certificate=\"");
         if (rc == PN_OK)
             rc = print_label(out, expiry->name);
+        if (rc == PN_OK)
+            rc = print_workspace(out, expiry->id);
         if (rc == PN_OK)
             rc = pn_buf_printf(out, "\",generation=\"%llu\"} %.3f\n",
                                (unsigned long long)expiry->generation,

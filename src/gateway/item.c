@@ -10,6 +10,9 @@
 #include "base/secret.h"
 #include "gateway/item.h"
 
+_Static_assert(PN_SCOPED_NAME_BYTES_MAX < PN_CERTIFICATE_NAME_MAX,
+               "what control stores fits into an identity");
+
 static enum pn_rc refuse(struct pn_error *err, const char *reason)
 {
     return pn_error_set(err, PN_INVALID, "invalid_resource", "%s", reason);

@@ -25,7 +25,7 @@
 #define PN_ROLE_KEY_VAULT_CONTRIBUTOR          "f25e0fa2-a7c8-4377-a976-54943a77a395"
 #define PN_ROLE_KEY_VAULT_ACCESS_ADMINISTRATOR "8b54135c-b56d-4d72-a534-26097cfdc8d8"
 
-#define PN_ROLE_PATTERNS_MAX 10
+#define PN_ROLE_PATTERNS_MAX 16
 
 struct pn_store;
 struct pn_store_txn;

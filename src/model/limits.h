@@ -4,7 +4,9 @@
  */
 #pragma once
 
-#define PN_NAME_BYTES_MAX       256  /* a resource's name, the longest of all types */
+#define PN_NAME_BYTES_MAX 256 /* a resource's name, the longest of all types */
+#define PN_SCOPED_NAME_BYTES_MAX                                                                   \
+    191 /* a certificate's id in UTF-8; in a workspace "workspaces/{w}/certificates/{id}" */
 #define PN_ID_BYTES_MAX         2048 /* a whole resource id */
 #define PN_ID_SEGMENTS_MAX      24   /* segments of a resource id or a management path */
 #define PN_PAGE_ITEMS_MAX       100  /* $top; also the default page */

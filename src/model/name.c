@@ -18,6 +18,7 @@ static const struct pn_type_facts types[PN_TYPE_COUNT] = {
     [PN_TYPE_RESOURCE_GROUP] = {"Microsoft.Resources/resourceGroups", "Resource group", 90,
                                 PN_NAME_GROUP, NULL},
     [PN_TYPE_SERVICE] = {SERVICE, "Service", 50, PN_NAME_SERVICE, "service"},
+    [PN_TYPE_WORKSPACE] = {SERVICE "/workspaces", "Workspace", 80, PN_NAME_CHILD, NULL},
     [PN_TYPE_CERTIFICATE] = {SERVICE "/certificates", "Certificate", 80, PN_NAME_CHILD,
                              "certificate"},
     [PN_TYPE_BACKEND] = {SERVICE "/backends", "Backend", 80, PN_NAME_ANY, "backend"},

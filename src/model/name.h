@@ -11,7 +11,8 @@ enum pn_type {
     PN_TYPE_SUBSCRIPTION, /* of Azure: "Microsoft.Resources/subscriptions" */
     PN_TYPE_RESOURCE_GROUP,
     PN_TYPE_SERVICE,
-    PN_TYPE_CERTIFICATE,
+    PN_TYPE_WORKSPACE,
+    PN_TYPE_CERTIFICATE, /* this and what follows: of the service, or of a workspace */
     PN_TYPE_BACKEND,
     PN_TYPE_API,
     PN_TYPE_OPERATION,
@@ -25,7 +26,7 @@ enum pn_type {
 };
 
 struct pn_type_facts {
-    const char *type; /* "Microsoft.ApiManagement/service/certificates" */
+    const char *type; /* "Microsoft.ApiManagement/service/certificates"; also in a workspace */
     const char *noun; /* "Certificate", for error texts */
     size_t name_max;
     enum pn_name_rule {

@@ -19,6 +19,16 @@
 #define PASSWORD_LENGTH_MAX   1024
 #define POLICY_CHARACTERS_MAX (1024 * 1024) /* the policy room's limit answers first */
 
+const struct pn_field pn_workspace_fields[] = {
+    {.name = "displayName",
+     .kind = PN_FIELD_STRING,
+     .flags = PN_FIELD_REQUIRED,
+     .min = 1,
+     .max = 300},
+    TEXT("description", 0, 10000),
+    END,
+};
+
 static const struct pn_field key_vault_fields[] = {
     {.name = "secretIdentifier",
      .kind = PN_FIELD_STRING,

@@ -7,6 +7,7 @@
 
 #include "model/schema.h"
 
+extern const struct pn_field pn_workspace_fields[];
 extern const struct pn_field pn_certificate_fields[]; /* of a PUT; not what is stored */
 extern const struct pn_field pn_backend_fields[];
 extern const struct pn_field pn_reconnect_fields[]; /* of a POST .../reconnect */

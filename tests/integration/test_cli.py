@@ -363,3 +363,39 @@ def test_the_readme_leads_to_ones_own_backend(postern, cli, at, ca, other_ca, ng
         assert done.returncode == 0, (command, done.stdout, done.stderr)
     answer = postern.call(f"/{name}/orders")
     assert answer.status == 200 and identity.sha1.lower() in answer.body.decode().lower()
+
+
+def test_a_workspaces_certificate_reaches_its_backend_by_commands_alone(postern, cli, at, ca, nginx,
+                                                                        tmp_path):
+    team, name = service.unique("team"), service.unique("clw")
+    inside = ["--workspace", team, *at]
+    identity = ca.client(name)
+    (tmp_path / "c.pfx").write_bytes(identity.pfx("p"))
+    (tmp_path / "pw").write_text("p")
+    cli("workspace", "add", team, "--title", "The team", *at)
+    assert "The team" in cli("workspace", "list", *at).stdout
+    cli("certificate", "add", name, "--pfx", tmp_path / "c.pfx", "--password-file",
+        tmp_path / "pw", *inside)
+    assert identity.sha1 in cli("certificate", "list", *inside).stdout
+    assert name not in cli("certificate", "list", *at).stdout
+    refused = cli("certificate", "add", "vaulted", "--vault-secret",
+                  f"{postern.vault_url}/secrets/none", *inside, expect=1)
+    assert "not available in a workspace" in refused.stderr
+    cli("backend", "add", name, "--url", nginx.url("good"), "--certificate", name, *inside)
+    cli("api", "add", name, "--path", name, "--backend", name, *inside)
+    cli("subscription", "add", name, *inside)
+    key = cli("subscription", "keys", name, "--query", "/primaryKey", *inside).stdout.strip()
+    answer = postern.call(f"/{name}/x", headers={"Ocp-Apim-Subscription-Key": key})
+    assert answer.json()["sha1"].upper() == identity.sha1
+    assert postern.call(f"/{name}/x").status == 401
+    assert f"/apis/{name}" in cli("certificate", "usage", name, *inside).stdout
+    unknown = cli("certificate", "list", "--workspace", "nowhere", *at, expect=1)
+    assert "Workspace not found" in unknown.stderr
+    full = cli("workspace", "delete", team, *at, expect=1)
+    assert "1 apis, 1 backends, 1 certificates, 1 subscriptions" in full.stderr
+    cli("workspace", "update", team, "--description", "gone soon", *at)
+    assert "gone soon" in cli("workspace", "show", team, *at).stdout
+    cli("workspace", "delete", team, "--with-contents", *at)
+    assert postern.call(f"/{name}/x").status == 404
+    assert "--workspace NAME" in cli("backend", "add", "--help").stdout
+    assert "did you mean --workspace" in cli("api", "list", "--workspac", "x", *at, expect=2).stderr
