@@ -78,11 +78,9 @@ static void check_proxy(struct pn_problems *problems, const json_t *proxy)
         return;
     if (pn_uri_parse(url, &uri, &err) != PN_OK)
         pn_problem_add(problems, "proxy.url", "'proxy.url' cannot be used: %s.", err.message);
-    else if (!pn_slice_case_eq_str(uri.scheme, "http"))
-        pn_problem_add(problems, "proxy.url",
-                       "'proxy.url' must start with http://. The tunnel through the proxy carries "
-                       "the backend's own TLS; a proxy that is itself reached by TLS is not "
-                       "offered.");
+    else if (!pn_slice_case_eq_str(uri.scheme, "http") &&
+             !pn_slice_case_eq_str(uri.scheme, "https"))
+        pn_problem_add(problems, "proxy.url", "'proxy.url' must start with http:// or https://.");
     if (pn_slice_find(username, ':') < username.len || pn_text_has_control(username))
         pn_problem_add(problems, "proxy.username",
                        "'proxy.username' must have no colon and no control characters.");

@@ -20,6 +20,10 @@ const struct arm_cause arm_causes[] = {
      "A firewall on the way usually drops such connections silently: check it, host and port."},
     {"connect_failed", "The connection failed.",
      "Check the network between this machine and the backend."},
+    {"proxy_tls",
+     "TLS with the backend's proxy (an https:// proxy.url) failed; the message says why.",
+     "Add the CA of the proxy to the service (properties.certificates); compare the host of "
+     "proxy.url with the names in the proxy's certificate, which serverChain shows."},
     {"proxy_auth_required", "The backend's proxy wants other credentials (407).",
      "Check username and password of the backend's proxy."},
     {"proxy_refused", "The backend's proxy opens no tunnel; its status is in the message.",

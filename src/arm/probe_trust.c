@@ -171,7 +171,8 @@ json_t *arm_probe_trust(const json_t *facts, const json_t *tls)
     json_t *json;
     bool is_unknown, is_name;
 
-    if (!cause || pn_json_int(facts, "verifyError", 0) == 0 ||
+    if (!cause || strcmp(cause, "proxy_tls") == 0 || /* not the backend's certificate */
+        pn_json_int(facts, "verifyError", 0) == 0 ||
         json_array_size(json_object_get(facts, "serverChain")) == 0)
         return NULL;
     is_unknown = strcmp(cause, "tls_unknown_ca") == 0;

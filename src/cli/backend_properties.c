@@ -21,7 +21,7 @@ const struct pn_cli_option pn_cli_backend_options[] = {
     {"header", "NAME=VALUE", "header of each request (NAME=@FILE: its value is in FILE); repeated"},
     {"query-parameter", "NAME=VALUE", "query parameter of each request; likewise"},
     {"authorization", "SCHEME=VALUE", "Authorization of each request: Basic=@FILE"},
-    {"proxy", "URL", "reach it through this HTTP proxy"},
+    {"proxy", "URL", "reach it through this HTTP proxy (http:// or https://)"},
     {"proxy-user", "NAME", "for the proxy"},
     {"proxy-password-file", "FILE", "for the proxy"},
     {"chain-check", "on|off", "must its certificate come from a trusted CA (default on)"},

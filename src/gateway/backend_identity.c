@@ -109,6 +109,28 @@ static bool find_context(struct pn_call *call, const struct choice *choice,
     return false;
 }
 
+/** A proxy that is reached by TLS proves who it is to the CAs of the system and of the service;
+ * what the backend's tls says is about the backend. It gets no certificate of ours. */
+static bool find_proxy_context(struct pn_call *call, struct pn_demand *demand)
+{
+    struct pn_trust *trust = NULL;
+    struct pn_error err = {.rc = PN_OK};
+    enum pn_rc rc;
+
+    demand->proxy_tls = NULL;
+    if (!demand->proxy || !demand->proxy->is_tls)
+        return true;
+    rc = pn_worker_trust(call->worker, call->pin, NULL, &trust, &err);
+    if (rc == PN_OK)
+        rc = pn_worker_tls_client(call->worker, NULL, 0, trust, PN_ALPN_HTTP11, &demand->proxy_tls,
+                                  &err);
+    pn_trust_unref(trust);
+    if (rc == PN_OK)
+        return true;
+    pn_call_fail_forward(call, rc == PN_UNAVAILABLE ? "no_trusted_ca" : "internal", err.message);
+    return false;
+}
+
 bool pn_call_fix_identity(struct pn_call *call, const struct pn_target *target,
                           struct pn_demand *demand)
 {
@@ -139,7 +161,8 @@ bool pn_call_fix_identity(struct pn_call *call, const struct pn_target *target,
                              err.message);
         return false;
     }
-    return !target->is_tls || find_context(call, &choice, demand);
+    return (!target->is_tls || find_context(call, &choice, demand)) &&
+           find_proxy_context(call, demand);
 }
 
 /* --- the backend entity's other credentials --- */

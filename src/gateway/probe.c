@@ -54,8 +54,9 @@ struct probe {
     json_t *question;
     struct pn_timer timer;
     struct pn_opening *opening;
-    struct pn_failure failure; /* of the opening */
-    struct pn_proxy *proxy;    /* NULL: directly */
+    struct pn_failure failure;       /* of the opening */
+    struct pn_proxy *proxy;          /* NULL: directly */
+    struct pn_tls_client *proxy_tls; /* NULL: plain TCP to it */
     char host[PN_TARGET_HOST_MAX + 1];
     bool is_resolved;
     bool is_lingering;
@@ -86,6 +87,7 @@ static void probe_end(struct probe *probe)
     pn_loop_disarm(loop, &probe->timer);
     pn_stream_destroy(probe->stream);
     pn_tls_client_unref(probe->tls);
+    pn_tls_client_unref(probe->proxy_tls);
     pn_tls_story_fini(&probe->story);
     json_decref(probe->question);
     json_decref(probe->facts.addresses);
@@ -325,6 +327,7 @@ static void start(struct probe *probe)
         .port = (uint16_t)pn_json_int(probe->question, "port", 443),
         .tls = probe->tls,
         .proxy = probe->proxy,
+        .proxy_tls = probe->proxy_tls,
         .timeout_ms = probe->facts.timeout_ms,
         .on_open = on_open,
         .on_failed = on_failed,
@@ -449,12 +452,24 @@ static bool set_host(struct probe *probe)
 
 static enum pn_rc set_proxy(struct probe *probe, struct pn_error *err)
 {
+    static const struct pn_trust_wish usual = {.check_chain = true, .check_name = true};
     const json_t *proxy = json_object_get(probe->question, "proxy");
+    const struct pn_snapshot *now = pn_catalog_snapshot(probe->probes->gateway->catalog);
+    struct pn_trust *trust = NULL;
+    enum pn_rc rc;
 
     if (!proxy)
         return PN_OK;
-    return pn_proxy_create(pn_json_slice(proxy, "url"), pn_json_slice(proxy, "username"),
-                           pn_json_slice(proxy, "password"), &probe->proxy, err);
+    rc = pn_proxy_create(pn_json_slice(proxy, "url"), pn_json_slice(proxy, "username"),
+                         pn_json_slice(proxy, "password"), &probe->proxy, err);
+    if (rc != PN_OK || !probe->proxy->is_tls)
+        return rc;
+    rc = pn_trust_base_grant(now->trusts, &usual, &trust, err);
+    if (rc == PN_OK)
+        rc = pn_tls_client_create(probe->probes->gateway->signer, trust, NULL, PN_ALPN_HTTP11,
+                                  &probe->proxy_tls, err);
+    pn_trust_unref(trust);
+    return rc;
 }
 
 static uint32_t bounded(const json_t *question, const char *name, uint32_t usual, uint32_t max)

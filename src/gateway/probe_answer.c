@@ -4,6 +4,8 @@
  */
 #include "gateway/probe_answer.h"
 
+#include <string.h>
+
 #include "base/clock.h"
 #include "base/encode.h"
 #include "base/json.h"
@@ -71,14 +73,22 @@ static json_t *alert_json(const struct pn_tls_report *report)
                      pn_tls_alert_name(report->alert), "late", report->is_late);
 }
 
+/** With a proxy there are two handshakes. */
+static const char *stage_of(const struct pn_probe_facts *facts)
+{
+    return facts->cause && strcmp(facts->cause, "proxy_tls") == 0
+               ? "proxy TLS"
+               : pn_tls_stage_name(facts->report.stage);
+}
+
 json_t *pn_probe_answer(const struct pn_probe_facts *facts, const struct pn_tls_story *story)
 {
     const struct pn_tls_report *report = &facts->report;
     json_t *json = json_pack(
         "{s:s, s:s, s:o, s:o, s:s, s:O, s:I, s:I}", "outcome", facts->cause ? "failed" : "accepted",
         "cause", facts->cause ? facts->cause : "", "sentence", text_or_empty(facts->sentence),
-        "detail", text_or_empty(report->detail), "stage", pn_tls_stage_name(report->stage),
-        "addresses", facts->addresses, "dnsMs", (json_int_t)facts->dns_ms, "handshakeMs",
+        "detail", text_or_empty(report->detail), "stage", stage_of(facts), "addresses",
+        facts->addresses, "dnsMs", (json_int_t)facts->dns_ms, "handshakeMs",
         (json_int_t)facts->handshake_ms);
     json_t *more = json_pack(
         "{s:s, s:s, s:s, s:o, s:b, s:b, s:b, s:o, s:I, s:o, s:o, s:i, s:i}", "tlsVersion",

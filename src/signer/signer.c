@@ -291,6 +291,11 @@ void pn_signer_clear_error(void)
     bound.last_error.rc = PN_OK;
 }
 
+void pn_signer_set_error(const struct pn_error *error)
+{
+    bound.last_error = *error;
+}
+
 enum pn_rc pn_signer_fail(enum pn_rc rc, const char *code, const char *sentence)
 {
     return pn_error_set(&bound.last_error, rc, code, "%s", sentence);

@@ -68,3 +68,5 @@ void pn_signer_watch_secrets(pn_secret_fn on_secret, void *ctx);
  */
 const struct pn_error *pn_signer_last_error(void);
 void pn_signer_clear_error(void);
+/** Puts back what pn_signer_last_error() said before. */
+void pn_signer_set_error(const struct pn_error *error);

@@ -14,6 +14,7 @@
 #include <string.h>
 #include <sys/socket.h>
 
+#include "tls/below.h"
 #include "tls/tls_internal.h"
 
 static int take_ahead(struct pn_tls_link *link, char *bytes, int len)
@@ -62,14 +63,17 @@ static int bio_read(BIO *bio, char *bytes, int len)
     }
     is_ahead = reads_ahead(link, len);
     asked = is_ahead ? PN_TLS_AHEAD_BYTES : (size_t)len;
-    do
-        got = recv(link->fd, is_ahead ? (char *)link->ahead : bytes, asked, 0);
-    while (got < 0 && errno == EINTR);
+    if (link->below)
+        got = pn_below_read(link->below, bytes, asked);
+    else
+        do
+            got = recv(link->fd, is_ahead ? (char *)link->ahead : bytes, asked, 0);
+        while (got < 0 && errno == EINTR);
     if (got < 0 && (errno == EAGAIN || errno == EWOULDBLOCK))
         BIO_set_retry_read(bio);
     else if (got == 0)
         BIO_set_flags(bio, BIO_FLAGS_IN_EOF);
-    if (got > 0 && (size_t)got < asked && !link->peer_ended)
+    if (got > 0 && (size_t)got < asked && !link->peer_ended && !link->below)
         link->is_drained = true;
     if (got <= 0 || !is_ahead)
         return (int)got;
@@ -86,9 +90,12 @@ static int bio_write(BIO *bio, const char *bytes, int len)
     BIO_clear_retry_flags(bio);
     if (len <= 0)
         return 0;
-    do
-        sent = send(link->fd, bytes, (size_t)len, MSG_NOSIGNAL);
-    while (sent < 0 && errno == EINTR);
+    if (link->below)
+        sent = pn_below_write(link->below, bytes, (size_t)len);
+    else
+        do
+            sent = send(link->fd, bytes, (size_t)len, MSG_NOSIGNAL);
+        while (sent < 0 && errno == EINTR);
     if (sent < 0 && (errno == EAGAIN || errno == EWOULDBLOCK))
         BIO_set_retry_write(bio);
     return (int)sent;

@@ -575,7 +575,7 @@ SSL *pn_tls_client_ssl(struct pn_tls_client *client, struct pn_tls_link *link)
     SSL_set_bio(ssl, bio, bio);
     SSL_set_app_data(ssl, link);
     SSL_set_connect_state(ssl);
-    if (client->use_own_records && !link->story)
+    if (client->use_own_records && !link->story && !link->below)
         pn_tls_takeover_begin(link, ssl);
     if (!ssl_set_name(ssl, link->identity->server_name, pn_trust_checks_name(client->trust))) {
         SSL_free(ssl);

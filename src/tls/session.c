@@ -16,6 +16,7 @@
 #include "base/clock.h"
 #include "base/metrics.h"
 #include "signer/signer.h"
+#include "tls/below.h"
 #include "tls/session_records.h"
 #include "tls/takeover.h"
 
@@ -28,6 +29,7 @@ static void stream_free(void *object)
     pn_tls_client_unref(stream->client);
     pn_tls_link_fini(&stream->link);
     pn_tls_server_unref(stream->server);
+    free(stream->link.below);
     free(stream);
 }
 
@@ -67,9 +69,13 @@ static void fd_no_delay(int fd)
 
 static enum pn_rc stream_watch(struct pn_stream *stream, uint32_t timeout_ms)
 {
-    enum pn_rc rc =
-        pn_loop_watch(stream->loop, &stream->watch, stream->link.fd, PN_LOOP_READ | PN_LOOP_WRITE,
-                      PN_WATCH_EDGE, on_stream_event, stream);
+    enum pn_rc rc = PN_OK;
+
+    if (stream->link.below)
+        pn_below_watch(stream->link.below);
+    else
+        rc = pn_loop_watch(stream->loop, &stream->watch, stream->link.fd,
+                           PN_LOOP_READ | PN_LOOP_WRITE, PN_WATCH_EDGE, on_stream_event, stream);
 
     if (rc == PN_OK)
         pn_loop_arm(stream->loop, &stream->timer,
@@ -136,6 +142,19 @@ static int connect_start(struct pn_stream *stream, const struct pn_tls_identity 
     return fd;
 }
 
+static void on_below_event(struct pn_stream *stream, unsigned events)
+{
+    on_stream_event(&stream->watch, events);
+}
+
+/* Without memory there is no stream below. */
+static void connect_below(struct pn_stream *stream, struct pn_stream *below)
+{
+    stream->watch.ctx = stream;
+    stream->link.below = pn_below_create(stream, below, on_below_event);
+    stream->link.fd = pn_stream_fd(below);
+}
+
 enum pn_rc pn_stream_connect(struct pn_loop *loop, const struct pn_stream_connect_spec *spec,
                              const struct pn_stream_events *events, void *ctx,
                              struct pn_stream **out, struct pn_error *err)
@@ -146,7 +165,9 @@ enum pn_rc pn_stream_connect(struct pn_loop *loop, const struct pn_stream_connec
     if (rc != PN_OK)
         goto fail;
     stream = stream_new(loop, spec->fd, spec->identity, events, ctx);
-    if (!stream) {
+    if (stream && spec->below)
+        connect_below(stream, spec->below);
+    if (!stream || (spec->below && !stream->link.below)) {
         rc = pn_error_set(err, PN_NOMEM, "no_memory", "No memory for a connection.");
         goto fail;
     }
@@ -158,7 +179,7 @@ enum pn_rc pn_stream_connect(struct pn_loop *loop, const struct pn_stream_connec
     }
     connect_describe(stream, spec->identity);
     stream->state = PN_STREAM_CONNECTING;
-    if (spec->fd < 0)
+    if (spec->fd < 0 && !spec->below)
         stream->link.fd = connect_start(stream, spec->identity);
     if (stream->link.fd < 0) {
         rc = pn_error_from_errno(err, errno, "No socket for a connection");
@@ -172,7 +193,9 @@ enum pn_rc pn_stream_connect(struct pn_loop *loop, const struct pn_stream_connec
     *out = stream;
     return PN_OK;
 fail:
-    if (stream && stream->link.fd >= 0)
+    if (spec->below)
+        pn_stream_destroy(spec->below);
+    else if (stream && stream->link.fd >= 0)
         close(stream->link.fd);
     else if (spec->fd >= 0)
         close(spec->fd);
@@ -389,7 +412,10 @@ static void stream_close(struct pn_stream *stream)
     stream->state = PN_STREAM_CLOSED;
     pn_loop_disarm(stream->loop, &stream->timer);
     pn_loop_unwatch(&stream->watch);
-    close(stream->link.fd);
+    if (stream->link.below)
+        pn_below_end(stream->link.below);
+    else
+        close(stream->link.fd);
     pn_loop_defer_free(stream->loop, &stream->deferred, stream_free, stream);
 }
 
@@ -418,6 +444,8 @@ void pn_stream_abort(struct pn_stream *stream)
     if (!stream || stream->state == PN_STREAM_CLOSED)
         return;
     (void)setsockopt(stream->link.fd, SOL_SOCKET, SO_LINGER, &reset, sizeof(reset));
+    if (stream->link.below)
+        pn_stream_abort(stream->link.below->stream);
     stream_close(stream);
 }
 

@@ -43,8 +43,10 @@ struct pn_stream_connect_spec {
     const struct pn_tls_identity *identity;
     struct pn_tls_client *tls; /* NULL: plain TCP */
     uint32_t timeout_ms;       /* connect and handshake together; 0: the default */
-    int fd;             /* an already connected socket (it is taken), or -1: connect to the peer */
-    int64_t now_unix_s; /* 0: the clock; tests set it */
+    int fd; /* an already connected socket (it is taken), or -1: connect to the peer */
+    struct pn_stream *below; /* an open stream (it is taken) whose bytes are this one's, instead of
+                                a socket: TLS within TLS, through a proxy. NULL: none */
+    int64_t now_unix_s;      /* 0: the clock; tests set it */
     struct pn_tls_story *story; /* filled while the stream lives; no session is resumed. NULL:
                                    nobody wants to know */
 };
@@ -52,7 +54,7 @@ struct pn_stream_connect_spec {
 /** Starts; on_open or on_failed follows from the loop. `events` is borrowed for the stream's life.
  *  Fail closed: PN_INVALID (certificate expired or not yet valid, no connection was made; err->code
  *  certificate_expired / certificate_not_yet_valid), PN_CONFLICT (identity mismatch), PN_IO,
- * PN_NOMEM. On failure a given fd is closed. */
+ * PN_NOMEM. On failure a given fd, or the stream below, is closed. */
 enum pn_rc pn_stream_connect(struct pn_loop *loop, const struct pn_stream_connect_spec *spec,
                              const struct pn_stream_events *events, void *ctx,
                              struct pn_stream **stream, struct pn_error *err) PN_MUST_USE;

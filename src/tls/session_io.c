@@ -8,6 +8,7 @@
 
 #include "base/secret.h"
 #include "signer/signer.h"
+#include "tls/below.h"
 #include "tls/session_records.h"
 
 /* Pieces of one write become one record. Each thread has one such place, used within a call only.
@@ -45,12 +46,15 @@ static enum pn_rc plain_read(struct pn_stream *stream, void *buf, size_t cap, si
 
     if (stream->link.is_drained)
         return PN_AGAIN;
-    do
-        got = recv(stream->link.fd, buf, cap, 0);
-    while (got < 0 && errno == EINTR);
+    if (stream->link.below)
+        got = pn_below_read(stream->link.below, buf, cap);
+    else
+        do
+            got = recv(stream->link.fd, buf, cap, 0);
+        while (got < 0 && errno == EINTR);
     if (got > 0) {
         *len = (size_t)got;
-        if (*len < cap && !stream->link.peer_ended)
+        if (*len < cap && !stream->link.peer_ended && !stream->link.below)
             stream->link.is_drained = true;
         return PN_OK;
     }
@@ -140,6 +144,8 @@ enum pn_rc pn_stream_read(struct pn_stream *stream, void *buf, size_t cap, size_
 
 bool pn_stream_has_pending(const struct pn_stream *stream)
 {
+    if (stream->link.below && pn_stream_has_pending(stream->link.below->stream))
+        return true;
     if (stream->records)
         return pn_stream_records_has_pending(stream->records);
     return stream->ssl &&
@@ -148,12 +154,16 @@ bool pn_stream_has_pending(const struct pn_stream *stream)
 
 void pn_stream_settle(struct pn_stream *stream)
 {
+    if (stream->link.below)
+        pn_stream_settle(stream->link.below->stream);
     if (stream->link.ahead_at == stream->link.ahead_end)
         pn_stream_records_take(stream);
 }
 
 void pn_stream_trim(struct pn_stream *stream)
 {
+    if (stream->link.below)
+        pn_stream_trim(stream->link.below->stream);
     if (stream->records)
         pn_stream_records_trim(stream->records);
     else if (stream->ssl && stream->state == PN_STREAM_OPEN)
@@ -180,9 +190,12 @@ static enum pn_rc plain_writev(struct pn_stream *stream, const struct iovec *iov
 {
     ssize_t sent;
 
-    do
-        sent = send_pieces(stream->link.fd, iov, count);
-    while (sent < 0 && errno == EINTR);
+    if (stream->link.below)
+        sent = pn_below_writev(stream->link.below, iov, count);
+    else
+        do
+            sent = send_pieces(stream->link.fd, iov, count);
+        while (sent < 0 && errno == EINTR);
     if (sent > 0) {
         *written = (size_t)sent;
         return PN_OK;
@@ -261,5 +274,8 @@ void pn_stream_shutdown(struct pn_stream *stream)
         (void)SSL_shutdown(stream->ssl);
         ERR_clear_error();
     }
-    (void)shutdown(stream->link.fd, SHUT_WR);
+    if (stream->link.below)
+        pn_stream_shutdown(stream->link.below->stream);
+    else
+        (void)shutdown(stream->link.fd, SHUT_WR);
 }

@@ -17,6 +17,7 @@
 #define PN_V_ERR_PIN       X509_V_ERR_APPLICATION_VERIFICATION
 #define PN_TLS_AHEAD_BYTES 4096
 
+struct pn_below;
 struct pn_tls_takeover;
 struct pn_record_fault;
 
@@ -53,6 +54,7 @@ struct pn_tls_link {
     uint8_t *ahead;
     uint16_t ahead_at, ahead_end;
     struct pn_tls_peer *peer; /* of a server: the client's certificate, or NULL */
+    struct pn_below *below;   /* carries the bytes (tls/below.h); NULL: the socket does */
 };
 
 /** The report, made when there is none yet. Out of memory: one that nobody reads. */

@@ -47,6 +47,7 @@ enum pn_rc pn_acquire_connect(struct pn_acquire *acquire)
                                    .tls = group->tls,
                                    .is_h2c = group->is_h2c,
                                    .proxy = group->proxy,
+                                   .proxy_tls = group->proxy_tls,
                                    .timeout_ms = acquire->pool->limits.connect_timeout_ms,
                                    .on_open = on_open,
                                    .on_failed = on_failed,

@@ -53,6 +53,7 @@ void pn_opening_cancel(struct pn_opening *opening)
     if (opening->winner)
         attempt_close(opening->winner);
     pn_stream_destroy(opening->stream);
+    pn_stream_destroy(opening->outer);
     pn_buf_fini(&opening->tunnel);
     pn_loop_defer_free(opening->spec.loop, &opening->deferred, free, opening);
 }
@@ -73,8 +74,8 @@ void pn_opening_set_peer(struct pn_opening *opening, const struct pn_attempt *at
     snprintf(opening->spec.failure->peer, sizeof(opening->spec.failure->peer), "%s", text);
 }
 
-static void tell(const struct pn_opening *opening, enum pn_opening_step step,
-                 const struct pn_attempt *attempt, const struct pn_stream *stream)
+void pn_opening_tell(const struct pn_opening *opening, enum pn_opening_step step,
+                     const struct pn_attempt *attempt, const struct pn_stream *stream)
 {
     const struct pn_opening_spec *spec = &opening->spec;
 
@@ -83,16 +84,14 @@ static void tell(const struct pn_opening *opening, enum pn_opening_step step,
                       step == PN_OPENING_LOST ? spec->failure->code : NULL, stream);
 }
 
-/** This address is out; the others go on. False: there is none, the caller fails. */
-static bool go_on(struct pn_opening *opening)
+bool pn_opening_go_on(struct pn_opening *opening)
 {
     return opening->running > 0 || dial(opening) == PN_AGAIN;
 }
 
 /* --- TLS --- */
 
-/** What another address of the name may do better. */
-static bool another_address_may_help(const struct pn_tls_report *report)
+bool pn_opening_may_help(const struct pn_tls_report *report)
 {
     return report->stage == PN_STAGE_CONNECT || report->cause == PN_CAUSE_HANDSHAKE_TIMEOUT ||
            report->cause == PN_CAUSE_CLOSED_IN_HANDSHAKE || report->cause == PN_CAUSE_RESET;
@@ -103,7 +102,7 @@ static void on_stream_open(void *ctx, struct pn_stream *stream)
     struct pn_opening *opening = ctx;
     struct pn_opening_spec spec = opening->spec;
 
-    tell(opening, PN_OPENING_WON, opening->winner, stream);
+    pn_opening_tell(opening, PN_OPENING_WON, opening->winner, stream);
     opening->stream = NULL; /* the receiver's */
     pn_opening_cancel(opening);
     spec.on_open(spec.ctx, stream);
@@ -113,16 +112,16 @@ static void on_stream_failed(void *ctx, struct pn_stream *stream,
                              const struct pn_tls_report *report)
 {
     struct pn_opening *opening = ctx;
-    bool may_help = another_address_may_help(report);
+    bool may_help = pn_opening_may_help(report);
 
     if (report->cause == PN_CAUSE_HANDSHAKE_TIMEOUT)
         pn_limit_hit(PN_LIMIT_BACKEND_CONNECT_TIMEOUT);
     pn_failure_from_report(opening->spec.failure, report);
     pn_opening_set_peer(opening, opening->winner);
-    tell(opening, PN_OPENING_LOST, opening->winner, stream);
+    pn_opening_tell(opening, PN_OPENING_LOST, opening->winner, stream);
     opening->stream = NULL;
     pn_stream_destroy(stream);
-    if (!may_help || !go_on(opening))
+    if (!may_help || !pn_opening_go_on(opening))
         pn_opening_fail(opening);
 }
 
@@ -157,13 +156,14 @@ static enum pn_rc make_identity(struct pn_opening *opening, struct pn_tls_identi
     return PN_OK;
 }
 
-enum pn_rc pn_opening_secure(struct pn_opening *opening, int fd)
+enum pn_rc pn_opening_secure(struct pn_opening *opening, int fd, struct pn_stream *below)
 {
     struct pn_tls_identity identity;
     struct pn_stream_connect_spec spec = {.identity = &identity,
                                           .tls = opening->spec.tls,
                                           .timeout_ms = opening->spec.timeout_ms,
                                           .fd = fd,
+                                          .below = below,
                                           .story = opening->spec.story};
     struct pn_error err = {.rc = PN_OK};
     const char *code = "connect_failed";
@@ -172,6 +172,7 @@ enum pn_rc pn_opening_secure(struct pn_opening *opening, int fd)
     if (rc != PN_OK) {
         if (fd >= 0)
             close(fd);
+        pn_stream_destroy(below);
         pn_failure_set(opening->spec.failure, "dns_failed", "not a host name that TLS can check");
         return rc;
     }
@@ -206,7 +207,7 @@ static enum pn_rc win(struct pn_opening *opening, struct pn_attempt *attempt)
     if (opening->spec.proxy)
         return pn_opening_tunnel(opening);
     attempt->fd = -1;
-    return pn_opening_secure(opening, fd);
+    return pn_opening_secure(opening, fd, NULL);
 }
 
 static void lose(struct pn_opening *opening, struct pn_attempt *attempt, int error)
@@ -223,7 +224,7 @@ static void lose(struct pn_opening *opening, struct pn_attempt *attempt, int err
     else
         report.cause = PN_CAUSE_CONNECT_FAILED;
     pn_failure_from_report(opening->spec.failure, &report);
-    tell(opening, PN_OPENING_LOST, attempt, NULL);
+    pn_opening_tell(opening, PN_OPENING_LOST, attempt, NULL);
     attempt_close(attempt);
     attempt->state = PN_ATTEMPT_USED;
     opening->running--;
@@ -256,7 +257,7 @@ static void on_connect_timeout(struct pn_timer *timer)
 
     pn_limit_hit(PN_LIMIT_BACKEND_CONNECT_TIMEOUT);
     lose(opening, attempt, ETIMEDOUT);
-    if (!go_on(opening))
+    if (!pn_opening_go_on(opening))
         pn_opening_fail(opening);
 }
 
@@ -378,7 +379,7 @@ static enum pn_rc dial_all(struct pn_opening *opening)
 
     if (!drop_guarded(opening))
         return PN_DENIED;
-    tell(opening, PN_OPENING_RESOLVED, NULL, NULL);
+    pn_opening_tell(opening, PN_OPENING_RESOLVED, NULL, NULL);
     pn_opening_order(resolve->addresses, resolve->count, resolve->turn);
     opening->count = resolve->count;
     for (size_t i = 0; i < resolve->count; i++) {
@@ -394,7 +395,7 @@ static enum pn_rc dial_all(struct pn_opening *opening)
         return dial(opening);
     opening->winner = &opening->attempts[0]; /* nobody to race with: the stream connects */
     opening->winner->state = PN_ATTEMPT_USED;
-    return pn_opening_secure(opening, -1);
+    return pn_opening_secure(opening, -1, NULL);
 }
 
 static void on_resolved(struct pn_resolve *query)

@@ -3,7 +3,7 @@
  * Opening one connection: name, race of its addresses (Happy Eyeballs, RFC 8305), tunnel through a
  * proxy, TLS.
  *
- *   RESOLVING -> DIALING -> (TUNNEL, with a proxy) -> SECURING -> on_open
+ *   RESOLVING -> DIALING -> (TLS to the proxy -> TUNNEL, with a proxy) -> SECURING -> on_open
  *                   ^______________/_____________________/ another address may help
  *        \__________\______________\_____________________\-> on_failed
  *
@@ -40,10 +40,11 @@ struct pn_opening_spec {
     struct pn_resolver *resolver;
     struct pn_slice host; /* lower case; borrowed until the end */
     uint16_t port;
-    struct pn_tls_client *tls;    /* NULL: plain TCP; borrowed */
-    bool is_h2c;                  /* plain TCP: it will speak HTTP/2, a part of the identity */
-    const struct pn_proxy *proxy; /* NULL: directly; borrowed */
-    uint32_t timeout_ms;          /* of one address: TCP, then tunnel and TLS */
+    struct pn_tls_client *tls;       /* NULL: plain TCP; borrowed */
+    bool is_h2c;                     /* plain TCP: it will speak HTTP/2, a part of the identity */
+    const struct pn_proxy *proxy;    /* NULL: directly; borrowed */
+    struct pn_tls_client *proxy_tls; /* to a proxy that is reached by TLS, else NULL; borrowed */
+    uint32_t timeout_ms;             /* of one address: TCP, then tunnel and TLS */
     /** The stream is the receiver's; its events must be set. The opening is over. */
     void (*on_open)(void *ctx, struct pn_stream *stream);
     /** *failure says why. The opening is over. */

@@ -25,7 +25,8 @@ struct pn_opening {
     size_t count, running;
     struct pn_timer stagger;
     struct pn_attempt *winner;
-    struct pn_buf tunnel; /* the request to the proxy, then its answer; secret */
+    struct pn_stream *outer; /* TLS to the proxy; NULL: none (any more) */
+    struct pn_buf tunnel;    /* the request to the proxy, then its answer; secret */
     size_t tunnel_sent;
     bool is_answering;
     struct pn_stream *stream;
@@ -36,8 +37,16 @@ struct pn_opening {
 void pn_opening_fail(struct pn_opening *opening);
 /** The failure is of this address. */
 void pn_opening_set_peer(struct pn_opening *opening, const struct pn_attempt *attempt);
-/** The winner is connected: TLS, or a plain stream. Takes `fd` (-1: the stream connects by itself).
- *  PN_AGAIN, or failure tells. */
-enum pn_rc pn_opening_secure(struct pn_opening *opening, int fd) PN_MUST_USE;
-/** The winner is connected to the proxy: asks for the tunnel, then goes on as above. */
+/** This address is out; the others go on. False: there is none, the caller fails. */
+bool pn_opening_go_on(struct pn_opening *opening);
+void pn_opening_tell(const struct pn_opening *opening, enum pn_opening_step step,
+                     const struct pn_attempt *attempt, const struct pn_stream *stream);
+/** What another address of the name may do better. */
+bool pn_opening_may_help(const struct pn_tls_report *report);
+/** The winner is connected: TLS, or a plain stream. Takes `fd` (-1: the stream connects by itself)
+ *  or `below`, the stream that the tunnel is in (NULL: none). PN_AGAIN, or failure tells. */
+enum pn_rc pn_opening_secure(struct pn_opening *opening, int fd,
+                             struct pn_stream *below) PN_MUST_USE;
+/** The winner is connected to the proxy: TLS with it, if it wants that, asks for the tunnel, then
+ *  goes on as above. */
 enum pn_rc pn_opening_tunnel(struct pn_opening *opening) PN_MUST_USE;

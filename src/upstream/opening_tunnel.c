@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * The tunnel through a proxy: request out, answer in, on the winner's socket.
+ * The tunnel through a proxy: TLS with it, if it is reached by https; request out, answer in, on
+ * the winner's socket or in that TLS.
  */
 #include <errno.h>
 #include <stdio.h>
@@ -8,6 +9,7 @@
 #include <sys/socket.h>
 
 #include "base/limits.h"
+#include "tls/session.h"
 #include "upstream/opening_internal.h"
 
 static size_t answer_max(void)
@@ -50,16 +52,64 @@ static void tunnel_refused(struct pn_opening *opening, enum pn_proxy_answer answ
     }
 }
 
+/* --- bytes, of the socket or of the TLS around the tunnel --- */
+
+static void ignore_event(void *ctx, struct pn_stream *stream)
+{
+    (void)ctx;
+    (void)stream;
+}
+
+static const struct pn_stream_events no_events = {
+    .on_open = ignore_event,
+    .on_readable = ignore_event,
+    .on_writable = ignore_event,
+};
+
+/** PN_OK, PN_AGAIN; anything else: the proxy has hung up. */
+static enum pn_rc proxy_read(struct pn_opening *opening, char *bytes, size_t room, size_t *len)
+{
+    ssize_t n;
+
+    if (opening->outer)
+        return pn_stream_read(opening->outer, bytes, room, len);
+    n = recv(opening->winner->fd, bytes, room, 0);
+    if (n < 0 && (errno == EAGAIN || errno == EINTR))
+        return PN_AGAIN;
+    *len = n > 0 ? (size_t)n : 0;
+    return n > 0 ? PN_OK : PN_EOF;
+}
+
+static enum pn_rc proxy_write(struct pn_opening *opening, const char *bytes, size_t len,
+                              size_t *written)
+{
+    ssize_t n;
+
+    if (opening->outer)
+        return pn_stream_write(opening->outer, bytes, len, written);
+    n = send(opening->winner->fd, bytes, len, MSG_NOSIGNAL);
+    if (n < 0 && (errno == EAGAIN || errno == EINTR))
+        return PN_AGAIN;
+    *written = n > 0 ? (size_t)n : 0;
+    return n >= 0 ? PN_OK : PN_IO;
+}
+
+/* --- the tunnel --- */
+
 static void tunnel_open(struct pn_opening *opening)
 {
     struct pn_attempt *winner = opening->winner;
+    struct pn_stream *outer = opening->outer;
     int fd = winner->fd;
 
     pn_loop_disarm(opening->spec.loop, &winner->timer);
     pn_loop_unwatch(&winner->watch);
     winner->fd = -1; /* the stream's */
+    opening->outer = NULL;
+    if (outer)
+        pn_stream_set_events(outer, &no_events, NULL);
     pn_buf_fini(&opening->tunnel);
-    if (pn_opening_secure(opening, fd) != PN_AGAIN)
+    if (pn_opening_secure(opening, fd, outer) != PN_AGAIN)
         pn_opening_fail(opening);
 }
 
@@ -68,22 +118,22 @@ static void tunnel_read(struct pn_opening *opening)
     for (;;) {
         enum pn_proxy_answer answer;
         int status = 0;
-        ssize_t n;
-
+        size_t len = 0;
+        enum pn_rc rc;
         size_t room = answer_max() - opening->tunnel.len;
 
         if (pn_buf_reserve(&opening->tunnel, room) != PN_OK) {
             tunnel_failed(opening, "out_of_memory", "cannot be read: no memory");
             return;
         }
-        n = recv(opening->winner->fd, opening->tunnel.ptr + opening->tunnel.len, room, 0);
-        if (n < 0 && (errno == EAGAIN || errno == EINTR))
+        rc = proxy_read(opening, opening->tunnel.ptr + opening->tunnel.len, room, &len);
+        if (rc == PN_AGAIN)
             return;
-        if (n <= 0) {
+        if (rc != PN_OK) {
             tunnel_failed(opening, "proxy_closed", "closed the connection instead of an answer");
             return;
         }
-        opening->tunnel.len += (size_t)n;
+        opening->tunnel.len += len;
         answer = pn_proxy_read(pn_buf_slice(&opening->tunnel), answer_max(), &status);
         if (answer == PN_PROXY_MORE)
             continue;
@@ -100,16 +150,17 @@ static void tunnel_step(struct pn_opening *opening)
     struct pn_buf *out = &opening->tunnel;
 
     while (!opening->is_answering) {
-        ssize_t n = send(opening->winner->fd, out->ptr + opening->tunnel_sent,
-                         out->len - opening->tunnel_sent, MSG_NOSIGNAL);
+        size_t written = 0;
+        enum pn_rc rc = proxy_write(opening, out->ptr + opening->tunnel_sent,
+                                    out->len - opening->tunnel_sent, &written);
 
-        if (n < 0 && (errno == EAGAIN || errno == EINTR))
+        if (rc == PN_AGAIN)
             return;
-        if (n < 0) {
+        if (rc != PN_OK) {
             tunnel_failed(opening, "proxy_closed", "closed the connection");
             return;
         }
-        opening->tunnel_sent += (size_t)n;
+        opening->tunnel_sent += written;
         if (opening->tunnel_sent < out->len)
             continue;
         opening->is_answering = true;
@@ -131,7 +182,8 @@ static void on_tunnel_timeout(struct pn_timer *timer)
     tunnel_failed(attempt->opening, "proxy_timeout", "did not answer in time");
 }
 
-enum pn_rc pn_opening_tunnel(struct pn_opening *opening)
+/** Asks for the tunnel. PN_AGAIN, or failure tells. */
+static enum pn_rc tunnel_begin(struct pn_opening *opening)
 {
     struct pn_attempt *winner = opening->winner;
     enum pn_rc rc;
@@ -142,7 +194,7 @@ enum pn_rc pn_opening_tunnel(struct pn_opening *opening)
     opening->is_answering = false;
     rc = pn_proxy_request(opening->spec.proxy, opening->spec.host, opening->spec.port,
                           &opening->tunnel);
-    if (rc == PN_OK)
+    if (rc == PN_OK && !opening->outer)
         rc = pn_loop_watch(opening->spec.loop, &winner->watch, winner->fd,
                            PN_LOOP_READ | PN_LOOP_WRITE, PN_WATCH_EDGE, on_tunnel_event, opening);
     if (rc == PN_OK) {
@@ -152,4 +204,83 @@ enum pn_rc pn_opening_tunnel(struct pn_opening *opening)
     }
     pn_failure_set(opening->spec.failure, "connect_failed", "no memory for a tunnel");
     return rc;
+}
+
+/* --- TLS with the proxy --- */
+
+static void on_outer_event(void *ctx, struct pn_stream *stream)
+{
+    (void)stream;
+    tunnel_step(ctx);
+}
+
+static void on_outer_open(void *ctx, struct pn_stream *stream)
+{
+    struct pn_opening *opening = ctx;
+
+    (void)stream;
+    if (tunnel_begin(opening) == PN_AGAIN)
+        tunnel_step(opening);
+    else
+        pn_opening_fail(opening);
+}
+
+static void on_outer_failed(void *ctx, struct pn_stream *stream, const struct pn_tls_report *report)
+{
+    struct pn_opening *opening = ctx;
+    const struct pn_opening_spec *spec = &opening->spec;
+    char sentence[PN_TLS_SENTENCE_MAX];
+    bool may_help = pn_opening_may_help(report);
+
+    if (report->cause == PN_CAUSE_HANDSHAKE_TIMEOUT)
+        pn_limit_hit(PN_LIMIT_BACKEND_CONNECT_TIMEOUT);
+    pn_tls_report_sentence(report, sentence);
+    pn_failure_set(spec->failure, "proxy_tls", "TLS with the proxy %s:%u of the backend: %s",
+                   spec->proxy->host, spec->proxy->port, sentence);
+    pn_opening_set_peer(opening, opening->winner);
+    if (spec->story)
+        pn_stream_story(stream, spec->story);
+    pn_opening_tell(opening, PN_OPENING_LOST, opening->winner, stream);
+    opening->outer = NULL;
+    pn_stream_destroy(stream);
+    if (!may_help || !pn_opening_go_on(opening))
+        pn_opening_fail(opening);
+}
+
+static const struct pn_stream_events outer_events = {
+    .on_open = on_outer_open,
+    .on_failed = on_outer_failed,
+    .on_readable = on_outer_event,
+    .on_writable = on_outer_event,
+};
+
+static enum pn_rc outer_begin(struct pn_opening *opening)
+{
+    struct pn_attempt *winner = opening->winner;
+    const struct pn_opening_spec *spec = &opening->spec;
+    struct pn_tls_identity identity;
+    struct pn_error err = {.rc = PN_OK};
+    struct pn_stream_connect_spec connect = {.identity = &identity,
+                                             .tls = spec->proxy_tls,
+                                             .timeout_ms = spec->timeout_ms,
+                                             .fd = winner->fd};
+    enum pn_rc rc = pn_tls_client_identity(spec->proxy_tls, &winner->peer,
+                                           pn_slice_str(spec->proxy->host), &identity);
+
+    if (rc == PN_OK) {
+        winner->fd = -1; /* the stream's */
+        rc = pn_stream_connect(spec->loop, &connect, &outer_events, opening, &opening->outer, &err);
+    }
+    if (rc == PN_OK)
+        return PN_AGAIN;
+    pn_failure_set(spec->failure, "proxy_tls", "TLS with the proxy %s:%u of the backend: %s",
+                   spec->proxy->host, spec->proxy->port,
+                   err.message[0] ? err.message : "not a host name that TLS can check");
+    pn_opening_set_peer(opening, winner);
+    return rc;
+}
+
+enum pn_rc pn_opening_tunnel(struct pn_opening *opening)
+{
+    return opening->spec.proxy_tls ? outer_begin(opening) : tunnel_begin(opening);
 }

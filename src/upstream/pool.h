@@ -84,9 +84,10 @@ struct pn_conn {
 /** What a request demands of its connection. Borrowed. */
 struct pn_demand {
     const struct pn_target *target;
-    struct pn_tls_client *tls; /* trust policy, certificate and ALPN; NULL: plain TCP */
-    struct pn_proxy *proxy;    /* NULL: directly */
-    const char *backend;       /* name of the backend entity, for who observes; NULL: none */
+    struct pn_tls_client *tls;       /* trust policy, certificate and ALPN; NULL: plain TCP */
+    struct pn_proxy *proxy;          /* NULL: directly */
+    struct pn_tls_client *proxy_tls; /* to a proxy that is reached by TLS; else NULL */
+    const char *backend;             /* name of the backend entity, for who observes; NULL: none */
     bool is_h2c; /* plain TCP: HTTP/2 with prior knowledge (RFC 9113 §3.3), else HTTP/1.1 */
 };
 

@@ -353,7 +353,7 @@ static void for_groups(struct pn_pool *pool, const struct pn_tls_client *tls, en
     while (pn_map_next(pool->groups, &position, &key, &value)) {
         struct pn_pool_group *group = value;
 
-        if (tls && group->tls != tls)
+        if (tls && group->tls != tls && group->proxy_tls != tls)
             continue;
         pn_group_hold(group); /* work on one may end another */
         groups[n++] = group;

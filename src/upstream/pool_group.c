@@ -72,6 +72,8 @@ static struct pn_slice group_key(const struct pn_demand *demand, char *out, size
     if (demand->proxy) {
         memcpy(out + len, demand->proxy->digest, sizeof(demand->proxy->digest));
         len += sizeof(demand->proxy->digest);
+        memcpy(out + len, &demand->proxy_tls, sizeof(demand->proxy_tls));
+        len += sizeof(demand->proxy_tls);
     }
     out[len++] = demand->is_h2c ? '2' : '1';
     *host_start = len;
@@ -114,6 +116,7 @@ static void group_destroy(struct pn_pool_group *group)
     pn_quota_put(group->quota);
     pn_tls_client_unref(group->tls);
     pn_proxy_unref(group->proxy);
+    pn_tls_client_unref(group->proxy_tls);
     free(group);
 }
 
@@ -141,6 +144,8 @@ static struct pn_pool_group *group_create(struct pn_pool *pool, const struct pn_
         group->tls = pn_tls_client_ref(demand->tls);
     if (demand->proxy)
         group->proxy = pn_proxy_ref(demand->proxy);
+    if (demand->proxy && demand->proxy_tls)
+        group->proxy_tls = pn_tls_client_ref(demand->proxy_tls);
     group->host_of = host_get(pool, pn_slice_sub(key, host_start, key.len - host_start));
     if (group->host_of)
         pn_list_push_back(&group->host_of->groups, &group->host_entry);
@@ -371,6 +376,7 @@ static bool is_of_group(const struct pn_demand *demand, const struct pn_pool_gro
 {
     return demand->tls == group->tls && demand->is_h2c == group->is_h2c &&
            demand->target->port == group->port && pn_proxy_equal(demand->proxy, group->proxy) &&
+           (!demand->proxy || demand->proxy_tls == group->proxy_tls) &&
            pn_slice_case_eq(demand->target->host, pn_slice(group->host, group->host_len));
 }
 

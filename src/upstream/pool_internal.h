@@ -12,7 +12,7 @@
 #include "upstream/quota.h"
 
 #define PN_POOL_KEY_MAX                                                                            \
-    (sizeof(void *) + 2 + PN_PROXY_DIGEST_BYTES + sizeof(uint16_t) + PN_TARGET_HOST_MAX)
+    (2 * sizeof(void *) + 2 + PN_PROXY_DIGEST_BYTES + sizeof(uint16_t) + PN_TARGET_HOST_MAX)
 
 /** One host and port, whatever the identity. */
 struct pn_pool_host {
@@ -31,8 +31,9 @@ struct pn_pool_group {
     struct pn_quota *wants; /* a place of it, or of the host's; NULL: none. While it has a queue */
     bool is_poor;           /* it wants one so */
     struct pn_list host_entry;
-    struct pn_tls_client *tls; /* NULL: plain TCP */
-    struct pn_proxy *proxy;    /* NULL: directly */
+    struct pn_tls_client *tls;       /* NULL: plain TCP */
+    struct pn_proxy *proxy;          /* NULL: directly */
+    struct pn_tls_client *proxy_tls; /* to the proxy; NULL: plain TCP */
     bool is_h2c;
     uint16_t port;
     char key[PN_POOL_KEY_MAX];

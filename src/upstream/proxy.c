@@ -50,7 +50,8 @@ static enum pn_rc set_digest(struct pn_proxy *proxy)
     enum pn_rc rc;
 
     pn_buf_init_secret(&all, PN_TARGET_HOST_MAX + 4 * PN_PROXY_CREDENTIAL_MAX + 64);
-    rc = pn_buf_printf(&all, "%s %u ", proxy->host, proxy->port);
+    rc = pn_buf_printf(&all, "%s %s %u ", proxy->is_tls ? "https" : "http", proxy->host,
+                       proxy->port);
     if (rc == PN_OK)
         rc = pn_buf_append_slice(&all, pn_secret_slice(&proxy->authorization));
     if (rc == PN_OK) {
@@ -72,9 +73,6 @@ enum pn_rc pn_proxy_create(struct pn_slice url, struct pn_slice username, struct
         pn_error_prefix(err, "the proxy's URL");
         return rc;
     }
-    if (target.is_tls)
-        return pn_error_set(err, PN_INVALID, "proxy_scheme",
-                            "the proxy's URL must start with http://");
     if (username.len > PN_PROXY_CREDENTIAL_MAX || password.len > PN_PROXY_CREDENTIAL_MAX)
         return pn_error_set(err, PN_INVALID, "proxy_credentials",
                             "the proxy's user name or password is too long");
@@ -83,6 +81,7 @@ enum pn_rc pn_proxy_create(struct pn_slice url, struct pn_slice username, struct
         return pn_error_set(err, PN_NOMEM, "out_of_memory", "no memory for a proxy");
     atomic_init(&proxy->refs, 1);
     proxy->port = target.port;
+    proxy->is_tls = target.is_tls;
     for (size_t i = 0; i < target.host.len; i++) {
         char c = target.host.ptr[i];
 

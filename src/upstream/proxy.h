@@ -2,10 +2,12 @@
  *
  * The HTTP proxy of a backend: connections go through a tunnel that it opens (CONNECT, RFC 9110
  * §9.3.6). TLS runs inside the tunnel, end to end, with the same identity as without one. The proxy
- * sees host name, port and bytes.
+ * sees host name, port and bytes. It may itself be reached by TLS (https://), which hides from the
+ * way there whom the tunnel is for, and the proxy's credentials (docs/adr/0210-tls-to-proxies.md).
  *
- * A proxy is part of what tells connections apart: its digest, of address and credentials, stands
- * in the peer's place of the identity, for the backend's own address is known to the proxy only.
+ * A proxy is part of what tells connections apart: its digest, of scheme, address and credentials,
+ * stands in the peer's place of the identity, for the backend's own address is known to the proxy
+ * only.
  */
 #pragma once
 
@@ -23,12 +25,13 @@ struct pn_proxy {
     _Atomic unsigned refs;
     char host[PN_TARGET_HOST_MAX + 1];
     uint16_t port;
+    bool is_tls;                    /* https:// */
     struct pn_secret authorization; /* "Basic …"; empty: none */
     uint8_t digest[PN_PROXY_DIGEST_BYTES];
 };
 
-/** `url`: http://host[:port], port 80 if none is given. PN_INVALID, PN_MALFORMED, PN_NOMEM.
- *  Reference-counted, any thread. */
+/** `url`: http://host[:port], https://host[:port]; port 80, 443 if none is given. PN_INVALID,
+ * PN_MALFORMED, PN_NOMEM. Reference-counted, any thread. */
 enum pn_rc pn_proxy_create(struct pn_slice url, struct pn_slice username, struct pn_slice password,
                            struct pn_proxy **proxy, struct pn_error *err) PN_MUST_USE;
 struct pn_proxy *pn_proxy_ref(struct pn_proxy *proxy);

@@ -170,9 +170,9 @@ def test_a_proxy_that_refuses_is_left_for_another_member_of_the_pool(postern, be
         assert postern.call(f"/{name}/x", method="POST", body=b"x").json()["member"] == "b"
 
 
-def test_a_proxy_reached_by_tls_is_refused_when_it_is_put(postern):
+def test_a_proxy_of_another_scheme_is_refused_when_it_is_put(postern):
     answer = postern.arm("PUT", f"/backends/{service.unique('p')}", {"properties": {
-        "url": "https://b", "protocol": "http", "proxy": {"url": "https://proxy.test:3129"}}})
+        "url": "https://b", "protocol": "http", "proxy": {"url": "socks5://proxy.test:1080"}}})
     assert answer.status == 400
     detail = answer.json()["error"]["details"][0]
-    assert detail["target"] == "proxy.url" and "http://" in detail["message"]
+    assert detail["target"] == "proxy.url" and "http or https URL" in detail["message"]

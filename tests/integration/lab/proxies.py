@@ -2,8 +2,10 @@
 """HTTP proxies that open tunnels: Debian's tinyproxy, and a scripted one for what it cannot show."""
 import base64
 import contextlib
+import os
 import pathlib
 import shutil
+import signal
 import socket
 import subprocess
 import threading
@@ -117,3 +119,102 @@ class ScriptedProxy:
 
     def __exit__(self, *_):
         self.listener.close()
+
+
+def await_port(port, process, what):
+    for _ in range(250):
+        if process.poll() is not None:
+            break
+        with contextlib.suppress(OSError):
+            socket.create_connection(("127.0.0.1", port), 1).close()
+            return
+        time.sleep(0.02)
+    raise AssertionError(f"{what} does not start")
+
+
+class _TlsProxy:
+    """A proxy reached by TLS: `server` is what it proves to be."""
+
+    def __init__(self, folder, server):
+        self.folder = pathlib.Path(folder)
+        self.folder.mkdir(parents=True, exist_ok=True)
+        self.crt, self.key = server.write(self.folder, "proxy")
+        self.port = free_port()
+        self.url = f"https://localhost:{self.port}"
+
+    def run(self, *command):
+        process = subprocess.Popen([str(c) for c in command], stdin=subprocess.DEVNULL,
+                                   stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+                                   start_new_session=True)
+        await_port(self.port, process, command[0])
+        return process
+
+    def stop(self):
+        """At once, with its children: open tunnels are no reason to stay."""
+        os.killpg(self.process.pid, signal.SIGKILL)
+        self.process.wait(10)
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.stop()
+
+
+class HaproxyBefore(_TlsProxy):
+    """Debian's haproxy, which ends TLS in front of a plain proxy."""
+
+    def __init__(self, folder, server, inner_port):
+        super().__init__(folder, server)
+        pem = self.folder / "proxy.pem"
+        pem.write_bytes(pathlib.Path(self.crt).read_bytes() + pathlib.Path(self.key).read_bytes())
+        config = self.folder / "haproxy.cfg"
+        config.write_text(f"""
+global
+    maxconn 200
+defaults
+    mode tcp
+    timeout connect 5s
+    timeout client 60s
+    timeout server 60s
+frontend proxy
+    bind 127.0.0.1:{self.port} ssl crt {pem} alpn http/1.1
+    bind [::1]:{self.port} ssl crt {pem} alpn http/1.1
+    default_backend inner
+backend inner
+    server inner 127.0.0.1:{inner_port}
+""")
+        self.process = self.run("/usr/sbin/haproxy", "-db", "-f", config)
+
+
+class ApacheProxy(_TlsProxy):
+    """Debian's apache2 with mod_proxy_connect and TLS of its own."""
+
+    def __init__(self, folder, server, ports):
+        super().__init__(folder, server)
+        modules = "/usr/lib/apache2/modules"
+        config = self.folder / "apache.conf"
+        config.write_text(f"""
+ServerRoot {self.folder}
+PidFile {self.folder}/apache.pid
+ErrorLog {self.folder}/error.log
+Mutex pthread
+ServerName localhost
+LoadModule mpm_event_module {modules}/mod_mpm_event.so
+LoadModule authz_core_module {modules}/mod_authz_core.so
+LoadModule proxy_module {modules}/mod_proxy.so
+LoadModule proxy_connect_module {modules}/mod_proxy_connect.so
+LoadModule ssl_module {modules}/mod_ssl.so
+{"User www-data" if os.geteuid() == 0 else ""}
+Listen 127.0.0.1:{self.port}
+SSLSessionCache none
+SSLEngine on
+SSLCertificateFile {self.crt}
+SSLCertificateKeyFile {self.key}
+ProxyRequests On
+AllowCONNECT {" ".join(map(str, ports))}
+<Proxy *>
+    Require all granted
+</Proxy>
+""")
+        self.process = self.run("/usr/sbin/apache2", "-DFOREGROUND", "-d", self.folder, "-f", config)

@@ -98,7 +98,7 @@ static void what_the_gateway_could_not_act_on_is_refused(void **state)
         {RULE("\"count\":1,\"statusCodeRanges\":[{\"min\":599,\"max\":500}]", ""),
          "circuitBreaker.rules"},
         {SINGLE(",\"circuitBreaker\":{\"rules\":[{\"name\":\"r\"}]}"), "circuitBreaker.rules"},
-        {SINGLE(",\"proxy\":{\"url\":\"https://p:1\"}"), "proxy.url"},
+        {SINGLE(",\"proxy\":{\"url\":\"ftp://p:1\"}"), "proxy.url"},
         {SINGLE(",\"proxy\":{\"url\":\"http://p:1\",\"username\":\"a:b\"}"), "proxy.username"},
         {SINGLE(",\"proxy\":{\"url\":\"http://p:1\",\"username\":\"a\",\"password\":\"\\r\\n\"}"),
          "proxy.password"},

@@ -63,7 +63,7 @@ static void single_backend_has_target_proxy_and_breaker(void **state)
     assert_null(f.backend.breaker);
     end(&f);
     assert_int_equal(
-        read_backend(&f, "{\"url\":\"http://b\",\"proxy\":{\"url\":\"https://p\"}}", "{}"),
+        read_backend(&f, "{\"url\":\"http://b\",\"proxy\":{\"url\":\"socks5://p\"}}", "{}"),
         PN_INVALID);
     end(&f);
 }

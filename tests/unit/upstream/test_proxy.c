@@ -54,6 +54,20 @@ static void request_names_the_backend_and_authenticates(void **state)
     pn_proxy_unref(proxy);
 }
 
+static void a_proxy_reached_by_tls_is_another_one(void **state)
+{
+    struct pn_proxy *plain = make("http://p:443", "", "");
+    struct pn_proxy *tls = make("https://p", "", "");
+
+    (void)state;
+    assert_false(plain->is_tls);
+    assert_true(tls->is_tls);
+    assert_int_equal(tls->port, 443);
+    assert_false(pn_proxy_equal(plain, tls));
+    pn_proxy_unref(plain);
+    pn_proxy_unref(tls);
+}
+
 static void every_member_of_a_proxy_tells_it_apart(void **state)
 {
     struct pn_proxy *base = make("http://p:1", "u", "p");
@@ -129,9 +143,9 @@ static void bytes_behind_the_answer_and_endless_answers_are_refused(void **state
                      PN_PROXY_MALFORMED);
 }
 
-static void urls_that_are_no_plain_proxy_are_refused(void **state)
+static void urls_that_are_no_proxy_are_refused(void **state)
 {
-    static const char *const urls[] = {"https://p:1", "ftp://p", "p:1", ""};
+    static const char *const urls[] = {"ftp://p", "p:1", ""};
     struct pn_error err = {.rc = PN_OK};
     struct pn_proxy *proxy = NULL;
 
@@ -145,10 +159,11 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(request_names_the_backend_and_authenticates),
+        cmocka_unit_test(a_proxy_reached_by_tls_is_another_one),
         cmocka_unit_test(every_member_of_a_proxy_tells_it_apart),
         cmocka_unit_test(answers_are_told_apart_also_byte_by_byte),
         cmocka_unit_test(bytes_behind_the_answer_and_endless_answers_are_refused),
-        cmocka_unit_test(urls_that_are_no_plain_proxy_are_refused),
+        cmocka_unit_test(urls_that_are_no_proxy_are_refused),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
