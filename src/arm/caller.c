@@ -24,29 +24,13 @@ static bool challenge(struct arm_call *call, const char *code, const char *descr
 
 static bool token_refused(struct arm_call *call, const struct pn_error *err)
 {
-    static const struct {
-        const char *code, *arm_code, *description;
-    } reasons[] = {
-        {"token_expired", "ExpiredAuthenticationToken",
-         "The access token has expired. Get a new one."},
-        {"token_not_yet_valid", "InvalidAuthenticationToken",
-         "The access token is not valid yet. Check the clocks."},
-        {"token_audience", "InvalidAuthenticationTokenAudience",
-         "The access token was issued for another audience."},
-        {"token_issuer", "InvalidAuthenticationTokenTenant",
-         "The access token was issued by another authority than that of this tenant."},
-        {"token_signature", "InvalidAuthenticationToken",
-         "The access token's signature is not valid."},
-    };
+    struct pn_token_refusal refusal = pn_token_refusal_of(err);
 
     if (err->rc != PN_DENIED) {
         arm_answer_failure(call, err);
         return false;
     }
-    for (size_t i = 0; i < sizeof(reasons) / sizeof(reasons[0]); i++)
-        if (strcmp(err->code, reasons[i].code) == 0)
-            return challenge(call, reasons[i].arm_code, reasons[i].description);
-    return challenge(call, "InvalidAuthenticationToken", "The access token is invalid.");
+    return challenge(call, refusal.arm_code, refusal.description);
 }
 
 bool arm_authenticate(struct arm_call *call)

@@ -34,6 +34,12 @@ struct pn_store;
 enum pn_rc pn_token_verify(struct pn_token_verifier *verifier, struct pn_slice token,
                            const char *const *audiences, struct pn_principal *principal,
                            struct pn_error *err) PN_MUST_USE;
+/** A refusal (PN_DENIED) of pn_token_verify() in Resource Manager's words: static texts without
+ *  quotes, the description fits into a challenge. */
+struct pn_token_refusal {
+    const char *arm_code, *description;
+};
+struct pn_token_refusal pn_token_refusal_of(const struct pn_error *err);
 /** Whether `id` is the principal's object id or one of its groups'. Without case. */
 bool pn_principal_has_id(const struct pn_principal *principal, struct pn_slice id);
 /** Role check at `scope` (an ARM id) and everything above it: is one of the principal's role

@@ -29,22 +29,9 @@ static bool challenge(struct pn_resource_call *call, const char *code, const cha
 
 static bool authenticate(struct pn_resource_call *call)
 {
-    static const struct {
-        const char *code, *arm_code, *description;
-    } reasons[] = {
-        {"token_expired", "ExpiredAuthenticationToken",
-         "The access token has expired. Get a new one."},
-        {"token_not_yet_valid", "InvalidAuthenticationToken",
-         "The access token is not valid yet. Check the clocks."},
-        {"token_audience", "InvalidAuthenticationTokenAudience",
-         "The access token was issued for another audience."},
-        {"token_issuer", "InvalidAuthenticationTokenTenant",
-         "The access token was issued by another authority than that of this tenant."},
-        {"token_signature", "InvalidAuthenticationToken",
-         "The access token's signature is not valid."},
-    };
     struct pn_slice token =
         pn_bearer_token(pn_headers_get(&call->request->headers, "Authorization"));
+    struct pn_token_refusal refusal;
     struct pn_error err = {0};
     enum pn_rc rc;
 
@@ -61,11 +48,8 @@ static bool authenticate(struct pn_resource_call *call)
         return false;
     }
     pn_log(PN_LOG_WARN, "management_unauthorized", "code", PN_S(err.code), NULL);
-    for (size_t i = 0; i < sizeof reasons / sizeof reasons[0]; i++) {
-        if (strcmp(err.code, reasons[i].code) == 0)
-            return challenge(call, reasons[i].arm_code, reasons[i].description);
-    }
-    return challenge(call, "InvalidAuthenticationToken", "The access token is invalid.");
+    refusal = pn_token_refusal_of(&err);
+    return challenge(call, refusal.arm_code, refusal.description);
 }
 
 static bool check_version(struct pn_resource_call *call)
