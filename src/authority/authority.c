@@ -10,6 +10,7 @@
 
 #include "authority/authority_internal.h"
 #include "base/clock.h"
+#include "oidc/oidc.h"
 
 enum pn_rc pn_authority_create(const struct pn_authority_config *config,
                                struct pn_authority **authority, struct pn_error *err)
@@ -27,6 +28,7 @@ enum pn_rc pn_authority_create(const struct pn_authority_config *config,
     pthread_mutex_init(&made->hash_lock, NULL);
     made->store = config->store;
     made->keyholder = config->keyholder;
+    made->oidc = config->oidc;
     made->now_s = config->now_s ? config->now_s : pn_clock_unix_s;
     snprintf(made->tenant_id, sizeof made->tenant_id, "%s", config->tenant_id);
     snprintf(made->control_url, sizeof made->control_url, "%s", config->control_url);
@@ -35,6 +37,8 @@ enum pn_rc pn_authority_create(const struct pn_authority_config *config,
     made->codes = calloc(PN_AUTHORIZATION_CODES_MAX, sizeof *made->codes);
     if (made->used && made->codes)
         rc = pn_token_verifier_create(made->tenant_id, config->now_s, &made->verifier);
+    if (rc == PN_OK && made->oidc)
+        pn_token_verifier_set_foreign(made->verifier, pn_oidc_foreign_token, made->oidc);
     if (rc == PN_OK)
         rc = authority_load_keys(made, err);
     if (rc != PN_OK) {

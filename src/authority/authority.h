@@ -5,8 +5,9 @@
  * them, and `/metadata/endpoints` for the Azure CLI.
  *
  * Applications live in the store ("authority/client", `/authority/clients/{clientId}`): secrets as
- * salted PBKDF2 hashes with key ids, certificates as public keys. Tokens are RS256, signed by the
- * keyholder (use token); control never has the private key.
+ * salted PBKDF2 hashes with key ids, certificates as public keys. Workloads log in with tokens of
+ * other issuers (federated credentials of applications and of user-assigned identities). Tokens are
+ * RS256, signed by the keyholder (use token); control never has the private key.
  *
  * People: local accounts ("authority/user", passwords by scrypt) and the authorization code grant
  * with PKCE (RFC 6749 §4.1, RFC 7636) for the portal, which is the only public client. A session
@@ -25,6 +26,7 @@
 struct pn_authority;
 struct pn_store;
 struct pn_keyholder;
+struct pn_oidc;
 
 #define PN_TOKEN_LIFETIME_S         3599
 #define PN_TOKEN_KEY_AGE_MAX_S      (180ll * 24 * 3600) /* then a start makes a new one */
@@ -60,6 +62,7 @@ struct pn_authority_config {
         *control_url; /* "https://localhost:9443": origin of processes that have no request */
     const char *vault_audience; /* "https://vault.localhost:9444" */
     int64_t (*now_s)(void);     /* NULL: the system's clock */
+    struct pn_oidc *oidc;       /* borrowed; NULL: no other issuer is believed */
 };
 
 /** Loads the token keys, or makes the first one. What store and keyholder say. */

@@ -77,7 +77,7 @@ static enum pn_rc check_signature(const struct client *client, const struct pn_j
     rc = pn_base64_decode(pn_json_slice(certificate, "publicKey"), &spki);
     if (rc == PN_OK)
         key = pn_public_key_from_spki(pn_buf_slice(&spki));
-    rc = key ? pn_jwt_verify(jwt, key, true, NULL) : PN_INTERNAL;
+    rc = key ? pn_jwt_verify(jwt, key, PN_JWT_RS256 | PN_JWT_PS256, NULL) : PN_INTERNAL;
     EVP_PKEY_free(key);
     pn_buf_fini(&spki);
     if (rc == PN_DENIED || rc == PN_UNSUPPORTED)

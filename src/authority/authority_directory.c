@@ -2,8 +2,9 @@
  *
  * The directory of applications (app registrations of people and pipelines), in the form of
  * Microsoft Graph: `/msgraph/v1.0/applications` (GET, POST), `applications(appId='{client id}')`
- * (GET, PATCH of keyCredentials, DELETE) and below it `addPassword` and `removePassword`. Only who
- * may write roles of the subscription (its Owner) may do this.
+ * (GET, PATCH of keyCredentials, DELETE) and below it `addPassword`, `removePassword` and
+ * `federatedIdentityCredentials`. Only who may write roles of the subscription (its Owner) may do
+ * this.
  */
 #include <stdio.h>
 #include <string.h>
@@ -260,15 +261,22 @@ static void handle_one(struct pn_authority *authority, const struct pn_request *
     bool is_post = pn_slice_eq_str(request->method, "POST");
     char id[sizeof CLIENT_PREFIX + PN_UUID_TEXT];
 
+    bool is_federation =
+        count > 1 && pn_slice_case_eq_str(segments[1], "federatedIdentityCredentials");
+
     if (!pn_slice_case_starts_with(segments[0], head) || segments[0].len != head.len + 38 ||
-        !pn_slice_ends_with(segments[0], PN_LIT("')")) || !pn_is_uuid(app_id) || count > 2) {
+        !pn_slice_ends_with(segments[0], PN_LIT("')")) || !pn_is_uuid(app_id) ||
+        count > (is_federation ? 3u : 2u)) {
         authority_directory_error(
             response, 404, "Request_ResourceNotFound",
             "The directory has applications and applications(appId='{client id}') only.");
         return;
     }
     snprintf(id, sizeof id, CLIENT_PREFIX "%.*s", PN_FMT(app_id));
-    if (count == 1 && pn_slice_eq_str(request->method, "GET"))
+    if (is_federation)
+        authority_handle_federation(authority, request, id, count == 3 ? &segments[2] : NULL,
+                                    response);
+    else if (count == 1 && pn_slice_eq_str(request->method, "GET"))
         get_one(authority, id, response);
     else if (count == 1 && pn_slice_eq_str(request->method, "PATCH"))
         patch_one(authority, request, id, response);

@@ -75,6 +75,7 @@ struct pn_authority {
     char control_url[URL_TEXT];
     char vault_audience[URL_TEXT];
     int64_t (*now_s)(void);
+    struct pn_oidc *oidc; /* NULL: no other issuer is believed */
     struct pn_token_verifier *verifier;
     struct signing_key keys[PN_TOKEN_KEYS_MAX]; /* immutable after create */
     size_t key_count;
@@ -156,6 +157,31 @@ enum pn_rc authority_password_remove(struct pn_authority *authority, struct pn_s
 enum pn_rc authority_check_assertion(struct pn_authority *authority, const struct client *client,
                                      struct pn_slice assertion, struct pn_slice origin,
                                      const char *peer, struct pn_error *err) PN_MUST_USE;
+
+/* authority_federated.c */
+/* A user-assigned identity that workloads log in as. */
+struct workload {
+    char client_id[64];
+    char object_id[64];
+    char managed_by[512]; /* its id */
+    json_t *credentials;  /* [{issuer, subject, audiences}] */
+};
+void workload_fini(struct workload *workload);
+/* PN_NOT_FOUND: no such identity. */
+enum pn_rc authority_workload_get(struct pn_authority *authority, const char *client_id,
+                                  struct workload *workload, struct pn_error *err) PN_MUST_USE;
+/* Whether the application has federated credentials and the assertion is not its own. */
+bool authority_is_federated(const struct client *client, struct pn_slice assertion);
+/* As authority_check_assertion(), by one of the credentials. PN_UNAVAILABLE: the issuer's keys
+ * cannot be had now. */
+enum pn_rc authority_check_federated(struct pn_authority *authority, const char *client_id,
+                                     const json_t *credentials, struct pn_slice assertion,
+                                     const char *peer, struct pn_error *err) PN_MUST_USE;
+
+/* authority_federation.c: `id` of the application in the store; `segment`: one of them, or NULL. */
+void authority_handle_federation(struct pn_authority *authority, const struct pn_request *request,
+                                 const char *id, const struct pn_slice *segment,
+                                 struct pn_response *response);
 
 /* authority_http.c */
 bool authority_is_tenant(const struct pn_authority *authority, struct pn_slice tenant);

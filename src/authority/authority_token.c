@@ -233,6 +233,11 @@ static enum pn_rc authenticate(struct pn_authority *authority, const struct pn_r
 {
     if (form->assertion.len == 0)
         return authority_check_secret(authority, client, form->secret, request->peer, err);
+    if (authority_is_federated(client, form->assertion))
+        return authority_check_federated(
+            authority, client->client_id,
+            json_object_get(json_object_get(client->body, "internal"), "federated"),
+            form->assertion, request->peer, err);
     return authority_check_assertion(authority, client, form->assertion, request->origin,
                                      request->peer, err);
 }
@@ -273,13 +278,76 @@ static bool refuse_form(const struct pn_authority *authority, const struct pn_re
     return false;
 }
 
+static void refuse_unknown(const struct pn_authority *authority, const struct pn_request *request,
+                           struct pn_response *response, const char *client_id)
+{
+    struct pn_error told = {0};
+
+    pn_error_set(&told, PN_NOT_FOUND, "unauthorized_client",
+                 "Application with identifier '%s' was not found in the directory '%s'.",
+                 pn_is_uuid(pn_slice_str(client_id)) ? client_id : "(not a UUID)",
+                 authority->tenant_id);
+    authority_respond_error(authority, request, response, 400, "unauthorized_client", 700016,
+                            told.message);
+}
+
+/* The token of somebody who has proved himself. `grant` has who. */
+static void answer_token(struct pn_authority *authority, const struct pn_request *request,
+                         struct pn_response *response, const struct token_form *form,
+                         struct pn_authority_grant *grant, int version)
+{
+    struct pn_slice audience = authority_audience_of(form->scope, form->resource);
+
+    if (!audience.ptr || audience.len == 0)
+        authority_respond_error(
+            authority, request, response, 400, "invalid_scope", 1002012,
+            "The provided value for scope is not valid. Client credential flows "
+            "must have a scope value with /.default suffixed to the resource "
+            "identifier (application ID URI).");
+    else if (!authority_is_known_resource(authority, audience, request->origin))
+        authority_respond_error(
+            authority, request, response, 400, "invalid_resource", 500011,
+            "The resource principal named by scope or resource was not found in "
+            "the tenant. Ask for the management plane's or the vault's address.");
+    else
+        authority_respond_token(authority, request, response, grant, audience, version);
+}
+
+/* A workload that logs in as a user-assigned identity. PN_NOT_FOUND: there is none, nothing was
+ * answered. */
+static enum pn_rc as_workload(struct pn_authority *authority, const struct pn_request *request,
+                              struct pn_response *response, const struct token_form *form,
+                              const char *client_id, int version)
+{
+    struct workload workload;
+    struct pn_error err = {0};
+    enum pn_rc rc = authority_workload_get(authority, client_id, &workload, &err);
+
+    if (rc == PN_OK)
+        rc = authority_check_federated(authority, workload.client_id, workload.credentials,
+                                       form->assertion, request->peer, &err);
+    if (rc == PN_OK) {
+        struct pn_authority_grant grant = {
+            .client_id = workload.client_id,
+            .object_id = workload.object_id,
+            .managed_by = workload.managed_by,
+            .by_certificate = true,
+        };
+
+        answer_token(authority, request, response, form, &grant, version);
+    } else if (rc != PN_NOT_FOUND) {
+        respond_refusal(authority, request, response, rc, &err);
+    }
+    workload_fini(&workload);
+    return rc;
+}
+
 void authority_handle_token(struct pn_authority *authority, const struct pn_request *request,
                             struct pn_response *response, int version)
 {
     struct token_form form;
     struct client client = {0};
     struct pn_error err = {0};
-    struct pn_slice audience;
     char client_id[64];
     enum pn_rc rc;
 
@@ -297,40 +365,23 @@ void authority_handle_token(struct pn_authority *authority, const struct pn_requ
     snprintf(client_id, sizeof client_id, "%.*s", PN_FMT(pn_slice_sub(form.client_id, 0, 63)));
     rc = authority_client_get(authority, client_id, &client, &err);
     if (rc == PN_NOT_FOUND) {
-        struct pn_error told = {0};
-
-        pn_error_set(&told, rc, "unauthorized_client",
-                     "Application with identifier '%s' was not found in the directory '%s'.",
-                     pn_is_uuid(pn_slice_str(client_id)) ? client_id : "(not a UUID)",
-                     authority->tenant_id);
-        authority_respond_error(authority, request, response, 400, "unauthorized_client", 700016,
-                                told.message);
+        if (form.assertion.len == 0 ||
+            as_workload(authority, request, response, &form, client_id, version) == PN_NOT_FOUND)
+            refuse_unknown(authority, request, response, client_id);
         return;
     }
     if (rc == PN_OK)
         rc = authenticate(authority, request, &form, &client, &err);
-    audience = authority_audience_of(form.scope, form.resource);
-    if (rc != PN_OK)
+    if (rc != PN_OK) {
         respond_refusal(authority, request, response, rc, &err);
-    else if (!audience.ptr || audience.len == 0)
-        authority_respond_error(
-            authority, request, response, 400, "invalid_scope", 1002012,
-            "The provided value for scope is not valid. Client credential flows "
-            "must have a scope value with /.default suffixed to the resource "
-            "identifier (application ID URI).");
-    else if (!authority_is_known_resource(authority, audience, request->origin))
-        authority_respond_error(
-            authority, request, response, 400, "invalid_resource", 500011,
-            "The resource principal named by scope or resource was not found in "
-            "the tenant. Ask for the management plane's or the vault's address.");
-    else {
+    } else {
         struct pn_authority_grant grant = {
             .client_id = client.client_id,
             .object_id = client.object_id,
             .by_certificate = form.assertion.len > 0,
         };
 
-        authority_respond_token(authority, request, response, &grant, audience, version);
+        answer_token(authority, request, response, &form, &grant, version);
     }
     client_fini(&client);
 }

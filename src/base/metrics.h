@@ -66,7 +66,21 @@
     X(TIMEOUTS, "postern_timeouts_total", "counter", "Connections ended by a timeout.")            \
     X(SNAPSHOTS, "postern_snapshots_total", "counter", "Configuration snapshots taken into use.")  \
     X(SNAPSHOTS_REFUSED, "postern_snapshots_refused_total", "counter",                             \
-      "Configuration changes that could not be compiled.")
+      "Configuration changes that could not be compiled.")                                         \
+    X(ISSUER_FETCHES, "postern_issuer_fetches_total", "counter",                                   \
+      "Times that the keys of an OpenID issuer were fetched.")                                     \
+    X(ISSUER_FETCHES_FAILED, "postern_issuer_fetches_failed_total", "counter",                     \
+      "Fetches of an OpenID issuer's keys that failed.")                                           \
+    X(FOREIGN_TOKENS_REFUSED, "postern_foreign_tokens_refused_total", "counter",                   \
+      "Tokens of trusted issuers, and assertions of workloads, that were refused.")                \
+    X(ENDPOINT_TOKENS, "postern_identity_endpoint_tokens_total", "counter",                        \
+      "Tokens that the managed-identity endpoint gave.")                                           \
+    X(ENDPOINT_REFUSED, "postern_identity_endpoint_refused_total", "counter",                      \
+      "Requests that the managed-identity endpoint refused.")                                      \
+    X(TOKENS_TAKEN, "postern_vault_tokens_total", "counter",                                       \
+      "Tokens for key vaults that a token source gave.")                                           \
+    X(TOKENS_FAILED, "postern_vault_tokens_failed_total", "counter",                               \
+      "Times that no token source could give a token for a key vault.")
 
 enum pn_metric {
 #define PN_METRIC_ENUM(symbol, name, kind, help) PN_METRIC_##symbol,

@@ -331,6 +331,17 @@ const struct pn_cli_command pn_cli_identity_commands[] = {
      "postern identity remove-credential 3c698876-8b47-4e5b-a544-d126cc4ec1fb "
      "f1b7c3f0-2f5c-4be2-9d0c-7b0e1a6c8d11",
      run_remove},
+    {"identity add-federated", "CLIENT_ID NAME", 2, 2, pn_cli_federated_options,
+     "Lets a workload log in as an application with tokens of another issuer.",
+     "postern identity add-federated 3c698876-8b47-4e5b-a544-d126cc4ec1fb main --issuer "
+     "https://token.actions.githubusercontent.com --subject repo:org/app:ref:refs/heads/main",
+     pn_cli_run_federated_add},
+    {"identity list-federated", "CLIENT_ID", 1, 1, NULL, "Lists whose tokens an application takes.",
+     "postern identity list-federated 3c698876-8b47-4e5b-a544-d126cc4ec1fb",
+     pn_cli_run_federated_list},
+    {"identity remove-federated", "CLIENT_ID NAME", 2, 2, NULL, "Takes one of them away.",
+     "postern identity remove-federated 3c698876-8b47-4e5b-a544-d126cc4ec1fb main",
+     pn_cli_run_federated_remove},
     {"identity delete", "CLIENT_ID", 1, 1, NULL, "Deletes an application.",
      "postern identity delete 3c698876-8b47-4e5b-a544-d126cc4ec1fb", run_delete},
     {"identity add-user", "NAME", 1, 1, pn_cli_user_add_options,

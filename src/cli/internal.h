@@ -175,6 +175,11 @@ enum pn_cli_exit pn_cli_portal_link(struct pn_cli *cli, json_t **out) PN_MUST_US
 
 /* ---- user.c: local accounts, of the group identity */
 
+/* federated.c */
+extern const struct pn_cli_option pn_cli_federated_options[];
+enum pn_cli_exit pn_cli_run_federated_add(struct pn_cli *cli);
+enum pn_cli_exit pn_cli_run_federated_list(struct pn_cli *cli);
+enum pn_cli_exit pn_cli_run_federated_remove(struct pn_cli *cli);
 extern const struct pn_cli_option pn_cli_user_add_options[], pn_cli_user_password_options[];
 enum pn_cli_exit pn_cli_run_user_add(struct pn_cli *cli);
 enum pn_cli_exit pn_cli_run_user_list(struct pn_cli *cli);

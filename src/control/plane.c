@@ -102,8 +102,12 @@ static enum pn_rc make_identity(struct pn_plane *plane, const char *ca_file, str
     };
     struct pn_keyvault_options options = {.ca_file = ca_file};
     struct pn_token_provider provider;
-    enum pn_rc rc = pn_authority_create(&config, &plane->authority, err);
+    enum pn_rc rc = pn_oidc_create(plane->store, NULL, &plane->oidc);
 
+    if (rc != PN_OK)
+        return pn_error_set(err, rc, "no_memory", "out of memory");
+    config.oidc = plane->oidc;
+    rc = pn_authority_create(&config, &plane->authority, err);
     if (rc != PN_OK)
         return rc;
     rc = pn_token_source_create(NULL, &plane->tokens);
@@ -453,6 +457,7 @@ void pn_plane_fini(struct pn_plane *plane)
     pn_keyvault_destroy(plane->keyvault);
     pn_token_source_destroy(plane->tokens);
     pn_authority_destroy(plane->authority);
+    pn_oidc_destroy(plane->oidc);
     pn_settings_fini(&plane->settings);
     pn_store_close(plane->store);
     for (size_t i = 0; i < PN_PLANE_KEYHOLDERS; i++)

@@ -16,6 +16,7 @@
 #include "events/events.h"
 #include "identity/token_source.h"
 #include "keyvault/keyvault.h"
+#include "oidc/oidc.h"
 #include "resource/resource.h"
 
 /** Real addresses of the listeners, from the supervisor. */
@@ -47,6 +48,7 @@ struct pn_plane {
     struct pn_keyholder *keyholders[PN_PLANE_KEYHOLDERS];
     struct pn_store *store;
     struct pn_settings settings;
+    struct pn_oidc *oidc;
     struct pn_authority *authority;
     struct pn_token_source *tokens;
     struct pn_keyvault *keyvault;

@@ -144,6 +144,7 @@ static const struct {
     const char *prefix, *type, *object, *member;
 } principals[] = {
     {"/authority/clients/", "authority/client", "properties", "objectId"},
+    {"/authority/users/", "authority/user", "properties", "objectId"},
     {"/subscriptions/", "Microsoft.ManagedIdentity/userAssignedIdentities", "properties",
      "principalId"},
     {"/subscriptions/", "Microsoft.ApiManagement/service", "identity", "principalId"},

@@ -4,6 +4,9 @@
  */
 #include "identity/jwt.h"
 
+#include <inttypes.h>
+#include <openssl/bn.h>
+#include <openssl/ecdsa.h>
 #include <openssl/err.h>
 #include <openssl/rsa.h>
 #include <openssl/x509.h>
@@ -12,6 +15,8 @@
 #include "base/buf.h"
 #include "base/encode.h"
 #include "base/json.h"
+
+#define ES256_HALF 32 /* bytes of R, and of S */
 
 static enum pn_rc decode_object(struct pn_slice part, const char *what, size_t max, json_t **out,
                                 struct pn_error *err)
@@ -92,44 +97,103 @@ void pn_jwt_fini(struct pn_jwt *jwt)
     memset(jwt, 0, sizeof *jwt);
 }
 
-enum pn_rc pn_jwt_verify(const struct pn_jwt *jwt, EVP_PKEY *key, bool allow_pss,
+static const struct algorithm {
+    const char *name, *key_type;
+    unsigned bit;
+} known_algorithms[] = {
+    {"RS256", "RSA", PN_JWT_RS256},
+    {"PS256", "RSA", PN_JWT_PS256},
+    {"ES256", "EC", PN_JWT_ES256},
+};
+
+/* NULL: not one that is allowed. */
+static const struct algorithm *algorithm_of(const struct pn_jwt *jwt, unsigned allowed)
+{
+    const char *name = pn_json_str(jwt->header, "alg");
+
+    for (size_t i = 0; name && i < sizeof known_algorithms / sizeof known_algorithms[0]; i++) {
+        if (strcmp(known_algorithms[i].name, name) == 0 && (known_algorithms[i].bit & allowed))
+            return &known_algorithms[i];
+    }
+    return NULL;
+}
+
+/* RFC 7518 §3.4: R and S, 32 bytes each, as the DER that OpenSSL wants. 0: malformed. */
+static size_t der_signature(const struct pn_jwt *jwt, unsigned char **der)
+{
+    ECDSA_SIG *pair = ECDSA_SIG_new();
+    BIGNUM *r, *s;
+    int len = 0;
+
+    if (jwt->signature_len == 2 * ES256_HALF && pair) {
+        r = BN_bin2bn(jwt->signature, ES256_HALF, NULL);
+        s = BN_bin2bn(jwt->signature + ES256_HALF, ES256_HALF, NULL);
+        if (r && s && ECDSA_SIG_set0(pair, r, s) == 1) {
+            len = i2d_ECDSA_SIG(pair, der);
+        } else {
+            BN_free(r);
+            BN_free(s);
+        }
+    }
+    ECDSA_SIG_free(pair);
+    return len > 0 ? (size_t)len : 0;
+}
+
+static bool begin_verify(EVP_MD_CTX *ctx, EVP_PKEY *key, unsigned bit)
+{
+    EVP_PKEY_CTX *key_ctx = NULL;
+
+    if (!ctx || EVP_DigestVerifyInit(ctx, &key_ctx, EVP_sha256(), NULL, key) != 1)
+        return false;
+    if (bit == PN_JWT_ES256)
+        return true;
+    if (EVP_PKEY_CTX_set_rsa_padding(key_ctx, bit == PN_JWT_PS256 ? RSA_PKCS1_PSS_PADDING
+                                                                  : RSA_PKCS1_PADDING) != 1)
+        return false;
+    return bit == PN_JWT_RS256 ||
+           EVP_PKEY_CTX_set_rsa_pss_saltlen(key_ctx, RSA_PSS_SALTLEN_DIGEST) == 1;
+}
+
+enum pn_rc pn_jwt_verify(const struct pn_jwt *jwt, EVP_PKEY *key, unsigned algorithms,
                          struct pn_error *err)
 {
-    const char *alg = pn_json_str(jwt->header, "alg");
-    bool is_pss = allow_pss && alg && strcmp(alg, "PS256") == 0;
+    const struct algorithm *algorithm = algorithm_of(jwt, algorithms);
+    const unsigned char *signature = jwt->signature;
+    size_t signature_len = jwt->signature_len;
+    unsigned char *der = NULL;
     EVP_MD_CTX *ctx = NULL;
-    EVP_PKEY_CTX *key_ctx = NULL;
     enum pn_rc rc = PN_DENIED;
-    int good;
 
-    if (!alg || (!is_pss && strcmp(alg, "RS256") != 0))
+    if (!algorithm)
         return pn_error_set(err, PN_UNSUPPORTED, "token_signature",
-                            "the token's algorithm is not %s",
-                            allow_pss ? "RS256 or PS256" : "RS256");
+                            "the token's algorithm is not RS256%s%s",
+                            algorithms & PN_JWT_PS256 ? " or PS256" : "",
+                            algorithms & PN_JWT_ES256 ? " or ES256" : "");
     /* RFC 7515 §4.1.11: what a header calls critical must be understood; we understand nothing. */
     if (json_object_get(jwt->header, "crit"))
         return pn_error_set(err, PN_UNSUPPORTED, "token_signature",
                             "the token has critical header members");
-    if (!EVP_PKEY_is_a(key, "RSA"))
-        return pn_error_set(err, PN_DENIED, "token_signature", "the key is not an RSA key");
+    if (!EVP_PKEY_is_a(key, algorithm->key_type))
+        return pn_error_set(err, PN_DENIED, "token_signature",
+                            "the key is not one for the token's algorithm");
+    if (algorithm->bit == PN_JWT_ES256) {
+        signature_len = der_signature(jwt, &der);
+        signature = der;
+    }
     ctx = EVP_MD_CTX_new();
-    good = ctx && EVP_DigestVerifyInit(ctx, &key_ctx, EVP_sha256(), NULL, key) == 1 &&
-           EVP_PKEY_CTX_set_rsa_padding(key_ctx,
-                                        is_pss ? RSA_PKCS1_PSS_PADDING : RSA_PKCS1_PADDING) == 1;
-    if (good && is_pss)
-        good = EVP_PKEY_CTX_set_rsa_pss_saltlen(key_ctx, RSA_PSS_SALTLEN_DIGEST) == 1;
-    if (!good) {
+    if (!begin_verify(ctx, key, algorithm->bit)) {
         rc = pn_error_from_openssl(err, PN_INTERNAL, "token_signature", "cannot check a signature");
         goto out;
     }
-    good = EVP_DigestVerify(ctx, jwt->signature, jwt->signature_len,
-                            (const unsigned char *)jwt->signing_input.ptr, jwt->signing_input.len);
-    if (good == 1)
+    if (signature_len > 0 && EVP_DigestVerify(ctx, signature, signature_len,
+                                              (const unsigned char *)jwt->signing_input.ptr,
+                                              jwt->signing_input.len) == 1)
         rc = PN_OK;
     else
         pn_error_set(err, rc, "token_signature", "the token's signature is wrong");
 out:
     ERR_clear_error();
+    OPENSSL_free(der);
     EVP_MD_CTX_free(ctx);
     return rc;
 }
@@ -146,6 +210,21 @@ bool pn_jwt_date(const json_t *claims, const char *claim, int64_t *unix_s)
         return false;
     *unix_s = (int64_t)number; /* cuts: it is not negative */
     return true;
+}
+
+enum pn_rc pn_jwt_check_times(const json_t *claims, int64_t now_s, struct pn_error *err)
+{
+    int64_t exp, nbf;
+
+    if (!pn_jwt_date(claims, "exp", &exp))
+        return pn_error_set(err, PN_DENIED, "token_malformed", "the token has no expiry");
+    if (now_s >= exp + PN_JWT_SKEW_S)
+        return pn_error_set(err, PN_DENIED, "token_expired",
+                            "the token expired %" PRId64 " seconds ago", now_s - exp);
+    if (json_object_get(claims, "nbf") &&
+        (!pn_jwt_date(claims, "nbf", &nbf) || now_s + PN_JWT_SKEW_S < nbf))
+        return pn_error_set(err, PN_DENIED, "token_not_yet_valid", "the token is not valid yet");
+    return PN_OK;
 }
 
 EVP_PKEY *pn_public_key_from_spki(struct pn_slice spki)

@@ -28,9 +28,10 @@ struct pn_store;
 
 /** Checks an access token (RS256, RFC 7519) made by the embedded authority: signature by its
  * current and former keys, iss, exp, nbf (300 s skew), aud one of `audiences` (NULL-ended; one
- * trailing '/' is ignored). PN_DENIED; err->code: token_malformed, token_signature, token_expired,
- *  token_not_yet_valid, token_audience, token_issuer. err->message never holds the token.
- *  Any thread. */
+ * trailing '/' is ignored); or one of an issuer that is trusted besides, for the audience that goes
+ * with it (PN_UNAVAILABLE then: its keys cannot be had now). PN_DENIED; err->code: token_malformed,
+ * token_signature, token_expired, token_not_yet_valid, token_audience, token_issuer. err->message
+ * never holds the token. Any thread. */
 enum pn_rc pn_token_verify(struct pn_token_verifier *verifier, struct pn_slice token,
                            const char *const *audiences, struct pn_principal *principal,
                            struct pn_error *err) PN_MUST_USE;

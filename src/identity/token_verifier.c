@@ -7,11 +7,6 @@
  */
 #include "identity/token_verifier.h"
 
-#include <inttypes.h>
-#include <openssl/bn.h>
-#include <openssl/core_names.h>
-#include <openssl/err.h>
-#include <openssl/param_build.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -20,11 +15,10 @@
 #include "base/clock.h"
 #include "base/encode.h"
 #include "base/json.h"
+#include "identity/jwk.h"
 #include "identity/jwt.h"
 
-#define KID_TEXT      128
-#define RSA_BITS_MIN  2048
-#define JWKS_PART_MAX 1024
+#define KID_TEXT 128
 
 struct token_key {
     char kid[KID_TEXT];
@@ -36,6 +30,8 @@ struct pn_token_verifier {
     int64_t (*now_s)(void);
     struct token_key keys[PN_TOKEN_KEYS_MAX];
     size_t key_count;
+    pn_foreign_token_fn verify_foreign; /* NULL: only ours */
+    void *foreign_ctx;
 };
 
 enum pn_rc pn_token_verifier_create(const char *tenant_id, int64_t (*now_s)(void),
@@ -60,6 +56,13 @@ void pn_token_verifier_destroy(struct pn_token_verifier *verifier)
     free(verifier);
 }
 
+void pn_token_verifier_set_foreign(struct pn_token_verifier *verifier, pn_foreign_token_fn verify,
+                                   void *ctx)
+{
+    verifier->verify_foreign = verify;
+    verifier->foreign_ctx = ctx;
+}
+
 /* Takes `key`. */
 static enum pn_rc add_key(struct pn_token_verifier *verifier, const char *kid, EVP_PKEY *key,
                           struct pn_error *err)
@@ -67,9 +70,9 @@ static enum pn_rc add_key(struct pn_token_verifier *verifier, const char *kid, E
     struct token_key *slot;
     enum pn_rc rc;
 
-    if (!EVP_PKEY_is_a(key, "RSA") || EVP_PKEY_get_bits(key) < RSA_BITS_MIN)
+    if (!EVP_PKEY_is_a(key, "RSA") || EVP_PKEY_get_bits(key) < PN_JWK_RSA_BITS_MIN)
         rc = pn_error_set(err, PN_UNSUPPORTED, "token_key",
-                          "a token key must be RSA of %d bits or more", RSA_BITS_MIN);
+                          "a token key must be RSA of %d bits or more", PN_JWK_RSA_BITS_MIN);
     else if (verifier->key_count == PN_TOKEN_KEYS_MAX)
         rc = pn_error_set(err, PN_LIMIT, "token_key", "more than %d token keys", PN_TOKEN_KEYS_MAX);
     else if (strlen(kid) >= KID_TEXT)
@@ -97,42 +100,6 @@ enum pn_rc pn_token_verifier_add_key(struct pn_token_verifier *verifier, const c
     return add_key(verifier, kid, key, err);
 }
 
-static BIGNUM *jwk_number(const json_t *jwk, const char *member)
-{
-    struct pn_buf bytes;
-    BIGNUM *number = NULL;
-
-    pn_buf_init(&bytes, JWKS_PART_MAX);
-    if (pn_base64url_decode(pn_json_slice(jwk, member), &bytes) == PN_OK && bytes.len > 0)
-        number = BN_bin2bn((const unsigned char *)bytes.ptr, (int)bytes.len, NULL);
-    pn_buf_fini(&bytes);
-    return number;
-}
-
-static EVP_PKEY *jwk_key(const json_t *jwk)
-{
-    BIGNUM *n = jwk_number(jwk, "n");
-    BIGNUM *e = jwk_number(jwk, "e");
-    OSSL_PARAM_BLD *build = OSSL_PARAM_BLD_new();
-    OSSL_PARAM *params = NULL;
-    EVP_PKEY_CTX *ctx = EVP_PKEY_CTX_new_from_name(NULL, "RSA", NULL);
-    EVP_PKEY *key = NULL;
-
-    if (n && e && build && ctx && OSSL_PARAM_BLD_push_BN(build, OSSL_PKEY_PARAM_RSA_N, n) == 1 &&
-        OSSL_PARAM_BLD_push_BN(build, OSSL_PKEY_PARAM_RSA_E, e) == 1)
-        params = OSSL_PARAM_BLD_to_param(build);
-    if (params && EVP_PKEY_fromdata_init(ctx) == 1 &&
-        EVP_PKEY_fromdata(ctx, &key, EVP_PKEY_PUBLIC_KEY, params) != 1)
-        key = NULL;
-    OSSL_PARAM_free(params);
-    OSSL_PARAM_BLD_free(build);
-    EVP_PKEY_CTX_free(ctx);
-    BN_free(n);
-    BN_free(e);
-    ERR_clear_error();
-    return key;
-}
-
 enum pn_rc pn_token_verifier_add_jwks(struct pn_token_verifier *verifier, struct pn_slice jwks,
                                       struct pn_error *err)
 {
@@ -152,7 +119,7 @@ enum pn_rc pn_token_verifier_add_jwks(struct pn_token_verifier *verifier, struct
 
         if (!kty || strcmp(kty, "RSA") != 0 || !kid || (use && strcmp(use, "sig") != 0))
             continue;
-        key = jwk_key(jwk);
+        key = pn_jwk_key(jwk);
         rc = key ? add_key(verifier, kid, key, err)
                  : pn_error_set(err, PN_MALFORMED, "token_key", "key %zu of the JWKS is broken",
                                 index);
@@ -183,7 +150,7 @@ static enum pn_rc check_signature(const struct pn_token_verifier *verifier,
     for (size_t i = 0; kid && i < verifier->key_count; i++) {
         if (strcmp(verifier->keys[i].kid, kid) != 0)
             continue;
-        if (pn_jwt_verify(jwt, verifier->keys[i].key, false, err) == PN_OK)
+        if (pn_jwt_verify(jwt, verifier->keys[i].key, PN_JWT_RS256, err) == PN_OK)
             return PN_OK;
         return PN_DENIED;
     }
@@ -242,21 +209,6 @@ static enum pn_rc check_audience(const json_t *aud, const char *const *audiences
                         (int)(text.len < 200 ? text.len : 200), text.ptr);
 }
 
-static enum pn_rc check_times(const json_t *claims, int64_t now_s, struct pn_error *err)
-{
-    int64_t exp, nbf;
-
-    if (!pn_jwt_date(claims, "exp", &exp))
-        return pn_error_set(err, PN_DENIED, "token_malformed", "the token has no expiry");
-    if (now_s >= exp + PN_TOKEN_SKEW_S)
-        return pn_error_set(err, PN_DENIED, "token_expired",
-                            "the token expired %" PRId64 " seconds ago", now_s - exp);
-    if (json_object_get(claims, "nbf") &&
-        (!pn_jwt_date(claims, "nbf", &nbf) || now_s + PN_TOKEN_SKEW_S < nbf))
-        return pn_error_set(err, PN_DENIED, "token_not_yet_valid", "the token is not valid yet");
-    return PN_OK;
-}
-
 static bool copy_claim(const json_t *claims, const char *claim, char *out, size_t size)
 {
     const char *text = pn_json_str(claims, claim);
@@ -298,9 +250,16 @@ enum pn_rc pn_token_verify(struct pn_token_verifier *verifier, struct pn_slice t
         rc = PN_DENIED;
         goto out;
     }
+    if (verifier->verify_foreign) {
+        rc = verifier->verify_foreign(verifier->foreign_ctx, &jwt, principal, err);
+        if (rc != PN_NOT_FOUND) {
+            principal->managed_by[0] = '\0'; /* whatever it said: not a resource of ours */
+            goto out;
+        }
+    }
     rc = check_signature(verifier, &jwt, err);
     if (rc == PN_OK)
-        rc = check_times(jwt.claims, verifier->now_s(), err);
+        rc = pn_jwt_check_times(jwt.claims, verifier->now_s(), err);
     if (rc == PN_OK)
         rc = check_issuer(verifier, pn_json_str(jwt.claims, "iss"), pn_json_str(jwt.claims, "tid"),
                           err);

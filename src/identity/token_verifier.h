@@ -7,10 +7,11 @@
  */
 #pragma once
 
+#include "identity/jwt.h"
 #include "identity/principal.h"
 
 #define PN_TOKEN_BYTES_MAX (16u * 1024)
-#define PN_TOKEN_SKEW_S    300
+#define PN_TOKEN_SKEW_S    PN_JWT_SKEW_S
 #define PN_TOKEN_KEYS_MAX  8
 
 /** `tenant_id` is copied. `now_s` may be NULL: the system's clock. PN_NOMEM. */
@@ -25,6 +26,15 @@ enum pn_rc pn_token_verifier_add_key(struct pn_token_verifier *verifier, const c
  *  skipped. PN_MALFORMED, PN_LIMIT, PN_NOMEM. */
 enum pn_rc pn_token_verifier_add_jwks(struct pn_token_verifier *verifier, struct pn_slice jwks,
                                       struct pn_error *err) PN_MUST_USE;
+/** Who else's tokens are believed. `verify` gets a token that is not proved yet. PN_NOT_FOUND: its
+ *  issuer is none of them, and the token is checked as one of ours; else it is the answer. It fills
+ *  *principal (zeroed) and never managed_by: what another authority says makes nobody a resource of
+ *  ours. Any thread, may block. */
+typedef enum pn_rc (*pn_foreign_token_fn)(void *ctx, const struct pn_jwt *jwt,
+                                          struct pn_principal *principal, struct pn_error *err);
+/** At start only. */
+void pn_token_verifier_set_foreign(struct pn_token_verifier *verifier, pn_foreign_token_fn verify,
+                                   void *ctx);
 /** The token of an "Authorization: Bearer …" field value (scheme without regard to case), or a
  *  slice with ptr NULL when it is not one. */
 struct pn_slice pn_bearer_token(struct pn_slice authorization);

@@ -11,6 +11,7 @@
 #include <string.h>
 
 #include "base/json.h"
+#include "fetch/fetch.h"
 #include "keyvault/keyvault_internal.h"
 
 #define PAGE_RESULTS 25
@@ -138,7 +139,7 @@ enum pn_rc pn_keyvault_create(const struct pn_keyvault_options *options,
                               struct pn_keyvault **keyvault, struct pn_error *err)
 {
     struct pn_keyvault *made;
-    enum pn_rc rc = curl_setup(err);
+    enum pn_rc rc = pn_fetch_setup(err);
 
     if (rc != PN_OK)
         return rc;

@@ -5,7 +5,6 @@
  */
 #include <arpa/inet.h>
 #include <curl/curl.h>
-#include <malloc.h>
 #include <openssl/ssl.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -14,46 +13,7 @@
 
 #include "keyvault/keyvault_internal.h"
 
-#define SYSTEM_CA_PATH "/etc/ssl/certs"
-#define BEARER_PREFIX  "Authorization: Bearer "
-
-static void wiping_free(void *ptr)
-{
-    if (ptr)
-        pn_wipe(ptr, malloc_usable_size(ptr));
-    free(ptr);
-}
-
-static void *wiping_realloc(void *ptr, size_t len)
-{
-    size_t former = ptr ? malloc_usable_size(ptr) : 0;
-    void *made = malloc(len);
-
-    if (!made)
-        return NULL;
-    if (ptr)
-        memcpy(made, ptr, former < len ? former : len);
-    wiping_free(ptr);
-    return made;
-}
-
-static pthread_once_t setup_once = PTHREAD_ONCE_INIT;
-static CURLcode setup_result;
-
-static void setup(void)
-{
-    setup_result = curl_global_init_mem(CURL_GLOBAL_DEFAULT, malloc, wiping_free, wiping_realloc,
-                                        strdup, calloc);
-}
-
-enum pn_rc curl_setup(struct pn_error *err)
-{
-    pthread_once(&setup_once, setup);
-    if (setup_result == CURLE_OK)
-        return PN_OK;
-    return pn_error_set(err, PN_INTERNAL, "keyvault", "libcurl cannot start: %s",
-                        curl_easy_strerror(setup_result));
-}
+#define BEARER_PREFIX "Authorization: Bearer "
 
 bool host_is_loopback(const char *host)
 {
@@ -97,7 +57,8 @@ static CURLcode on_ssl_ctx(CURL *curl, void *ssl_ctx, void *ctx)
     (void)curl;
     (void)ctx;
     SSL_CTX_set_options(ssl_ctx, SSL_OP_CLEANSE_PLAINTEXT);
-    return CURLE_OK;
+    /* Besides ca_file: the system's authorities, as the gateway has them. */
+    return SSL_CTX_set_default_verify_paths(ssl_ctx) == 1 ? CURLE_OK : CURLE_SSL_CACERT_BADFILE;
 }
 
 /* Loopback names need no resolver: "host:port:addresses" for CURLOPT_RESOLVE; NULL: nothing to say.
@@ -217,10 +178,8 @@ static CURLcode configure(CURL *curl, struct pn_keyvault *keyvault, const char *
     SET(curl, CURLOPT_WRITEDATA, exchange);
     SET(curl, CURLOPT_HEADERFUNCTION, on_header);
     SET(curl, CURLOPT_HEADERDATA, exchange);
-    if (keyvault->ca_file) {
-        SET(curl, CURLOPT_CAINFO, keyvault->ca_file);
-        SET(curl, CURLOPT_CAPATH, SYSTEM_CA_PATH);
-    }
+    SET(curl, CURLOPT_CAPATH, NULL);
+    SET(curl, CURLOPT_CAINFO, keyvault->ca_file);
     return code;
 }
 

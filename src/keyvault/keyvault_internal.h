@@ -53,7 +53,6 @@ struct pn_keyvault {
 enum pn_rc curl_transport(struct pn_keyvault *keyvault, const char *url,
                           const struct pn_secret *token, struct exchange *exchange,
                           struct pn_error *err) PN_MUST_USE;
-enum pn_rc curl_setup(struct pn_error *err) PN_MUST_USE;
 
 /* keyvault_challenge.c */
 /* Reads a WWW-Authenticate value. PN_MALFORMED: not a challenge with a resource. */

@@ -6,6 +6,7 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -17,6 +18,7 @@
 
 #include "base/encode.h"
 #include "base/json.h"
+#include "identity/jwk.h"
 #include "identity/jwt.h"
 #include "identity/token_verifier.h"
 
@@ -189,6 +191,99 @@ static void bearer_scheme_has_no_case(void **state)
     assert_null(pn_bearer_token(PN_LIT("")).ptr);
 }
 
+/* RFC 7515 appendix A.3: the example of ES256. */
+static void es256_example_of_the_rfc_is_good_and_its_changes_are_not(void **state)
+{
+    static const char jwk[] =
+        "{\"kty\":\"EC\",\"crv\":\"P-256\",\"x\":\"f83OJ3D2xF1Bg8vub9tLe1gHMzV76e8Tus9uPHvRVEU\","
+        "\"y\":\"x_FEzRu9m36HLN_tue659LNpXW6pCyStikYjKIWI5a0\"}";
+    static const char text[] =
+        "eyJhbGciOiJFUzI1NiJ9."
+        "eyJpc3MiOiJqb2UiLA0KICJleHAiOjEzMDA4MTkzODAsDQogImh0dHA6Ly9leGFtcGxlLm"
+        "NvbS9pc19yb290Ijp0cnVlfQ.DtEhU3ljbEg8L38VWAfUAqOyKAM6-Xx-"
+        "F4GawxaepmXFCgfTjDxw5djxLa8ISlSApm"
+        "WQxfKTUJqPP3-Kg6NU1Q";
+    json_t *document = json_loads(jwk, 0, NULL);
+    EVP_PKEY *ec = pn_jwk_key(document);
+    struct pn_jwt jwt;
+
+    (void)state;
+    assert_non_null(ec);
+    assert_int_equal(pn_jwt_parse(pn_slice_str(text), 4096, &jwt, NULL), PN_OK);
+    assert_int_equal(pn_jwt_verify(&jwt, ec, PN_JWT_ES256, NULL), PN_OK);
+    assert_int_equal(pn_jwt_verify(&jwt, ec, PN_JWT_RS256 | PN_JWT_PS256, NULL), PN_UNSUPPORTED);
+    assert_int_equal(pn_jwt_verify(&jwt, key, PN_JWT_ES256, NULL), PN_DENIED);
+    for (size_t i = 0; i < jwt.signature_len; i++) {
+        jwt.signature[i] ^= 1;
+        assert_int_equal(pn_jwt_verify(&jwt, ec, PN_JWT_ES256, NULL), PN_DENIED);
+        jwt.signature[i] ^= 1;
+    }
+    for (jwt.signature_len = 0; jwt.signature_len < 64; jwt.signature_len++)
+        assert_int_equal(pn_jwt_verify(&jwt, ec, PN_JWT_ES256, NULL), PN_DENIED);
+    /* All zero: the signature that some libraries took for every key (CVE-2022-21449). */
+    memset(jwt.signature, 0, 64);
+    jwt.signature_len = 64;
+    assert_int_equal(pn_jwt_verify(&jwt, ec, PN_JWT_ES256, NULL), PN_DENIED);
+    pn_jwt_fini(&jwt);
+    EVP_PKEY_free(ec);
+    json_decref(document);
+}
+
+static void keys_that_are_weak_or_broken_are_none(void **state)
+{
+    static const char *const bad[] = {
+        "{}",
+        "{\"kty\":\"oct\",\"k\":\"AAAA\"}",
+        "{\"kty\":\"RSA\",\"n\":\"AQAB\",\"e\":\"AQAB\"}",
+        "{\"kty\":\"EC\",\"crv\":\"P-384\",\"x\":\"f83OJ3D2xF1Bg8vub9tLe1gHMzV76e8Tus9uPHvRVEU\","
+        "\"y\":\"x_FEzRu9m36HLN_tue659LNpXW6pCyStikYjKIWI5a0\"}",
+        /* not on the curve */
+        "{\"kty\":\"EC\",\"crv\":\"P-256\",\"x\":\"f83OJ3D2xF1Bg8vub9tLe1gHMzV76e8Tus9uPHvRVEU\","
+        "\"y\":\"x_FEzRu9m36HLN_tue659LNpXW6pCyStikYjKIWI5a1\"}",
+        /* for encryption */
+        "{\"kty\":\"EC\",\"use\":\"enc\",\"crv\":\"P-256\","
+        "\"x\":\"f83OJ3D2xF1Bg8vub9tLe1gHMzV76e8Tus9uPHvRVEU\","
+        "\"y\":\"x_FEzRu9m36HLN_tue659LNpXW6pCyStikYjKIWI5a0\"}",
+    };
+
+    (void)state;
+    for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
+        json_t *document = json_loads(bad[i], 0, NULL);
+
+        assert_non_null(document);
+        assert_null(pn_jwk_key(document));
+        json_decref(document);
+    }
+}
+
+static enum pn_rc believe_all(void *ctx, const struct pn_jwt *jwt, struct pn_principal *principal,
+                              struct pn_error *err)
+{
+    (void)jwt;
+    (void)err;
+    snprintf(principal->managed_by, sizeof principal->managed_by, "/subscriptions/x");
+    return *(enum pn_rc *)ctx;
+}
+
+static void foreign_token_never_is_a_resource_of_ours(void **state)
+{
+    struct pn_principal principal;
+    enum pn_rc answer = PN_OK;
+    struct pn_buf token;
+
+    (void)state;
+    make(&token, HEADER, CLAIMS(GOOD_AUD, GOOD_ISS, "1", "1800000100"), key);
+    pn_token_verifier_set_foreign(verifier, believe_all, &answer);
+    assert_int_equal(pn_token_verify(verifier, pn_buf_slice(&token), audiences, &principal, NULL),
+                     PN_OK);
+    assert_string_equal(principal.managed_by, "");
+    answer = PN_DENIED; /* not one of ours either, then */
+    assert_int_equal(pn_token_verify(verifier, pn_buf_slice(&token), audiences, &principal, NULL),
+                     PN_DENIED);
+    pn_token_verifier_set_foreign(verifier, NULL, NULL);
+    pn_buf_fini(&token);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -199,6 +294,9 @@ int main(void)
         cmocka_unit_test(audience_and_issuer_must_be_ours),
         cmocka_unit_test(broken_token_is_malformed_at_every_length),
         cmocka_unit_test(bearer_scheme_has_no_case),
+        cmocka_unit_test(es256_example_of_the_rfc_is_good_and_its_changes_are_not),
+        cmocka_unit_test(keys_that_are_weak_or_broken_are_none),
+        cmocka_unit_test(foreign_token_never_is_a_resource_of_ours),
     };
 
     return cmocka_run_group_tests(tests, setup, teardown);

@@ -1,0 +1,67 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * What the files of this room share.
+ */
+#pragma once
+
+#include <pthread.h>
+
+#include "oidc/oidc.h"
+
+#define KID_TEXT 256
+#define ALG_TEXT 16
+
+struct issuer_key {
+    char kid[KID_TEXT]; /* "": it has none */
+    char alg[ALG_TEXT]; /* "": not said */
+    EVP_PKEY *key;
+};
+
+/* What an issuer's documents say. */
+struct issuer_facts {
+    struct issuer_key keys[PN_OIDC_KEYS_MAX];
+    size_t key_count;
+    char authorization_endpoint[PN_OIDC_URL_MAX]; /* "": none */
+    char token_endpoint[PN_OIDC_URL_MAX];
+    bool takes_basic; /* client_secret_basic at the token endpoint */
+    int64_t lifetime_s;
+};
+
+struct issuer {
+    char url[PN_OIDC_URL_MAX]; /* "": free */
+    struct issuer_facts facts;
+    bool has_facts, is_fetching;
+    int64_t fetched_s, expires_s, tried_s, used_s;
+    int64_t kid_tried_s;     /* last fetch for a kid that was not known */
+    struct pn_error failure; /* of the last try */
+};
+
+struct pn_oidc {
+    struct pn_store *store;
+    int64_t (*now_s)(void);
+    struct pn_trusted_issuer trusted[PN_OIDC_TRUSTED_MAX];
+    size_t trusted_count;
+    pthread_mutex_t lock; /* guards what follows; never held while something is fetched */
+    pthread_cond_t fetched;
+    struct issuer known[PN_OIDC_KNOWN_MAX];
+    size_t fetches;
+};
+
+/* oidc_documents.c: fetches and reads both documents. PN_UNAVAILABLE, PN_TIMEOUT, PN_MALFORMED,
+ * PN_LIMIT, PN_NOMEM. */
+enum pn_rc oidc_fetch_facts(const char *url, struct issuer_facts *facts,
+                            struct pn_error *err) PN_MUST_USE;
+void oidc_facts_fini(struct issuer_facts *facts);
+
+/* oidc_keys.c: endpoints of the issuer, as they are known or fetched. */
+struct endpoints {
+    char authorization[PN_OIDC_URL_MAX], token[PN_OIDC_URL_MAX];
+    bool takes_basic;
+};
+enum pn_rc oidc_endpoints(struct pn_oidc *oidc, const char *url, struct endpoints *endpoints,
+                          struct pn_error *err) PN_MUST_USE;
+
+/* oidc_principal.c: who the proved claims are, by the issuer's rules. PN_DENIED. */
+enum pn_rc oidc_map(struct pn_oidc *oidc, const struct pn_trusted_issuer *issuer,
+                    const json_t *claims, struct pn_principal *principal,
+                    struct pn_error *err) PN_MUST_USE;
