@@ -12,11 +12,13 @@
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "base/slice.h"
 
 #define SAME_PORT_TRIES 32
+#define RETRY_MS        50
 
 struct host_port {
     char host[256]; /* "" = every address */
@@ -47,7 +49,7 @@ static enum pn_rc split(const char *address, struct host_port *out, struct pn_er
 }
 
 /* errno tells after -1. */
-static int open_one(const struct sockaddr *address, socklen_t len)
+static int open_once(const struct sockaddr *address, socklen_t len)
 {
     const int on = 1;
     int fd = socket(address->sa_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
@@ -64,6 +66,35 @@ static int open_one(const struct sockaddr *address, socklen_t len)
     close(fd);
     errno = cause;
     return -1;
+}
+
+/* What a killed supervisor started ends by itself, but may hold an address for a moment more.
+ * False: it has been waited for long enough. */
+static bool wait_a_moment(int *waited_ms)
+{
+    const struct timespec pause = {.tv_nsec = RETRY_MS * 1000000L};
+
+    if (*waited_ms >= PN_LISTEN_WAIT_MS)
+        return false;
+    *waited_ms += RETRY_MS;
+    nanosleep(&pause, NULL);
+    return true;
+}
+
+/* With `any_port` the next port will do. errno tells after -1. */
+static int open_one(const struct sockaddr *address, socklen_t len, bool any_port)
+{
+    int waited_ms = 0;
+    int fd = open_once(address, len);
+
+    while (fd < 0 && errno == EADDRINUSE && !any_port) {
+        if (!wait_a_moment(&waited_ms)) {
+            errno = EADDRINUSE;
+            break;
+        }
+        fd = open_once(address, len);
+    }
+    return fd;
 }
 
 static unsigned port_of(int fd)
@@ -144,14 +175,14 @@ static enum pn_rc open_localhost(const struct pn_listen_address *address, unsign
                                  .sin_port = htons((uint16_t)port),
                                  .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
         struct sockaddr_in6 v6 = {.sin6_family = AF_INET6, .sin6_addr = IN6ADDR_LOOPBACK_INIT};
-        int first = open_one((const struct sockaddr *)&v4, sizeof(v4));
+        int first = open_one((const struct sockaddr *)&v4, sizeof(v4), port == 0);
         int second;
         int cause;
 
         if (first < 0)
             return bind_error(err, errno, address->text);
         v6.sin6_port = htons((uint16_t)port_of(first));
-        second = open_one((const struct sockaddr *)&v6, sizeof(v6));
+        second = open_one((const struct sockaddr *)&v6, sizeof(v6), port == 0);
         cause = errno;
         if (second >= 0 || is_no_ipv6(cause)) {
             enum pn_rc rc = keep(set, first, address, err);
@@ -197,7 +228,7 @@ static enum pn_rc open_named(const struct pn_listen_address *address, const stru
         int fd;
 
         set_port(at, number); /* any free one is the same for all */
-        fd = open_one(at->ai_addr, at->ai_addrlen);
+        fd = open_one(at->ai_addr, at->ai_addrlen, number == 0);
         if (fd >= 0) {
             number = port_of(fd);
             rc = keep(set, fd, address, err);
@@ -231,6 +262,7 @@ static bool is_alive(const struct sockaddr_un *where)
 static enum pn_rc remove_stale(const struct sockaddr_un *where, struct pn_error *err)
 {
     struct stat info;
+    int waited_ms = 0;
 
     if (lstat(where->sun_path, &info) != 0)
         return errno == ENOENT
@@ -239,11 +271,13 @@ static enum pn_rc remove_stale(const struct sockaddr_un *where, struct pn_error 
     if (!S_ISSOCK(info.st_mode))
         return pn_error_set(err, PN_IO, "address",
                             "%s exists and is no socket: choose another path", where->sun_path);
-    if (is_alive(where))
-        return pn_error_set(err, PN_IO, "address",
-                            "another program listens on %s: stop it, or choose another path",
-                            where->sun_path);
-    if (unlink(where->sun_path) != 0)
+    while (is_alive(where)) {
+        if (!wait_a_moment(&waited_ms))
+            return pn_error_set(err, PN_IO, "address",
+                                "another program listens on %s: stop it, or choose another path",
+                                where->sun_path);
+    }
+    if (unlink(where->sun_path) != 0 && errno != ENOENT)
         return pn_error_from_errno(err, errno, "cannot remove the stale socket %s",
                                    where->sun_path);
     return PN_OK;

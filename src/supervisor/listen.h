@@ -14,6 +14,7 @@
 
 #define PN_LISTEN_FDS_MAX 16
 #define PN_LISTEN_BACKLOG 4096
+#define PN_LISTEN_WAIT_MS 2000 /* for an address that is still taken */
 
 /** One listening socket. */
 struct pn_listen_socket {
@@ -35,7 +36,8 @@ struct pn_listen_set {
  *  "HOST:PORT" is every address of the name; ":PORT" and "*:PORT" are every address of this
  * machine. A socket for IPv6 takes IPv6 only. "unix:/PATH": a file that nobody listens at any more
  * is replaced. `former`: sockets that are open already (or NULL); those of a wanted address are
- * moved. PN_INVALID: not of that form. PN_LIMIT: too many. PN_IO: err says what to do. */
+ * moved. An address that is taken is tried again for PN_LISTEN_WAIT_MS, then it is PN_IO.
+ * PN_INVALID: not of that form. PN_LIMIT: too many. PN_IO: err says what to do. */
 enum pn_rc pn_listen_open(const struct pn_listen_value *value, struct pn_listen_set *former,
                           struct pn_listen_set *set, struct pn_error *err) PN_MUST_USE;
 /** Closes them; `removes_files`: also the files of Unix sockets. */

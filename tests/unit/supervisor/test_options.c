@@ -2,12 +2,14 @@
  *
  * Flags, configuration file, listening addresses.
  */
+#include <pthread.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
 #include <cmocka.h>
@@ -138,6 +140,31 @@ static void localhost_has_one_port_on_both_loopback_addresses(void **state)
         assert_string_equal(text, wanted);
     }
     pn_listen_close(&set, true);
+}
+
+static void *close_soon(void *set)
+{
+    const struct timespec pause = {.tv_nsec = 200 * 1000000L};
+
+    nanosleep(&pause, NULL);
+    pn_listen_close(set, false);
+    return NULL;
+}
+
+static void address_that_is_let_go_in_a_moment_is_waited_for(void **state)
+{
+    struct pn_listen_set set;
+    struct pn_listen_set other;
+    pthread_t thread;
+    char address[64];
+
+    (void)state;
+    assert_int_equal(open_text("127.0.0.1:0", NULL, &set), PN_OK);
+    snprintf(address, sizeof(address), "127.0.0.1:%u", set.port);
+    assert_int_equal(pthread_create(&thread, NULL, close_soon, &set), 0);
+    assert_int_equal(open_text(address, NULL, &other), PN_OK);
+    pthread_join(thread, NULL);
+    pn_listen_close(&other, true);
 }
 
 static void address_in_use_or_malformed_is_refused_with_a_hint(void **state)
@@ -309,6 +336,7 @@ int main(void)
         cmocka_unit_test(wrong_line_of_the_file_is_named),
         cmocka_unit_test(data_folder_has_a_default_and_is_absolute),
         cmocka_unit_test(localhost_has_one_port_on_both_loopback_addresses),
+        cmocka_unit_test(address_that_is_let_go_in_a_moment_is_waited_for),
         cmocka_unit_test(address_in_use_or_malformed_is_refused_with_a_hint),
         cmocka_unit_test(listener_has_several_addresses_each_with_its_options),
         cmocka_unit_test(list_of_addresses_in_the_file_gives_way_to_a_flag),
