@@ -83,7 +83,8 @@ static size_t take(struct pn_source *source, char *out, size_t max, size_t bite)
         assert_int_equal(rc, PN_OK);
         part = source->held.len < bite ? source->held.len : bite;
         part = part < max - len ? part : max - len;
-        memcpy(out + len, source->held.ptr, part);
+        if (part > 0)
+            memcpy(out + len, source->held.ptr, part);
         pn_source_use(source, part);
         len += part;
     }
