@@ -95,6 +95,8 @@ struct pn_arm_test_call {
 };
 
 /** Everything is borrowed until pn_arm_destroy. */
+struct pn_outbound_scope;
+
 struct pn_arm_config {
     struct pn_store *store;
     struct pn_publisher publisher;
@@ -104,6 +106,7 @@ struct pn_arm_config {
     const char *control_url;      /* "https://localhost:9443": WWW-Authenticate, managementApiUrl */
     const char *gateway_url;      /* "http://localhost:8080" */
     const char *const *audiences; /* accepted in tokens, NULL-ended */
+    const struct pn_outbound_scope *outbound; /* NULL: nothing is governed */
     void (*sync_uses)(
         void *ctx); /* asks the gateway what is used, for the audit log; may be NULL */
     void *sync_uses_ctx;

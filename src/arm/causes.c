@@ -14,6 +14,11 @@ const struct arm_cause arm_causes[] = {
     {"address_guarded",
      "The backend has a link-local address, or that of a cloud's metadata service.",
      "Use another address. If it is meant: postern serve --link-local-backends allow."},
+    {"network_rule",
+     "A rule of the network security group of the service's subnet denies the connection; its name "
+     "is in the message.",
+     "Change the rule, add one of a lower priority number that allows it, or take the group from "
+     "the subnet (Microsoft.Network/networkSecurityGroups)."},
     {"connect_unreachable", "There is no route to the backend.",
      "Check the network of this machine."},
     {"connect_timeout", "The backend did not answer the connection attempt in time.",

@@ -17,13 +17,21 @@ static const char *layer_of(const char *code, const char *message)
     static const struct {
         const char *code, *layer;
     } layers[] = {
-        {"VaultDnsError", "dns"},          {"VaultConnectError", "tcp"},
-        {"VaultTimeout", "tcp"},           {"VaultTlsError", "tls"},
-        {"VaultTokenError", "identity"},   {"VaultChallengeError", "identity"},
-        {"VaultUnauthorized", "identity"}, {"IdentityNotEnabled", "identity"},
-        {"VaultNotFound", "content"},      {"VaultContentError", "content"},
-        {"CertificateRefused", "content"}, {"VaultThrottled", "service"},
-        {"VaultUnavailable", "service"},   {"KeyholderUnavailable", "keyholder"},
+        {"NetworkRuleDenied", "rule"},
+        {"VaultDnsError", "dns"},
+        {"VaultConnectError", "tcp"},
+        {"VaultTimeout", "tcp"},
+        {"VaultTlsError", "tls"},
+        {"VaultTokenError", "identity"},
+        {"VaultChallengeError", "identity"},
+        {"VaultUnauthorized", "identity"},
+        {"IdentityNotEnabled", "identity"},
+        {"VaultNotFound", "content"},
+        {"VaultContentError", "content"},
+        {"CertificateRefused", "content"},
+        {"VaultThrottled", "service"},
+        {"VaultUnavailable", "service"},
+        {"KeyholderUnavailable", "keyholder"},
     };
 
     if (strcmp(code, "VaultForbidden") == 0)

@@ -12,6 +12,7 @@
 
 #include "base/clock.h"
 #include "base/encode.h"
+#include "outbound/outbound.h"
 
 /* ---- view ---- */
 
@@ -97,6 +98,36 @@ static void check_supported(struct pn_problems *problems, json_t *properties)
     }
 }
 
+/** The subnet whose network security group governs the service's connections. Only a service of
+ * type External or Internal has one; a change to None leaves the network, as in Azure. */
+static enum pn_rc check_network(struct pn_store_txn *txn, json_t *properties,
+                                struct pn_problems *problems, struct pn_error *err)
+{
+    static const char target[] = "virtualNetworkConfiguration.subnetResourceId";
+    const char *type = pn_json_str(properties, "virtualNetworkType");
+    json_t *configuration = json_object_get(properties, "virtualNetworkConfiguration");
+    const char *subnet = pn_json_str(configuration, "subnetResourceId");
+    bool is_there = false;
+    enum pn_rc rc;
+
+    if (!type || strcasecmp(type, "None") == 0) {
+        (void)json_object_del(properties, "virtualNetworkConfiguration");
+        return PN_OK;
+    }
+    if (!subnet) {
+        pn_problem_add(problems, target, "'%s' is required when virtualNetworkType is %s.", target,
+                       type);
+        return PN_OK;
+    }
+    rc = pn_outbound_find_subnet(txn, subnet, &is_there, err);
+    if (rc == PN_OK && !is_there)
+        pn_problem_add(problems, target, "'%s' is not the id of a subnet that exists: %s", target,
+                       subnet);
+    (void)json_object_del(configuration, "vnetid");
+    (void)json_object_del(configuration, "subnetname");
+    return rc;
+}
+
 /** The new document from checked parts; NULL: `problems` or `err` tells. */
 static json_t *new_document(struct arm_call *call, struct pn_store_txn *txn,
                             const struct pn_store_item *former, json_t *top, json_t *properties,
@@ -112,6 +143,8 @@ static json_t *new_document(struct arm_call *call, struct pn_store_txn *txn,
                   arm_service_identity(call, txn, former, top, body, problems, err) != PN_OK ||
                   !arm_service_cas_set(cas, former, properties, internal, problems);
 
+    if (!failed)
+        failed = check_network(txn, properties, problems, err) != PN_OK;
     if (!failed && hostnames->is_given)
         failed = !arm_hostnames_set_built_in(hostnames, body);
 
@@ -171,7 +204,9 @@ static void store(struct arm_call *call, struct pn_store_txn *txn,
     } else if (!body || !references) {
         arm_answer_error(call, 500, "InternalServerError", "out of memory");
     } else if (pn_store_put(txn, former->id, former->type, body, references, &err) != PN_OK ||
-               pn_store_txn_get(txn, former->id, &item, &err) != PN_OK) {
+               pn_store_txn_get(txn, former->id, &item, &err) != PN_OK ||
+               (call->arm->config.outbound &&
+                pn_outbound_refresh(call->arm->config.outbound, txn, &err) != PN_OK)) {
         arm_answer_failure(call, &err);
     } else if (arm_hostnames_store(call, txn, hostnames)) {
         entity = stored_view(call, txn, &item, &err);

@@ -213,7 +213,10 @@ const char *const *arm_service_references(struct arm_call *call, const json_t *b
 {
     json_t *assigned = json_object_get(json_object_get(body, "identity"), "userAssignedIdentities");
     const char **list =
-        pn_arena_alloc(call->arena, (json_object_size(assigned) + 1) * sizeof(*list));
+        pn_arena_alloc(call->arena, (json_object_size(assigned) + 2) * sizeof(*list));
+    const char *subnet = pn_json_str(
+        json_object_get(json_object_get(body, "properties"), "virtualNetworkConfiguration"),
+        "subnetResourceId");
     size_t count = 0;
     const char *id;
     json_t *value;
@@ -227,6 +230,10 @@ const char *const *arm_service_references(struct arm_call *call, const json_t *b
             return NULL;
         count++;
     }
+    if (subnet)
+        list[count++] = pn_arena_strdup(call->arena, pn_slice_str(subnet));
+    if (subnet && !list[count - 1])
+        return NULL;
     list[count] = NULL;
     return list;
 }

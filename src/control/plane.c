@@ -91,6 +91,44 @@ static enum pn_rc open_store(struct pn_plane *plane, const char *data_dir, struc
     return rc == PN_OK ? pn_settings_load(plane->store, &plane->settings, err) : rc;
 }
 
+/* The embedded authority is asked within this process. A rule about AzureActiveDirectory counts all
+ * the same: what is tried out here shall not fail only once the authority is Azure's. */
+static enum pn_rc embedded_token(void *ctx, const struct pn_identity_ref *identity,
+                                 const struct pn_token_target *target, struct pn_secret *token,
+                                 int64_t *expires_s, struct pn_error *err)
+{
+    struct pn_plane *plane = ctx;
+    enum pn_rc rc = pn_outbound_check_service(&plane->outbound, plane->endpoints.control_url,
+                                              PN_TAG_ACTIVE_DIRECTORY, err);
+
+    return rc == PN_OK
+               ? plane->embedded.get(plane->embedded.ctx, identity, target, token, expires_s, err)
+               : rc;
+}
+
+/* Where this process' own vault and authority are, for the service tags; which service is governed.
+ */
+static enum pn_rc make_outbound(struct pn_plane *plane, struct pn_error *err)
+{
+    const struct pn_settings *settings = &plane->settings;
+
+    if (asprintf(&plane->service_id,
+                 "/subscriptions/%s/resourceGroups/%s/providers/Microsoft.ApiManagement/service/%s",
+                 settings->subscription_id, settings->resource_group, settings->service_name) < 0) {
+        plane->service_id = NULL;
+        return pn_error_set(err, PN_NOMEM, "no_memory", "out of memory");
+    }
+    plane->outbound = (struct pn_outbound_scope){
+        .store = plane->store,
+        .service_id = plane->service_id,
+        .tags = json_pack("{s:[o, o], s:[o]}", "AzureKeyVault",
+                          pn_outbound_place(plane->endpoints.vault_url),
+                          pn_outbound_place(plane->endpoints.vault_audience),
+                          "AzureActiveDirectory", pn_outbound_place(plane->endpoints.control_url)),
+    };
+    return plane->outbound.tags ? PN_OK : pn_error_set(err, PN_NOMEM, "no_memory", "out of memory");
+}
+
 static enum pn_rc make_identity(struct pn_plane *plane, const char *ca_file, struct pn_error *err)
 {
     struct pn_authority_config config = {
@@ -100,7 +138,7 @@ static enum pn_rc make_identity(struct pn_plane *plane, const char *ca_file, str
         .control_url = plane->endpoints.control_url,
         .vault_audience = plane->endpoints.vault_audience,
     };
-    struct pn_keyvault_options options = {.ca_file = ca_file};
+    struct pn_keyvault_options options = {.ca_file = ca_file, .outbound = &plane->outbound};
     struct pn_token_provider provider;
     enum pn_rc rc = pn_oidc_create(plane->store, NULL, &plane->oidc);
 
@@ -112,7 +150,8 @@ static enum pn_rc make_identity(struct pn_plane *plane, const char *ca_file, str
         return rc;
     rc = pn_token_source_create(NULL, &plane->tokens);
     if (rc == PN_OK) {
-        provider = pn_authority_provider(plane->authority);
+        plane->embedded = pn_authority_provider(plane->authority);
+        provider = (struct pn_token_provider){plane->embedded.name, embedded_token, plane};
         rc = pn_token_source_add(plane->tokens, &provider);
     }
     if (rc != PN_OK)
@@ -177,6 +216,7 @@ static enum pn_rc make_arm(struct pn_plane *plane, struct pn_broker *broker,
     };
     enum pn_rc rc = make_uses(plane, broker, err);
 
+    config.outbound = &plane->outbound;
     config.sync_uses = pn_uses_sync;
     config.sync_uses_ctx = plane->uses;
     config.events = view_events;
@@ -323,6 +363,7 @@ static enum pn_rc make_events(struct pn_plane *plane, const char *ca_file, const
         .thresholds = &plane->thresholds,
         .webhooks = plane->webhooks,
         .ca_file = plane->ca_file,
+        .outbound = &plane->outbound,
         .usage = pn_arm_usage,
         .usage_ctx = plane->arm,
     };
@@ -362,7 +403,9 @@ enum pn_rc pn_plane_init(struct pn_plane *plane, struct pn_broker *broker,
         return rc;
     list_audiences(plane);
     pn_gateway_caller_init(&plane->caller, plane->endpoints.gateway_url, ca_file);
-    rc = make_identity(plane, ca_file, err);
+    rc = make_outbound(plane, err);
+    if (rc == PN_OK)
+        rc = make_identity(plane, ca_file, err);
     if (rc == PN_OK)
         rc = make_rotation(plane, broker, options->rotation_interval_s, err);
     if (rc == PN_OK)
@@ -378,6 +421,8 @@ enum pn_rc pn_plane_init(struct pn_plane *plane, struct pn_broker *broker,
         .subscription_id = plane->settings.subscription_id,
         .control_url = plane->endpoints.control_url,
         .audiences = plane->audiences,
+        .outbound = &plane->outbound,
+        .publisher = pn_feed_publisher(plane->feed),
     };
     rc = make_event_grid(plane, data_dir, err);
     if (rc == PN_OK)
@@ -398,7 +443,8 @@ enum pn_rc pn_plane_init(struct pn_plane *plane, struct pn_broker *broker,
     };
     first = (struct pn_first_start){plane->store, &plane->services, plane->authority, plane->vault,
                                     data_dir};
-    return pn_first_start_run(&first, &plane->settings, err);
+    rc = pn_first_start_run(&first, &plane->settings, err);
+    return rc == PN_OK ? pn_outbound_refresh_now(&plane->outbound, err) : rc;
 }
 
 static void forget_unused_keys(struct pn_plane *plane, enum pn_key_use use)
@@ -462,5 +508,7 @@ void pn_plane_fini(struct pn_plane *plane)
     pn_store_close(plane->store);
     for (size_t i = 0; i < PN_PLANE_KEYHOLDERS; i++)
         pn_keyholder_destroy(plane->keyholders[i]);
+    json_decref(plane->outbound.tags);
+    free(plane->service_id);
     pn_endpoints_fini(&plane->endpoints);
 }

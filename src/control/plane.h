@@ -17,6 +17,7 @@
 #include "identity/token_source.h"
 #include "keyvault/keyvault.h"
 #include "oidc/oidc.h"
+#include "outbound/outbound.h"
 #include "resource/resource.h"
 
 /** Real addresses of the listeners, from the supervisor. */
@@ -49,6 +50,9 @@ struct pn_plane {
     struct pn_store *store;
     struct pn_settings settings;
     struct pn_oidc *oidc;
+    struct pn_outbound_scope outbound;
+    char *service_id;
+    struct pn_token_provider embedded; /* under the network rules: plane.c */
     struct pn_authority *authority;
     struct pn_token_source *tokens;
     struct pn_keyvault *keyvault;

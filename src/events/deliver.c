@@ -11,6 +11,7 @@
 
 #include "base/log.h"
 #include "events/events_internal.h"
+#include "outbound/call.h"
 
 #define SYSTEM_CA_PATH "/etc/ssl/certs"
 
@@ -81,7 +82,7 @@ static int on_progress(void *ctx, curl_off_t a, curl_off_t b, curl_off_t c, curl
 
 static CURLcode perform(struct pn_events *events, CURL *curl, const struct hook *hook,
                         struct pn_slice body, const struct curl_slist *headers,
-                        uint64_t *retry_after_ms)
+                        struct pn_outbound_call *outbound, uint64_t *retry_after_ms)
 {
     char shown[300];
     bool is_loopback = false, is_https = false;
@@ -112,6 +113,9 @@ static CURLcode perform(struct pn_events *events, CURL *curl, const struct hook 
     }
     if (webhook_origin(hook->url, shown, sizeof(shown), &is_loopback, &is_https) && is_loopback)
         SET(curl, CURLOPT_PROXY, ""); /* one of the environment is for the world outside */
+    if (code == CURLE_OK)
+        code =
+            pn_outbound_call_begin(outbound, events->config.outbound, curl, hook->url, PN_TAG_NONE);
     return code == CURLE_OK ? curl_easy_perform(curl) : code;
 }
 
@@ -122,20 +126,26 @@ enum delivery webhook_post(struct pn_events *events, const struct hook *hook, st
         curl_slist_append(NULL, "Content-Type: application/cloudevents+json; charset=utf-8");
     CURL *curl = curl_easy_init();
     CURLcode code = curl && headers ? CURLE_OK : CURLE_OUT_OF_MEMORY;
+    struct pn_outbound_call outbound = {0};
     long status = 0;
 
     *retry_after_ms = 0;
     if (code == CURLE_OK)
-        code = perform(events, curl, hook, body, headers, retry_after_ms);
+        code = perform(events, curl, hook, body, headers, &outbound, retry_after_ms);
     /* An answer that is longer than we read is an answer. */
     if (curl && (code == CURLE_OK || code == CURLE_WRITE_ERROR))
         (void)curl_easy_getinfo(curl, CURLINFO_RESPONSE_CODE, &status);
     curl_easy_cleanup(curl);
     curl_slist_free_all(headers);
+    pn_outbound_call_end(&outbound);
     if (status >= 200 && status <= 299)
         return DELIVERY_DONE;
     if (!atomic_load(&events->is_stopping))
         pn_log(PN_LOG_WARN, "webhook_failed", "webhook", PN_S(hook->shown), "status", PN_I(status),
-               "cause", PN_S(status ? "the receiver refused it" : curl_easy_strerror(code)), NULL);
+               "cause",
+               PN_S(status               ? "the receiver refused it"
+                    : outbound.denied.rc ? outbound.denied.message
+                                         : curl_easy_strerror(code)),
+               NULL);
     return status == 410 ? DELIVERY_GONE : DELIVERY_AGAIN;
 }

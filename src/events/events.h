@@ -43,12 +43,15 @@ typedef enum pn_rc (*pn_event_usage_fn)(void *ctx, const char *certificate_id, j
                                         struct pn_error *err);
 
 /** Everything is borrowed until _destroy. */
+struct pn_outbound_scope;
+
 struct pn_events_config {
     struct pn_store *store;
     struct pn_forecast *forecast;
     const struct pn_thresholds *thresholds;
-    const char *const *webhooks; /* of pn_webhook_check(); NULL-ended; may be empty */
-    const char *ca_file;         /* PEM, trusted beside the system's; may be NULL */
+    const char *const *webhooks;              /* of pn_webhook_check(); NULL-ended; may be empty */
+    const char *ca_file;                      /* PEM, trusted beside the system's; may be NULL */
+    const struct pn_outbound_scope *outbound; /* network rules of the posts; NULL: none */
     pn_event_usage_fn usage;
     void *usage_ctx;
     int64_t (*now_ms)(void); /* Unix; NULL: the system's clock */

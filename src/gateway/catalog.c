@@ -671,6 +671,21 @@ static enum pn_rc make_trusts(struct pn_catalog *catalog, struct pn_snapshot *ne
     return rc;
 }
 
+/** Rules that cannot be used refuse everything: nobody knows what they meant to allow. */
+static enum pn_rc make_outbound(struct pn_catalog *catalog, const struct pn_snapshot *former,
+                                struct pn_snapshot *next)
+{
+    const struct pn_item *item = pn_map_get(catalog->items, PN_LIT("/posternoutbound/rules"));
+
+    if (former && !catalog->has_changed[PN_ITEM_OUTBOUND])
+        next->outbound = pn_outbound_ref(former->outbound);
+    else if (item && !item->is_broken)
+        next->outbound = pn_outbound_ref(item->as.outbound);
+    else if (item)
+        next->outbound = pn_outbound_refuse_all();
+    return item && !next->outbound ? PN_NOMEM : PN_OK;
+}
+
 static enum pn_rc make_snapshot(struct pn_catalog *catalog, struct pn_snapshot **out,
                                 struct pn_error *err)
 {
@@ -702,6 +717,8 @@ static enum pn_rc make_snapshot(struct pn_catalog *catalog, struct pn_snapshot *
         rc = make_listener(catalog, former, next, err);
     if (rc == PN_OK)
         rc = make_trusts(catalog, next, err);
+    if (rc == PN_OK)
+        rc = make_outbound(catalog, former, next);
     if (rc == PN_OK) {
         *out = next;
         return PN_OK;
@@ -767,7 +784,8 @@ static void close_unused(struct pn_catalog *catalog)
         const struct pn_item *item = change->item;
 
         if (!change->is_applied || !item || item->kind == PN_ITEM_SERVICE ||
-            item->kind == PN_ITEM_HOSTNAME || item->kind == PN_ITEM_SUBSCRIPTION)
+            item->kind == PN_ITEM_HOSTNAME || item->kind == PN_ITEM_SUBSCRIPTION ||
+            item->kind == PN_ITEM_OUTBOUND)
             continue;
         if ((item->kind == PN_ITEM_BACKEND || item->kind == PN_ITEM_CERTIFICATE) &&
             change->former && is_open(change->former))

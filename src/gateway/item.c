@@ -274,14 +274,17 @@ static enum pn_rc read_item(struct pn_item *item, struct pn_error *err)
         return read_subscription(item, err);
     case PN_ITEM_HOSTNAME:
         return read_hostname(item, err);
+    case PN_ITEM_OUTBOUND:
+        return pn_outbound_compile(item->properties, &item->as.outbound, err);
     case PN_ITEM_KINDS:
         break;
     }
     return PN_INTERNAL;
 }
 
-static const char *const type_names[] = {"service", "api",         "operation",    "policy",
-                                         "backend", "certificate", "subscription", "hostname"};
+static const char *const type_names[] = {"service",      "api",      "operation",
+                                         "policy",       "backend",  "certificate",
+                                         "subscription", "hostname", "outbound"};
 
 const char *pn_item_type(const struct pn_item *item)
 {
@@ -366,6 +369,10 @@ static void shut(struct pn_item *item)
             pn_backend_fini(item->as.backend);
         free(item->as.backend);
         item->as.backend = NULL;
+        break;
+    case PN_ITEM_OUTBOUND:
+        pn_outbound_unref(item->as.outbound);
+        item->as.outbound = NULL;
         break;
     case PN_ITEM_API:
     case PN_ITEM_OPERATION:
@@ -455,7 +462,8 @@ static enum pn_rc prepare(struct pn_item *item, struct pn_error *err)
 /** What the main thread makes tables and listeners of. */
 static bool is_always_open(uint8_t kind)
 {
-    return kind == PN_ITEM_SERVICE || kind == PN_ITEM_HOSTNAME || kind == PN_ITEM_SUBSCRIPTION;
+    return kind == PN_ITEM_SERVICE || kind == PN_ITEM_HOSTNAME || kind == PN_ITEM_SUBSCRIPTION ||
+           kind == PN_ITEM_OUTBOUND;
 }
 
 static const char *name_of(const struct pn_item *item)

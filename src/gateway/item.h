@@ -22,6 +22,7 @@
 #include "gateway/backend.h"
 #include "gateway/keys.h"
 #include "ipc/keyholder.h"
+#include "network/outbound.h"
 #include "policy/policy.h"
 #include "tls/server.h"
 #include "upstream/target.h"
@@ -40,6 +41,7 @@ enum pn_item_kind {
     PN_ITEM_CERTIFICATE,
     PN_ITEM_SUBSCRIPTION,
     PN_ITEM_HOSTNAME, /* of our TLS listener */
+    PN_ITEM_OUTBOUND, /* network rules of connections to backends */
     PN_ITEM_KINDS
 };
 
@@ -85,6 +87,7 @@ struct pn_item {
         struct pn_client_certificate *certificate; /* also of kinds service and hostname: what the
                                                       listener shows */
         struct pn_subscription_keys *subscription;
+        struct pn_outbound *outbound;
     } as; /* but for a certificate's names: while open */
 };
 

@@ -338,6 +338,8 @@ static void start(struct probe *probe)
     };
 
     (void)lap(probe);
+    pn_resolver_set_outbound(spec.resolver,
+                             pn_catalog_snapshot(probe->probes->gateway->catalog)->outbound);
     if (pn_opening_start(&spec, &probe->opening) != PN_AGAIN)
         fail(probe, probe->failure.code, probe->failure.text);
 }

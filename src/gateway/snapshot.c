@@ -343,6 +343,7 @@ void pn_snapshot_unref(struct pn_snapshot *snapshot)
     pn_item_unref(snapshot->service);
     pn_tls_server_unref(snapshot->listener);
     pn_trust_base_unref(snapshot->trusts);
+    pn_outbound_unref(snapshot->outbound);
     free(snapshot);
 }
 

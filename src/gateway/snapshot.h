@@ -64,6 +64,7 @@ struct pn_snapshot {
     struct pn_item *service;        /* may be NULL */
     struct pn_tls_server *listener; /* NULL: no certificate for it yet */
     struct pn_trust_base *trusts;   /* of backends without a policy of their own */
+    struct pn_outbound *outbound;   /* network rules of connections to backends; NULL: none */
 };
 
 /** The API with the longest matching path, or NULL. Out of memory: one that is broken. */

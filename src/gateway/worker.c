@@ -169,6 +169,8 @@ static void deliver_swap(struct pn_message *message)
     worker->pin = swap->pin;
     pn_worker_backends_changed(worker, former->snapshot, worker->pin->snapshot);
     pn_worker_trusts_changed(worker, former->snapshot);
+    if (former->snapshot->outbound != worker->pin->snapshot->outbound)
+        pn_pool_set_outbound(worker->pool, worker->pin->snapshot->outbound);
     retire_replaced(worker);
     if (former->users == 0)
         pin_release(worker, former);
@@ -448,6 +450,7 @@ enum pn_rc pn_worker_create(const struct pn_worker_spec *spec, struct pn_worker 
         worker->pin = pin_create(worker, spec->snapshot);
         if (!worker->tls_map || !worker->balances || !worker->grants || !worker->pin)
             rc = pn_error_set(err, PN_NOMEM, "out_of_memory", "no memory for a worker");
+        pn_pool_set_outbound(worker->pool, spec->snapshot->outbound);
     }
     worker->overload.lag_max_ms = pn_limit_value(PN_LIMIT_OVERLOAD_LAG);
     worker->overload.open_max = spec->calls_max > 0 ? spec->calls_max : SIZE_MAX;

@@ -152,6 +152,7 @@ enum pn_rc pn_keyvault_create(const struct pn_keyvault_options *options,
     made->timeout_ms = options->timeout_ms ? options->timeout_ms : PN_KEYVAULT_TIMEOUT_MS;
     made->response_bytes_max =
         options->response_bytes_max ? options->response_bytes_max : PN_KEYVAULT_RESPONSE_BYTES_MAX;
+    made->outbound = options->outbound;
     made->transport = curl_transport;
     pthread_mutex_init(&made->lock, NULL);
     if (options->ca_file) {

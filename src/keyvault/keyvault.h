@@ -45,11 +45,14 @@ enum pn_rc pn_keyvault_id_parse(struct pn_slice text, struct pn_keyvault_id *id,
 
 struct pn_keyvault;
 /** Texts are copied; `tokens` is borrowed until _destroy. 0 and NULL: the default. */
+struct pn_outbound_scope;
+
 struct pn_keyvault_options {
     struct pn_token_source *tokens;
     const char *ca_file; /* PEM; trusted beside the system's CAs. NULL: only those */
     unsigned connect_timeout_ms, timeout_ms;
     size_t response_bytes_max;
+    const struct pn_outbound_scope *outbound; /* network rules of these connections; NULL: none */
 };
 /** PN_NOMEM; PN_INTERNAL (libcurl). Calls curl_global_init(). */
 enum pn_rc pn_keyvault_create(const struct pn_keyvault_options *options,

@@ -12,6 +12,7 @@
 #include <strings.h>
 
 #include "keyvault/keyvault_internal.h"
+#include "outbound/call.h"
 
 #define BEARER_PREFIX "Authorization: Bearer "
 
@@ -193,6 +194,7 @@ enum pn_rc curl_transport(struct pn_keyvault *keyvault, const char *url,
     struct curl_slist *headers = make_headers(token);
     CURL *curl = curl_easy_init();
     CURLcode code = curl && headers ? CURLE_OK : CURLE_OUT_OF_MEMORY;
+    struct pn_outbound_call outbound = {0};
     long status = 0;
 
     if (code == CURLE_OK)
@@ -204,6 +206,8 @@ enum pn_rc curl_transport(struct pn_keyvault *keyvault, const char *url,
     if (is_loopback) /* a proxy of the environment is for the world outside */
         SET(curl, CURLOPT_PROXY, "");
     if (code == CURLE_OK)
+        code = pn_outbound_call_begin(&outbound, keyvault->outbound, curl, url, PN_TAG_KEY_VAULT);
+    if (code == CURLE_OK)
         code = curl_easy_perform(curl);
     if (code == CURLE_OK)
         code = curl_easy_getinfo(curl, CURLINFO_RESPONSE_CODE, &status);
@@ -211,5 +215,13 @@ enum pn_rc curl_transport(struct pn_keyvault *keyvault, const char *url,
     curl_easy_cleanup(curl);
     curl_slist_free_all(headers);
     curl_slist_free_all(resolve);
+    pn_outbound_call_end(&outbound);
+    if (code == CURLE_COULDNT_CONNECT && outbound.denied.rc == PN_DENIED) {
+        if (err) {
+            *err = outbound.denied;
+            pn_error_prefix(err, "%.*s", (int)strcspn(url + 8, "/"), url + 8);
+        }
+        return PN_DENIED;
+    }
     return code == CURLE_OK ? PN_OK : tell_failure(code, detail, url, err);
 }

@@ -140,7 +140,8 @@ static enum pn_rc send_with_token(struct pn_keyvault *keyvault,
         return rc;
     rc = pn_token_source_get(keyvault->tokens, identity, &target, &token, err);
     if (rc != PN_OK) {
-        if (err && strcmp(err->code, "identity_not_enabled") != 0)
+        if (err && strcmp(err->code, "identity_not_enabled") != 0 &&
+            strcmp(err->code, "network_rule") != 0)
             snprintf(err->code, sizeof err->code, "vault_token");
         return rc == PN_NOMEM ? rc : PN_UNAVAILABLE;
     }

@@ -41,6 +41,7 @@ struct pn_keyvault {
     char *ca_file;
     unsigned connect_timeout_ms, timeout_ms;
     size_t response_bytes_max;
+    const struct pn_outbound_scope *outbound;
     transport_fn transport;
     void *transport_ctx; /* tests */
     atomic_bool is_stopping;

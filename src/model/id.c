@@ -36,6 +36,7 @@ static const char *const known_segments[] = {
     "roleDefinitions",
     "posternEmbedded",
     "posternHostnames",
+    "posternOutbound",
     "checkNameAvailability",
     "listSecrets",
     "regeneratePrimaryKey",

@@ -145,6 +145,12 @@ const struct pn_field pn_hostnames_fields[] = {
 };
 
 static const char *const network_types[] = {"None", "External", "Internal", NULL};
+static const struct pn_field network_fields[] = {
+    TEXT("subnetResourceId", 1, 2048),
+    TEXT("vnetid", 0, 100),
+    TEXT("subnetname", 0, 100),
+    END,
+};
 static const char *const public_access[] = {"Enabled", "Disabled", NULL};
 static const struct pn_field version_constraint_fields[] = {TEXT("minApiVersion", 0, 40), END};
 
@@ -173,6 +179,7 @@ const struct pn_field pn_service_fields[] = {
      .max = 100},
     TEXT("notificationSenderEmail", 0, 100),
     {.name = "virtualNetworkType", .kind = PN_FIELD_ENUM, .values = network_types},
+    {.name = "virtualNetworkConfiguration", .kind = PN_FIELD_OBJECT, .members = network_fields},
     {.name = "publicNetworkAccess", .kind = PN_FIELD_ENUM, .values = public_access},
     {.name = "customProperties",
      .kind = PN_FIELD_MAP,

@@ -9,6 +9,8 @@
 #include "base/json.h"
 #include "http/message.h"
 #include "identity/principal.h"
+#include "outbound/outbound.h"
+#include "store/publish.h"
 #include "store/store.h"
 
 #define PN_RESOURCE_ID_TEXT      2048
@@ -20,8 +22,10 @@ struct pn_resource_plane {
     struct pn_token_verifier *verifier;
     const char *tenant_id;
     const char *subscription_id;
-    const char *control_url;      /* "https://localhost:9443": the challenge names it */
-    const char *const *audiences; /* accepted in tokens, NULL-ended */
+    const char *control_url;                  /* "https://localhost:9443": the challenge names it */
+    const char *const *audiences;             /* accepted in tokens, NULL-ended */
+    const struct pn_outbound_scope *outbound; /* NULL: nothing is governed */
+    struct pn_publisher publisher;            /* publish NULL: nobody waits for the gateway */
 };
 
 struct pn_resource_call {

@@ -19,6 +19,12 @@ enum pn_rc network_bad(struct pn_error *err, const char *code, const char *forma
     return pn_error_set(err, PN_INVALID, code, "%s", message);
 }
 
+enum pn_rc network_settle(const struct pn_resource_call *call, struct pn_store_txn *txn,
+                          struct pn_error *err)
+{
+    return call->plane->outbound ? pn_outbound_refresh(call->plane->outbound, txn, err) : PN_OK;
+}
+
 enum pn_rc network_check_names(const json_t *children, const char *member, struct pn_error *err)
 {
     static const struct tracked_type rule = {.name_min = 1, .name_max = 80, .name_more = "-_."};
@@ -171,10 +177,7 @@ static enum pn_rc change(const struct tracked_call *call, const struct network_k
     }
     if (rc == PN_OK)
         rc = store_parent(call, txn, &item, wanted, err);
-    if (rc == PN_OK)
-        rc = pn_store_commit(txn, NULL, err);
-    else
-        pn_store_rollback(txn);
+    rc = tracked_finish(call->base, call->type, txn, rc, err);
     json_decref(wanted);
     pn_store_item_fini(&item);
     return rc;

@@ -30,4 +30,9 @@ enum pn_rc network_check_names(const json_t *children, const char *member,
 enum pn_rc network_bad(struct pn_error *err, const char *code, const char *format, ...)
     PN_PRINTF(3, 4);
 
+/** What governs the service's connections may have changed: pn_outbound_refresh(). */
+enum pn_rc network_settle(const struct pn_resource_call *call, struct pn_store_txn *txn,
+                          struct pn_error *err) PN_MUST_USE;
+
 void resource_networks(struct pn_resource_call *call, const struct resource_path *path);
+void resource_security_groups(struct pn_resource_call *call, const struct resource_path *path);

@@ -14,6 +14,7 @@ static const struct {
     {"Microsoft.ManagedIdentity", "userAssignedIdentities", resource_identities},
     {"Microsoft.ManagedIdentity", "identities", resource_default_identity},
     {"Microsoft.Network", "virtualNetworks", resource_networks},
+    {"Microsoft.Network", "networkSecurityGroups", resource_security_groups},
 };
 
 static void handle(struct pn_resource_call *call)

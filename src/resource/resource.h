@@ -3,7 +3,7 @@
  * The management REST API of the resource providers beside API Management and the vault:
  * Microsoft.Authorization (role definitions and assignments at any scope),
  * Microsoft.ManagedIdentity (user-assigned identities and their federated credentials) and
- * Microsoft.Network (virtual networks and their subnets).
+ * Microsoft.Network (virtual networks and their subnets, network security groups).
  *
  * Sources: the Azure Resource Manager RPC contract, the REST reference of each provider.
  * Thread: any.

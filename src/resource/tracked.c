@@ -72,6 +72,24 @@ enum pn_rc tracked_refuse_used(struct pn_store_txn *txn, const char *id, const c
     return rc;
 }
 
+enum pn_rc tracked_finish(const struct pn_resource_call *call, const struct tracked_type *type,
+                          struct pn_store_txn *txn, enum pn_rc rc, struct pn_error *err)
+{
+    const struct pn_publisher *publisher = &call->plane->publisher;
+    uint64_t revision = 0;
+
+    if (rc == PN_OK && type->settle)
+        rc = type->settle(call, txn, err);
+    if (rc != PN_OK) {
+        pn_store_rollback(txn);
+        return rc;
+    }
+    rc = pn_store_commit(txn, &revision, err);
+    if (rc == PN_OK && type->settle && publisher->publish)
+        rc = publisher->publish(publisher->ctx, revision, err);
+    return rc;
+}
+
 static void answer_not_found(const struct tracked_call *call)
 {
     pn_resource_error(call->base, 404, "ResourceNotFound", "The Resource '%s' was not found.",
@@ -192,10 +210,7 @@ static enum pn_rc store(const struct tracked_call *call, const json_t *given, bo
                                  references, err)
                   : PN_NOMEM;
     }
-    if (rc == PN_OK)
-        rc = pn_store_commit(txn, NULL, err);
-    else
-        pn_store_rollback(txn);
+    rc = tracked_finish(call->base, call->type, txn, rc, err);
     json_decref(properties);
     json_decref(body);
     pn_store_item_fini(&former);
@@ -260,17 +275,17 @@ static void remove_one(const struct tracked_call *call)
     if (rc == PN_OK)
         rc = pn_store_txn_get(txn, call->id, &item, &err);
     if (rc == PN_OK)
-        rc = tracked_refuse_used(txn, call->id, "ResourceInUse", &err);
+        rc = tracked_refuse_used(
+            txn, call->id, call->type->in_use_code ? call->type->in_use_code : "ResourceInUse",
+            &err);
     if (rc == PN_OK && call->type->may_go)
         rc = call->type->may_go(txn, &item, &err);
     if (rc == PN_OK)
         rc = delete_below(txn, call->id, &err);
     if (rc == PN_OK)
         rc = pn_store_delete(txn, call->id, &err);
-    if (rc == PN_OK)
-        rc = pn_store_commit(txn, NULL, &err);
-    else
-        pn_store_rollback(txn);
+    if (txn)
+        rc = tracked_finish(call->base, call->type, txn, rc, &err);
     pn_store_item_fini(&item);
     if (rc == PN_OK && call->type->changed)
         call->type->changed(call->base);

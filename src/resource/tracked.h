@@ -15,7 +15,8 @@ struct tracked_type {
     const char *type;  /* "Microsoft.ManagedIdentity/userAssignedIdentities" */
     const char *child; /* "federatedIdentityCredentials": below it; NULL: top type */
     size_t name_min, name_max;
-    const char *name_more; /* what a name may have beside letters and digits */
+    const char *in_use_code; /* of a delete that is refused; NULL: "ResourceInUse" */
+    const char *name_more;   /* what a name may have beside letters and digits */
     bool has_patch;
     /** The properties to store from those given over the former ones (NULL: it is new). Every error
      * of pn_resource_failure. */
@@ -31,6 +32,10 @@ struct tracked_type {
                  json_t *answer);
     /** Inside the transaction, before it is deleted: PN_CONFLICT keeps it; may be NULL. */
     enum pn_rc (*may_go)(struct pn_store_txn *txn, const struct pn_store_item *item,
+                         struct pn_error *err);
+    /** Inside the transaction of a write or delete, when it is done and before the commit; what it
+     * writes is in force at the gateway before the call is answered. May be NULL. */
+    enum pn_rc (*settle)(const struct pn_resource_call *call, struct pn_store_txn *txn,
                          struct pn_error *err);
     /** Told after each commit; may be NULL. */
     void (*changed)(const struct pn_resource_call *call);
@@ -50,6 +55,11 @@ void tracked_handle(struct pn_resource_call *call, const struct resource_path *p
 /** {id, name, type, location?, tags?, properties}; NULL: no memory. */
 json_t *tracked_json(const struct pn_store_item *item);
 /** "a, b and c": who uses `id`; PN_CONFLICT if there is anybody, with `code`. */
+/** Ends the transaction of a write that went well so far (`rc`), or takes it back: settle, commit,
+ * publish. */
+enum pn_rc tracked_finish(const struct pn_resource_call *call, const struct tracked_type *type,
+                          struct pn_store_txn *txn, enum pn_rc rc,
+                          struct pn_error *err) PN_MUST_USE;
 enum pn_rc tracked_refuse_used(struct pn_store_txn *txn, const char *id, const char *code,
                                struct pn_error *err) PN_MUST_USE;
 bool tracked_name_is_valid(struct pn_slice name, const struct tracked_type *type);

@@ -302,6 +302,7 @@ static const struct tracked_type network_type = {
     .references = network_references,
     .view = view_network,
     .may_go = may_go,
+    .settle = network_settle,
 };
 static const struct network_kind networks = {NETWORK_TYPE, "subnets", NETWORK_TYPE "/subnets",
                                              &network_type};

@@ -9,9 +9,10 @@
  * changed.
  *
  * lastStatus.code: Success, or one of VaultDnsError, VaultConnectError, VaultTlsError,
- * VaultTimeout, VaultTokenError, VaultChallengeError, VaultUnauthorized, VaultForbidden,
- * VaultNotFound, VaultThrottled, VaultUnavailable, VaultContentError, IdentityNotEnabled,
- * CertificateRefused, KeyholderUnavailable, InternalError. These names are stable.
+ * VaultTimeout, NetworkRuleDenied, VaultTokenError, VaultChallengeError, VaultUnauthorized,
+ * VaultForbidden, VaultNotFound, VaultThrottled, VaultUnavailable, VaultContentError,
+ * IdentityNotEnabled, CertificateRefused, KeyholderUnavailable, InternalError. These names are
+ * stable.
  *
  * Thread: all functions from any thread; the follower is a thread of its own.
  */

@@ -15,6 +15,7 @@ static const struct {
     const char *status_code;
 } status_codes[] = {
     {"vault_dns", "VaultDnsError"},
+    {"network_rule", "NetworkRuleDenied"},
     {"vault_connect", "VaultConnectError"},
     {"vault_tls", "VaultTlsError"},
     {"vault_timeout", "VaultTimeout"},

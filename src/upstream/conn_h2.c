@@ -225,7 +225,7 @@ void pn_conn_h2_tick(struct pn_conn *conn)
         pn_stream_trim(conn->stream);
         return;
     }
-    if ((group->ends_at_ms > 0 && now_ms >= group->ends_at_ms) || pn_conn_has_expired(conn)) {
+    if ((group->ends_at_ms > 0 && now_ms >= group->ends_at_ms) || pn_conn_must_end(conn)) {
         pn_conn_fail_drained(conn, &link->failure);
         pn_conn_h2_set_broken(link);
         return;

@@ -20,9 +20,9 @@ struct pn_failure {
 };
 
 /* The codes:
- *   dns_failed address_guarded connect_refused connect_unreachable connect_failed connect_timeout
- *   tls_timeout tls_closed tls_not_tls tls_protocol tls_alert
- *   tls_unknown_ca tls_name_mismatch tls_certificate_expired tls_certificate_not_yet_valid
+ *   dns_failed address_guarded network_rule connect_refused connect_unreachable connect_failed
+ * connect_timeout tls_timeout tls_closed tls_not_tls tls_protocol tls_alert tls_unknown_ca
+ * tls_name_mismatch tls_certificate_expired tls_certificate_not_yet_valid
  *   tls_certificate_unacceptable tls_pin_mismatch
  *   tls_client_certificate_refused tls_client_certificate_required
  *   client_certificate_expired client_certificate_not_yet_valid

@@ -84,6 +84,29 @@ void pn_opening_tell(const struct pn_opening *opening, enum pn_opening_step step
                       step == PN_OPENING_LOST ? spec->failure->code : NULL, stream);
 }
 
+static struct pn_slice dialled_host(const struct pn_opening *opening)
+{
+    const struct pn_proxy *proxy = opening->spec.proxy;
+
+    return proxy ? pn_slice_str(proxy->host) : opening->spec.host;
+}
+
+bool pn_opening_may_connect(struct pn_opening *opening, const struct pn_peer_address *peer)
+{
+    struct pn_failure *failure = opening->spec.failure;
+    struct pn_slice host;
+    char words[PN_FAILURE_TEXT_MAX];
+
+    host = dialled_host(opening);
+    if (pn_resolver_may_connect(opening->spec.resolver, host, peer))
+        return true;
+    pn_resolver_explain(opening->spec.resolver, host, peer, words, sizeof(words));
+    pn_failure_set(failure, "network_rule", "'%.*s': %s", PN_FMT(pn_slice_sub(host, 0, 200)),
+                   words);
+    pn_peer_address_print(peer, failure->peer);
+    return false;
+}
+
 bool pn_opening_go_on(struct pn_opening *opening)
 {
     return opening->running > 0 || dial(opening) == PN_AGAIN;
@@ -102,6 +125,14 @@ static void on_stream_open(void *ctx, struct pn_stream *stream)
     struct pn_opening *opening = ctx;
     struct pn_opening_spec spec = opening->spec;
 
+    /* The rules may have changed since it was dialled; those of the pool were judged anew then. */
+    if (!pn_opening_may_connect(opening, &opening->winner->peer)) {
+        pn_opening_tell(opening, PN_OPENING_LOST, opening->winner, stream);
+        opening->stream = NULL;
+        pn_stream_destroy(stream);
+        pn_opening_fail(opening);
+        return;
+    }
     pn_opening_tell(opening, PN_OPENING_WON, opening->winner, stream);
     opening->stream = NULL; /* the receiver's */
     pn_opening_cancel(opening);
@@ -334,25 +365,27 @@ static void set_dns_failure(struct pn_opening *opening, struct pn_slice host)
                    opening->resolve.reason ? opening->resolve.reason : "no answer");
 }
 
-static struct pn_slice dialled_host(const struct pn_opening *opening)
+/** Takes the addresses out that must not be connected to. False: none is left, failure tells. */
+static bool drop_denied(struct pn_opening *opening)
 {
     const struct pn_proxy *proxy = opening->spec.proxy;
-
-    return proxy ? pn_slice_str(proxy->host) : opening->spec.host;
-}
-
-/** Takes the addresses out that a backend must not have. False: none is left, failure tells. */
-static bool drop_guarded(struct pn_opening *opening)
-{
     struct pn_resolve *resolve = &opening->resolve;
     struct pn_address target;
+    bool is_denied = false; /* by a rule */
     size_t kept = 0;
 
     for (size_t i = 0; i < resolve->count; i++) {
-        if (pn_resolver_allows(opening->spec.resolver, &resolve->addresses[i]))
-            resolve->addresses[kept++] = resolve->addresses[i];
-        else
-            pn_peer_address_print(&resolve->addresses[i], opening->spec.failure->peer);
+        struct pn_peer_address *peer = &resolve->addresses[i];
+
+        peer->port = proxy ? proxy->port : opening->spec.port;
+        if (!pn_resolver_allows(opening->spec.resolver, peer)) {
+            is_denied = false;
+            pn_peer_address_print(peer, opening->spec.failure->peer);
+        } else if (!pn_opening_may_connect(opening, peer)) {
+            is_denied = true;
+        } else {
+            resolve->addresses[kept++] = *peer;
+        }
     }
     resolve->count = kept;
     /* Behind a proxy a name is the proxy's to look up, but an address is what it is. */
@@ -360,10 +393,12 @@ static bool drop_guarded(struct pn_opening *opening)
         struct pn_peer_address peer = {.family = (sa_family_t)target.family};
 
         memcpy(peer.ip, target.ip, sizeof(peer.ip));
-        if (!pn_resolver_allows(opening->spec.resolver, &peer))
+        if (!pn_resolver_allows(opening->spec.resolver, &peer)) {
             kept = 0;
+            is_denied = false;
+        }
     }
-    if (kept == 0)
+    if (kept == 0 && !is_denied)
         pn_failure_set(opening->spec.failure, "address_guarded",
                        "'%.*s' has a link-local address or that of a metadata service, which no "
                        "backend may have (--link-local-backends deny)",
@@ -377,7 +412,7 @@ static enum pn_rc dial_all(struct pn_opening *opening)
     struct pn_resolve *resolve = &opening->resolve;
     const struct pn_proxy *proxy = opening->spec.proxy;
 
-    if (!drop_guarded(opening))
+    if (!drop_denied(opening))
         return PN_DENIED;
     pn_opening_tell(opening, PN_OPENING_RESOLVED, NULL, NULL);
     pn_opening_order(resolve->addresses, resolve->count, resolve->turn);

@@ -56,8 +56,8 @@ struct pn_opening_spec {
 };
 
 /** PN_AGAIN: *opening is under way, an event follows from the loop. Else spec->failure tells:
- *  PN_NOT_FOUND, PN_TIMEOUT, PN_UNAVAILABLE (name), PN_DENIED (guarded address), PN_INVALID
- * (certificate), PN_IO, PN_NOMEM. */
+ *  PN_NOT_FOUND, PN_TIMEOUT, PN_UNAVAILABLE (name), PN_DENIED (guarded address, network rule),
+ * PN_INVALID (certificate), PN_IO, PN_NOMEM. */
 enum pn_rc pn_opening_start(const struct pn_opening_spec *spec,
                             struct pn_opening **opening) PN_MUST_USE;
 /** No event follows; everything that was open is closed. NULL is fine. */

@@ -37,6 +37,8 @@ struct pn_opening {
 void pn_opening_fail(struct pn_opening *opening);
 /** The failure is of this address. */
 void pn_opening_set_peer(struct pn_opening *opening, const struct pn_attempt *attempt);
+/** By the network rules in force now; false: failure tells. */
+bool pn_opening_may_connect(struct pn_opening *opening, const struct pn_peer_address *peer);
 /** This address is out; the others go on. False: there is none, the caller fails. */
 bool pn_opening_go_on(struct pn_opening *opening);
 void pn_opening_tell(const struct pn_opening *opening, enum pn_opening_step step,

@@ -72,8 +72,9 @@ struct pn_conn {
     struct pn_inlet inlet;
     struct pn_conn_h2 *h2; /* NULL: HTTP/1.1, lent to one request at a time */
     uint64_t idle_since_ms;
-    uint64_t requests; /* sent on it so far */
-    bool is_use;       /* noted in uses.h */
+    uint64_t requests;   /* sent on it so far */
+    uint64_t ends_at_ms; /* network rules deny it since: what is at work ends then; 0: allowed */
+    bool is_use;         /* noted in uses.h */
     /* Who has borrowed an HTTP/1.1 connection is told that it ends now: the drain limit. Called
      * from the loop; pn_pool_drop() must follow. NULL: it just ends. */
     void (*on_drained)(void *borrower);
@@ -119,6 +120,10 @@ enum pn_rc pn_pool_create(struct pn_loop *loop, const struct pn_pool_limits *lim
                           struct pn_pool **pool, struct pn_error *err) PN_MUST_USE;
 /** pn_resolver_allow_guarded() */
 void pn_pool_allow_guarded(struct pn_pool *pool);
+/** The network rules of connections from now on (a reference is taken; NULL: none). Those that are
+ * open and that they deny carry no further request: idle ones close now, those at work end with
+ * their request, at the latest when drain_timeout_ms has passed. */
+void pn_pool_set_outbound(struct pn_pool *pool, struct pn_outbound *rules);
 /** Asks these name servers ("192.0.2.1,[2001:db8::1]:5353") instead of those of the system.
  *  PN_INVALID. */
 enum pn_rc pn_pool_use_dns(struct pn_pool *pool, const char *servers,

@@ -90,7 +90,14 @@ static bool is_aged(const struct pn_conn *conn)
 
 bool pn_conn_is_old(const struct pn_conn *conn)
 {
-    return pn_stream_opened_ms(conn->stream) < conn->group->reconnected_ms || is_aged(conn);
+    return conn->ends_at_ms > 0 ||
+           pn_stream_opened_ms(conn->stream) < conn->group->reconnected_ms || is_aged(conn);
+}
+
+bool pn_conn_must_end(const struct pn_conn *conn)
+{
+    return pn_conn_has_expired(conn) ||
+           (conn->ends_at_ms > 0 && pn_loop_now_ms(conn->group->pool->loop) >= conn->ends_at_ms);
 }
 
 /* --- idle ones --- */
@@ -257,19 +264,25 @@ void pn_conn_fail_drained(const struct pn_conn *conn, struct pn_failure *failure
         return;
     }
     pn_limit_hit(PN_LIMIT_BACKEND_DRAIN_TIMEOUT);
+    if (conn->ends_at_ms > 0 && !conn->group->is_retired) {
+        pn_failure_set(failure, "network_rule",
+                       "a network rule denies the connection by now, and the request did not end "
+                       "within the drain limit");
+        return;
+    }
     pn_failure_set(failure, "drain_timeout",
                    "the connection's certificate was replaced, and the request did not end within "
                    "the drain limit");
 }
 
 /** Of several certificates one can end before the others: with it end the connections that show it.
- */
+ * Likewise those that network rules deny. */
 static void end_expired_of(struct pn_pool_group *group)
 {
     for (struct pn_list *at = group->busy.next; at != &group->busy; at = at->next) {
         struct pn_conn *conn = PN_CONTAINER(at, struct pn_conn, entry);
 
-        if (!pn_conn_has_expired(conn))
+        if (!pn_conn_must_end(conn))
             continue;
         pn_list_remove(&conn->entry);
         if (conn->on_drained)
@@ -393,6 +406,50 @@ void pn_pool_reconnect(struct pn_pool *pool, struct pn_slice host, uint16_t port
 
         if (group->port == port && pn_slice_case_eq(host, pn_slice(group->host, group->host_len)))
             group->reconnected_ms = pn_loop_now_ms(pool->loop) + 1;
+    }
+    for_groups(pool, NULL, SWEEP);
+}
+
+/** One whose address cannot be told any more is on its end anyway. */
+static bool is_denied(const struct pn_pool *pool, const struct pn_conn *conn)
+{
+    const struct pn_pool_group *group = conn->group;
+    struct pn_slice host =
+        group->proxy ? pn_slice_str(group->proxy->host) : pn_slice(group->host, group->host_len);
+    struct sockaddr_storage address;
+    struct pn_peer_address peer;
+    socklen_t len = sizeof(address);
+
+    return getpeername(pn_stream_fd(conn->stream), (struct sockaddr *)&address, &len) != 0 ||
+           pn_peer_address_from((const struct sockaddr *)&address, &peer) != PN_OK ||
+           !pn_resolver_may_connect(pool->resolver, host, &peer);
+}
+
+static void judge_all(const struct pn_pool *pool, const struct pn_list *list)
+{
+    for (struct pn_list *at = list->next; at != list; at = at->next) {
+        struct pn_conn *conn = PN_CONTAINER(at, struct pn_conn, entry);
+
+        if (!is_denied(pool, conn))
+            conn->ends_at_ms = 0;
+        else if (conn->ends_at_ms == 0)
+            conn->ends_at_ms = pn_loop_now_ms(pool->loop) + pool->limits.drain_timeout_ms + 1;
+    }
+}
+
+void pn_pool_set_outbound(struct pn_pool *pool, struct pn_outbound *rules)
+{
+    struct pn_slice key;
+    size_t position = 0;
+    void *value;
+
+    pn_resolver_set_outbound(pool->resolver, rules);
+    while (pn_map_next(pool->groups, &position, &key, &value)) {
+        const struct pn_pool_group *group = value;
+
+        judge_all(pool, &group->idle);
+        judge_all(pool, &group->busy);
+        judge_all(pool, &group->shared);
     }
     for_groups(pool, NULL, SWEEP);
 }

@@ -132,6 +132,8 @@ void pn_conn_end(struct pn_conn *conn);
 bool pn_conn_is_old(const struct pn_conn *conn);
 /** The notAfter of the certificate that it was opened with has passed. */
 bool pn_conn_has_expired(const struct pn_conn *conn);
+/** It has, or what network rules deny has had its drain time. */
+bool pn_conn_must_end(const struct pn_conn *conn);
 /** Another thread wants places. */
 void pn_pool_give_way(struct pn_pool *pool);
 void pn_pool_sweep_later(struct pn_pool *pool);

@@ -12,7 +12,7 @@
 
 #include "base/log.h"
 #include "base/map.h"
-#include "network/address.h"
+#include "network/outbound.h"
 
 struct name {
     struct pn_resolver *resolver;
@@ -41,6 +41,7 @@ struct pn_resolver {
     struct pn_list sockets;
     struct pn_timer timer;
     bool allows_guarded;
+    struct pn_outbound *outbound; /* NULL: no rules */
 };
 
 void pn_resolver_allow_guarded(struct pn_resolver *resolver)
@@ -58,6 +59,48 @@ bool pn_resolver_allows(const struct pn_resolver *resolver, const struct pn_peer
     (void)pn_peer_address_to(peer, &address);
     plain = pn_address_of((const struct sockaddr *)&address);
     return !pn_address_is_guarded(&plain);
+}
+
+/* --- network rules --- */
+
+void pn_resolver_set_outbound(struct pn_resolver *resolver, struct pn_outbound *rules)
+{
+    struct pn_outbound *former = resolver->outbound;
+
+    resolver->outbound = pn_outbound_ref(rules);
+    pn_outbound_unref(former);
+}
+
+static struct pn_outbound_target target_of(struct pn_slice host, const struct pn_peer_address *peer)
+{
+    struct sockaddr_storage address;
+
+    (void)pn_peer_address_to(peer, &address);
+    return (struct pn_outbound_target){
+        .host = host,
+        .port = peer->port,
+        .address = pn_address_of((const struct sockaddr *)&address),
+    };
+}
+
+bool pn_resolver_may_connect(const struct pn_resolver *resolver, struct pn_slice host,
+                             const struct pn_peer_address *peer)
+{
+    struct pn_outbound_target target;
+
+    if (!resolver->outbound)
+        return true;
+    target = target_of(host, peer);
+    return pn_outbound_judge(resolver->outbound, &target).is_allowed;
+}
+
+void pn_resolver_explain(const struct pn_resolver *resolver, struct pn_slice host,
+                         const struct pn_peer_address *peer, char *out, size_t size)
+{
+    struct pn_outbound_target target = target_of(host, peer);
+    struct pn_outbound_verdict verdict = pn_outbound_judge(resolver->outbound, &target);
+
+    pn_outbound_explain(resolver->outbound, &target, &verdict, out, size);
 }
 
 /* --- names that need no query --- */
@@ -424,5 +467,6 @@ void pn_resolver_destroy(struct pn_resolver *resolver)
         ares_destroy(resolver->channel);
     pn_loop_disarm(resolver->loop, &resolver->timer);
     pn_map_destroy(resolver->names, free);
+    pn_outbound_unref(resolver->outbound);
     free(resolver);
 }

@@ -17,6 +17,7 @@
 #define PN_RESOLVE_TTL_FAILED_S  1 /* how long a failure is remembered */
 #define PN_RESOLVE_STALE_S       300 /* so long after their time addresses serve if no server answers */
 
+struct pn_outbound;
 struct pn_resolver;
 struct pn_resolve;
 typedef void (*pn_resolve_fn)(struct pn_resolve *query);
@@ -43,6 +44,15 @@ enum pn_rc pn_resolver_use_servers(struct pn_resolver *resolver, const char *ser
  * are refused otherwise, because an API's URL must not lead to what only this machine may ask. */
 void pn_resolver_allow_guarded(struct pn_resolver *resolver);
 bool pn_resolver_allows(const struct pn_resolver *resolver, const struct pn_peer_address *peer);
+/** The network rules that each address is judged by before it is connected to (a reference is
+ * taken); NULL: none. */
+void pn_resolver_set_outbound(struct pn_resolver *resolver, struct pn_outbound *rules);
+/** Whether the rules allow a connection to `peer` (with its port), which `host` led to. */
+bool pn_resolver_may_connect(const struct pn_resolver *resolver, struct pn_slice host,
+                             const struct pn_peer_address *peer);
+/** Why they do not. */
+void pn_resolver_explain(const struct pn_resolver *resolver, struct pn_slice host,
+                         const struct pn_peer_address *peer, char *out, size_t size);
 /** No question may be open. */
 void pn_resolver_destroy(struct pn_resolver *resolver);
 /** PN_OK: answered at once. PN_AGAIN: on_done comes, from the loop. Otherwise query->rc and
