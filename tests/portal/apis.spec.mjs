@@ -98,7 +98,8 @@ test("an API and an operation are made, set and called; the console tells what t
   await postern.arm("PUT", `/apis/${name}/policies/policy`, { properties: { format: "rawxml", value: `<policies><inbound><base /><set-backend-service backend-id="${name}" /></inbound></policies>` } });
 
   await page.getByRole("tab", { name: "Test" }).click();
-  await page.getByLabel("id", { exact: false }).first().fill("a b");
+  await page.getByRole("navigation", { name: "Operations" }).getByRole("link", { name: /Get item/ }).click();
+  await page.getByRole("textbox", { name: "id" }).fill("a b");
   await page.getByRole("button", { name: "Send" }).click(); // a key is demanded, and sent
   const response = page.getByRole("region", { name: "HTTP response" });
   await expect(response).toContainText("200");

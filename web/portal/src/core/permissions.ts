@@ -32,7 +32,7 @@ export function useWhyNot(scope?: string): (action: string) => string | undefine
   const service = useService();
   const permissions = usePermissions(scope ?? service.id);
   return (action) => {
-    const whole = action.startsWith("Microsoft.") ? action : `Microsoft.ApiManagement/service/${action}`;
+    const whole = action.startsWith("Microsoft.") ? action : `Microsoft.ApiManagement/service/${service.parent ? "workspaces/" : ""}${action}`;
     return !permissions.data || isAllowed(permissions.data, whole) ? undefined : `Your roles do not allow ${whole}. Ask an owner of the service.`;
   };
 }

@@ -2,6 +2,7 @@
 // Which service the pages are about.
 import { useQuery } from "@tanstack/react-query";
 import { createContext, useContext } from "react";
+import { matchPath } from "react-router-dom";
 import * as arm from "./arm";
 
 export interface ServiceProperties {
@@ -35,6 +36,10 @@ export interface ServiceRef {
   id: string;
   /** of the portal: "/portal/postern/postern" */
   base: string;
+  /** what it is, for subtitles */
+  kind: string;
+  /** of a workspace: the service that it is in. The pages of a workspace are those of the service, in another place. */
+  parent?: ServiceRef;
 }
 
 const Context = createContext<ServiceRef | null>(null);
@@ -49,8 +54,17 @@ export function useService(): ServiceRef {
 export const refOf = (id: string): ServiceRef => {
   const part = id.split("/");
   const [subscription, group, name] = [part[2] ?? "", part[4] ?? "", part[8] ?? ""];
-  return { subscription, group, name, id, base: `/portal/${encodeURIComponent(group)}/${encodeURIComponent(name)}` };
+  return { subscription, group, name, id, base: `/portal/${encodeURIComponent(group)}/${encodeURIComponent(name)}`, kind: "API Management service" };
 };
+
+export const inWorkspace = (service: ServiceRef, name: string): ServiceRef => ({
+  ...service, name, kind: "Workspace", parent: service,
+  id: `${service.id}/workspaces/${encodeURIComponent(name)}`, base: `${service.base}/workspaces/${encodeURIComponent(name)}`,
+});
+
+/** The workspace that an address of the portal is in. */
+export const workspaceOf = (pathname: string): string | undefined =>
+  matchPath("/portal/:group/:service/workspaces/:workspace/*", pathname)?.params.workspace;
 
 /** Every service that one may see. */
 export const useServices = () =>
@@ -68,7 +82,8 @@ export const useServices = () =>
   });
 
 export const useServiceEntity = () => {
-  const service = useService();
+  const here = useService();
+  const service = here.parent ?? here;
   return useQuery({
     queryKey: [service.id],
     queryFn: ({ signal }) => arm.call<Service>(service.id, { signal }),

@@ -19,6 +19,8 @@ export type Certificate = Entity<{
   keyVault?: KeyVaultContract;
 }>;
 
+export type Workspace = Entity<{ displayName: string; description?: string }>;
+
 export interface UsageItem { id: string; name: string; type: string; via?: string; by?: string }
 export interface Usage { value: UsageItem[]; count: number; truncated?: boolean }
 

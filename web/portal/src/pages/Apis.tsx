@@ -1,46 +1,75 @@
 // SPDX-License-Identifier: Apache-2.0
 // APIs
-import { Button, Field, Input, Switch } from "@fluentui/react-components";
+import { Button, Dropdown, Field, Input, Option, Switch } from "@fluentui/react-components";
 import { AddRegular, AppsListRegular, ArrowClockwiseRegular, CodeRegular, SearchRegular } from "@fluentui/react-icons";
-import { useQueryClient } from "@tanstack/react-query";
+import { useMutation, useQueryClient } from "@tanstack/react-query";
 import { useDeferredValue, useState } from "react";
 import { useNavigate, useSearchParams } from "react-router-dom";
 import * as arm from "../core/arm";
 import { containsAny, isId } from "../core/format";
-import { useWrite } from "../core/hooks";
+import { useAll } from "../core/hooks";
 import { useWhyNot } from "../core/permissions";
 import { useService } from "../core/service";
-import type { Api } from "../core/types";
+import type { Api, Backend } from "../core/types";
 import { DataTable } from "../ui/DataTable";
 import { useNotify } from "../ui/notify";
 import { ActButton, Blade, Command, Empty, ErrorBar, PageLink, Panel, useStyles } from "../ui/parts";
 import { PolicyPanel } from "./api/PolicyPanel";
+
+const METHODS = ["GET", "POST", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS"];
+const sendsTo = (backend: string): string =>
+  `<policies><inbound><base /><set-backend-service backend-id="${backend.replace(/&/g, "&amp;").replace(/"/g, "&quot;").replace(/</g, "&lt;")}" /></inbound><backend><base /></backend><outbound><base /></outbound><on-error><base /></on-error></policies>`;
 
 function AddApi(props: { onClose: (made: string | null) => void }): JSX.Element {
   const [displayName, setDisplayName] = useState("");
   const [name, setName] = useState("");
   const [path, setPath] = useState("");
   const [url, setUrl] = useState("");
+  const [backend, setBackend] = useState("");
   const [keys, setKeys] = useState(true);
-  const write = useWrite<Api>();
+  const [whole, setWhole] = useState(true);
+  const service = useService();
+  const client = useQueryClient();
+  const backends = useAll<Backend>("/backends");
   const notify = useNotify();
   const id = name || displayName.trim().toLowerCase().replace(/[^a-z0-9]+/g, "-").replace(/^-+|-+$/g, "");
+  // Each step may be made again, so a second try goes on where the first one ended.
+  const write = useMutation({
+    mutationFn: async () => {
+      const api = `${service.id}/apis/${encodeURIComponent(id)}`;
+      await arm.call(api, { method: "PUT", body: { properties: { displayName: displayName.trim(), path: path.trim(), ...(!backend && url.trim() ? { serviceUrl: url.trim() } : {}), protocols: ["http", "https"], subscriptionRequired: keys } } });
+      if (backend)
+        await arm.call(`${api}/policies/policy`, { method: "PUT", body: { properties: { format: "rawxml", value: sendsTo(backend) } } });
+      if (whole)
+        await Promise.all(METHODS.map((method) => arm.call(`${api}/operations/${method.toLowerCase()}`, {
+          method: "PUT", body: { properties: { displayName: method, method, urlTemplate: "/{*path}", templateParameters: [{ name: "path", type: "string", required: true }] } },
+        })));
+    },
+    onSuccess: () => {
+      void client.invalidateQueries({ queryKey: [service.id] });
+      notify("success", "API created", displayName);
+      props.onClose(id);
+    },
+  });
   const error = write.error instanceof arm.ApiError ? write.error : null;
   const isWhole = isId(id) && displayName.trim() !== "";
-  const save = (): void => write.mutate({
-    method: "PUT", path: `/apis/${encodeURIComponent(id)}`, query: {},
-    body: { properties: { displayName: displayName.trim(), path: path.trim(), ...(url.trim() ? { serviceUrl: url.trim() } : {}), protocols: ["http", "https"], subscriptionRequired: keys } },
-  }, { onSuccess: () => { notify("success", "API created", displayName); props.onClose(id); } });
   return (
     <Panel open title="Create an HTTP API" onClose={() => props.onClose(null)} footer={<>
-      <Button appearance="primary" disabledFocusable={!isWhole || write.isPending} onClick={() => { if (isWhole) save(); }}>{write.isPending ? "Creating…" : "Create"}</Button>
+      <Button appearance="primary" disabledFocusable={!isWhole || write.isPending} onClick={() => { if (isWhole) write.mutate(); }}>{write.isPending ? "Creating…" : "Create"}</Button>
       <Button onClick={() => props.onClose(null)}>Cancel</Button>
     </>}>
       <ErrorBar error={write.error} title="Not created" />
       <Field label="Display name" required><Input value={displayName} autoFocus placeholder="Orders" onChange={(_, d) => setDisplayName(d.value)} /></Field>
       <Field label="Name" required hint="Its id in the REST API."><Input value={id} onChange={(_, d) => setName(d.value)} /></Field>
-      <Field label="Web service URL" hint="Where requests go, unless a policy sends them elsewhere." validationMessage={error?.about("serviceUrl")}><Input value={url} placeholder="https://orders.internal:8443" onChange={(_, d) => setUrl(d.value)} /></Field>
+      <Field label="Sends to" hint="A backend brings its certificates and checks along.">
+        <Dropdown value={backend || "Web service URL"} selectedOptions={[backend]} onOptionSelect={(_, d) => setBackend(d.optionValue ?? "")}>
+          <Option value="" text="Web service URL">Web service URL</Option>
+          {(backends.data ?? []).map((b) => <Option key={b.id} value={b.name} text={b.name}>{`Backend ${b.name}${b.properties.url ? ` (${b.properties.url})` : ""}`}</Option>)}
+        </Dropdown>
+      </Field>
+      {backend ? null : <Field label="Web service URL" hint="Where requests go, unless a policy sends them elsewhere." validationMessage={error?.about("serviceUrl")}><Input value={url} placeholder="https://orders.internal:8443" onChange={(_, d) => setUrl(d.value)} /></Field>}
       <Field label="API URL suffix" hint="What follows the gateway's address." validationMessage={error?.about("path")}><Input value={path} placeholder="orders" onChange={(_, d) => setPath(d.value)} /></Field>
+      <Switch checked={whole} onChange={(_, d) => setWhole(d.checked)} label="Operations for every method and path" />
       <Switch checked={keys} onChange={(_, d) => setKeys(d.checked)} label="Subscription required" />
     </Panel>
   );
@@ -59,7 +88,7 @@ export function Component(): JSX.Element {
   const add = (): void => setQuery({ add: "" });
   const page = (name: string): string => `${service.base}/apis/${encodeURIComponent(name)}/design`;
   return (
-    <Blade title="APIs" subtitle={`${service.name} | API Management service`} icon={<AppsListRegular />} flush commands={<>
+    <Blade title="APIs" subtitle={`${service.name} | ${service.kind}`} icon={<AppsListRegular />} flush commands={<>
       <Command icon={<AddRegular />} label="Add API" onClick={add} why={noAdd} />
       <Command icon={<CodeRegular />} label="Policies of all APIs" onClick={() => setQuery({ policies: "" })} />
       <Command icon={<ArrowClockwiseRegular />} label="Refresh" onClick={() => void client.invalidateQueries({ queryKey: [service.id] })} />

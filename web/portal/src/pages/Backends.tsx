@@ -27,7 +27,7 @@ export function Component(): JSX.Element {
   const add = (): void => setQuery({ add: "" });
   const page = (b: Backend): string => `${service.base}/backends/${encodeURIComponent(b.name)}`;
   return (
-    <Blade title="Backends" subtitle={`${service.name} | API Management service`} icon={<ServerRegular />} flush commands={<>
+    <Blade title="Backends" subtitle={`${service.name} | ${service.kind}`} icon={<ServerRegular />} flush commands={<>
       <Command icon={<AddRegular />} label="Create new backend" onClick={add} why={noAdd} />
       <Command icon={<ArrowClockwiseRegular />} label="Refresh" onClick={() => void client.invalidateQueries({ queryKey: [service.id] })} />
     </>}>

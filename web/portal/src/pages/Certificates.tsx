@@ -62,7 +62,7 @@ export function Component(): JSX.Element {
     });
   const add = (): void => open({ add: "" });
   return (
-    <Blade title="Certificates" subtitle={`${service.name} | API Management service`} icon={<CertificateRegular />} flush
+    <Blade title="Certificates" subtitle={`${service.name} | ${service.kind}`} icon={<CertificateRegular />} flush
       commands={<>
         <Command icon={<AddRegular />} label="Add" onClick={add} why={noAdd} />
         <Command icon={<ArrowClockwiseRegular />} label="Refresh" onClick={() => void client.invalidateQueries({ queryKey: [service.id] })} />

@@ -52,7 +52,7 @@ export function Component(): JSX.Element {
       .then(({ value }) => setKeys({ name, ...value }), (error: unknown) => notify("error", "The keys cannot be shown", wordsOf(error)));
   };
   return (
-    <Blade title="Subscriptions" subtitle={`${service.name} | API Management service`} icon={<KeyRegular />} flush commands={<Command icon={<AddRegular />} label="Add subscription" onClick={() => setAdding(true)} why={noAdd} />}>
+    <Blade title="Subscriptions" subtitle={`${service.name} | ${service.kind}`} icon={<KeyRegular />} flush commands={<Command icon={<AddRegular />} label="Add subscription" onClick={() => setAdding(true)} why={noAdd} />}>
       <div style={{ display: "flex", flexDirection: "column", flexGrow: 1, minHeight: 0, padding: "12px" }}>
         <DataTable<Access> label="Subscriptions" path="/subscriptions" defaultSort="displayName" columns={[
           { key: "name", title: "Display name", grow: 3, min: 120, sort: "displayName", render: (a) => a.properties.displayName ?? a.name },

@@ -8,12 +8,12 @@ import { AlertRegular, NavigationRegular, PersonRegular, PlugDisconnectedRegular
 import { type ReactNode, useEffect, useMemo, useState, useSyncExternalStore } from "react";
 import { Navigate, Outlet, useLocation, useNavigate, useOutletContext, useParams } from "react-router-dom";
 import * as session from "../core/session";
-import { refOf, type ServiceRef, ServiceProvider, useServices } from "../core/service";
+import { inWorkspace, refOf, type ServiceRef, ServiceProvider, useService, useServices, workspaceOf } from "../core/service";
 import { useThemeContext } from "../theme";
 import { useNotices } from "../ui/notify";
 import { Blade, Confirm, Empty, ErrorBar, Loading, PageLink } from "../ui/parts";
 import { Mark } from "./Mark";
-import { menu } from "./menu";
+import { menu, workspaceMenu } from "./menu";
 import { SignInForm } from "./SignIn";
 
 const BAR = "#0f548c";
@@ -48,12 +48,14 @@ function ServiceMenu(props: { service: ServiceRef; onGo?: () => void }): JSX.Ele
   const { pathname } = useLocation();
   const [text, setText] = useState("");
   const wanted = text.trim().toLowerCase();
-  const groups = menu.map((group) => ({
+  const workspace = workspaceOf(pathname);
+  const here = workspace ? inWorkspace(props.service, workspace) : props.service;
+  const groups = (workspace ? workspaceMenu : menu).map((group) => ({
     ...group,
     items: group.items.filter((item) => !wanted || `${item.name} ${item.words ?? ""}`.toLowerCase().includes(wanted)),
   })).filter((group) => group.items.length > 0);
   const go = (path: string): void => {
-    navigate(`${props.service.base}/${path}`);
+    navigate(`${here.base}/${path}`);
     props.onGo?.();
   };
   return (
@@ -61,12 +63,18 @@ function ServiceMenu(props: { service: ServiceRef; onGo?: () => void }): JSX.Ele
       <Input size="small" className={s.search} contentBefore={<SearchRegular />} placeholder="Search the menu" aria-label="Search the menu" value={text}
         onChange={(_, data) => setText(data.value)}
         onKeyDown={(event) => { const found = groups[0]?.items[0]; if (event.key === "Enter" && found) go(found.path); }} />
+      {workspace ? (
+        <div className={s.service}>
+          <Text weight="semibold" block>{workspace}</Text>
+          <PageLink to={`${props.service.base}/workspaces`}>All workspaces</PageLink>
+        </div>
+      ) : null}
       {groups.map((group) => (
         <div key={group.name ?? ""}>
           {group.name ? <h2 className={s.group}>{group.name}</h2> : null}
           <ul className={s.list}>
             {group.items.map((item) => {
-              const to = `${props.service.base}/${item.path}`;
+              const to = `${here.base}/${item.path}`;
               const isHere = pathname === to || pathname.startsWith(`${to}/`);
               return (
                 <li key={item.path}>
@@ -250,6 +258,8 @@ export function Home(): JSX.Element {
 export function InService(): JSX.Element {
   const s = useStyles();
   const { group = "", service: name = "" } = useParams();
+  const { pathname } = useLocation();
+  const workspace = workspaceOf(pathname);
   const services = useServices();
   const { setService } = useOutletShell();
   const found = services.data?.find((item) => {
@@ -273,10 +283,18 @@ export function InService(): JSX.Element {
     );
   return (
     <ServiceProvider value={ref}>
-      <nav className={s.crumbs} aria-label="Breadcrumb"><PageLink to="/">Home</PageLink><span aria-hidden>›</span><PageLink to={`${ref.base}/overview`}>{ref.name}</PageLink></nav>
+      <nav className={s.crumbs} aria-label="Breadcrumb"><PageLink to="/">Home</PageLink><span aria-hidden>›</span><PageLink to={`${ref.base}/overview`}>{ref.name}</PageLink>{workspace ? <><span aria-hidden>›</span><PageLink to={`${ref.base}/workspaces`}>Workspaces</PageLink><span aria-hidden>›</span><PageLink to={`${ref.base}/workspaces/${encodeURIComponent(workspace)}/overview`}>{workspace}</PageLink></> : null}</nav>
       <Outlet />
     </ServiceProvider>
   );
+}
+
+/** The pages of one workspace: those of a service, about what is in the workspace. */
+export function InWorkspace(): JSX.Element {
+  const service = useService();
+  const { workspace = "" } = useParams();
+  const ref = useMemo(() => inWorkspace(service, workspace), [service, workspace]);
+  return <ServiceProvider value={ref}><Outlet /></ServiceProvider>;
 }
 
 const useOutletShell = (): { setService: (service: ServiceRef | null) => void } => useOutletContext();

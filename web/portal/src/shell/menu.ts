@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // The service menu: names and groups of API Management's blade in the Azure portal.
 import {
-  AppsListRegular, VaultRegular, CertificateRegular, HomeRegular, KeyRegular, NetworkCheckRegular, PersonKeyRegular, ServerRegular,
+  AppsListRegular, PeopleTeamRegular, VaultRegular, CertificateRegular, HomeRegular, KeyRegular, NetworkCheckRegular, PersonKeyRegular, ServerRegular,
 } from "@fluentui/react-icons";
 import type { ComponentType } from "react";
 
@@ -15,6 +15,7 @@ export const menu: MenuGroup[] = [
       { path: "apis", name: "APIs", icon: AppsListRegular, words: "design operations policies test" },
       { path: "subscriptions", name: "Subscriptions", icon: KeyRegular, words: "keys" },
       { path: "backends", name: "Backends", icon: ServerRegular, words: "pool circuit breaker probe" },
+      { path: "workspaces", name: "Workspaces", icon: PeopleTeamRegular, words: "teams isolation" },
     ],
   },
   {
@@ -26,3 +27,8 @@ export const menu: MenuGroup[] = [
   { name: "Deployment + infrastructure", items: [{ path: "network", name: "Network", icon: NetworkCheckRegular, words: "connectivity status dns" }] },
   { name: "Related resources", items: [{ path: "key-vaults", name: "Key vaults", icon: VaultRegular, words: "secrets access policies firewall" }] },
 ];
+
+/** What a workspace has of it. */
+export const workspaceMenu: MenuGroup[] = menu
+  .map((group) => ({ ...group, items: group.items.filter((item) => ["overview", "apis", "subscriptions", "backends", "certificates"].includes(item.path)) }))
+  .filter((group) => group.items.length > 0);

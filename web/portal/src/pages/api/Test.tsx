@@ -8,8 +8,8 @@ import * as arm from "../../core/arm";
 import { quoted } from "../../core/format";
 import { useAll } from "../../core/hooks";
 import { useWhyNot } from "../../core/permissions";
-import { useService, useServiceEntity } from "../../core/service";
-import type { Api, Certificate, Generation, Operation } from "../../core/types";
+import { type ServiceRef, useService, useServiceEntity } from "../../core/service";
+import type { Access, Api, Certificate, Generation, Operation } from "../../core/types";
 import { ActButton, Card, Copy, Empty, ErrorBar, Facts, PageLink, useStyles } from "../../ui/parts";
 import { apiPath, methods, OperationList } from "./Design";
 
@@ -48,6 +48,15 @@ async function lookUp(service: string, thumbprint: string): Promise<Shown> {
   return { thumbprint, certificate, ...(generation !== undefined ? { generation } : {}) };
 }
 
+/** The subscription whose key is sent: the built-in one, or in a workspace one that opens the API. */
+async function keyHolder(service: ServiceRef, api: Api): Promise<string> {
+  if (!service.parent) return "master";
+  const all = await arm.all<Access>(`${service.id}/subscriptions`);
+  const found = all.find((a) => a.properties.state === "active" && [`${service.id}/apis`, `${service.id}/`, `${service.id}/apis/${api.name}`].some((scope) => scope.toLowerCase() === a.properties.scope.toLowerCase()));
+  if (!found) throw new Error("No subscription of this workspace opens this API. Add one under Subscriptions, or send no key.");
+  return encodeURIComponent(found.name);
+}
+
 function Console(props: { api: Api; operation: Operation }): JSX.Element {
   const t = useTest();
   const s = useStyles();
@@ -55,7 +64,7 @@ function Console(props: { api: Api; operation: Operation }): JSX.Element {
   const entity = useServiceEntity();
   const whyNot = useWhyNot();
   const o = props.operation.properties;
-  const names = [...o.urlTemplate.matchAll(/\{\*?([^{}]+)\}/g)].map((m) => m[1] ?? "");
+  const names = [...o.urlTemplate.matchAll(/\{(\*?)([^{}]+)\}/g)].map((m) => ({ name: m[2] ?? "", isRest: m[1] === "*" }));
   const [values, setValues] = useState<Record<string, string>>({});
   const [query, setQuery] = useState("");
   const [headers, setHeaders] = useState<{ name: string; value: string }[]>([]);
@@ -70,7 +79,7 @@ function Console(props: { api: Api; operation: Operation }): JSX.Element {
     mutationFn: async () => {
       const sent = headers.filter((h) => h.name.trim()).map((h) => ({ name: h.name.trim(), value: h.value }));
       if (withKey) {
-        const keys = (await arm.call<{ primaryKey: string }>(`${service.id}/subscriptions/master/listSecrets`, { method: "POST" })).value;
+        const keys = (await arm.call<{ primaryKey: string }>(`${service.id}/subscriptions/${await keyHolder(service, props.api)}/listSecrets`, { method: "POST" })).value;
         sent.push({ name: props.api.properties.subscriptionKeyParameterNames?.header ?? "Ocp-Apim-Subscription-Key", value: keys.primaryKey });
       }
       const { value } = await arm.call<Answer>(`${service.id}${apiPath(props.api.name)}/test`, { method: "POST", body: { properties: { method, path, headers: sent, ...(body ? { body } : {}) } } });
@@ -83,7 +92,7 @@ function Console(props: { api: Api; operation: Operation }): JSX.Element {
     <div className={s.column} style={{ minWidth: 0 }}>
       <div className={s.row}><Badge appearance="tint" color={methods[method] ?? "informative"}>{method}</Badge><Text as="h2" size={400} weight="semibold" style={{ margin: 0 }}>{o.displayName}</Text></div>
       <Copy text={url} label="request URL" />
-      {names.length ? <div className={s.row}>{names.map((name) => <Field key={name} label={name} required><Input value={values[name] ?? ""} onChange={(_, d) => setValues({ ...values, [name]: d.value })} /></Field>)}</div> : null}
+      {names.length ? <div className={s.row}>{names.map(({ name, isRest }) => <Field key={name} label={name} required={!isRest}><Input value={values[name] ?? ""} onChange={(_, d) => setValues({ ...values, [name]: d.value })} /></Field>)}</div> : null}
       <Field label="Query"><Input value={query} placeholder="page=2&amp;size=10" onChange={(_, d) => setQuery(d.value)} /></Field>
       {headers.map((h, i) => (
         <div key={i} style={{ display: "flex", gap: 8 }}>
@@ -94,9 +103,9 @@ function Console(props: { api: Api; operation: Operation }): JSX.Element {
       ))}
       <div><Button size="small" icon={<AddRegular />} onClick={() => setHeaders([...headers, { name: "", value: "" }])}>Add header</Button></div>
       {method !== "GET" && method !== "HEAD" ? <Field label="Body"><Textarea value={body} onChange={(_, d) => setBody(d.value)} resize="vertical" /></Field> : null}
-      <Checkbox checked={withKey} disabled={Boolean(noKey)} title={noKey} onChange={(_, d) => setWithKey(d.checked === true)} label="Send the key of the built-in all-access subscription" />
+      <Checkbox checked={withKey} disabled={Boolean(noKey)} title={noKey} onChange={(_, d) => setWithKey(d.checked === true)} label={service.parent ? "Send a key of this workspace" : "Send the key of the built-in all-access subscription"} />
       <div className={s.row}>
-        <ActButton appearance="primary" icon={<SendRegular />} why={whyNot("apis/test/action")} disabledFocusable={call.isPending || names.some((n) => !values[n])} onClick={() => { if (!call.isPending) call.mutate(); }}>Send</ActButton>
+        <ActButton appearance="primary" icon={<SendRegular />} why={whyNot("apis/test/action")} disabledFocusable={call.isPending || names.some((n) => !n.isRest && !values[n.name])} onClick={() => { if (!call.isPending) call.mutate(); }}>Send</ActButton>
         {call.isPending ? <Spinner size="tiny" label="Calling…" labelPosition="after" /> : null}
       </div>
       <ErrorBar error={call.error} title="The call could not be made" />
@@ -122,7 +131,7 @@ function Console(props: { api: Api; operation: Operation }): JSX.Element {
 export function TestConsole(props: { api: Api; operation: string | null }): JSX.Element {
   const t = useTest();
   const operations = useAll<Operation>(`${apiPath(props.api.name)}/operations`);
-  const operation = operations.data?.find((o) => o.name === props.operation) ?? operations.data?.[0];
+  const operation = operations.data?.find((o) => o.name === props.operation) ?? operations.data?.find((o) => o.properties.method === "GET") ?? operations.data?.[0];
   const [last, setLast] = useState("");
   useEffect(() => setLast(operation?.name ?? ""), [operation?.name]);
   return (

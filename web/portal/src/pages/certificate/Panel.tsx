@@ -80,6 +80,7 @@ export function ClientIdentity(props: { value: string; onChange: (value: string)
 }
 
 export function CertificatePanel(props: { replace: string | null; onClose: () => void }): JSX.Element {
+  const isInWorkspace = useService().parent !== undefined;
   const existing = useEntity<Certificate["properties"]>(props.replace ? pathOf(props.replace) : null);
   const [id, setId] = useState(props.replace ?? "");
   const [source, setSource] = useState<"custom" | "vault">("custom");
@@ -137,10 +138,11 @@ export function CertificatePanel(props: { replace: string | null; onClose: () =>
         <Field label="Id" required validationMessage={idProblem}>
           <Input value={id} disabled={props.replace !== null} onChange={(_, data) => setId(data.value)} placeholder="orders-client" autoFocus={props.replace === null} />
         </Field>
-        <Field label="Certificate" required>
+        <Field label="Certificate" required
+          {...(isInWorkspace ? { hint: "Key vault is not available in a workspace: the vault is read by the service's identity, which is not lent to workspaces. Upload the file here, or keep the certificate at the service." } : {})}>
           <RadioGroup layout="horizontal" value={source} onChange={(_, data) => setSource(data.value === "vault" ? "vault" : "custom")}>
             <Radio value="custom" label="Custom" />
-            <Radio value="vault" label="Key vault" />
+            <Radio value="vault" label="Key vault" disabled={isInWorkspace} />
           </RadioGroup>
         </Field>
         {source === "custom" ? (
