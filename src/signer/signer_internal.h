@@ -26,7 +26,7 @@ struct pn_signer_keydata {
     struct pn_key_id key;
 };
 
-/* The default provider's functions for "TLS13-KDF", watched: secrets.c. Called once. */
+/* Functions for "TLS13-KDF" in the place of the default provider's: secrets.c. Called once. */
 const OSSL_DISPATCH *pn_signer_watched_kdf(const OSSL_DISPATCH *original);
 
 /* The part of OpenSSL's default provider that TLS needs, as a provider: standard.c. */

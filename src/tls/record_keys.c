@@ -6,21 +6,19 @@
 #include "tls/record_keys.h"
 
 #include <assert.h>
-#include <openssl/core_names.h>
 #include <openssl/err.h>
-#include <openssl/kdf.h>
-#include <openssl/params.h>
 #include <pthread.h>
 #include <string.h>
 
 #include "base/secret.h"
+#include "signer/hkdf.h"
 
 #define KEY_BYTES_MAX 32
 
 struct pn_record_cipher {
     uint16_t suite;
     const char *cipher_name;
-    const char *digest_name;
+    enum pn_hkdf_hash hash;
     size_t key_len;
     size_t secret_len;
     EVP_CIPHER *cipher;
@@ -28,25 +26,23 @@ struct pn_record_cipher {
 
 /* Filled once, before the first connection uses them; never freed. */
 static struct pn_record_cipher ciphers[] = {
-    {PN_RECORD_AES_128_GCM_SHA256, "AES-128-GCM", "SHA2-256", 16, 32, NULL},
-    {PN_RECORD_AES_256_GCM_SHA384, "AES-256-GCM", "SHA2-384", 32, 48, NULL},
-    {PN_RECORD_CHACHA20_POLY1305_SHA256, "ChaCha20-Poly1305", "SHA2-256", 32, 32, NULL},
+    {PN_RECORD_AES_128_GCM_SHA256, "AES-128-GCM", PN_HKDF_SHA256, 16, 32, NULL},
+    {PN_RECORD_AES_256_GCM_SHA384, "AES-256-GCM", PN_HKDF_SHA384, 32, 48, NULL},
+    {PN_RECORD_CHACHA20_POLY1305_SHA256, "ChaCha20-Poly1305", PN_HKDF_SHA256, 32, 32, NULL},
 };
 #define CIPHERS (sizeof(ciphers) / sizeof(ciphers[0]))
-static EVP_KDF *kdf;
 static pthread_once_t once = PTHREAD_ONCE_INIT;
 
 static void fetch_all(void)
 {
     for (size_t i = 0; i < CIPHERS; i++)
         ciphers[i].cipher = EVP_CIPHER_fetch(NULL, ciphers[i].cipher_name, NULL);
-    kdf = EVP_KDF_fetch(NULL, "TLS13-KDF", NULL);
     ERR_clear_error();
 }
 
 const struct pn_record_cipher *pn_record_cipher_find(uint16_t suite)
 {
-    if (pthread_once(&once, fetch_all) != 0 || !kdf)
+    if (pthread_once(&once, fetch_all) != 0)
         return NULL;
     for (size_t i = 0; i < CIPHERS; i++) {
         if (ciphers[i].suite == suite && ciphers[i].cipher)
@@ -60,27 +56,11 @@ size_t pn_record_cipher_secret_len(const struct pn_record_cipher *cipher)
     return cipher->secret_len;
 }
 
-/* HKDF-Expand-Label(secret, label, "", len): RFC 8446 §7.1. */
 static enum pn_rc expand(const struct pn_record_cipher *cipher, const uint8_t *secret,
                          const char *label, uint8_t *out, size_t len)
 {
-    EVP_KDF_CTX *ctx = EVP_KDF_CTX_new(kdf);
-    int mode = EVP_KDF_HKDF_MODE_EXPAND_ONLY;
-    OSSL_PARAM params[] = {
-        OSSL_PARAM_construct_int(OSSL_KDF_PARAM_MODE, &mode),
-        OSSL_PARAM_construct_utf8_string(OSSL_KDF_PARAM_DIGEST,
-                                         (char *)(uintptr_t)cipher->digest_name, 0),
-        OSSL_PARAM_construct_octet_string(OSSL_KDF_PARAM_KEY, (void *)(uintptr_t)secret,
-                                          cipher->secret_len),
-        OSSL_PARAM_construct_octet_string(OSSL_KDF_PARAM_PREFIX, (void *)(uintptr_t) "tls13 ", 6),
-        OSSL_PARAM_construct_octet_string(OSSL_KDF_PARAM_LABEL, (void *)(uintptr_t)label,
-                                          strlen(label)),
-        OSSL_PARAM_construct_end(),
-    };
-    bool is_fine = ctx && EVP_KDF_derive(ctx, out, len, params) == 1;
-
-    EVP_KDF_CTX_free(ctx);
-    return is_fine ? PN_OK : PN_NOMEM;
+    return pn_hkdf_expand_label(cipher->hash, pn_slice(secret, cipher->secret_len),
+                                PN_LIT("tls13 "), pn_slice_str(label), pn_slice("", 0), out, len);
 }
 
 enum pn_rc pn_record_half_ready(struct pn_record_half *half, const struct pn_record_cipher *cipher,
