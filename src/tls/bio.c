@@ -6,6 +6,9 @@
  *
  * While a connection may be taken over (tls/takeover.h), OpenSSL asks for the bytes of one record
  * at a time, header and content; what came behind them waits here, where it can be got out again.
+ *
+ * A client's last flight of the handshake waits for the first request, which follows at once:
+ * together they are one system call, and one packet.
  */
 #include <errno.h>
 #include <openssl/bio.h>
@@ -13,6 +16,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/uio.h>
 
 #include "tls/below.h"
 #include "tls/tls_internal.h"
@@ -82,6 +86,57 @@ static int bio_read(BIO *bio, char *bytes, int len)
     return take_ahead(link, bytes, len);
 }
 
+static bool hold(struct pn_tls_link *link, const char *bytes, int len)
+{
+    if (!link->is_holding || link->held || link->below || len > PN_TLS_HELD_MAX)
+        return false;
+    link->held = malloc((size_t)len);
+    if (!link->held)
+        return false;
+    memcpy(link->held, bytes, (size_t)len);
+    link->held_len = (size_t)len;
+    return true;
+}
+
+static void drop_held(struct pn_tls_link *link, size_t len)
+{
+    if (len < link->held_len) {
+        link->held_len -= len;
+        memmove(link->held, link->held + len, link->held_len);
+        return;
+    }
+    free(link->held);
+    link->held = NULL;
+    link->held_len = 0;
+}
+
+/* Before close() or shutdown() a packet of its own would be wasted: FIN takes the bytes along. */
+static int flags_of(const struct pn_tls_link *link)
+{
+    return MSG_NOSIGNAL | (link->is_last ? MSG_MORE : 0);
+}
+
+/* What is held goes first. Of `bytes`: how many were sent, or -1. */
+static ssize_t send_behind(struct pn_tls_link *link, const char *bytes, size_t len)
+{
+    struct iovec iov[2] = {{.iov_base = link->held, .iov_len = link->held_len},
+                           {.iov_base = (void *)(uintptr_t)bytes, .iov_len = len}};
+    struct msghdr message = {.msg_iov = iov, .msg_iovlen = 2};
+    size_t held_len = link->held_len;
+    ssize_t sent;
+
+    do
+        sent = sendmsg(link->fd, &message, flags_of(link));
+    while (sent < 0 && errno == EINTR);
+    if (sent <= 0)
+        return sent;
+    drop_held(link, (size_t)sent);
+    if ((size_t)sent > held_len)
+        return sent - (ssize_t)held_len;
+    errno = EAGAIN;
+    return -1;
+}
+
 static int bio_write(BIO *bio, const char *bytes, int len)
 {
     struct pn_tls_link *link = BIO_get_data(bio);
@@ -90,15 +145,34 @@ static int bio_write(BIO *bio, const char *bytes, int len)
     BIO_clear_retry_flags(bio);
     if (len <= 0)
         return 0;
+    if (hold(link, bytes, len))
+        return len;
     if (link->below)
         sent = pn_below_write(link->below, bytes, (size_t)len);
+    else if (link->held)
+        sent = send_behind(link, bytes, (size_t)len);
     else
         do
-            sent = send(link->fd, bytes, (size_t)len, MSG_NOSIGNAL);
+            sent = send(link->fd, bytes, (size_t)len, flags_of(link));
         while (sent < 0 && errno == EINTR);
     if (sent < 0 && (errno == EAGAIN || errno == EWOULDBLOCK))
         BIO_set_retry_write(bio);
     return (int)sent;
+}
+
+void pn_tls_bio_flush(struct pn_tls_link *link)
+{
+    ssize_t sent;
+
+    if (!link->held)
+        return;
+    do
+        sent = send(link->fd, link->held, link->held_len, MSG_NOSIGNAL);
+    while (sent < 0 && errno == EINTR);
+    if (sent >= 0)
+        drop_held(link, (size_t)sent);
+    else if (errno != EAGAIN && errno != EWOULDBLOCK)
+        drop_held(link, link->held_len);
 }
 
 static long bio_ctrl(BIO *bio, int command, long number, void *pointer)

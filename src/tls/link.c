@@ -52,10 +52,12 @@ void pn_tls_link_fini(struct pn_tls_link *link)
     free(link->peer);
     pn_tls_takeover_free(link->takeover);
     free(link->ahead);
+    free(link->held);
     if (link->is_name_own)
         free((char *)(uintptr_t)link->peer_name);
     link->takeover = NULL;
     link->ahead = NULL;
+    link->held = NULL;
     link->report = NULL;
     link->peer = NULL;
     link->peer_name = NULL;

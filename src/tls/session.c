@@ -179,7 +179,8 @@ enum pn_rc pn_stream_connect(struct pn_loop *loop, const struct pn_stream_connec
     }
     connect_describe(stream, spec->identity);
     stream->state = PN_STREAM_CONNECTING;
-    if (spec->fd < 0 && !spec->below)
+    stream->is_connected = spec->fd >= 0 || spec->below;
+    if (!stream->is_connected)
         stream->link.fd = connect_start(stream, spec->identity);
     if (stream->link.fd < 0) {
         rc = pn_error_from_errno(err, errno, "No socket for a connection");
@@ -321,13 +322,18 @@ static void handshake_step(struct pn_stream *stream)
     ERR_clear_error();
     errno = 0;
     pn_tls_takeover_watch(&stream->link);
+    stream->link.is_holding = stream->is_client;
     done = SSL_do_handshake(stream->ssl);
+    stream->link.is_holding = false;
+    system_error = errno;
     pn_signer_watch_secrets(NULL, NULL);
     if (done == 1) {
         stream_open(stream);
+        if (stream->state == PN_STREAM_OPEN) /* else it is closed, and the socket with it */
+            pn_tls_bio_flush(&stream->link);
         return;
     }
-    system_error = errno;
+    pn_tls_bio_flush(&stream->link);
     ssl_error = SSL_get_error(stream->ssl, done);
     if (ssl_error == SSL_ERROR_WANT_READ || ssl_error == SSL_ERROR_WANT_WRITE)
         return;
@@ -342,7 +348,7 @@ static void connecting_event(struct pn_stream *stream)
     int error = stream->connect_error;
     socklen_t len = sizeof(error);
 
-    if (stream->is_client && !error)
+    if (stream->is_client && !error && !stream->is_connected)
         (void)getsockopt(stream->link.fd, SOL_SOCKET, SO_ERROR, &error, &len);
     if (error) {
         fail_connect(stream, error);
@@ -392,6 +398,8 @@ static void on_stream_event(struct pn_watch *watch, unsigned events)
         stream->link.is_drained = false;
     if (events & (PN_LOOP_END | PN_LOOP_ERROR))
         stream->link.peer_ended = true;
+    if (events & PN_LOOP_WRITE)
+        pn_tls_bio_flush(&stream->link);
     if (stream->state == PN_STREAM_CONNECTING) {
         /* A listener's peer may have come and gone; a client's is there once it is writable. */
         if (stream->is_client && !(events & (PN_LOOP_WRITE | PN_LOOP_ERROR)) &&
@@ -428,6 +436,7 @@ void pn_stream_destroy(struct pn_stream *stream)
     if (stream->ssl && stream->state == PN_STREAM_OPEN && !stream->is_broken &&
         !stream->is_write_broken) {
         ERR_clear_error();
+        stream->link.is_last = true;
         if (!stream->is_shut_down)
             (void)SSL_shutdown(stream->ssl);
         /* It ended as it should: its session stays good for resumption. */

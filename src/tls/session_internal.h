@@ -35,6 +35,7 @@ struct pn_stream {
     int connect_error; /* what connect() said at once */
 
     bool is_client;
+    bool is_connected;     /* by whoever gave the socket */
     bool is_broken;        /* a read failed: nothing more is read or sent */
     bool is_write_broken;  /* a write failed: what the peer said before may still be read */
     bool is_shut_down;     /* our close_notify or FIN is out */

@@ -271,7 +271,9 @@ void pn_stream_shutdown(struct pn_stream *stream)
         pn_stream_records_close(stream);
     } else if (stream->ssl) {
         ERR_clear_error();
+        stream->link.is_last = true;
         (void)SSL_shutdown(stream->ssl);
+        stream->link.is_last = false;
         ERR_clear_error();
     }
     if (stream->link.below)

@@ -63,7 +63,7 @@ static bool is_between_calls(const struct pn_stream *stream)
 {
     return stream->state == PN_STREAM_OPEN && !stream->is_broken && !stream->is_write_broken &&
            !stream->is_shut_down && !stream->has_unsent && !stream->wants_writable &&
-           !stream->read_wants_write;
+           !stream->read_wants_write && !stream->link.held;
 }
 
 void pn_stream_records_take(struct pn_stream *stream)
@@ -100,7 +100,8 @@ void pn_stream_records_take(struct pn_stream *stream)
 
 /* ---- the end */
 
-static void send_alert(struct pn_stream *stream, enum pn_record_alert alert)
+/* `flags`: beside MSG_NOSIGNAL. */
+static void send_alert(struct pn_stream *stream, enum pn_record_alert alert, int flags)
 {
     struct pn_stream_records *io = stream->records;
     uint8_t bytes[PN_RECORD_ALERT_BYTES];
@@ -108,12 +109,12 @@ static void send_alert(struct pn_stream *stream, enum pn_record_alert alert)
     if (stream->is_write_broken || io->out.border < io->out.end)
         return; /* it would come within another record */
     if (pn_records_alert(io->records, alert, bytes) == PN_OK)
-        (void)!send(stream->link.fd, bytes, sizeof(bytes), MSG_NOSIGNAL);
+        (void)!send(stream->link.fd, bytes, sizeof(bytes), MSG_NOSIGNAL | flags);
 }
 
 void pn_stream_records_close(struct pn_stream *stream)
 {
-    send_alert(stream, PN_ALERT_CLOSE_NOTIFY);
+    send_alert(stream, PN_ALERT_CLOSE_NOTIFY, MSG_MORE); /* FIN takes it along */
 }
 
 static enum pn_rc read_failed(struct pn_stream *stream, enum pn_rc rc)
@@ -121,7 +122,7 @@ static enum pn_rc read_failed(struct pn_stream *stream, enum pn_rc rc)
     const struct pn_record_fault *fault = pn_records_fault(stream->records->records);
 
     if (fault->sent != PN_ALERT_NONE)
-        send_alert(stream, fault->sent);
+        send_alert(stream, fault->sent, 0);
     if (rc == PN_LIMIT)
         pn_limit_hit(PN_LIMIT_TLS_EMPTY_RECORDS);
     /* RFC 8446 §6.2: what can be resumed of a connection that failed should be forgotten. */

@@ -16,6 +16,7 @@
  * applications. */
 #define PN_V_ERR_PIN       X509_V_ERR_APPLICATION_VERIFICATION
 #define PN_TLS_AHEAD_BYTES 4096
+#define PN_TLS_HELD_MAX    4096 /* a flight of the handshake that waits for what comes behind it */
 
 struct pn_below;
 struct pn_tls_takeover;
@@ -53,6 +54,11 @@ struct pn_tls_link {
     struct pn_tls_takeover *takeover;
     uint8_t *ahead;
     uint16_t ahead_at, ahead_end;
+    /* What OpenSSL has sent and the socket has not got: held[0..held_len). */
+    uint8_t *held;
+    size_t held_len;
+    bool is_holding;          /* the next bytes are held back: pn_tls_bio_flush() will follow */
+    bool is_last;             /* the next bytes are the last: close() or shutdown() will follow */
     struct pn_tls_peer *peer; /* of a server: the client's certificate, or NULL */
     struct pn_below *below;   /* carries the bytes (tls/below.h); NULL: the socket does */
 };
@@ -87,6 +93,9 @@ void pn_tls_story_collect(struct pn_tls_story *story, const struct pn_tls_link *
 SSL *pn_tls_server_ssl(struct pn_tls_server *server, struct pn_tls_link *link);
 /** A BIO over link->fd that never raises SIGPIPE and does not ask an empty socket twice. */
 BIO *pn_tls_bio_new(struct pn_tls_link *link);
+/** Sends what was held back, as far as the socket takes it; the rest waits for the next call, or
+ * the next write. What a broken socket does not take is dropped: reading tells why. */
+void pn_tls_bio_flush(struct pn_tls_link *link);
 /** What OpenSSL asks when a ticket is made or opened: SSL_CTX_set_tlsext_ticket_key_evp_cb(3). */
 int pn_tls_tickets_callback(struct pn_tls_tickets *tickets, SSL *ssl, unsigned char *name,
                             unsigned char *iv, EVP_CIPHER_CTX *cipher, EVP_MAC_CTX *mac,

@@ -314,7 +314,8 @@ static int attempt_start(struct pn_opening *opening, struct pn_attempt *attempt)
 
         /* On this machine it is there or refused already: spare the loop a watch. */
         if (poll(&now, 1, 0) == 1 &&
-            getsockopt(attempt->fd, SOL_SOCKET, SO_ERROR, &error, &error_len) == 0)
+            (now.revents == POLLOUT ||
+             getsockopt(attempt->fd, SOL_SOCKET, SO_ERROR, &error, &error_len) == 0))
             return error;
         if (pn_loop_watch(opening->spec.loop, &attempt->watch, attempt->fd,
                           PN_LOOP_READ | PN_LOOP_WRITE, PN_WATCH_EDGE, on_connect_event,
