@@ -82,6 +82,18 @@ void arm_answer_error(struct arm_call *call, int status, const char *code, const
     answer_error_with(call, status, code, message, NULL);
 }
 
+void arm_answer_error_with(struct arm_call *call, int status, const char *code, json_t *details,
+                           const char *format, ...)
+{
+    char message[PN_ERROR_MESSAGE_MAX * 2];
+    va_list arguments;
+
+    va_start(arguments, format);
+    (void)vsnprintf(message, sizeof(message), format, arguments);
+    va_end(arguments);
+    answer_error_with(call, status, code, message, details);
+}
+
 static json_t *new_detail(const char *target, const char *message)
 {
     json_t *target_text = json_string(target);

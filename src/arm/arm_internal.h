@@ -86,6 +86,9 @@ bool arm_authorize(struct arm_call *call);
 /* answer.c */
 void arm_answer_error(struct arm_call *call, int status, const char *code, const char *format, ...)
     PN_PRINTF(4, 5);
+/** The same with details (taken; NULL: none). */
+void arm_answer_error_with(struct arm_call *call, int status, const char *code, json_t *details,
+                           const char *format, ...) PN_PRINTF(5, 6);
 /** 400 ValidationError with these details. */
 void arm_answer_problems(struct arm_call *call, const struct pn_problems *problems);
 /** 400 ValidationError with one detail. */
@@ -167,6 +170,26 @@ bool arm_drop_revision(struct arm_call *call);
 const char *arm_thumbprint_reference(struct arm_call *call, const char *thumbprint);
 /** Refuses (false: answered, the transaction is over) while others reference the addressed item. */
 bool arm_refuse_while_used(struct arm_call *call, struct pn_store_txn *txn);
+
+/* usage.c */
+#define ARM_USERS_MAX          10000 /* entries of one answer; above, it says that there are more */
+#define ARM_DETAILED_USERS_MAX 100   /* named by the refusal to delete */
+#define ARM_BY_SECRET          "sameSecret"
+#define ARM_BY_CERTIFICATE     "sameCertificate"
+struct arm_usage_wish {
+    size_t max;           /* entries */
+    bool with_thumbprint; /* of a certificate: also those that name its thumbprint */
+    bool with_listeners;  /* of a certificate: also host names that show the same one */
+};
+struct arm_usage {
+    json_t *list; /* [{id, name, type, via, by}], those that are nearer first; the caller's */
+    bool is_cut;  /* there are more */
+};
+/** Who uses the item, directly or through others. On failure the list is NULL. PN_NOMEM; what the
+ * store says. */
+enum pn_rc arm_usage_in(struct pn_store_txn *txn, struct pn_arena *arena, const char *scope_id,
+                        const struct pn_store_item *item, const struct arm_usage_wish *wish,
+                        struct arm_usage *usage, struct pn_error *err) PN_MUST_USE;
 
 /* linked_access.c */
 /** Whether the caller may use the certificates among `references` (NULL-ended). False: answered;

@@ -2,16 +2,18 @@
  *
  * GET …/certificates/{id}/usage: who uses it, directly or through others. The references are data
  * (store/store.h), so this is a walk against their direction: certificate <- backend <- pool <-
- * policy, and a policy stands for the API or operation that it is of.
+ * policy, and a policy stands for the API or operation that it is of. A host name of our listener
+ * has a key of its own; it is there when it shows the same certificate or follows the same secret,
+ * for it is rotated and expires with it.
  */
 #include <string.h>
 #include <strings.h>
 
 #include "arm/arm_internal.h"
+#include "keyvault/keyvault.h"
 
 #define BY_POLICY       "policy" /* an API or operation, by its policy; its own users are not meant */
 #define USAGE_BYTES_MAX (16u * 1024 * 1024)
-#define USERS_MAX       10000 /* entries of one answer; above, it says that there are more */
 
 struct walk {
     struct pn_arena *arena;
@@ -19,6 +21,7 @@ struct walk {
     struct pn_store_txn *txn;
     json_t *known; /* ids in lower case */
     json_t *list;  /* the entries, in the order in which they were found */
+    size_t max;    /* of the list */
     bool is_cut;
     struct pn_error *err;
 };
@@ -39,7 +42,7 @@ static enum pn_rc add(struct walk *walk, const char *id, const char *type, const
 
     if (key && json_object_get(walk->known, key))
         return PN_EXISTS;
-    if (json_array_size(walk->list) >= USERS_MAX) {
+    if (json_array_size(walk->list) >= walk->max) {
         walk->is_cut = true;
         return PN_LIMIT;
     }
@@ -106,39 +109,123 @@ static enum pn_rc follow(struct walk *walk)
     return rc;
 }
 
-static enum pn_rc find(struct walk *walk, const struct pn_store_item *certificate)
+/** Who names the thumbprint that the certificate has now. */
+static enum pn_rc add_thumbprint_users(struct walk *walk, const struct pn_store_item *certificate)
 {
     const char *thumbprint =
         pn_json_str(json_object_get(certificate->body, "properties"), "thumbprint");
-    enum pn_rc rc = add_users(walk, certificate->id, certificate->id, "reference");
+    const char *reference =
+        thumbprint ? pn_arena_printf(walk->arena, "%s/thumbprints/%s", walk->scope_id, thumbprint)
+                   : NULL;
 
-    if (rc == PN_OK && thumbprint) {
-        const char *reference =
-            pn_arena_printf(walk->arena, "%s/thumbprints/%s", walk->scope_id, thumbprint);
+    if (!thumbprint)
+        return PN_OK;
+    return reference ? add_users(walk, reference, certificate->id, "thumbprint")
+                     : pn_error_set(walk->err, PN_NOMEM, "out_of_memory", "out of memory");
+}
 
-        rc = reference ? add_users(walk, reference, certificate->id, "thumbprint")
-                       : pn_error_set(walk->err, PN_NOMEM, "out_of_memory", "out of memory");
+/** Whether both follow one secret of a vault; a version of it is one certificate, not followed. */
+static bool is_same_secret(const json_t *a, const json_t *b)
+{
+    struct pn_keyvault_id mine, its;
+    struct pn_error err = {0};
+
+    return pn_keyvault_id_parse(pn_json_slice(json_object_get(a, "keyVault"), "secretIdentifier"),
+                                &mine, &err) == PN_OK &&
+           pn_keyvault_id_parse(pn_json_slice(json_object_get(b, "keyVault"), "secretIdentifier"),
+                                &its, &err) == PN_OK &&
+           strcmp(mine.origin, its.origin) == 0 && strcasecmp(mine.name, its.name) == 0 &&
+           strcasecmp(mine.version, its.version) == 0;
+}
+
+static enum pn_rc add_listeners(struct walk *walk, const struct pn_store_item *certificate)
+{
+    const json_t *own = json_object_get(certificate->body, "properties");
+    const char *workspace =
+        strcasestr(walk->scope_id, "/workspaces/"); /* names are the service's */
+    size_t len = workspace ? (size_t)(workspace - walk->scope_id) : strlen(walk->scope_id);
+    const char *prefix =
+        pn_arena_printf(walk->arena, "%.*s/posternHostnames/", (int)len, walk->scope_id);
+    struct pn_store_list hosts = {0};
+    enum pn_rc rc =
+        prefix ? pn_store_txn_list(walk->txn, prefix, pn_type_facts(PN_TYPE_HOSTNAME)->type, &hosts,
+                                   walk->err)
+               : pn_error_set(walk->err, PN_NOMEM, "out_of_memory", "out of memory");
+
+    for (size_t i = 0; rc == PN_OK && i < hosts.count; i++) {
+        const struct pn_store_item *host = &hosts.items[i];
+        const json_t *its = json_object_get(host->body, "properties");
+        const char *thumbprint = pn_json_str(its, "thumbprint");
+
+        if (is_same_secret(own, its))
+            rc = add(walk, host->id, host->type, certificate->id, ARM_BY_SECRET);
+        else if (thumbprint && pn_slice_case_eq_str(pn_json_slice(own, "thumbprint"), thumbprint))
+            rc = add(walk, host->id, host->type, certificate->id, ARM_BY_CERTIFICATE);
+        rc = rc == PN_NOMEM ? rc : PN_OK;
     }
+    pn_store_list_fini(&hosts);
+    return rc;
+}
+
+static enum pn_rc walk_from(struct walk *walk, const struct pn_store_item *item,
+                            const struct arm_usage_wish *wish)
+{
+    enum pn_rc rc = add_users(walk, item->id, item->id, "reference");
+
+    if (rc == PN_OK && wish->with_thumbprint)
+        rc = add_thumbprint_users(walk, item);
+    if (rc == PN_OK && wish->with_listeners)
+        rc = add_listeners(walk, item);
     return rc == PN_OK ? follow(walk) : rc;
 }
 
-/** The scope's id is what stands before "/certificates/". */
-static enum pn_rc run(struct walk *walk, struct pn_store *store, const char *certificate_id)
+enum pn_rc arm_usage_in(struct pn_store_txn *txn, struct pn_arena *arena, const char *scope_id,
+                        const struct pn_store_item *item, const struct arm_usage_wish *wish,
+                        struct arm_usage *usage, struct pn_error *err)
 {
-    struct pn_store_item certificate = {0};
-    const char *suffix = strcasestr(certificate_id, "/certificates/");
-    enum pn_rc rc = pn_store_begin(store, &walk->txn, walk->err);
+    struct walk walk = {.arena = arena,
+                        .scope_id = scope_id,
+                        .txn = txn,
+                        .known = json_object(),
+                        .list = json_array(),
+                        .max = wish->max,
+                        .err = err};
+    enum pn_rc rc = walk.known && walk.list
+                        ? walk_from(&walk, item, wish)
+                        : pn_error_set(err, PN_NOMEM, "out_of_memory", "out of memory");
 
-    if (rc == PN_OK && suffix)
-        walk->scope_id = pn_arena_strdup(
-            walk->arena, pn_slice(certificate_id, (size_t)(suffix - certificate_id)));
+    json_decref(walk.known);
+    if (rc != PN_OK) {
+        json_decref(walk.list);
+        walk.list = NULL;
+    }
+    *usage = (struct arm_usage){.list = walk.list, .is_cut = walk.is_cut};
+    return rc;
+}
+
+/** The scope's id is what stands before "/certificates/". */
+static enum pn_rc run(struct pn_store *store, struct pn_arena *arena, const char *certificate_id,
+                      size_t max, struct arm_usage *usage, struct pn_error *err)
+{
+    const struct arm_usage_wish wish = {
+        .max = max, .with_thumbprint = true, .with_listeners = true};
+    const char *suffix = strcasestr(certificate_id, "/certificates/");
+    struct pn_store_item certificate = {0};
+    struct pn_store_txn *txn = NULL;
+    const char *scope_id = NULL;
+    enum pn_rc rc = pn_store_begin(store, &txn, err);
+
+    *usage = (struct arm_usage){0};
+    if (suffix)
+        scope_id =
+            pn_arena_strdup(arena, pn_slice(certificate_id, (size_t)(suffix - certificate_id)));
     if (rc == PN_OK)
-        rc = pn_store_txn_get(walk->txn, certificate_id, &certificate, walk->err);
-    if (rc == PN_OK && (!walk->known || !walk->list || !walk->scope_id))
-        rc = pn_error_set(walk->err, PN_NOMEM, "out_of_memory", "out of memory");
+        rc = pn_store_txn_get(txn, certificate_id, &certificate, err);
+    if (rc == PN_OK && !scope_id)
+        rc = pn_error_set(err, PN_NOMEM, "out_of_memory", "out of memory");
     if (rc == PN_OK)
-        rc = find(walk, &certificate);
-    pn_store_rollback(walk->txn);
+        rc = arm_usage_in(txn, arena, scope_id, &certificate, &wish, usage, err);
+    pn_store_rollback(txn);
     pn_store_item_fini(&certificate);
     return rc;
 }
@@ -146,36 +233,32 @@ static enum pn_rc run(struct walk *walk, struct pn_store *store, const char *cer
 void arm_certificate_usage(struct arm_call *call)
 {
     struct pn_error err = {0};
-    struct walk walk = {
-        .arena = call->arena, .known = json_object(), .list = json_array(), .err = &err};
+    struct arm_usage usage;
 
-    if (run(&walk, call->arm->config.store, call->id) == PN_OK)
+    if (run(call->arm->config.store, call->arena, call->id, ARM_USERS_MAX, &usage, &err) == PN_OK)
         arm_answer_json(call, 200,
-                        json_pack("{s:O, s:I, s:b}", "value", walk.list, "count",
-                                  (json_int_t)json_array_size(walk.list), "truncated", walk.is_cut),
+                        json_pack("{s:O, s:I, s:b}", "value", usage.list, "count",
+                                  (json_int_t)json_array_size(usage.list), "truncated",
+                                  (int)usage.is_cut),
                         0);
     else if (err.rc == PN_NOT_FOUND)
         arm_answer_not_found(call);
     else
         arm_answer_failure(call, &err);
-    json_decref(walk.known);
-    json_decref(walk.list);
+    json_decref(usage.list);
 }
 
 enum pn_rc pn_arm_usage(void *ctx, const char *certificate_id, json_t **users, struct pn_error *err)
 {
     const struct pn_arm *arm = ctx;
-    struct walk walk = {.arena = pn_arena_create(4096, USAGE_BYTES_MAX),
-                        .known = json_object(),
-                        .list = json_array(),
-                        .err = err};
-    enum pn_rc rc = walk.arena ? run(&walk, arm->config.store, certificate_id)
-                               : pn_error_set(err, PN_NOMEM, "out_of_memory", "out of memory");
+    struct pn_arena *arena = pn_arena_create(4096, USAGE_BYTES_MAX);
+    struct arm_usage usage = {0};
+    enum pn_rc rc = arena
+                        ? run(arm->config.store, arena, certificate_id, ARM_USERS_MAX, &usage, err)
+                        : pn_error_set(err, PN_NOMEM, "out_of_memory", "out of memory");
 
     if (rc == PN_OK)
-        *users = json_incref(walk.list);
-    json_decref(walk.known);
-    json_decref(walk.list);
-    pn_arena_destroy(walk.arena);
+        *users = usage.list;
+    pn_arena_destroy(arena);
     return rc;
 }

@@ -145,6 +145,7 @@ static enum pn_cli_exit show_generations(struct pn_cli *cli, const json_t *answe
                                                               {"THUMBPRINT", "thumbprint"},
                                                               {"EXPIRES", "expirationDate"},
                                                               {"PROMOTED", "promotedAt"},
+                                                              {"USERS", "usedBy.count"},
                                                               {"REFUSAL", "refusal"},
                                                               {NULL, NULL}};
 

@@ -235,8 +235,10 @@ static enum pn_rc make_arm(struct pn_plane *plane, struct pn_broker *broker,
     plane->services.gateway_ctx = &plane->caller;
     config.services = plane->services;
     rc = pn_arm_create(&config, &plane->arm, err);
-    if (rc == PN_OK)
+    if (rc == PN_OK) {
         pn_rotation_set_preflight(plane->rotation, pn_arm_preflight, plane->arm);
+        pn_rotation_set_usage(plane->rotation, pn_arm_usage, plane->arm);
+    }
     return rc;
 }
 

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * See generations.h. An entry: {number, state, cause, properties, internal, stagedAt, preflightAt?,
- * promotedAt?, drainingAt?, drainUntilMs?, retiredAt?, refusal?, verdicts?}.
+ * promotedAt?, drainingAt?, drainUntilMs?, retiredAt?, refusal?, verdicts?, usedBy? {count,
+ * names}}.
  */
 #include "rotation/generations.h"
 
@@ -235,6 +236,15 @@ enum pn_rc pn_generations_note(json_t *body, uint64_t number, json_t *verdicts, 
     return PN_OK;
 }
 
+enum pn_rc pn_generations_note_users(json_t *body, uint64_t number, json_t *used_by)
+{
+    json_t *entry = pn_generations_at(body, number);
+
+    if (!entry)
+        return PN_NOT_FOUND;
+    return !used_by || json_object_set(entry, "usedBy", used_by) == 0 ? PN_OK : PN_NOMEM;
+}
+
 bool pn_generations_retire(json_t *body, int64_t now_ms, int64_t *next_ms)
 {
     bool has_changed = false;
@@ -274,7 +284,7 @@ static json_t *view_of(const json_t *entry)
 {
     static const char *const shown[] = {"number",      "state",      "cause",      "stagedAt",
                                         "preflightAt", "promotedAt", "drainingAt", "retiredAt",
-                                        "refusal",     "verdicts"};
+                                        "refusal",     "verdicts",   "usedBy"};
     static const char *const facts[] = {"subject", "thumbprint", "expirationDate", "warnings"};
     const json_t *properties = json_object_get(entry, "properties");
     const json_t *internal = json_object_get(entry, "internal");

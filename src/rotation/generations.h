@@ -37,6 +37,9 @@ enum pn_rc pn_generations_promote(json_t *body, uint64_t number, const char *cau
 /** Notes what the backends said of it: `verdicts` (borrowed) and, when it was refused, why. */
 enum pn_rc pn_generations_note(json_t *body, uint64_t number, json_t *verdicts, const char *refusal,
                                int64_t now_ms) PN_MUST_USE;
+/** Notes who uses the certificate now: `used_by` {count, names} (borrowed; NULL: nothing is noted).
+ */
+enum pn_rc pn_generations_note_users(json_t *body, uint64_t number, json_t *used_by) PN_MUST_USE;
 /** Retires what has drained long enough; true: something changed. *next_ms becomes the time of the
  * next one when that is earlier. */
 bool pn_generations_retire(json_t *body, int64_t now_ms, int64_t *next_ms);

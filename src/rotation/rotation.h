@@ -40,6 +40,11 @@ struct pn_store;
 typedef enum pn_rc (*pn_preflight_fn)(void *ctx, const char *certificate_id, const json_t *internal,
                                       json_t **verdicts, struct pn_error *err);
 
+/** Who uses the certificate: *users [{id, …}], a new reference. */
+typedef enum pn_rc (*pn_usage_fn)(void *ctx, const char *certificate_id, json_t **users,
+                                  struct pn_error *err);
+
+#define PN_ROTATION_USERS_MAX       10    /* named with each generation; all are counted */
 #define PN_ROTATION_CANARY_MS       60000 /* how long a new generation is watched */
 #define PN_ROTATION_CANARY_EVERY_MS 5000
 #define PN_ROTATION_DRAIN_MS        120000 /* then the former generation's key is forgotten */
@@ -52,6 +57,8 @@ struct pn_rotation_config {
     struct pn_publisher publisher;
     pn_preflight_fn preflight; /* NULL: nobody is asked */
     void *preflight_ctx;
+    pn_usage_fn usage; /* NULL: who uses it is not told */
+    void *usage_ctx;
     unsigned interval_s;       /* 0: PN_ROTATION_INTERVAL_S */
     int64_t (*now_ms)(void);   /* Unix; NULL: the system's clock */
     uint64_t (*mono_ms)(void); /* monotonic; NULL: the system's clock */
@@ -101,6 +108,8 @@ enum pn_rc pn_rotation_promote(struct pn_rotation *rotation, const char *certifi
                                uint64_t number, bool force, struct pn_error *err) PN_MUST_USE;
 /** Before _start: who is asked. */
 void pn_rotation_set_preflight(struct pn_rotation *rotation, pn_preflight_fn preflight, void *ctx);
+/** Before _start: who tells what uses a certificate. */
+void pn_rotation_set_usage(struct pn_rotation *rotation, pn_usage_fn usage, void *ctx);
 /** The embedded vault changed `name` (NULL: its access policies): its followers are polled now.
  * Does not block. */
 void pn_rotation_notify(struct pn_rotation *rotation, const char *vault, const char *name);

@@ -24,6 +24,68 @@ void pn_rotation_set_preflight(struct pn_rotation *rotation, pn_preflight_fn pre
     rotation->config.preflight_ctx = ctx;
 }
 
+void pn_rotation_set_usage(struct pn_rotation *rotation, pn_usage_fn usage, void *ctx)
+{
+    rotation->config.usage = usage;
+    rotation->config.usage_ctx = ctx;
+}
+
+/* What a generation, its log lines and its audit entries tell of who uses the certificate: {count,
+ * names}, of the first PN_ROTATION_USERS_MAX, below the service. NULL: nobody knows. */
+static json_t *used_by(struct pn_rotation *rotation, const char *certificate_id)
+{
+    static const char service[] = "/service/";
+    struct pn_error err = {0};
+    json_t *users = NULL, *names = NULL;
+    json_t *summary = NULL;
+
+    if (!rotation->config.usage)
+        return NULL;
+    if (rotation->config.usage(rotation->config.usage_ctx, certificate_id, &users, &err) != PN_OK) {
+        pn_log_error(PN_LOG_WARN, "rotation_without_usage", &err);
+        return NULL;
+    }
+    names = json_array();
+    for (size_t i = 0; i < json_array_size(users) && i < PN_ROTATION_USERS_MAX; i++) {
+        const char *id = pn_json_str(json_array_get(users, i), "id");
+        const char *at = id ? strcasestr(id, service) : NULL;
+        const char *below = at ? strchr(at + strlen(service), '/') : NULL;
+
+        (void)json_array_append_new(names, json_string(below ? below : id));
+    }
+    summary = json_pack("{s:I, s:o}", "count", (json_int_t)json_array_size(users), "names", names);
+    json_decref(users);
+    return summary;
+}
+
+/* The names as one text, for a log line. */
+static void join_names(const json_t *summary, struct pn_buf *text)
+{
+    const json_t *name;
+    size_t i;
+
+    json_array_foreach(json_object_get(summary, "names"), i, name)
+    {
+        if (pn_buf_printf(text, "%s%s", i > 0 ? " " : "", json_string_value(name)) != PN_OK)
+            break;
+    }
+}
+
+static void log_generation(enum pn_log_level level, const char *event, const char *certificate_id,
+                           uint64_t number, const char *why, const char *text,
+                           const json_t *summary)
+{
+    struct pn_buf names;
+
+    pn_buf_init(&names, PN_ROTATION_USERS_MAX * 512);
+    join_names(summary, &names);
+    if (pn_buf_append(&names, "", 1) == PN_OK)
+        pn_log(level, event, "certificate", PN_S(certificate_id), "generation", PN_I(number), why,
+               PN_S(text), "users", PN_I(pn_json_int(summary, "count", 0)), "used_by",
+               PN_S(names.ptr), NULL);
+    pn_buf_fini(&names);
+}
+
 /* What the backends say of it. PN_OK when there is nobody to ask. */
 static enum pn_rc ask(struct pn_rotation *rotation, const char *certificate_id,
                       const json_t *internal, json_t **verdicts, struct pn_error *err)
@@ -122,12 +184,13 @@ static json_t *state_entry(const char *certificate_id, const json_t *entry)
     const json_t *properties = json_object_get(entry, "properties");
     const json_t *internal = json_object_get(entry, "internal");
 
-    return json_pack(
-        "{s:s, s:s, s:O?, s:O?, s:O?, s:O?, s:O*, s:O*}", "kind", "generation", "certificate",
-        certificate_id, "generation", json_object_get(entry, "number"), "state",
-        json_object_get(entry, "state"), "cause", json_object_get(entry, "cause"), "thumbprint",
-        json_object_get(properties, "thumbprint"), "secretVersion",
-        json_object_get(internal, "secretVersion"), "refusal", json_object_get(entry, "refusal"));
+    return json_pack("{s:s, s:s, s:O?, s:O?, s:O?, s:O?, s:O*, s:O*, s:O*}", "kind", "generation",
+                     "certificate", certificate_id, "generation", json_object_get(entry, "number"),
+                     "state", json_object_get(entry, "state"), "cause",
+                     json_object_get(entry, "cause"), "thumbprint",
+                     json_object_get(properties, "thumbprint"), "secretVersion",
+                     json_object_get(internal, "secretVersion"), "refusal",
+                     json_object_get(entry, "refusal"), "usedBy", json_object_get(entry, "usedBy"));
 }
 
 /* Evidence: each generation whose state has changed, in the transaction that changes it. `before`:
@@ -197,6 +260,7 @@ static enum pn_rc edit_certificate(struct pn_rotation *rotation, const char *cer
 
 struct staging {
     const json_t *properties, *internal;
+    json_t *used_by; /* borrowed */
     const char *cause;
     uint64_t number;
     bool is_current; /* it serves already */
@@ -222,14 +286,18 @@ static enum pn_rc apply_staging(struct pn_rotation *rotation, json_t *body, void
                                            staging->cause, rotation->now_ms());
     staging->is_current = pn_slice_eq_str(
         pn_json_slice(pn_generations_at(body, staging->number), "state"), "current");
-    return staging->number > 0 ? PN_OK
-                               : pn_error_set(err, PN_NOMEM, "out_of_memory", "out of memory");
+    if (staging->number > 0 &&
+        (staging->is_current ||
+         pn_generations_note_users(body, staging->number, staging->used_by) == PN_OK))
+        return PN_OK;
+    return pn_error_set(err, PN_NOMEM, "out_of_memory", "out of memory");
 }
 
 struct promotion {
     uint64_t number;
     const char *cause;
     json_t *verdicts; /* borrowed */
+    json_t *used_by;  /* borrowed; NULL: nobody knows */
 };
 
 static enum pn_rc apply_promotion(struct pn_rotation *rotation, json_t *body, void *ctx,
@@ -242,6 +310,8 @@ static enum pn_rc apply_promotion(struct pn_rotation *rotation, json_t *body, vo
                                         : PN_OK;
 
     if (rc == PN_OK)
+        rc = pn_generations_note_users(body, promotion->number, promotion->used_by);
+    if (rc == PN_OK)
         rc = pn_generations_promote(body, promotion->number, promotion->cause, now_ms,
                                     now_ms + PN_ROTATION_DRAIN_MS, err);
     return rc;
@@ -250,6 +320,7 @@ static enum pn_rc apply_promotion(struct pn_rotation *rotation, json_t *body, vo
 struct refusal {
     uint64_t number;
     json_t *verdicts;
+    json_t *used_by;
     const char *message;
 };
 
@@ -259,7 +330,8 @@ static enum pn_rc apply_refusal(struct pn_rotation *rotation, json_t *body, void
     const struct refusal *refusal = ctx;
 
     if (pn_generations_note(body, refusal->number, refusal->verdicts, refusal->message,
-                            rotation->now_ms()) != PN_OK)
+                            rotation->now_ms()) != PN_OK ||
+        pn_generations_note_users(body, refusal->number, refusal->used_by) != PN_OK)
         return pn_error_set(err, PN_CONFLICT, "certificate_changed",
                             "the certificate was changed meanwhile");
     if (json_object_get(json_object_get(body, "properties"), "keyVault"))
@@ -269,9 +341,10 @@ static enum pn_rc apply_refusal(struct pn_rotation *rotation, json_t *body, void
 
 /* Notes at a generation, and as lastStatus, why it does not serve. */
 static void note_refusal(struct pn_rotation *rotation, const char *certificate_id, uint64_t number,
-                         json_t *verdicts, const char *message)
+                         json_t *verdicts, json_t *users, const char *message)
 {
-    struct refusal refusal = {.number = number, .verdicts = verdicts, .message = message};
+    struct refusal refusal = {
+        .number = number, .verdicts = verdicts, .used_by = users, .message = message};
     const struct edit edit = {.apply = apply_refusal, .ctx = &refusal};
     struct pn_error err = {0};
     uint64_t revision;
@@ -300,9 +373,9 @@ static void watch_soon(struct pn_rotation *rotation)
 /* Asks, then makes it current. `internal`: what is shown. */
 static enum pn_rc take_over(struct pn_rotation *rotation, const char *certificate_id,
                             uint64_t number, const json_t *internal, const char *cause, bool force,
-                            struct pn_error *err)
+                            json_t *users, struct pn_error *err)
 {
-    struct promotion promotion = {.number = number, .cause = cause};
+    struct promotion promotion = {.number = number, .cause = cause, .used_by = users};
     const struct edit edit = {.apply = apply_promotion, .ctx = &promotion};
     uint64_t revision = 0;
     enum pn_rc rc =
@@ -311,15 +384,17 @@ static enum pn_rc take_over(struct pn_rotation *rotation, const char *certificat
     if (rc == PN_OK) {
         rc = edit_certificate(rotation, certificate_id, &edit, &revision, err);
     } else {
-        note_refusal(rotation, certificate_id, number, promotion.verdicts, err->message);
-        pn_log(PN_LOG_WARN, "generation_staged", "certificate", PN_S(certificate_id), "generation",
-               PN_I(number), "reason", PN_S(err->message), NULL);
+        note_refusal(rotation, certificate_id, number, promotion.verdicts, promotion.used_by,
+                     err->message);
+        log_generation(PN_LOG_WARN, "generation_staged", certificate_id, number, "reason",
+                       err->message, promotion.used_by);
     }
+    if (rc == PN_OK)
+        log_generation(PN_LOG_INFO, "certificate_rotated", certificate_id, number, "cause", cause,
+                       promotion.used_by);
     json_decref(promotion.verdicts);
     if (rc != PN_OK)
         return rc;
-    pn_log(PN_LOG_INFO, "certificate_rotated", "certificate", PN_S(certificate_id), "generation",
-           PN_I(number), "cause", PN_S(cause), NULL);
     watch_soon(rotation);
     return publish(rotation, revision, err);
 }
@@ -328,18 +403,23 @@ enum pn_rc pn_rotation_offer(struct pn_rotation *rotation, const char *certifica
                              const json_t *properties, const json_t *internal, const char *cause,
                              bool force, uint64_t *number, struct pn_error *err)
 {
-    struct staging staging = {.properties = properties, .internal = internal, .cause = cause};
+    struct staging staging = {.properties = properties,
+                              .internal = internal,
+                              .used_by = used_by(rotation, certificate_id),
+                              .cause = cause};
     const struct edit edit = {.apply = apply_staging, .ctx = &staging};
     uint64_t revision;
     enum pn_rc rc = edit_certificate(rotation, certificate_id, &edit, &revision, err);
 
-    if (rc != PN_OK)
-        return rc;
-    *number = staging.number;
-    if (staging.is_current)
-        return publish(rotation, revision, err);
-    return take_over(rotation, certificate_id, staging.number, internal,
-                     force ? CAUSE_FORCED : cause, force, err);
+    if (rc == PN_OK)
+        *number = staging.number;
+    if (rc == PN_OK && staging.is_current)
+        rc = publish(rotation, revision, err);
+    else if (rc == PN_OK)
+        rc = take_over(rotation, certificate_id, staging.number, internal,
+                       force ? CAUSE_FORCED : cause, force, staging.used_by, err);
+    json_decref(staging.used_by);
+    return rc;
 }
 
 enum pn_rc pn_rotation_promote(struct pn_rotation *rotation, const char *certificate_id,
@@ -362,9 +442,13 @@ enum pn_rc pn_rotation_promote(struct pn_rotation *rotation, const char *certifi
                               (unsigned long long)number, state ? state : "of no state");
     }
     pn_store_item_fini(&item);
-    if (rc == PN_OK)
+    if (rc == PN_OK) {
+        json_t *users = used_by(rotation, certificate_id);
+
         rc = take_over(rotation, certificate_id, number, internal,
-                       force ? CAUSE_FORCED : "promoted", force, err);
+                       force ? CAUSE_FORCED : "promoted", force, users, err);
+        json_decref(users);
+    }
     json_decref(internal);
     return rc;
 }
@@ -409,12 +493,15 @@ static void roll_back_if_refused(struct pn_rotation *rotation, const struct pn_s
         ask(rotation, item->id, json_object_get(former, "internal"), &former_verdicts, &err) ==
             PN_OK &&
         edit_certificate(rotation, item->id, &edit, &revision, &err) == PN_OK) {
-        pn_log(PN_LOG_WARN, "certificate_rolled_back", "certificate", PN_S(item->id), "generation",
-               PN_I(number), "reason", PN_S(refusal.message), NULL);
+        json_t *users = used_by(rotation, item->id);
+
+        log_generation(PN_LOG_WARN, "certificate_rolled_back", item->id, number, "reason",
+                       refusal.message, users);
         note_refusal(
             rotation, item->id,
             (uint64_t)pn_json_int(json_object_get(item->body, "internal"), "generation", 0),
-            verdicts, refusal.message);
+            verdicts, users, refusal.message);
+        json_decref(users);
         if (publish(rotation, revision, &err) != PN_OK)
             pn_log_error(PN_LOG_ERROR, "rollback_not_live", &err);
     }

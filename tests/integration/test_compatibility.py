@@ -60,6 +60,15 @@ def no_innererror(either, ca):
     detail = answer.json()["error"]["details"][0]
     assert answer.status == 400 and ("innererror" in detail) is not is_strict
     assert set(detail) - {"innererror"} == {"code", "target", "message"}
+    name = service.unique("used")
+    postern.upload(name, ca.client(name))
+    postern.make_api(name, "https://localhost:1", with_certificate(name))
+    error = postern.arm("DELETE", f"/certificates/{name}", headers={"If-Match": "*"}).json()["error"]
+    direct = f"The Certificate '{name}' is used by the following entities:\r\n/apis/{name}/policies/policy\r\n"
+    if is_strict:
+        assert error == {"code": "ValidationError", "message": direct, "details": None}
+    else:
+        assert error["message"].startswith(direct) and len(error["details"]) == 2
 
 
 def no_orderby(either, ca):

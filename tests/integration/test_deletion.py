@@ -35,6 +35,47 @@ def test_nothing_in_use_can_be_deleted_by_accident(postern, ca, echo):
     assert postern.arm("DELETE", f"/certificates/{name}").status == 204
 
 
+def test_the_refusal_to_delete_shows_who_uses_it_through_others(postern, ca, echo):
+    """A backend names the certificate, a pool the backend, a policy the pool: all of them, and the API, are told."""
+    name = service.unique("chain")
+    postern.upload(name, ca.client(name))
+    postern.put(f"/backends/{name}", {"url": "https://localhost:1", "protocol": "http", "credentials": {
+        "certificateIds": [f"{postern.service_id}/certificates/{name}"]}})
+    postern.put(f"/backends/{name}-pool", {"type": "Pool", "pool": {"services": [
+        {"id": f"{postern.service_id}/backends/{name}"}]}})
+    postern.make_api(name, echo.url, policy(f'<set-backend-service backend-id="{name}-pool" />'))
+    error = postern.arm("DELETE", f"/certificates/{name}", headers={"If-Match": "*"}).json()["error"]
+    assert f"\r\n/backends/{name}\r\nand by 3 more" in error["message"], error["message"]
+    assert {(detail["target"], detail["message"]) for detail in error["details"]} == {
+        (f"/backends/{name}", "refers to it"),
+        (f"/backends/{name}-pool", f"refers to /backends/{name}"),
+        (f"/apis/{name}/policies/policy", f"refers to /backends/{name}-pool"),
+        (f"/apis/{name}", "uses it by its policy")}
+    inner = error["details"][0]["innererror"]
+    usage = postern.arm("GET", f"/certificates/{name}/usage").json()
+    assert inner["code"] == "in_use" and inner["usageCount"] == 4 and not inner["truncated"]
+    assert inner["usage"] == usage["value"]
+    error = postern.arm("DELETE", f"/backends/{name}", headers={"If-Match": "*"}).json()["error"]
+    assert {detail["target"] for detail in error["details"]} == {
+        f"/backends/{name}-pool", f"/apis/{name}/policies/policy", f"/apis/{name}"}
+
+
+def test_a_long_list_of_users_is_cut_and_counted(postern, ca, echo):
+    name = service.unique("many")
+    postern.upload(name, ca.client(name))
+    for number in range(120):
+        postern.put(f"/backends/{name}-{number}", {
+            "url": "https://localhost:1", "protocol": "http",
+            "credentials": {"certificateIds": [f"{postern.service_id}/certificates/{name}"]}})
+    error = postern.arm("DELETE", f"/certificates/{name}", headers={"If-Match": "*"}).json()["error"]
+    assert len(error["details"]) == 100 and error["details"][0]["innererror"]["usageCount"] == 120
+    shown = error["message"].count(f"/backends/{name}-")
+    assert 5 < shown < 120 and f"and by {120 - shown} more" in error["message"]
+    for number in range(120):
+        postern.delete(f"/backends/{name}-{number}")
+    postern.delete(f"/certificates/{name}")
+
+
 def test_usage_shows_the_blast_radius_of_a_certificate(postern, ca, echo):
     """Directly, by a backend, by the policy that names the backend, and the API behind it."""
     name, direct, through = (service.unique(part) for part in ("blast", "direct", "through"))

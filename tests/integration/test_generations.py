@@ -233,6 +233,31 @@ def test_a_backend_that_is_away_refuses_nothing(postern, ca, picky):
     assert generations(postern, name)[2]["verdicts"][0]["outcome"] == "notReached"
 
 
+def test_a_rotation_tells_what_uses_the_certificate(postern, ca, other_ca, picky):
+    """In the generation, the log, the audit log and the command; also when a backend refuses it."""
+    name = service.unique("blast")
+    put(postern, name, ca.client(name))
+    use(postern, name, picky, "backend")
+    put(postern, name, ca.client(name))
+    put(postern, name, other_ca.client(name))
+    users = [f"/backends/{name}", f"/apis/{name}/policies/policy", f"/apis/{name}"]
+    known = generations(postern, name)
+    assert [known[number]["state"] for number in (2, 3)] == ["current", "staged"]
+    for number in (2, 3):
+        assert known[number]["usedBy"] == {"count": 3, "names": users}
+    log = [line for line in postern.log().splitlines() if f"/certificates/{name} " in line]
+    for event in ("certificate_rotated", "generation_staged"):
+        line = next(line for line in log if f"event={event} " in line)
+        assert "users=3" in line and f'used_by="{" ".join(users)}"' in line, line
+    audit = [e["entry"] for e in postern.arm("GET", f"/audit?certificate={name}&$top=1000").json()["value"]]
+    told = {(e["generation"], e["state"]): e.get("usedBy") for e in audit if e["kind"] == "generation"}
+    assert told[2, "current"] == told[3, "staged"] == {"count": 3, "names": users}
+    shown = subprocess.run([service.BIN / "postern", "certificate", "generations", name, "--data", str(postern.data)],
+                           capture_output=True, text=True, timeout=30)
+    assert [line.split().count("3") for line in shown.stdout.splitlines() if " current " in line] == [1], shown
+    assert "USERS" in shown.stdout
+
+
 def test_the_same_file_again_makes_no_generation(postern, ca):
     name = service.unique("same")
     identity = ca.client(name)

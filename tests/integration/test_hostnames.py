@@ -323,3 +323,23 @@ def test_http2_is_offered_until_it_is_switched_off(home):
         assert alpn(home, "h2", "http/1.1") == expected
     home.arm("PATCH", "", {"properties": {"customProperties": None}})
     assert alpn(home, "h2", "http/1.1") == "h2"
+
+
+def test_usage_of_a_certificate_has_the_listeners_that_show_the_same_one(home, ca):
+    """By the same secret of a vault, or the same file; it is deletable all the same: they have keys of their own."""
+    name, uploaded = service.unique("both"), service.unique("file")
+    shown = ca.server("both.example.com", names=["both.example.com"])
+    imported = home.vault("POST", f"/certificates/{name}/import", {"value": shown.pfx_base64("p"), "pwd": "p"})
+    assert imported.status == 200, imported
+    follow = {"secretIdentifier": f"{home.vault_url}/secrets/{name}"}
+    home.put(f"/certificates/{name}", {"keyVault": follow})
+    identity = ca.server("file.example.com", names=["file.example.com"])
+    home.upload(uploaded, identity)
+    set_names(home, [{"type": "Proxy", "hostName": "both.example.com", "keyVaultId": follow["secretIdentifier"]},
+                     upload(identity, "file.example.com")])
+    for certificate, host, by in ((name, "both.example.com", "sameSecret"),
+                                  (uploaded, "file.example.com", "sameCertificate")):
+        usage = home.arm("GET", f"/certificates/{certificate}/usage").json()
+        assert [(u["type"], u["by"]) for u in usage["value"]] == [("postern/hostname", by)], usage
+        assert usage["value"][0]["id"].endswith(f"/posternHostnames/proxy.{host}"), usage
+        assert home.arm("DELETE", f"/certificates/{certificate}", headers={"If-Match": "*"}).status == 200
