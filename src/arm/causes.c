@@ -138,6 +138,10 @@ const struct arm_cause arm_causes[] = {
      "Look at the limits of heads, or at the backend."},
     {"http2_not_negotiated", "The backend does not offer HTTP/2, which http-version demands.",
      "Use http-version 2or1 or 1, or switch HTTP/2 on at the backend."},
+    {"connect_not_offered",
+     "The backend's HTTP/2 does not take WebSocket (RFC 8441), and http-version=\"2\" allows "
+     "nothing else.",
+     "Use http-version 2or1 or 1, or switch extended CONNECT on at the backend."},
     {"http2_protocol", "The backend breaks HTTP/2.",
      "Use http-version 1; look at the backend's log."},
     {"http2_limit", "The backend goes over a limit of HTTP/2.",

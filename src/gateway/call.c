@@ -63,6 +63,7 @@ struct pn_call *pn_call_create(struct pn_worker *worker, struct pn_front *front)
     call->backend = NULL;
     call->pool = NULL;
     call->was_rerouted = false;
+    call->needs_http1 = false;
     call->certificate = NULL;
     call->request_id[0] = '\0';
     memset(&call->context, 0, sizeof(call->context));

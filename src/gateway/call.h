@@ -55,6 +55,7 @@ struct pn_call {
     const struct pn_backend *pool;    /* of which it was chosen, or NULL */
     size_t member;                    /* its place there */
     bool was_rerouted;                /* it is the second one */
+    bool needs_http1;                 /* a WebSocket that the backend does not take by HTTP/2 */
     unsigned redirects;               /* that were followed */
     struct pn_target redirect_target; /* where the last one went */
     enum pn_breaker_pass breaker_pass;

@@ -45,10 +45,13 @@ static bool try_newer_identity(struct pn_call *call)
     return true;
 }
 
-/** What the connection may speak. A request that asks to become something else needs HTTP/1.1. */
-static enum pn_alpn choose_alpn(const struct pn_call *call, bool is_upgrade)
+/** What the connection may speak. WebSocket goes by HTTP/2 where the policy asks for that; any
+ * other upgrade needs HTTP/1.1. */
+static enum pn_alpn choose_alpn(const struct pn_call *call, struct pn_slice upgrade)
 {
-    if (is_upgrade)
+    if (call->needs_http1 || (upgrade.ptr && !pn_slice_case_eq_str(upgrade, "websocket")))
+        return PN_ALPN_HTTP11;
+    if (upgrade.ptr && call->run.forward.http_version == PN_POLICY_HTTP_DEFAULT)
         return PN_ALPN_HTTP11;
     switch (call->run.forward.http_version) {
     case PN_POLICY_HTTP_DEFAULT:
@@ -61,6 +64,21 @@ static enum pn_alpn choose_alpn(const struct pn_call *call, bool is_upgrade)
         return PN_ALPN_H2;
     }
     return PN_ALPN_HTTP11;
+}
+
+/** A WebSocket that the backend does not take over HTTP/2 goes over HTTP/1.1, with the same
+ * certificate and checks, where the policy allows both. Nothing of it was sent. */
+static bool try_http1(struct pn_call *call)
+{
+    struct pn_exchange_spec spec = call->exchange.spec;
+    const char *code = call->exchange.failure.code;
+
+    if (!spec.upgrade.ptr || call->needs_http1 || call->alpn != PN_ALPN_H2_HTTP11 ||
+        (strcmp(code, "connect_not_offered") != 0 && strcmp(code, "http1_required") != 0))
+        return false;
+    call->needs_http1 = true;
+    pn_call_send(call, &spec, spec.demand.target);
+    return true;
 }
 
 static void send_request(struct pn_call *call, const struct pn_target *target);
@@ -103,6 +121,8 @@ static void on_exchange_failed(void *ctx)
 
     if (failure->is_key_gone && try_newer_identity(call))
         return;
+    if (try_http1(call))
+        return;
     pn_call_backend_failed(call, failure);
     if (try_other_member(call))
         return;
@@ -129,7 +149,7 @@ struct pn_source *pn_call_sent_body(struct pn_call *call)
 void pn_call_send(struct pn_call *call, struct pn_exchange_spec *spec,
                   const struct pn_target *target)
 {
-    call->alpn = choose_alpn(call, spec->upgrade.ptr != NULL);
+    call->alpn = choose_alpn(call, spec->upgrade);
     if (!pn_call_fix_identity(call, target, &spec->demand))
         return;
     call->state = PN_CALL_FORWARDING;

@@ -29,6 +29,7 @@ void pn_conn_h2_end(struct pn_conn *conn)
         pn_failure_set(&link->failure, "connection_closed", "the gateway ended the connection");
     link->is_broken = true;
     link->is_closing = true;
+    pn_conn_h2_tell_waiting(link);
     pn_h2_destroy(link->h2); /* tells the requests that are left */
     pn_loop_soon_cancel(&link->work);
     pn_buf_fini(&link->out);
@@ -103,6 +104,7 @@ enum pn_rc pn_conn_h2_create(struct pn_conn *conn)
     if (!link)
         return PN_NOMEM;
     link->conn = conn;
+    pn_list_init(&link->waiting);
     link->heard_ms = pn_loop_now_ms(pool->loop);
     pn_buf_init(&link->out, PN_CONN_H2_OUT_BYTES);
     pn_task_init(&link->work, pn_conn_h2_on_work, link);
@@ -138,7 +140,7 @@ bool pn_conn_h2_is_usable(const struct pn_conn *conn)
 
 bool pn_conn_h2_is_idle(const struct pn_conn *conn)
 {
-    return pn_h2_streams_open(conn->h2->h2) == 0;
+    return pn_conn_h2_is_unused(conn->h2);
 }
 
 bool pn_conn_h2_is_starting(const struct pn_conn *conn)
@@ -155,6 +157,33 @@ enum pn_rc pn_conn_h2_request(struct pn_conn *conn, const struct pn_h2_request *
         conn->h2->is_closing = true;
     pn_conn_h2_work_soon(conn->h2);
     return rc;
+}
+
+bool pn_conn_h2_has_settings(const struct pn_conn *conn)
+{
+    return pn_h2_has_settings(conn->h2->h2);
+}
+
+void pn_conn_h2_await_settings(struct pn_conn *conn, struct pn_conn_h2_waiter *waiter)
+{
+    pn_list_push_back(&conn->h2->waiting, &waiter->entry);
+}
+
+void pn_conn_h2_stop_waiting(struct pn_conn_h2_waiter *waiter)
+{
+    if (waiter->entry.next)
+        pn_list_remove(&waiter->entry);
+}
+
+void pn_conn_h2_tell_waiting(struct pn_conn_h2 *link)
+{
+    while (!pn_list_is_empty(&link->waiting)) {
+        struct pn_conn_h2_waiter *waiter =
+            PN_CONTAINER(link->waiting.next, struct pn_conn_h2_waiter, entry);
+
+        pn_list_remove(&waiter->entry);
+        waiter->on_settings(waiter->ctx);
+    }
 }
 
 void pn_conn_h2_left(struct pn_conn *conn)
@@ -207,7 +236,7 @@ void pn_conn_h2_tick(struct pn_conn *conn)
     struct pn_conn_h2 *link = conn->h2;
     const struct pn_pool_group *group = conn->group;
     uint64_t now_ms = pn_conn_h2_now(link);
-    bool is_idle = pn_h2_streams_open(link->h2) == 0;
+    bool is_idle = pn_conn_h2_is_unused(link);
 
     if (link->is_broken)
         return;

@@ -28,6 +28,19 @@ bool pn_conn_h2_is_starting(const struct pn_conn *conn);
 /** PN_OK; else as pn_h2_request(). */
 enum pn_rc pn_conn_h2_request(struct pn_conn *conn, const struct pn_h2_request *request,
                               struct pn_h2_stream **stream) PN_MUST_USE;
+/** What its server allows is known. */
+bool pn_conn_h2_has_settings(const struct pn_conn *conn);
+/** Who cannot begin before that. Embedded; zero before first use. */
+struct pn_conn_h2_waiter {
+    struct pn_list entry;
+    /* Once, from the loop: they have come, or the connection is over (pn_conn_h2_failure()). */
+    void (*on_settings)(void *ctx);
+    void *ctx;
+};
+/** The connection stays open for it as for a request; pn_conn_h2_left() must follow, too. */
+void pn_conn_h2_await_settings(struct pn_conn *conn, struct pn_conn_h2_waiter *waiter);
+/** It is not told any more. Harmless for one that does not wait. */
+void pn_conn_h2_stop_waiting(struct pn_conn_h2_waiter *waiter);
 /** A request on it is over. */
 void pn_conn_h2_left(struct pn_conn *conn);
 /** Why it broke, or NULL: it did not. */

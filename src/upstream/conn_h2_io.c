@@ -53,6 +53,8 @@ static void receive(struct pn_conn_h2 *link)
         link->is_finished = true;
     else if (rc != PN_OK)
         engine_failed(link, rc);
+    else if (pn_h2_has_settings(link->h2))
+        pn_conn_h2_tell_waiting(link);
 }
 
 static void read_some(struct pn_conn_h2 *link)
@@ -136,7 +138,7 @@ static bool is_done(const struct pn_conn_h2 *link)
         return true;
     if (link->out_sent < link->out.len)
         return false;
-    return link->is_finished || (link->is_closing && pn_h2_streams_open(link->h2) == 0);
+    return link->is_finished || (link->is_closing && pn_conn_h2_is_unused(link));
 }
 
 void pn_conn_h2_on_work(struct pn_task *task)
@@ -152,7 +154,7 @@ void pn_conn_h2_on_work(struct pn_task *task)
         (pn_group_gives_way(link->conn->group) || pn_conn_has_had_its_turn(link->conn)))
         link->is_closing = true;
     if (link->is_closing && !link->is_broken && !link->has_said_goodbye &&
-        pn_h2_streams_open(link->h2) == 0) {
+        pn_conn_h2_is_unused(link)) {
         link->has_said_goodbye = true;
         pn_h2_shutdown(link->h2);
     }

@@ -25,6 +25,9 @@ static void release(struct pn_exchange *exchange, bool keep)
     struct pn_conn *conn = exchange->conn;
     bool was_tunnel = exchange->state == PN_EXCHANGE_TUNNEL;
 
+    if (was_tunnel)
+        pn_metric_add(PN_METRIC_TUNNELS, -1);
+
     exchange->conn = NULL;
     exchange->awaits_continue = false;
     exchange->state = PN_EXCHANGE_IDLE;
@@ -32,8 +35,6 @@ static void release(struct pn_exchange *exchange, bool keep)
     pn_loop_soon_cancel(&exchange->h1.again);
     if (!conn)
         return;
-    if (was_tunnel)
-        pn_metric_add(PN_METRIC_TUNNELS, -1);
     if (conn->h2)
         pn_exchange_h2_release(exchange, conn);
     else if (keep)
@@ -350,7 +351,12 @@ void pn_exchange_tunnel(struct pn_exchange *exchange, struct pn_source *client)
     assert(exchange->state == PN_EXCHANGE_TUNNEL);
     exchange->spec.request_body = client;
     exchange->request_sent = false;
-    pn_exchange_h1_tunnel(exchange);
+    if (!exchange->conn)
+        exchange->request_sent = true; /* its stream has ended meanwhile */
+    else if (exchange->conn->h2)
+        pn_exchange_h2_send(exchange);
+    else
+        pn_exchange_h1_tunnel(exchange);
 }
 
 bool pn_exchange_wants_body(struct pn_exchange *exchange)

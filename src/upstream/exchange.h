@@ -20,6 +20,7 @@
 #pragma once
 
 #include "http/h2.h"
+#include "upstream/conn_h2.h"
 #include "upstream/pool.h"
 
 struct pn_exchange_events {
@@ -51,7 +52,9 @@ struct pn_exchange_spec {
     struct pn_source *request_body;
     bool expects_continue;   /* the client waits for a 100: Expect goes along, on_continue comes */
     bool accepts_trailers;   /* the client said TE: trailers; it goes along */
-    struct pn_slice upgrade; /* "websocket": asks to become that (RFC 9110 §7.8); ptr NULL: no */
+    struct pn_slice upgrade; /* "websocket": asks to become that (RFC 9110 §7.8), over HTTP/2 by
+                                extended CONNECT (RFC 8441), whose answer is told as a 101 all the
+                                same; ptr NULL: no */
     uint64_t timeout_ms;     /* until the answer's head, after the last byte that was sent */
     uint64_t continue_timeout_ms; /* no 100 for so long fails; 0: after the limit
                                      backend-continue-timeout the body goes without */
@@ -81,6 +84,8 @@ struct pn_exchange_h2 {
     struct pn_h2_stream *stream; /* NULL: not yet, or no longer */
     struct pn_source answer;     /* the stream's body, which it outlives */
     uint64_t taken_bytes;        /* of the request's body, when the timer was armed */
+    struct pn_source tunnel; /* of an extended CONNECT: what goes there, once there is a client */
+    struct pn_conn_h2_waiter waiter;
 };
 
 struct pn_exchange {

@@ -9,6 +9,7 @@
  */
 #include <stdio.h>
 
+#include "base/encode.h"
 #include "base/metrics.h"
 #include "upstream/conn_h2.h"
 #include "upstream/exchange_internal.h"
@@ -115,6 +116,123 @@ static void break_answer(struct pn_exchange *exchange, enum pn_rc rc)
     exchange->events->on_body(exchange->ctx);
 }
 
+/* --- WebSocket by extended CONNECT (RFC 8441) --- */
+
+static enum pn_rc tunnel_next(struct pn_source *source)
+{
+    struct pn_exchange *exchange = PN_CONTAINER(source, struct pn_exchange, h2.tunnel);
+    enum pn_rc rc;
+
+    if (exchange->state != PN_EXCHANGE_TUNNEL || exchange->request_sent)
+        return PN_AGAIN; /* there is nobody yet who sends */
+    rc = pn_source_peek(exchange->spec.request_body);
+    if (rc == PN_OK)
+        source->held = exchange->spec.request_body->held;
+    return rc;
+}
+
+static enum pn_rc tunnel_read(struct pn_source *source)
+{
+    struct pn_exchange *exchange = PN_CONTAINER(source, struct pn_exchange, h2.tunnel);
+
+    if (exchange->state != PN_EXCHANGE_TUNNEL || exchange->request_sent)
+        return PN_AGAIN;
+    return pn_source_read(exchange->spec.request_body);
+}
+
+static void tunnel_used(struct pn_source *source, size_t len)
+{
+    pn_source_use(PN_CONTAINER(source, struct pn_exchange, h2.tunnel)->spec.request_body, len);
+}
+
+static const struct pn_source_ops tunnel_ops = {
+    .next = tunnel_next, .read = tunnel_read, .used = tunnel_used};
+
+/** The only upgrade whose bytes are the same in both versions of HTTP. */
+static bool is_websocket(const struct pn_exchange *exchange)
+{
+    return pn_slice_case_eq_str(exchange->spec.upgrade, "websocket");
+}
+
+#define WEBSOCKET_GUID "258EAFA5-E914-47DA-95CA-C5AB0DC85B11" /* RFC 6455 §4.2.2 */
+
+/** Sec-WebSocket-Accept: HTTP/2 does without, but a client of HTTP/1.1 looks for it. */
+static bool add_accept(struct pn_exchange *exchange)
+{
+    struct pn_headers *headers = &exchange->response.headers;
+    struct pn_arena *arena = exchange->spec.arena;
+    struct pn_slice key = pn_headers_get(exchange->spec.headers, "Sec-WebSocket-Key");
+    uint8_t digest[PN_SHA1_BYTES];
+    struct pn_buf text;
+    const char *joined;
+    struct pn_slice accept = pn_slice("", 0);
+
+    (void)pn_headers_remove(headers, PN_LIT("Sec-WebSocket-Accept"));
+    if (!key.ptr)
+        return true;
+    joined = pn_arena_printf(arena, "%.*s" WEBSOCKET_GUID, PN_FMT(key));
+    if (!joined)
+        return false;
+    pn_sha1(pn_slice_str(joined), digest);
+    pn_buf_init(&text, 64);
+    if (pn_base64_encode(pn_slice(digest, sizeof(digest)), &text) == PN_OK)
+        accept = pn_arena_dup(arena, pn_buf_slice(&text));
+    pn_buf_fini(&text);
+    return accept.len > 0 &&
+           pn_headers_add(headers, PN_LIT("Sec-WebSocket-Accept"), accept) == PN_OK;
+}
+
+/** The backend's 2xx, as HTTP/1.1 says it. */
+static bool say_switched(struct pn_exchange *exchange)
+{
+    exchange->response.status = 101;
+    exchange->response.framing = PN_BODY_STREAMED;
+    return pn_headers_add(&exchange->response.headers, PN_LIT("Upgrade"), exchange->spec.upgrade) ==
+               PN_OK &&
+           add_accept(exchange);
+}
+
+/** The request's fields without what HTTP/2 does without. PN_NOMEM. */
+static enum pn_rc copy_fields(const struct pn_exchange_spec *spec, struct pn_headers *out)
+{
+    pn_headers_init(out, spec->arena);
+    for (size_t i = 0; i < spec->headers->count; i++) {
+        const struct pn_header *field = &spec->headers->items[i];
+
+        if (!pn_slice_case_eq_str(field->name, "Sec-WebSocket-Key") &&
+            pn_headers_add(out, field->name, field->value) != PN_OK)
+            return PN_NOMEM;
+    }
+    return PN_OK;
+}
+
+static void on_settings(void *ctx)
+{
+    struct pn_exchange *exchange = ctx;
+
+    if (!pn_conn_h2_failure(exchange->conn)) {
+        pn_exchange_h2_begin(exchange);
+    } else if (!exchange->was_retried) {
+        pn_exchange_retry(exchange);
+    } else {
+        exchange->failure = *pn_conn_h2_failure(exchange->conn);
+        exchange->failure.is_unsent = true;
+        pn_exchange_fail(exchange);
+    }
+}
+
+static void await_settings(struct pn_exchange *exchange)
+{
+    struct pn_conn_h2_waiter *waiter = &exchange->h2.waiter;
+
+    pn_list_init(&waiter->entry);
+    waiter->on_settings = on_settings;
+    waiter->ctx = exchange;
+    exchange->h2.stream = NULL;
+    pn_conn_h2_await_settings(exchange->conn, waiter);
+    pn_exchange_arm(exchange, exchange->spec.timeout_ms);
+}
+
 /* --- events of the stream --- */
 
 void pn_exchange_h2_on_informational(void *ctx, struct pn_h2_stream *stream,
@@ -135,6 +253,11 @@ void pn_exchange_h2_on_response(void *ctx, struct pn_h2_stream *stream,
 
     (void)ctx;
     exchange->response = *response;
+    if (stream->protocol.len > 0 && response->status / 100 == 2 && !say_switched(exchange)) {
+        (void)pn_exchange_malformed(exchange, PN_NOMEM, "no memory for its head");
+        pn_exchange_fail(exchange);
+        return;
+    }
     start_answer(exchange);
     take_over(exchange, &stream->in); /* there may be no body at all */
     pn_exchange_answering(exchange);
@@ -146,7 +269,8 @@ void pn_exchange_h2_on_data(void *ctx, struct pn_h2_stream *stream)
 
     (void)ctx;
     /* Of a stream that failed, on_closed() says more. */
-    if (exchange->state == PN_EXCHANGE_ANSWERING && stream->in.failure == PN_OK)
+    if ((exchange->state == PN_EXCHANGE_ANSWERING || exchange->state == PN_EXCHANGE_TUNNEL) &&
+        stream->in.failure == PN_OK)
         exchange->events->on_body(exchange->ctx);
 }
 
@@ -168,6 +292,8 @@ void pn_exchange_h2_on_sent(void *ctx, struct pn_h2_stream *stream)
     exchange->request_sent = true;
     if (exchange->state == PN_EXCHANGE_SENDING)
         pn_exchange_sent_some(exchange);
+    else if (exchange->state == PN_EXCHANGE_TUNNEL && exchange->events->on_request_sent)
+        exchange->events->on_request_sent(exchange->ctx);
 }
 
 /* --- the stream's end --- */
@@ -223,15 +349,18 @@ void pn_exchange_h2_on_closed(void *ctx, struct pn_h2_stream *stream, uint32_t c
     exchange->h2.stream = NULL;
     exchange->request_sent = true; /* nothing more can be */
     pn_metric_add(PN_METRIC_BACKEND_STREAMS, -1);
-    if (exchange->state == PN_EXCHANGE_ANSWERING) {
+    if (exchange->state == PN_EXCHANGE_ANSWERING || exchange->state == PN_EXCHANGE_TUNNEL) {
         bool is_lost = pn_conn_h2_failure(exchange->conn) != NULL;
 
         /* The connection may end before the reader has looked. */
         pn_conn_h2_left(exchange->conn);
         exchange->conn = NULL;
         take_over(exchange, &stream->in);
-        if (is_whole)
+        if (is_whole) {
+            if (exchange->state == PN_EXCHANGE_TUNNEL) /* which ends with both halves */
+                exchange->events->on_body(exchange->ctx);
             return; /* its reader sees the end */
+        }
         exchange->reset_code = is_lost ? PN_H2_INTERNAL_ERROR : pn_exchange_h2_code_out(code);
         break_answer(exchange, stream->in.failure != PN_OK ? stream->in.failure : PN_IO);
         return;
@@ -262,11 +391,26 @@ void pn_exchange_h2_begin(struct pn_exchange *exchange)
         .sends_te_trailers = spec->accepts_trailers,
         .user = exchange,
     };
-    enum pn_rc rc;
+    struct pn_headers fields;
+    bool is_tunnel = is_websocket(exchange);
+    enum pn_rc rc = PN_OK;
 
     if (!pn_exchange_check_identity(exchange))
         return;
-    rc = pn_conn_h2_request(exchange->conn, &request, &exchange->h2.stream);
+    if (is_tunnel && !pn_conn_h2_has_settings(exchange->conn)) {
+        await_settings(exchange);
+        return;
+    }
+    if (is_tunnel) {
+        pn_source_init(&exchange->h2.tunnel, &tunnel_ops, false);
+        request.method = PN_LIT("CONNECT");
+        request.protocol = PN_LIT("websocket");
+        request.headers = &fields;
+        request.body = &exchange->h2.tunnel;
+        rc = copy_fields(spec, &fields);
+    }
+    if (rc == PN_OK)
+        rc = pn_conn_h2_request(exchange->conn, &request, &exchange->h2.stream);
     if (rc == PN_OK) {
         pn_metric_add(PN_METRIC_BACKEND_STREAMS, 1);
         exchange->request_sent = request.body == NULL;
@@ -276,6 +420,14 @@ void pn_exchange_h2_begin(struct pn_exchange *exchange)
     exchange->h2.stream = NULL;
     if ((rc == PN_AGAIN || rc == PN_EOF) && !exchange->was_retried) {
         pn_exchange_retry(exchange); /* it was used up meanwhile */
+        return;
+    }
+    if (rc == PN_UNSUPPORTED) {
+        pn_failure_set(&exchange->failure, "connect_not_offered",
+                       "the backend's HTTP/2 does not offer WebSocket: its SETTINGS have no "
+                       "ENABLE_CONNECT_PROTOCOL (RFC 8441)");
+        exchange->failure.is_unsent = true;
+        pn_exchange_fail(exchange);
         return;
     }
     pn_failure_set(&exchange->failure, "internal", "the request cannot be written: %s",
@@ -294,6 +446,7 @@ void pn_exchange_h2_release(struct pn_exchange *exchange, struct pn_conn *conn)
     struct pn_h2_stream *stream = exchange->h2.stream;
 
     exchange->h2.stream = NULL;
+    pn_conn_h2_stop_waiting(&exchange->h2.waiter);
     if (stream) {
         pn_metric_add(PN_METRIC_BACKEND_STREAMS, -1);
         pn_h2_reset(stream, PN_H2_CANCEL); /* no frame is sent for one that has ended */

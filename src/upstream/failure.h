@@ -29,7 +29,7 @@ struct pn_failure {
  *   client_certificate_unusable client_certificate_none_fits
  *   tls_late_authentication tls_renegotiation tls_closed_late
  *   keyholder_unavailable keyholder_refused
- *   tls_no_application_protocol http2_not_negotiated
+ *   tls_no_application_protocol http2_not_negotiated connect_not_offered
  *   proxy_tls proxy_auth_required proxy_refused proxy_malformed proxy_closed proxy_timeout
  *   identity_mismatch backend_queue_full timeout continue_timeout drain_timeout ping_timeout
  *   connection_closed malformed_response response_header_too_large
