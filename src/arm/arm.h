@@ -36,6 +36,12 @@ struct pn_arm_fetch {
     const char *host_name;          /* of use server: must be in the certificate */
 };
 
+/** Which token; texts are borrowed. */
+struct pn_arm_token_wish {
+    const char *service_id, *client_id, *resource;
+    bool is_fresh;
+};
+
 /** What the REST API needs from the other rooms; tests put fakes here, pn_arm_connect the real
  * ones. `err->code` and the result codes are those of the functions named. */
 struct pn_arm_services {
@@ -81,6 +87,11 @@ struct pn_arm_services {
     enum pn_rc (*call_gateway)(void *ctx, const struct pn_arm_test_call *test, json_t **answer,
                                struct pn_error *err);
     void *gateway_ctx;
+    /** A token of the service's identity (client_id "": the system-assigned one) for `resource`.
+     *  `is_fresh`: made now. NULL in tests: there are none. May block. */
+    enum pn_rc (*identity_token)(void *ctx, const struct pn_arm_token_wish *wish,
+                                 struct pn_secret *token, int64_t *expires_s, struct pn_error *err);
+    void *identity_ctx;
     /** pn_probe_ask */
     enum pn_rc (*probe)(void *ctx, struct pn_slice question, int timeout_ms, struct pn_buf *answer,
                         struct pn_error *err);
@@ -129,6 +140,13 @@ enum pn_rc pn_arm_preflight(void *ctx, const char *certificate_id, const json_t 
  * pn_arm. PN_NOT_FOUND, PN_NOMEM; what the store says. Any thread. */
 enum pn_rc pn_arm_usage(void *ctx, const char *certificate_id, json_t **users,
                         struct pn_error *err) PN_MUST_USE;
+
+/** Renews the tokens of managed identities that are due (`all`: every one, and what the identity no
+ * longer gets is taken back), and waits until the gateway has them. *next_s: when the next one is
+ * due (Unix time; INT64_MAX: there are none). What cannot be got is kept with the token for its
+ * reason and tried again. PN_IO, PN_NOMEM, or what the publisher says. Any thread. */
+enum pn_rc pn_arm_renew_tokens(struct pn_arm *arm, bool all, int64_t *next_s,
+                               struct pn_error *err) PN_MUST_USE;
 
 /** Answers one request; never fails (what goes wrong becomes an ARM error body). */
 void pn_arm_handle(struct pn_arm *arm, const struct pn_request *request,

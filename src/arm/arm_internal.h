@@ -307,6 +307,28 @@ bool arm_policy_refer(struct arm_call *call, struct pn_store_txn *txn,
 /** Lets the keyholder forget imported keys that are not in use. NULL is fine. */
 void arm_policy_work_end(struct arm_call *call, struct arm_policy_work *work);
 
+/* tokens.c: tokens of managed identities for policies, kept as resources (ADR 235) */
+/** "{service}/posternTokens/{name}" in the arena; NULL: no memory. */
+const char *arm_token_id(struct pn_arena *arena, const char *service_id, struct pn_slice name);
+/** Gets one and makes the document that is stored: also when it could not be got, then with the
+ *  reason. A new reference. PN_NOMEM, and what sealing answers. */
+enum pn_rc arm_token_make(const struct pn_arm_services *services, const char *id,
+                          const struct pn_arm_token_wish *wish, json_t **body,
+                          struct pn_error *err) PN_MUST_USE;
+/** As the feed has it. */
+enum pn_rc arm_token_open(struct pn_arm *arm, const struct pn_store_item *item, json_t **internal,
+                          struct pn_error *err) PN_MUST_USE;
+/** Deletes those that no policy uses any more. */
+enum pn_rc arm_tokens_drop(struct arm_call *call, struct pn_store_txn *txn,
+                           struct pn_error *err) PN_MUST_USE;
+/** Whether the token is good for longer than a renewal takes. */
+bool arm_token_is_good(const struct pn_store_item *item);
+
+/* policy.c */
+/** The properties with the document that was sealed because it has a password. */
+enum pn_rc arm_policy_open(struct pn_arm *arm, const struct pn_store_item *item,
+                           json_t **properties, struct pn_error *err) PN_MUST_USE;
+
 /* access.c */
 /** "/" , "/apis" or "/apis/echo" in lower case, from what a caller may give; NULL in the arena's
  *  place: not acceptable, err tells. */

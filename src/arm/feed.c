@@ -62,11 +62,20 @@ static enum pn_rc make_json(struct pn_arm *arm, const struct pn_store_item *item
 
     if (type == PN_TYPE_BACKEND)
         rc = arm_backend_open(arm, item, &properties, err);
+    else if (strcmp(pn_type_facts(type)->feed, "policy") == 0)
+        rc = arm_policy_open(arm, item, &properties, err);
     else
         properties = json_incref(json_object_get(item->body, "properties"));
     if (rc != PN_OK)
         return rc;
-    internal = gateway_internal(item);
+    if (type == PN_TYPE_TOKEN)
+        rc = arm_token_open(arm, item, &internal, err);
+    else
+        internal = gateway_internal(item);
+    if (rc != PN_OK) {
+        json_decref(properties);
+        return rc;
+    }
     document =
         json_pack("{s:s,s:o,s:o}", "name", name ? name : strrchr(item->id, '/') + 1, "properties",
                   properties ? properties : json_object(), "internal", internal);

@@ -39,12 +39,38 @@ static json_t *as_xml(const struct arm_call *call, struct pn_slice rawxml, struc
     return value;
 }
 
+enum pn_rc arm_policy_open(struct pn_arm *arm, const struct pn_store_item *item,
+                           json_t **properties, struct pn_error *err)
+{
+    const char *sealed = pn_json_str(json_object_get(item->body, "internal"), "sealed");
+    json_t *copy = json_copy(json_object_get(item->body, "properties"));
+    json_t *secrets = NULL;
+    enum pn_rc rc = copy ? PN_OK : PN_NOMEM;
+
+    if (rc == PN_OK && sealed)
+        rc = arm_unseal(&arm->config.services, item->id, sealed, &secrets, err);
+    else if (rc != PN_OK)
+        pn_error_set(err, rc, "out_of_memory", "out of memory");
+    if (rc == PN_OK && secrets && json_object_update(copy, secrets) != 0)
+        rc = pn_error_set(err, PN_NOMEM, "out_of_memory", "out of memory");
+    json_decref(secrets);
+    if (rc == PN_OK)
+        *properties = copy;
+    else
+        json_decref(copy);
+    return rc;
+}
+
 static json_t *view(struct arm_call *call, const struct pn_store_item *item, struct pn_error *err)
 {
-    struct pn_slice rawxml = pn_json_slice(json_object_get(item->body, "properties"), "value");
+    struct pn_slice rawxml;
+    json_t *properties = NULL;
     json_t *value = NULL;
     json_t *entity = NULL;
 
+    if (arm_policy_open(call->arm, item, &properties, err) != PN_OK)
+        return NULL;
+    rawxml = pn_json_slice(properties, "value");
     if (call->wants_rawxml) {
         value = json_stringn(rawxml.ptr, rawxml.len);
         if (!value)
@@ -52,6 +78,7 @@ static json_t *view(struct arm_call *call, const struct pn_store_item *item, str
     } else {
         value = as_xml(call, rawxml, err);
     }
+    json_decref(properties);
     if (!value)
         return NULL;
     entity = arm_entity(item, json_pack("{s:o,s:s}", "value", value, "format",
@@ -159,6 +186,32 @@ static json_t *canonical(struct arm_call *call, const struct pn_policy_document 
     return properties;
 }
 
+/** A document with a password is sealed at rest: it moves from *properties to *internal. False:
+ *  answered. */
+static bool seal(struct arm_call *call, const struct pn_policy_document *document,
+                 json_t *properties, json_t **internal)
+{
+    json_t *plain, *sealed = NULL;
+    struct pn_error err = {0};
+    enum pn_rc rc;
+
+    if (!pn_policy_has_secret(document))
+        return true;
+    plain = json_pack("{s:O}", "value", json_object_get(properties, "value"));
+    rc = plain ? arm_seal(&call->arm->config.services, call->id, plain, &sealed, &err)
+               : pn_error_set(&err, PN_NOMEM, "out_of_memory", "out of memory");
+    json_decref(plain);
+    if (rc == PN_OK) {
+        (void)json_object_del(properties, "value");
+        *internal = json_pack("{s:o}", "sealed", sealed);
+        if (*internal)
+            return true;
+        pn_error_set(&err, PN_NOMEM, "out_of_memory", "out of memory");
+    }
+    arm_answer_failure(call, &err);
+    return false;
+}
+
 void arm_policy_put(struct arm_call *call)
 {
     struct pn_store_txn *txn = NULL;
@@ -168,6 +221,7 @@ void arm_policy_put(struct arm_call *call)
     const char *const *references = NULL;
     json_t *given = NULL;
     json_t *stored = NULL;
+    json_t *internal = NULL;
 
     if (!find_scope(call, 1) || !fix_name(call) || !arm_properties(call, pn_policy_fields, &given))
         return;
@@ -175,21 +229,22 @@ void arm_policy_put(struct arm_call *call)
     if (!document || !arm_policy_import(call, document, &work))
         goto out;
     stored = canonical(call, document);
-    if (!stored || !arm_begin(call, &txn, &former))
+    if (!stored || !seal(call, document, stored, &internal) || !arm_begin(call, &txn, &former))
         goto out;
     if (!arm_policy_refer(call, txn, document, work, &references)) {
         pn_store_rollback(txn);
         goto out;
     }
     call->before_commit = arm_policy_drop_embedded;
-    (void)arm_store_and_answer(call, txn, &former, stored, NULL, references, view);
-    stored = NULL;
+    (void)arm_store_and_answer(call, txn, &former, stored, internal, references, view);
+    stored = internal = NULL;
     arm_policy_forget_dropped(call);
 out:
     arm_policy_work_end(call, work);
     pn_policy_document_destroy(document);
     pn_store_item_fini(&former);
     json_decref(stored);
+    json_decref(internal);
     json_decref(given);
 }
 

@@ -16,6 +16,7 @@
 
 #define POLICY_REFERENCES_MAX 256 /* literal references of one document */
 #define POLICY_EMBEDDED_MAX   16  /* certificates given in one document */
+#define POLICY_TOKENS_MAX     16  /* tokens of managed identities that one document names */
 
 struct embedded {
     const char *hash;
@@ -23,9 +24,16 @@ struct embedded {
     json_t *internal;
 };
 
+struct token {
+    const char *id;
+    json_t *body;
+};
+
 struct arm_policy_work {
     struct embedded items[POLICY_EMBEDDED_MAX];
     size_t count;
+    struct token tokens[POLICY_TOKENS_MAX];
+    size_t token_count;
 };
 
 /* ---- taking certificates out ---- */
@@ -121,6 +129,67 @@ out:
     return rc;
 }
 
+/* ---- tokens of managed identities ---- */
+
+struct tokens {
+    struct arm_call *call;
+    struct arm_policy_work *work;
+};
+
+static bool has_token(const struct arm_policy_work *work, const char *id)
+{
+    for (size_t i = 0; i < work->token_count; i++)
+        if (strcmp(work->tokens[i].id, id) == 0)
+            return true;
+    return false;
+}
+
+/** Gets it ahead, unless a good one is there. Before the transaction: a source may take its time.
+ */
+static enum pn_rc on_token(void *ctx, const struct pn_policy_reference *reference,
+                           struct pn_error *err)
+{
+    struct tokens *tokens = ctx;
+    struct arm_call *call = tokens->call;
+    struct arm_policy_work *work = tokens->work;
+    struct pn_arm_token_wish wish = {.service_id = call->service_id, .is_fresh = false};
+    struct pn_store_item item = {0};
+    const char *id;
+    enum pn_rc rc;
+
+    if (reference->kind != PN_POLICY_IDENTITY_TOKEN)
+        return PN_OK;
+    if (strstr(call->id + strlen(call->service_id), "/workspaces/"))
+        return pn_policy_reference_error(reference, err,
+                                         "a workspace has no managed identity; use the policy of "
+                                         "the service, or of an API that is in no workspace");
+    id = arm_token_id(call->arena, call->service_id, reference->name);
+    wish.client_id = pn_arena_strdup(call->arena, reference->client_id);
+    wish.resource = pn_arena_strdup(call->arena, reference->resource);
+    if (!id || !wish.client_id || !wish.resource)
+        return pn_error_set(err, PN_NOMEM, "out_of_memory", "out of memory");
+    if (has_token(work, id))
+        return PN_OK;
+    rc = pn_store_get(call->arm->config.store, id, &item, err);
+    if (rc == PN_OK && arm_token_is_good(&item)) {
+        pn_store_item_fini(&item);
+        return PN_OK;
+    }
+    pn_store_item_fini(&item);
+    if (rc != PN_OK && rc != PN_NOT_FOUND)
+        return rc;
+    if (work->token_count == POLICY_TOKENS_MAX)
+        return pn_policy_reference_error(
+            reference, err, "a policy may name at most %d tokens of managed identities",
+            POLICY_TOKENS_MAX);
+    memset(err, 0, sizeof(*err));
+    rc = arm_token_make(&call->arm->config.services, id, &wish,
+                        &work->tokens[work->token_count].body, err);
+    if (rc == PN_OK)
+        work->tokens[work->token_count++].id = id;
+    return rc;
+}
+
 bool arm_policy_import(struct arm_call *call, struct pn_policy_document *document,
                        struct arm_policy_work **work)
 {
@@ -144,6 +213,11 @@ bool arm_policy_import(struct arm_call *call, struct pn_policy_document *documen
                 pn_error_set(&err, rc, "out_of_memory", "out of memory");
         }
     }
+    if (rc == PN_OK) {
+        struct tokens tokens = {call, *work};
+
+        rc = pn_policy_references(document, on_token, &tokens, &err);
+    }
     if (rc != PN_OK)
         arm_answer_failure(call, &err);
     return rc == PN_OK;
@@ -153,6 +227,8 @@ void arm_policy_work_end(struct arm_call *call, struct arm_policy_work *work)
 {
     const struct pn_arm_services *services = &call->arm->config.services;
 
+    for (size_t i = 0; work && i < work->token_count; i++)
+        json_decref(work->tokens[i].body);
     for (size_t i = 0; work && i < work->count; i++) {
         struct pn_key_id key;
 
@@ -308,6 +384,31 @@ static enum pn_rc refer_to_embedded(struct referring *referring,
     return rc == PN_OK ? add(referring, id, err) : rc;
 }
 
+static enum pn_rc refer_to_token(struct referring *referring,
+                                 const struct pn_policy_reference *reference, struct pn_error *err)
+{
+    struct pn_store_item item = {0};
+    const struct arm_policy_work *work = referring->work;
+    const char *id =
+        arm_token_id(referring->call->arena, referring->call->service_id, reference->name);
+    enum pn_rc rc = PN_OK;
+
+    for (size_t i = 0; id && i < work->token_count; i++)
+        if (strcmp(work->tokens[i].id, id) == 0) {
+            rc = pn_store_put(referring->txn, id, pn_type_facts(PN_TYPE_TOKEN)->type,
+                              work->tokens[i].body, NULL, err);
+            return rc == PN_OK ? add(referring, id, err) : rc;
+        }
+    if (id)
+        rc = pn_store_txn_get(referring->txn, id, &item, err);
+    pn_store_item_fini(&item);
+    if (rc == PN_NOT_FOUND)
+        return pn_error_set(err, PN_UNAVAILABLE, "token_forgotten",
+                            "The token of the managed identity was just given up by another "
+                            "request; repeat this one.");
+    return rc == PN_OK ? add(referring, id, err) : rc;
+}
+
 static enum pn_rc on_reference(void *ctx, const struct pn_policy_reference *reference,
                                struct pn_error *err)
 {
@@ -325,6 +426,8 @@ static enum pn_rc on_reference(void *ctx, const struct pn_policy_reference *refe
         return pn_error_set(err, PN_INTERNAL, "not_embedded", "a certificate was not taken out");
     case PN_POLICY_CERTIFICATE_EMBEDDED:
         return refer_to_embedded(referring, reference, err);
+    case PN_POLICY_IDENTITY_TOKEN:
+        return refer_to_token(referring, reference, err);
     case PN_POLICY_BACKEND_ID:
         return refer_by_id(referring, "backends", "Backend", reference, err);
     }
@@ -398,7 +501,7 @@ enum pn_rc arm_policy_drop_embedded(struct arm_call *call, struct pn_store_txn *
         pn_store_list_fini(&users);
     }
     pn_store_list_fini(&list);
-    return rc;
+    return rc == PN_OK ? arm_tokens_drop(call, txn, err) : rc;
 }
 
 void arm_policy_forget_dropped(struct arm_call *call)

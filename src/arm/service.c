@@ -173,6 +173,22 @@ static json_t *stored_view(struct arm_call *call, struct pn_store_txn *txn,
     return entity;
 }
 
+/** The identities may be others now: what is no longer assigned gets no token, and those that the
+ *  gateway has of it are taken back. False: answered. */
+static bool renew_tokens(struct arm_call *call)
+{
+    struct pn_error err = {0};
+    int64_t next_s;
+
+    if (!json_object_get(call->body, "identity") ||
+        pn_arm_renew_tokens(call->arm, true, &next_s, &err) == PN_OK)
+        return true;
+    pn_error_prefix(&err, "The change is stored, but the tokens of the managed identities could not "
+                          "be renewed (repeat the request)");
+    arm_answer_failure(call, &err);
+    return false;
+}
+
 /** Checks the two parts of the document, stores, answers. Ends the transaction. */
 static void store(struct arm_call *call, struct pn_store_txn *txn,
                   const struct pn_store_item *former, const json_t *given_top,
@@ -213,7 +229,7 @@ static void store(struct arm_call *call, struct pn_store_txn *txn,
     }
     if (!entity) {
         pn_store_rollback(txn);
-    } else if (arm_commit(call, txn, &revision)) {
+    } else if (arm_commit(call, txn, &revision) && renew_tokens(call)) {
         arm_answer_json(call, 200, json_incref(entity), revision);
         call->arm->config.services.rescan(call->arm->config.services.ctx);
     }

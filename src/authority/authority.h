@@ -105,6 +105,14 @@ enum pn_rc pn_authority_sign_in_link(struct pn_authority *authority, const char 
                                      const char *origin, struct pn_buf *link,
                                      struct pn_error *err) PN_MUST_USE;
 
+/** A token of the identity of the service `owner_id` (client_id NULL or "": the system-assigned
+ * one) for any resource: for the policies of that service (ADR 235). PN_INVALID
+ * identity_not_enabled: it does not have that identity. */
+enum pn_rc pn_authority_managed_token(struct pn_authority *authority, const char *owner_id,
+                                      const char *client_id, const char *resource,
+                                      struct pn_secret *token, int64_t *expires_s,
+                                      struct pn_error *err) PN_MUST_USE;
+
 /** What a token says. Texts are borrowed. */
 struct pn_authority_grant {
     const char *origin; /* NULL: config.control_url */

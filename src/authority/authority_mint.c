@@ -7,6 +7,7 @@
 
 #include "authority/authority_internal.h"
 #include "base/encode.h"
+#include "base/limits.h"
 #include "store/store.h"
 
 #define CLAIMS_MAX    8192
@@ -155,9 +156,18 @@ static bool is_ours(const struct pn_authority *authority, const char *resource)
            pn_slice_case_eq_str(text, authority->control_url);
 }
 
+/* What the token is for, in the words of errors. */
+struct purpose {
+    const char *what, *member;
+    bool is_policys;
+};
+static const struct purpose for_vault = {"access a Key Vault", "identityClientId", false};
+static const struct purpose for_policy = {"get a token", "client-id", true};
+
 static enum pn_rc mint_managed(struct pn_authority *authority, const json_t *body,
-                               const char *owner_id, const char *client_id, const char *resource,
-                               struct pn_secret *token, int64_t *expires_s, struct pn_error *err)
+                               const struct purpose *purpose, const char *owner_id,
+                               const char *client_id, const char *resource, struct pn_secret *token,
+                               int64_t *expires_s, struct pn_error *err)
 {
     struct pn_authority_grant grant = {
         .audience = resource, .managed_by = owner_id, .version = 1, .by_certificate = true};
@@ -169,15 +179,17 @@ static enum pn_rc mint_managed(struct pn_authority *authority, const json_t *bod
             return pn_error_set(
                 err, PN_INVALID, "identity_not_enabled",
                 "The user-assigned identity with client id %.64s is not assigned to "
-                "the service %s, which is required to access a Key Vault as it; "
+                "the service %s, which is required to %s as it; "
                 "assign it (identity.userAssignedIdentities of the service), or "
-                "leave identityClientId out to use the system-assigned identity",
-                client_id, owner_id);
+                "leave %s out to use the system-assigned identity",
+                client_id, owner_id, purpose->what, purpose->member);
     } else if (!system_identity(body, &grant.object_id, &grant.client_id))
         return pn_error_set(err, PN_INVALID, "identity_not_enabled",
                             "Managed Service Identity (system-assigned) is not enabled on the "
-                            "service %s, which is required to access a Key Vault",
-                            owner_id);
+                            "service %s, which is required to %s",
+                            owner_id, purpose->what);
+    if (purpose->is_policys)
+        grant.lifetime_s = (int64_t)(pn_limit_value(PN_LIMIT_IDENTITY_TOKEN_LIFETIME) / 1000);
     pn_buf_init_secret(&text, PN_TOKEN_BYTES_MAX);
     rc = pn_authority_mint(authority, &grant, &text, expires_s, err);
     if (rc == PN_OK)
@@ -186,12 +198,39 @@ static enum pn_rc mint_managed(struct pn_authority *authority, const json_t *bod
     return rc;
 }
 
+static enum pn_rc managed_token(struct pn_authority *authority, const struct purpose *purpose,
+                                const struct pn_identity_ref *identity, const char *resource,
+                                struct pn_secret *token, int64_t *expires_s, struct pn_error *err)
+{
+    struct pn_store_item item = {0};
+    enum pn_rc rc = pn_store_get(authority->store, identity->owner_id, &item, err);
+
+    if (rc == PN_NOT_FOUND)
+        return pn_error_set(err, PN_INVALID, "identity_not_enabled", "there is no service %s",
+                            identity->owner_id);
+    if (rc != PN_OK)
+        return rc;
+    rc = mint_managed(authority, item.body, purpose, item.id, identity->client_id, resource, token,
+                      expires_s, err);
+    pn_store_item_fini(&item);
+    return rc;
+}
+
+enum pn_rc pn_authority_managed_token(struct pn_authority *authority, const char *owner_id,
+                                      const char *client_id, const char *resource,
+                                      struct pn_secret *token, int64_t *expires_s,
+                                      struct pn_error *err)
+{
+    const struct pn_identity_ref identity = {owner_id, client_id};
+
+    return managed_token(authority, &for_policy, &identity, resource, token, expires_s, err);
+}
+
 static enum pn_rc provide(void *ctx, const struct pn_identity_ref *identity,
                           const struct pn_token_target *target, struct pn_secret *token,
                           int64_t *expires_s, struct pn_error *err)
 {
     struct pn_authority *authority = ctx;
-    struct pn_store_item item = {0};
     enum pn_rc rc;
 
     if (!is_ours(authority, target->resource))
@@ -199,16 +238,8 @@ static enum pn_rc provide(void *ctx, const struct pn_identity_ref *identity,
                             "the embedded authority makes tokens for %s only, and another server "
                             "would not trust them",
                             authority->vault_audience);
-    rc = pn_store_get(authority->store, identity->owner_id, &item, err);
-    if (rc == PN_NOT_FOUND)
-        return pn_error_set(err, PN_INVALID, "identity_not_enabled", "there is no service %s",
-                            identity->owner_id);
-    if (rc != PN_OK)
-        return rc;
-    rc = mint_managed(authority, item.body, item.id, identity->client_id, target->resource, token,
-                      expires_s, err);
+    rc = managed_token(authority, &for_vault, identity, target->resource, token, expires_s, err);
     *expires_s = 0; /* not to be kept: the identity may be switched off, and making one is cheap */
-    pn_store_item_fini(&item);
     return rc;
 }
 

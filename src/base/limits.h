@@ -205,6 +205,8 @@
       "end of a management request's head to end of its body")                                     \
     X(AUDIT_ENTRIES, "audit-entries", COUNT, 100000, 100, 100000000, CONTROL,                      \
       "entries kept of the audit log; above, the oldest tenth goes")                               \
+    X(IDENTITY_TOKEN_LIFETIME, "identity-token-lifetime", MS, 3600000, 2000, 86400000, CONTROL,    \
+      "a token of a managed identity that the embedded authority makes for a policy")              \
     X(CONTROL_WRITE_TIMEOUT, "control-write-timeout", MS, 30000, 100, 3600000, CONTROL,            \
       "the caller takes no byte of the answer")
 

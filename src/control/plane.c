@@ -16,6 +16,7 @@
 #include "base/log.h"
 #include "control/control.h"
 #include "control/first_start.h"
+#include "control/identity_tokens.h"
 #include "control/listeners.h"
 #include "control/portal.h"
 #include "rotation/rotation.h"
@@ -233,6 +234,12 @@ static enum pn_rc make_arm(struct pn_plane *plane, struct pn_broker *broker,
     pn_arm_connect(&plane->services, &plane->connection);
     plane->services.call_gateway = pn_gateway_call;
     plane->services.gateway_ctx = &plane->caller;
+    rc = pn_identity_tokens_create(plane->tokens, plane->authority, plane->store,
+                                   &plane->identity_tokens, err);
+    if (rc != PN_OK)
+        return rc;
+    plane->services.identity_token = pn_identity_tokens_get;
+    plane->services.identity_ctx = plane->identity_tokens;
     config.services = plane->services;
     rc = pn_arm_create(&config, &plane->arm, err);
     if (rc == PN_OK) {
@@ -481,6 +488,8 @@ enum pn_rc pn_plane_start(struct pn_plane *plane, struct pn_error *err)
         rc = pn_events_start(plane->events, err);
     if (rc == PN_OK)
         rc = pn_uses_start(plane->uses, err);
+    if (rc == PN_OK)
+        rc = pn_identity_tokens_start(plane->identity_tokens, plane->arm, err);
     if (rc == PN_OK) {
         forget_unused_keys(plane, PN_USE_CLIENT);
         forget_unused_keys(plane, PN_USE_SERVER);
@@ -494,6 +503,7 @@ void pn_plane_fini(struct pn_plane *plane)
     pn_feed_stop(plane->feed);
     pn_events_destroy(plane->events);
     pn_uses_destroy(plane->uses);
+    pn_identity_tokens_destroy(plane->identity_tokens);
     pn_forecast_destroy(plane->forecast);
     pn_wipe_free_str(plane->webhook_text);
     pn_rotation_destroy(plane->rotation);

@@ -41,6 +41,7 @@ enum pn_plane_keyholder {
 };
 #define PN_PLANE_KEYHOLDERS 5
 
+struct pn_identity_tokens;
 struct pn_portal;
 
 struct pn_plane {
@@ -55,6 +56,7 @@ struct pn_plane {
     struct pn_token_provider embedded; /* under the network rules: plane.c */
     struct pn_authority *authority;
     struct pn_token_source *tokens;
+    struct pn_identity_tokens *identity_tokens;
     struct pn_keyvault *keyvault;
     struct pn_feed *feed;
     struct pn_rotation *rotation;

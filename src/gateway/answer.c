@@ -141,6 +141,16 @@ static void set_stock(struct pn_call *call, const struct pn_call_error *error)
     context->response_body = stock_body(call, error);
 }
 
+void pn_call_fail_policy(struct pn_call *call)
+{
+    const char *code = call->context.last_error.code;
+    const struct pn_call_error error = {.status = 500,
+                                        .code = code ? code : "policy_failed",
+                                        .detail = call->context.last_error.message};
+
+    pn_call_fail(call, &error);
+}
+
 void pn_call_fail(struct pn_call *call, const struct pn_call_error *error)
 {
     struct pn_policy_run run;

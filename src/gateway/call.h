@@ -136,6 +136,10 @@ void pn_call_buffered(struct pn_call *call);
 /** The backend's answer is a redirect, and the policy follows it. False: it is answered as it is
  *  (redirect.c). */
 bool pn_call_follow_redirect(struct pn_call *call);
+/** A policy statement failed: what it left in the context's last_error. */
+void pn_call_fail_policy(struct pn_call *call);
+/** The context's find_token: what the feed brought (identity_token.c); `call` is its host. */
+bool pn_call_find_token(void *call, struct pn_slice name, struct pn_slice *token, const char **why);
 /** Fails it with 500 before anything was sent. */
 void pn_call_fail_forward(struct pn_call *call, const char *code, const char *detail);
 /** The backend section (forward.c). */

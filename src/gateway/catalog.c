@@ -712,6 +712,8 @@ static enum pn_rc make_snapshot(struct pn_catalog *catalog, struct pn_snapshot *
         rc = table_for(catalog, PN_ITEM_CERTIFICATE, former ? former->certificates : NULL,
                        &next->certificates);
     if (rc == PN_OK)
+        rc = table_for(catalog, PN_ITEM_TOKEN, former ? former->tokens : NULL, &next->tokens);
+    if (rc == PN_OK)
         rc = table_for(catalog, PN_ITEM_SUBSCRIPTION, former ? former->keys : NULL, &next->keys);
     if (rc == PN_OK)
         rc = make_listener(catalog, former, next, err);

@@ -204,7 +204,6 @@ void pn_call_buffered(struct pn_call *call)
 
 static void run_outbound(struct pn_call *call)
 {
-    static const struct pn_call_error failed = {.status = 500, .code = "policy_failed"};
     struct pn_policy_run run;
 
     if (pn_policy_has_section(call->operation->program, PN_SECTION_OUTBOUND)) {
@@ -217,7 +216,7 @@ static void run_outbound(struct pn_call *call)
             break;
         case PN_POLICY_FORWARD:
         case PN_POLICY_FAIL:
-            pn_call_fail(call, &failed);
+            pn_call_fail_policy(call);
             return;
         }
     }
@@ -227,8 +226,6 @@ static void run_outbound(struct pn_call *call)
 /** Runs the backend section on: to the forward-request, or to its end. */
 static void resume_backend(struct pn_call *call, bool has_forwarded)
 {
-    static const struct pn_call_error failed = {.status = 500, .code = "policy_failed"};
-
     switch (pn_policy_resume(&call->run, &call->context)) {
     case PN_POLICY_FORWARD:
         if (!has_forwarded) {
@@ -236,7 +233,7 @@ static void resume_backend(struct pn_call *call, bool has_forwarded)
                 forward(call);
             return;
         }
-        pn_call_fail(call, &failed); /* refused when the policy was written */
+        pn_call_fail_policy(call); /* refused when the policy was written */
         return;
     case PN_POLICY_DONE:
         if (!call->context.has_response) { /* no forward-request: an empty 200 */
@@ -251,7 +248,7 @@ static void resume_backend(struct pn_call *call, bool has_forwarded)
         pn_call_answer(call);
         return;
     case PN_POLICY_FAIL:
-        pn_call_fail(call, &failed);
+        pn_call_fail_policy(call);
         return;
     }
 }

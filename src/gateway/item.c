@@ -255,6 +255,21 @@ static enum pn_rc read_backend(struct pn_item *item, struct pn_error *err)
     return pn_backend_read(backend, item->properties, item->internal, err);
 }
 
+static enum pn_rc read_token(struct pn_item *item, struct pn_error *err)
+{
+    struct pn_identity_token *token = calloc(1, sizeof(*token));
+
+    if (!token)
+        return PN_NOMEM;
+    item->as.token = token;
+    token->text = pn_json_slice(item->internal, "token");
+    token->problem = pn_json_str(item->properties, "problem");
+    token->expires_s = pn_json_int(item->properties, "expiresAt", 0);
+    if (token->text.len == 0 && !token->problem)
+        return refuse(err, "internal.token and properties.problem are missing");
+    return PN_OK;
+}
+
 static enum pn_rc read_item(struct pn_item *item, struct pn_error *err)
 {
     switch ((enum pn_item_kind)item->kind) {
@@ -276,15 +291,17 @@ static enum pn_rc read_item(struct pn_item *item, struct pn_error *err)
         return read_hostname(item, err);
     case PN_ITEM_OUTBOUND:
         return pn_outbound_compile(item->properties, &item->as.outbound, err);
+    case PN_ITEM_TOKEN:
+        return read_token(item, err);
     case PN_ITEM_KINDS:
         break;
     }
     return PN_INTERNAL;
 }
 
-static const char *const type_names[] = {"service",      "api",      "operation",
-                                         "policy",       "backend",  "certificate",
-                                         "subscription", "hostname", "outbound"};
+static const char *const type_names[] = {"service",  "api",         "operation",    "policy",
+                                         "backend",  "certificate", "subscription", "hostname",
+                                         "outbound", "token"};
 
 const char *pn_item_type(const struct pn_item *item)
 {
@@ -373,6 +390,10 @@ static void shut(struct pn_item *item)
     case PN_ITEM_OUTBOUND:
         pn_outbound_unref(item->as.outbound);
         item->as.outbound = NULL;
+        break;
+    case PN_ITEM_TOKEN:
+        free(item->as.token);
+        item->as.token = NULL;
         break;
     case PN_ITEM_API:
     case PN_ITEM_OPERATION:

@@ -42,6 +42,7 @@ enum pn_item_kind {
     PN_ITEM_SUBSCRIPTION,
     PN_ITEM_HOSTNAME, /* of our TLS listener */
     PN_ITEM_OUTBOUND, /* network rules of connections to backends */
+    PN_ITEM_TOKEN,    /* of a managed identity, for a policy */
     PN_ITEM_KINDS
 };
 
@@ -58,6 +59,13 @@ struct pn_subscription_keys {
     struct pn_subscription subscription;
     uint8_t sha256[2][PN_SHA256_BYTES];
     size_t count;
+};
+
+/** A token of a managed identity, or why there is none (ADR 235). */
+struct pn_identity_token {
+    struct pn_slice text; /* borrowed from the item's json; empty: there is none */
+    const char *problem;  /* then: why; else NULL */
+    int64_t expires_s;    /* Unix time */
 };
 
 /** What the items of one catalog share. */
@@ -88,6 +96,7 @@ struct pn_item {
                                                       listener shows */
         struct pn_subscription_keys *subscription;
         struct pn_outbound *outbound;
+        struct pn_identity_token *token;
     } as; /* but for a certificate's names: while open */
 };
 

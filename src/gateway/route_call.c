@@ -108,6 +108,8 @@ static enum pn_rc fill_context(struct pn_call *call, struct pn_slice rest)
 {
     struct pn_policy_context *context = &call->context;
 
+    context->find_token = pn_call_find_token;
+    context->host = call;
     context->method = call->request.method;
     context->path = rest.len > 0 ? rest : PN_LIT("/");
     context->query = call->request.query;
@@ -124,7 +126,6 @@ static enum pn_rc fill_context(struct pn_call *call, struct pn_slice rest)
 
 static void run_inbound(struct pn_call *call)
 {
-    static const struct pn_call_error failed = {.status = 500, .code = "policy_failed"};
     struct pn_policy_run run;
 
     if (pn_policy_has_section(call->operation->program, PN_SECTION_INBOUND)) {
@@ -138,7 +139,7 @@ static void run_inbound(struct pn_call *call)
             return;
         case PN_POLICY_FORWARD:
         case PN_POLICY_FAIL:
-            pn_call_fail(call, &failed);
+            pn_call_fail_policy(call);
             return;
         }
     }

@@ -339,6 +339,7 @@ void pn_snapshot_unref(struct pn_snapshot *snapshot)
     pn_route_list_unref(snapshot->routes);
     pn_item_table_unref(snapshot->backends);
     pn_item_table_unref(snapshot->certificates);
+    pn_item_table_unref(snapshot->tokens);
     pn_item_table_unref(snapshot->keys);
     pn_item_unref(snapshot->service);
     pn_tls_server_unref(snapshot->listener);
@@ -463,6 +464,14 @@ pn_snapshot_certificate_embedded(const struct pn_snapshot *snapshot, struct pn_s
     return scoped_name(scope, "/" PN_EMBEDDED_KEY_PREFIX, id, buffer, &full)
                ? pn_snapshot_certificate_embedded_named(snapshot, full)
                : NULL;
+}
+
+const struct pn_identity_token *pn_snapshot_token(const struct pn_snapshot *snapshot,
+                                                  struct pn_slice name)
+{
+    struct pn_item *item = pn_item_table_find(snapshot->tokens, name);
+
+    return item && pn_item_use(item) ? item->as.token : NULL;
 }
 
 enum pn_rc pn_snapshot_check_key(const struct pn_snapshot *snapshot, const struct pn_api *api,

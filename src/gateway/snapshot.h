@@ -60,6 +60,7 @@ struct pn_snapshot {
     struct pn_item_table *backends; /* by name */
     struct pn_item_table
         *certificates;              /* by name, by thumbprint, embedded ones by "embedded:<id>" */
+    struct pn_item_table *tokens;   /* of managed identities, by name */
     struct pn_item_table *keys;     /* subscription keys */
     struct pn_item *service;        /* may be NULL */
     struct pn_tls_server *listener; /* NULL: no certificate for it yet */
@@ -95,6 +96,9 @@ pn_snapshot_certificate_embedded(const struct pn_snapshot *snapshot, struct pn_s
 /** The same by its item's name. */
 const struct pn_client_certificate *
 pn_snapshot_certificate_embedded_named(const struct pn_snapshot *snapshot, struct pn_slice name);
+/** A managed identity's token by pn_policy_token_name(). NULL: no such thing. */
+const struct pn_identity_token *pn_snapshot_token(const struct pn_snapshot *snapshot,
+                                                  struct pn_slice name);
 /** PN_DENIED. `who` may be NULL. */
 enum pn_rc pn_snapshot_check_key(const struct pn_snapshot *snapshot, const struct pn_api *api,
                                  struct pn_slice key,

@@ -133,7 +133,8 @@ static void keep(struct pn_token_source *source, const char *key, const struct p
     pthread_mutex_unlock(&source->lock);
 }
 
-static bool take_kept(struct pn_token_source *source, const char *key, struct pn_secret *token)
+static bool take_kept(struct pn_token_source *source, const char *key, struct pn_secret *token,
+                      int64_t *expires_s)
 {
     struct cache_entry *entry;
     bool found = false;
@@ -142,6 +143,8 @@ static bool take_kept(struct pn_token_source *source, const char *key, struct pn
     entry = find(source, key);
     if (entry && entry->expires_s - PN_TOKEN_CACHE_SPARE_S > source->now_s())
         found = pn_secret_from(token, entry->token.ptr, entry->token.len) == PN_OK;
+    if (found)
+        *expires_s = entry->expires_s;
     pthread_mutex_unlock(&source->lock);
     return found;
 }
@@ -151,20 +154,31 @@ enum pn_rc pn_token_source_get(struct pn_token_source *source,
                                const struct pn_token_target *target, struct pn_secret *token,
                                struct pn_error *err)
 {
+    int64_t expires_s = 0;
+
+    return pn_token_source_get_until(source, identity, target, false, token, &expires_s, err);
+}
+
+enum pn_rc pn_token_source_get_until(struct pn_token_source *source,
+                                     const struct pn_identity_ref *identity,
+                                     const struct pn_token_target *target, bool is_fresh,
+                                     struct pn_secret *token, int64_t *expires_s,
+                                     struct pn_error *err)
+{
     char key[CACHE_KEY_MAX];
     bool is_keepable = make_key(identity, target, key);
     struct pn_error why = {0};
 
-    if (is_keepable && take_kept(source, key, token))
+    *expires_s = 0;
+    if (is_keepable && !is_fresh && take_kept(source, key, token, expires_s))
         return PN_OK;
     for (size_t i = 0; i < source->provider_count; i++) {
         const struct pn_token_provider *provider = &source->providers[i];
-        int64_t expires_s = 0;
-        enum pn_rc rc = provider->get(provider->ctx, identity, target, token, &expires_s, &why);
+        enum pn_rc rc = provider->get(provider->ctx, identity, target, token, expires_s, &why);
 
         if (rc == PN_OK) {
-            if (is_keepable && expires_s - PN_TOKEN_CACHE_SPARE_S > source->now_s())
-                keep(source, key, token, expires_s);
+            if (is_keepable && *expires_s - PN_TOKEN_CACHE_SPARE_S > source->now_s())
+                keep(source, key, token, *expires_s);
             return PN_OK;
         }
         pn_secret_fini(token);

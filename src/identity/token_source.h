@@ -55,6 +55,13 @@ enum pn_rc pn_token_source_get(struct pn_token_source *source,
                                const struct pn_identity_ref *identity,
                                const struct pn_token_target *target, struct pn_secret *token,
                                struct pn_error *err) PN_MUST_USE;
+/** The same, and when it expires (Unix time; 0: its provider does not say). `is_fresh`: a kept one
+ *  is not good enough. */
+enum pn_rc pn_token_source_get_until(struct pn_token_source *source,
+                                     const struct pn_identity_ref *identity,
+                                     const struct pn_token_target *target, bool is_fresh,
+                                     struct pn_secret *token, int64_t *expires_s,
+                                     struct pn_error *err) PN_MUST_USE;
 /** Forgets the kept token: the server refused it. */
 void pn_token_source_forget(struct pn_token_source *source, const struct pn_identity_ref *identity,
                             const struct pn_token_target *target);

@@ -32,6 +32,7 @@ static const struct pn_type_facts types[PN_TYPE_COUNT] = {
                         "subscription"},
     [PN_TYPE_EMBEDDED] = {"postern/embedded", "Embedded certificate", 64, PN_NAME_CHILD,
                           "certificate"},
+    [PN_TYPE_TOKEN] = {"postern/token", "Identity token", 32, PN_NAME_CHILD, "token"},
     [PN_TYPE_HOSTNAME] = {"postern/hostname", "Host name", 280, PN_NAME_CHILD, "hostname"},
     [PN_TYPE_OUTBOUND] = {"postern/outbound", "Outbound rules", 80, PN_NAME_CHILD, "outbound"},
 };

@@ -21,6 +21,7 @@ enum pn_type {
     PN_TYPE_OPERATION_POLICY,
     PN_TYPE_ACCESS,   /* of API Management: ".../service/subscriptions" */
     PN_TYPE_EMBEDDED, /* "postern/embedded": a certificate taken out of a policy's body= */
+    PN_TYPE_TOKEN,    /* "postern/token": a managed identity's, for policies (ADR 235) */
     PN_TYPE_HOSTNAME, /* "postern/hostname": one of the service's hostnameConfigurations */
     PN_TYPE_OUTBOUND, /* "postern/outbound": network rules of the service's connections */
     PN_TYPE_COUNT

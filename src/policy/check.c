@@ -22,6 +22,8 @@ static const struct {
 } elements[] = {
     {"base", PN_STATEMENT_BASE, ANYWHERE, pn_policy_check_base},
     {"authentication-certificate", PN_STATEMENT_CERTIFICATE, INBOUND, pn_policy_check_certificate},
+    {"authentication-basic", PN_STATEMENT_BASIC, INBOUND, pn_policy_check_basic},
+    {"authentication-managed-identity", PN_STATEMENT_IDENTITY, INBOUND, pn_policy_check_identity},
     {"set-backend-service", PN_STATEMENT_BACKEND, INBOUND | BACKEND, pn_policy_check_backend},
     {"forward-request", PN_STATEMENT_FORWARD, BACKEND, pn_policy_check_forward},
     {"set-header", PN_STATEMENT_HEADER, ANYWHERE, pn_policy_check_header},
@@ -32,8 +34,6 @@ static const struct {
 
 /* API Management has them, this release does not: the error says so. */
 static const char *const later[] = {
-    "authentication-basic",
-    "authentication-managed-identity",
     "azure-openai-emit-token-metric",
     "azure-openai-token-limit",
     "cache-lookup",

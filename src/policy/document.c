@@ -93,6 +93,13 @@ static bool reference_of(struct pn_policy_node *node, struct pn_policy_reference
         reference->name = statement->backend.backend_id;
         return true;
     }
+    if (statement->kind == PN_STATEMENT_IDENTITY) {
+        reference->kind = PN_POLICY_IDENTITY_TOKEN;
+        reference->name = statement->identity.token;
+        reference->resource = statement->identity.resource;
+        reference->client_id = statement->identity.client_id;
+        return true;
+    }
     if (statement->kind != PN_STATEMENT_CERTIFICATE)
         return false;
     if (statement->certificate.certificate_id.ptr) {
@@ -129,6 +136,17 @@ enum pn_rc pn_policy_references(const struct pn_policy_document *document,
         }
     }
     return rc;
+}
+
+bool pn_policy_has_secret(const struct pn_policy_document *document)
+{
+    for (struct pn_policy_node *section = pn_policy_element(document->root->first_child); section;
+         section = pn_policy_element(section->next))
+        for (struct pn_policy_node *node = pn_policy_element(section->first_child); node;
+             node = pn_policy_element(node->next))
+            if (node->statement->kind == PN_STATEMENT_BASIC)
+                return true;
+    return false;
 }
 
 enum pn_rc pn_policy_reference_error(const struct pn_policy_reference *reference,

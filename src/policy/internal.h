@@ -36,6 +36,8 @@ struct pn_policy_node {
 enum pn_policy_kind {
     PN_STATEMENT_BASE,
     PN_STATEMENT_CERTIFICATE,
+    PN_STATEMENT_BASIC,
+    PN_STATEMENT_IDENTITY,
     PN_STATEMENT_BACKEND,
     PN_STATEMENT_FORWARD,
     PN_STATEMENT_HEADER,
@@ -62,6 +64,13 @@ struct pn_policy_statement {
         struct { /* exactly one is set; body with password, which may be empty */
             struct pn_slice certificate_id, thumbprint, embedded, body, password;
         } certificate;
+        struct pn_slice authorization; /* authentication-basic: the header's value */
+        struct {
+            struct pn_slice resource, client_id; /* client_id: empty for the system-assigned one */
+            struct pn_slice token;               /* pn_policy_token_name */
+            struct pn_slice variable;            /* empty: the header is set */
+            bool ignores_error;
+        } identity;
         struct { /* exactly one is set */
             struct pn_slice base_url, backend_id;
         } backend;
@@ -178,6 +187,10 @@ enum pn_rc pn_policy_check_base(struct pn_policy_check *check, struct pn_policy_
                                 struct pn_policy_statement *statement);
 enum pn_rc pn_policy_check_certificate(struct pn_policy_check *check, struct pn_policy_node *node,
                                        struct pn_policy_statement *statement);
+enum pn_rc pn_policy_check_basic(struct pn_policy_check *check, struct pn_policy_node *node,
+                                 struct pn_policy_statement *statement);
+enum pn_rc pn_policy_check_identity(struct pn_policy_check *check, struct pn_policy_node *node,
+                                    struct pn_policy_statement *statement);
 enum pn_rc pn_policy_check_backend(struct pn_policy_check *check, struct pn_policy_node *node,
                                    struct pn_policy_statement *statement);
 enum pn_rc pn_policy_check_forward(struct pn_policy_check *check, struct pn_policy_node *node,
@@ -193,6 +206,17 @@ enum pn_rc pn_policy_check_response(struct pn_policy_check *check, struct pn_pol
 /** A set-header element's content, also for the one inside return-response. */
 enum pn_rc pn_policy_check_change(struct pn_policy_check *check, struct pn_policy_node *node,
                                   struct pn_policy_change *change, bool is_header) PN_MUST_USE;
+
+/* ---- run_credentials.c: the Authorization header */
+
+/** PN_NOMEM. */
+enum pn_rc pn_policy_apply_basic(struct pn_policy_context *context,
+                                 const struct pn_policy_statement *statement) PN_MUST_USE;
+/** PN_NOMEM; PN_DENIED: there is no token, and the policy does not ignore that; *why says why (a
+ *  sentence in the context's arena, or static). */
+enum pn_rc pn_policy_apply_identity(struct pn_policy_context *context,
+                                    const struct pn_policy_statement *statement,
+                                    const char **why) PN_MUST_USE;
 
 /* ---- run_uri.c: what policies do to path and query, all in the context's arena */
 

@@ -58,11 +58,14 @@ enum pn_policy_reference_kind {
     PN_POLICY_CERTIFICATE_BODY,       /* … body="base64 PFX" password="…" */
     PN_POLICY_CERTIFICATE_EMBEDDED, /* … a body that was already taken in: name is its id, below */
     PN_POLICY_BACKEND_ID,           /* set-backend-service backend-id="b1" */
+    PN_POLICY_IDENTITY_TOKEN, /* authentication-managed-identity: name is pn_policy_token_name's */
 };
 struct pn_policy_reference {
     enum pn_policy_reference_kind kind;
-    struct pn_slice name;     /* id, thumbprint, or the body's base64 text */
-    struct pn_slice password; /* of a body; may be empty */
+    struct pn_slice name;      /* id, thumbprint, or the body's base64 text */
+    struct pn_slice password;  /* of a body; may be empty */
+    struct pn_slice resource;  /* of a token: what it is for, */
+    struct pn_slice client_id; /* and whose; empty: the system-assigned identity's */
     const char *element;
     int line, column;
     void *node; /* for pn_policy_embed */
@@ -82,6 +85,24 @@ enum pn_rc pn_policy_reference_error(const struct pn_policy_reference *reference
  *  Only while the document is not shared. PN_NOMEM. */
 enum pn_rc pn_policy_embed(struct pn_policy_document *document,
                            const struct pn_policy_reference *reference, const char *id) PN_MUST_USE;
+
+/** Whether a password stands in it (authentication-basic): such a document is sealed at rest. */
+bool pn_policy_has_secret(const struct pn_policy_document *document);
+
+#define PN_POLICY_TOKEN_NAME 33 /* with NUL */
+/** What a token of this identity for this resource is called: hex digits of a hash of both. */
+void pn_policy_token_name(struct pn_slice client_id, struct pn_slice resource,
+                          char name[PN_POLICY_TOKEN_NAME]);
+
+/** Finds the token of that name (pn_policy_token_name). False: there is none that can be used; *why
+ *  is a sentence, static or in the context's arena. Never blocks. */
+typedef bool (*pn_policy_token_fn)(void *host, struct pn_slice name, struct pn_slice *token,
+                                   const char **why);
+/** Of set-variable's kind, in the context's arena; later ones come first. */
+struct pn_policy_variable {
+    struct pn_slice name, value;
+    struct pn_policy_variable *next;
+};
 
 struct pn_policy_program;
 
@@ -118,6 +139,10 @@ struct pn_policy_context {
      * runs for an API of a workspace */
     enum pn_policy_scope backend_scope, certificate_scope;
 
+    pn_policy_token_fn find_token; /* NULL: there are none */
+    void *host;                    /* find_token's */
+    struct pn_policy_variable *variables;
+
     /* the answer: from the backend, or made by return-response */
     bool has_response;
     int status;
@@ -129,6 +154,7 @@ struct pn_policy_context {
     /* on-error */
     struct {
         const char *source, *reason, *message, *scope, *section;
+        const char *code; /* for the log: docs/causes.md */
         struct pn_slice policy_id;
     } last_error;
 };

@@ -74,6 +74,7 @@ static enum pn_policy_event fail(const struct pn_policy_run *run, struct pn_poli
     context->last_error.scope = pn_policy_scope_name(step->scope);
     context->last_error.section = pn_policy_section_name(run->section);
     context->last_error.policy_id = step->statement->id;
+    context->last_error.code = "policy_failed";
     return PN_POLICY_FAIL;
 }
 
@@ -91,6 +92,16 @@ static enum pn_policy_event fail_rewrite(const struct pn_policy_run *run,
                 message ? message : "A parameter of rewrite-uri's template is missing.");
 }
 
+static enum pn_policy_event fail_identity(const struct pn_policy_run *run,
+                                          struct pn_policy_context *context,
+                                          const struct pn_policy_step *step, const char *why)
+{
+    enum pn_policy_event event = fail(run, context, step, "ManagedIdentityTokenNotAcquired", why);
+
+    context->last_error.code = "identity_token_missing";
+    return event;
+}
+
 enum pn_policy_event pn_policy_resume(struct pn_policy_run *run, struct pn_policy_context *context)
 {
     const struct pn_policy_step *steps = run->program->sections[run->section].steps;
@@ -101,6 +112,7 @@ enum pn_policy_event pn_policy_resume(struct pn_policy_run *run, struct pn_polic
         const struct pn_policy_step *step = &steps[run->position++];
         const struct pn_policy_statement *statement = step->statement;
         struct pn_slice missing = {0};
+        const char *why = NULL;
         enum pn_rc rc = PN_OK;
 
         switch (statement->kind) {
@@ -108,6 +120,12 @@ enum pn_policy_event pn_policy_resume(struct pn_policy_run *run, struct pn_polic
             break;
         case PN_STATEMENT_CERTIFICATE:
             apply_certificate(context, step);
+            break;
+        case PN_STATEMENT_BASIC:
+            rc = pn_policy_apply_basic(context, statement);
+            break;
+        case PN_STATEMENT_IDENTITY:
+            rc = pn_policy_apply_identity(context, statement, &why);
             break;
         case PN_STATEMENT_BACKEND:
             context->base_url = statement->backend.base_url;
@@ -133,6 +151,8 @@ enum pn_policy_event pn_policy_resume(struct pn_policy_run *run, struct pn_polic
                 return PN_POLICY_RESPOND;
             break;
         }
+        if (rc == PN_DENIED)
+            return fail_identity(run, context, step, why);
         if (rc == PN_NOT_FOUND)
             return fail_rewrite(run, context, step, missing);
         if (rc == PN_MALFORMED)

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // APIs > Design, Settings, Test, click by click; the backend's view decides.
+import { startEcho } from "./lab/postern.mjs";
 import { expect, expectAccessible, makeApi, pki, seen, test, trustBackend, unique, upload } from "./fixtures.mjs";
 
 const editor = (page) => page.getByRole("textbox", { name: /^Policy of/ });
@@ -46,6 +47,49 @@ test("the pencil of Gateway credentials: client certificate, effective at once, 
   await panel.getByRole("button", { name: "Save" }).click();
   await expect(page.getByRole("region", { name: "Backend" })).toContainText("None at this scope");
   expect((await postern.gateway(`/${name}/whoami`)).status).not.toBe(200);
+});
+
+test("the pencil of Gateway credentials: Basic and Managed identity, each effective at once", async ({ portal: page, postern }) => {
+  const name = unique("authorization");
+  const echo = await startEcho();
+  const sent = async () => JSON.parse((await postern.gateway(`/${name}/whoami`)).body).authorization;
+  try {
+    await makeApi(postern, echo, name);
+    expect(await sent()).toBeUndefined();
+    await page.goto(`${postern.page}/apis/${name}/design`);
+    const backendCard = page.getByRole("region", { name: "Backend" });
+    const panel = page.getByRole("dialog", { name: "Gateway credentials" });
+    await page.getByRole("button", { name: "Gateway credentials" }).click();
+    await panel.getByRole("radio", { name: "Basic" }).click();
+    await panel.getByLabel("User name").fill("jo:e");
+    await panel.getByLabel("Password").fill("p&<w\u00e4");
+    await panel.getByRole("button", { name: "Save" }).click();
+    await expect(panel.getByRole("alert")).toContainText("'username' must have"); // the server's words
+    await panel.getByLabel("User name").fill("jo");
+    await expectAccessible(page, "Gateway credentials, Basic");
+    await panel.getByRole("button", { name: "Save" }).click();
+    await expect(backendCard).toContainText("Basic, as jo");
+    expect(await sent()).toBe(`Basic ${Buffer.from("jo:p&<w\u00e4").toString("base64")}`);
+
+    await page.getByRole("button", { name: "Gateway credentials" }).click();
+    await panel.getByRole("radio", { name: "Managed identity" }).click();
+    await panel.getByLabel("Resource").fill("api://orders");
+    await expectAccessible(page, "Gateway credentials, Managed identity");
+    await panel.getByRole("button", { name: "Save" }).click();
+    await expect(backendCard).toContainText("Managed identity");
+    const claims = JSON.parse(Buffer.from((await sent()).split(".")[1], "base64url"));
+    const { identity } = await postern.arm("GET", "");
+    expect(claims.aud).toBe("api://orders");
+    expect(claims.oid).toBe(identity.principalId);
+
+    await page.getByRole("button", { name: "Gateway credentials" }).click();
+    await panel.getByRole("radio", { name: "None" }).click();
+    await panel.getByRole("button", { name: "Save" }).click();
+    await expect(backendCard).toContainText("None at this scope");
+    expect(await sent()).toBeUndefined();
+  } finally {
+    echo.stop();
+  }
 });
 
 test("the code view tells an error at its line, completes, and saves", async ({ portal: page, postern, backend }) => {

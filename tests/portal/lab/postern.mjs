@@ -4,7 +4,7 @@
 import { execFileSync, spawn } from "node:child_process";
 import { existsSync, mkdtempSync, openSync, readdirSync, readFileSync, readlinkSync, rmSync, writeFileSync } from "node:fs";
 import { request as httpsRequest } from "node:https";
-import { request as httpRequest } from "node:http";
+import { createServer, request as httpRequest } from "node:http";
 import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
 
@@ -108,6 +108,13 @@ export function send(url, options, body) {
     request.on("error", reject);
     request.end(body);
   });
+}
+
+/** A backend without TLS that answers with the headers it got. */
+export async function startEcho() {
+  const server = createServer((request, answer) => answer.end(JSON.stringify(request.headers)));
+  await new Promise((done) => server.listen(0, "127.0.0.1", done));
+  return { url: `http://127.0.0.1:${server.address().port}`, stop: () => server.close() };
 }
 
 /** postern-sample-backend: demands a client certificate of the tests' authority and says what it saw. */

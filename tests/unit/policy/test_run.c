@@ -190,6 +190,75 @@ static void base_url_does_not_override_a_base_documents_backend_id(void **state)
     tear_down(&b);
 }
 
+struct source {
+    const char *token;
+    char asked[PN_POLICY_TOKEN_NAME];
+};
+
+static bool find_token(void *host, struct pn_slice name, struct pn_slice *token, const char **why)
+{
+    struct source *source = host;
+
+    snprintf(source->asked, sizeof source->asked, "%.*s", PN_FMT(name));
+    if (!source->token) {
+        *why = "it is a test";
+        return false;
+    }
+    *token = pn_slice_str(source->token);
+    return true;
+}
+
+static void credentials_replace_the_authorization_of_the_caller(void **state)
+{
+    struct bench bench;
+    struct source source = {.token = "t.o.k"};
+    char name[PN_POLICY_TOKEN_NAME];
+    struct pn_slice seen;
+
+    (void)state;
+    set_up(&bench, NULL,
+           "<policies><inbound><authentication-basic username=\"Aladdin\" password=\"open "
+           "sesame\"/></inbound></policies>",
+           NULL);
+    assert_int_equal(
+        pn_headers_add(&bench.context.request_headers, PN_LIT("authorization"), PN_LIT("Bearer x")),
+        PN_OK);
+    pn_policy_run_init(&bench.run, bench.program, PN_SECTION_INBOUND);
+    assert_int_equal(pn_policy_resume(&bench.run, &bench.context), PN_POLICY_DONE);
+    assert_int_equal(bench.context.request_headers.count, 1);
+    check_header(&bench.context.request_headers, "Authorization",
+                 "Basic QWxhZGRpbjpvcGVuIHNlc2FtZQ==;"); /* RFC 7617 section 2 */
+    tear_down(&bench);
+
+    set_up(&bench, NULL,
+           "<policies><inbound><authentication-managed-identity resource=\"api://a\" "
+           "client-id=\"0E984725-C51C-4BF4-9960-E1C80E27ABA0\"/></inbound></policies>",
+           NULL);
+    bench.context.find_token = find_token;
+    bench.context.host = &source;
+    pn_policy_run_init(&bench.run, bench.program, PN_SECTION_INBOUND);
+    assert_int_equal(pn_policy_resume(&bench.run, &bench.context), PN_POLICY_DONE);
+    check_header(&bench.context.request_headers, "Authorization", "Bearer t.o.k;");
+    pn_policy_token_name(PN_LIT("0e984725-c51c-4bf4-9960-e1c80e27aba0"), PN_LIT("api://a"), name);
+    assert_string_equal(source.asked, name); /* a client id has no case */
+    tear_down(&bench);
+
+    source.token = NULL;
+    set_up(&bench, NULL,
+           "<policies><inbound><authentication-managed-identity id=\"i1\" resource=\"api://a\"/>"
+           "</inbound></policies>",
+           NULL);
+    bench.context.find_token = find_token;
+    bench.context.host = &source;
+    pn_policy_run_init(&bench.run, bench.program, PN_SECTION_INBOUND);
+    assert_int_equal(pn_policy_resume(&bench.run, &bench.context), PN_POLICY_FAIL);
+    seen = pn_slice_str(bench.context.last_error.message);
+    assert_true(pn_slice_find_slice(seen, PN_LIT("it is a test")) < seen.len);
+    assert_string_equal(bench.context.last_error.code, "identity_token_missing");
+    assert_int_equal(bench.context.request_headers.count, 0);
+    tear_down(&bench);
+}
+
 static void headers_change_the_message_of_their_section(void **state)
 {
     static const char policy[] =
@@ -357,6 +426,7 @@ int main(void)
         cmocka_unit_test(forward_request_says_how),
         cmocka_unit_test(last_certificate_and_backend_win),
         cmocka_unit_test(base_url_does_not_override_a_base_documents_backend_id),
+        cmocka_unit_test(credentials_replace_the_authorization_of_the_caller),
         cmocka_unit_test(headers_change_the_message_of_their_section),
         cmocka_unit_test(return_response_ends_the_section_with_a_clean_response),
         cmocka_unit_test(query_parameters_that_are_not_touched_keep_their_bytes),

@@ -70,12 +70,13 @@ export function CredentialsPanel(props: { scope: string; path: string; xml: stri
       {kind === "basic" ? (
         <>
           <Field label="User name" required><Input value={username} onChange={(_, d) => setUsername(d.value)} /></Field>
-          <Field label="Password" required><Input type="password" autoComplete="off" value={password} onChange={(_, d) => setPassword(d.value)} /></Field>
+          <Field label="Password" required hint="It becomes part of the policy: sealed at rest, readable for who may read the policy."><Input type="password" autoComplete="off" value={password} onChange={(_, d) => setPassword(d.value)} /></Field>
         </>
       ) : null}
       {kind === "identity" ? (
         <>
           <Field label="Resource" required hint="Audience of the token."><Input value={resource} placeholder="https://vault.azure.net" onChange={(_, d) => setResource(d.value)} /></Field>
+          {!clientId && entity.data && !/SystemAssigned/.test(entity.data.value.identity?.type ?? "") ? <Hint intent="warning">The system-assigned identity of the service is off: requests will fail until it is <PageLink inline to={`${service.base}/managed-identities`}>switched on</PageLink>.</Hint> : null}
           <Field label="Client identity">
             <Dropdown value={clientId ? arm.nameOf(users.find(([, u]) => u.clientId === clientId)?.[0] ?? clientId) : "System-assigned identity"} selectedOptions={[clientId]} onOptionSelect={(_, d) => setClientId(d.optionValue ?? "")}>
               <Option value="" text="System-assigned identity">System-assigned identity</Option>

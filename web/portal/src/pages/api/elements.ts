@@ -17,10 +17,11 @@ export const elements: ElementHelp[] = [
     "certificate-id": { help: "Id of a certificate. It follows every rotation." }, thumbprint: { help: "SHA-1 thumbprint. It does not follow a rotation." },
     body: { help: "A PFX file in base64, in the document itself." }, password: { help: "Password of body." } } },
   { name: "authentication-basic", help: "Sends an Authorization header of scheme Basic.", attributes: { username: { help: "User name." }, password: { help: "Password." } } },
-  { name: "authentication-managed-identity", help: "Sends a token of the service's managed identity.", attributes: { resource: { help: "Audience of the token." }, "client-id": { help: "A user-assigned identity; without it the system-assigned one." } } },
+  { name: "authentication-managed-identity", help: "Sends a token of the service's managed identity.", attributes: { resource: { help: "Audience of the token." }, "client-id": { help: "A user-assigned identity; without it the system-assigned one." },
+    "output-token-variable-name": { help: "Keeps the token in this variable and sets no header." }, "ignore-error": { help: "Without a token the request goes on.", values: yes } } },
   { name: "set-backend-service", help: "Sends the request to another backend.", attributes: { "backend-id": { help: "Id of a backend." }, "base-url": { help: "An address instead of a backend." } } },
   { name: "forward-request", help: "Sends the request to the backend.", attributes: {
-    timeout: { help: "Seconds until the head of the answer." }, "timeout-ms": { help: "The same in milliseconds." }, "follow-redirects": { help: "Follows 3xx answers.", values: yes },
+    timeout: { help: "Seconds until the head of the answer." }, "timeout-ms": { help: "The same in milliseconds." }, "continue-timeout": { help: "Seconds until 100 Continue." }, "buffer-response": { help: "Both values stream.", values: yes }, "follow-redirects": { help: "Follows 3xx answers.", values: yes },
     "buffer-request-body": { help: "Reads the whole body first.", values: yes }, "fail-on-error-status-code": { help: "400 and above go to on-error.", values: yes }, "http-version": { help: "Version to the backend.", values: ["1", "2or1", "2"] } } },
   { name: "set-header", help: "Sets a header field.", attributes: { name: { help: "Name of the field." }, "exists-action": action }, children: ["value"] },
   { name: "set-query-parameter", help: "Sets a parameter of the query.", attributes: { name: { help: "Name of the parameter." }, "exists-action": action }, children: ["value"] },

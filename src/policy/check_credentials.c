@@ -1,0 +1,161 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * The statements about the Authorization header: authentication-basic,
+ * authentication-managed-identity.
+ */
+#include <string.h>
+
+#include "base/encode.h"
+#include "policy/internal.h"
+
+#define USERNAME_BYTES_MAX  1024u
+#define PASSWORD_BYTES_MAX  4096u
+#define RESOURCE_BYTES_MAX  1024u
+#define VARIABLE_LENGTH_MAX 256u
+
+/* RFC 7617 section 2: no control characters, and no colon in the name. */
+static bool has_control(struct pn_slice text)
+{
+    for (size_t i = 0; i < text.len; i++)
+        if ((unsigned char)text.ptr[i] < 0x20 || text.ptr[i] == 0x7F)
+            return true;
+    return false;
+}
+
+static enum pn_rc no_content(struct pn_policy_check *check, const struct pn_policy_node *node)
+{
+    enum pn_rc rc = pn_policy_check_no_text(check, node);
+
+    return rc == PN_OK ? pn_policy_check_no_children(check, node) : rc;
+}
+
+/** "Basic " and base64 of name:password, in the document's arena, which is wiped at its end. */
+static enum pn_rc make_authorization(struct pn_policy_check *check, struct pn_slice username,
+                                     struct pn_slice password, struct pn_slice *value)
+{
+    struct pn_buf plain, text;
+    enum pn_rc rc;
+
+    pn_buf_init_secret(&plain, USERNAME_BYTES_MAX + PASSWORD_BYTES_MAX + 1);
+    pn_buf_init_secret(&text, 2 * (USERNAME_BYTES_MAX + PASSWORD_BYTES_MAX));
+    rc = pn_buf_append_slice(&plain, username);
+    if (rc == PN_OK)
+        rc = pn_buf_append_slice(&plain, PN_LIT(":"));
+    if (rc == PN_OK)
+        rc = pn_buf_append_slice(&plain, password);
+    if (rc == PN_OK)
+        rc = pn_buf_append_slice(&text, PN_LIT("Basic "));
+    if (rc == PN_OK)
+        rc = pn_base64_encode(pn_buf_slice(&plain), &text);
+    if (rc == PN_OK) {
+        *value = pn_arena_dup(check->arena, pn_buf_slice(&text));
+        if (!value->ptr)
+            rc = PN_NOMEM;
+    }
+    pn_buf_fini(&plain);
+    pn_buf_fini(&text);
+    return rc == PN_OK ? rc : pn_error_set(check->err, PN_NOMEM, "out_of_memory", "out of memory");
+}
+
+enum pn_rc pn_policy_check_basic(struct pn_policy_check *check, struct pn_policy_node *node,
+                                 struct pn_policy_statement *statement)
+{
+    static const char *const known[] = {"username", "password", NULL};
+    struct pn_slice username = pn_policy_attribute(node, "username");
+    struct pn_slice password = pn_policy_attribute(node, "password");
+    enum pn_rc rc = pn_policy_check_attributes(check, node, known, NULL, true);
+
+    if (rc == PN_OK)
+        rc = no_content(check, node);
+    if (rc != PN_OK)
+        return rc;
+    if (!username.ptr || !password.ptr)
+        return pn_policy_node_error(check->err, node, "the attribute '%s' is required",
+                                    username.ptr ? "password" : "username");
+    if (username.len == 0 || username.len > USERNAME_BYTES_MAX || has_control(username) ||
+        pn_slice_find(username, ':') < username.len)
+        return pn_policy_node_error(check->err, node,
+                                    "the attribute 'username' must have 1 to %u characters, "
+                                    "without ':' and control characters",
+                                    USERNAME_BYTES_MAX);
+    if (password.len > PASSWORD_BYTES_MAX || has_control(password))
+        return pn_policy_node_error(check->err, node,
+                                    "the attribute 'password' must have at most %u characters, "
+                                    "without control characters",
+                                    PASSWORD_BYTES_MAX);
+    return make_authorization(check, username, password, &statement->authorization);
+}
+
+void pn_policy_token_name(struct pn_slice client_id, struct pn_slice resource,
+                          char name[PN_POLICY_TOKEN_NAME])
+{
+    char text[128 + RESOURCE_BYTES_MAX];
+    char hash[65];
+    size_t id_len = client_id.len < 100 ? client_id.len : 100;
+    size_t len = 0;
+
+    /* Client ids have no case; a resource is taken as it is written. */
+    for (size_t i = 0; i < id_len; i++) {
+        char c = client_id.ptr[i];
+
+        text[len++] = c >= 'A' && c <= 'Z' ? (char)(c - 'A' + 'a') : c;
+    }
+    text[len++] = '\n';
+    if (resource.len > RESOURCE_BYTES_MAX)
+        resource.len = RESOURCE_BYTES_MAX;
+    memcpy(text + len, resource.ptr, resource.len);
+    pn_sha256_hex(pn_slice(text, len + resource.len), hash);
+    memcpy(name, hash, PN_POLICY_TOKEN_NAME - 1);
+    name[PN_POLICY_TOKEN_NAME - 1] = '\0';
+}
+
+static bool is_resource(struct pn_slice text)
+{
+    for (size_t i = 0; i < text.len; i++)
+        if ((unsigned char)text.ptr[i] <= 0x20 || (unsigned char)text.ptr[i] >= 0x7F)
+            return false;
+    return text.len > 0 && text.len <= RESOURCE_BYTES_MAX;
+}
+
+enum pn_rc pn_policy_check_identity(struct pn_policy_check *check, struct pn_policy_node *node,
+                                    struct pn_policy_statement *statement)
+{
+    static const char *const known[] = {"resource", "client-id", "output-token-variable-name",
+                                        "ignore-error", NULL};
+    struct pn_slice resource = pn_slice_trim(pn_policy_attribute(node, "resource"));
+    struct pn_slice client_id = pn_policy_attribute(node, "client-id");
+    struct pn_slice variable = pn_policy_attribute(node, "output-token-variable-name");
+    char name[PN_POLICY_TOKEN_NAME];
+    enum pn_rc rc = pn_policy_check_attributes(check, node, known, NULL, true);
+
+    if (rc == PN_OK)
+        rc = no_content(check, node);
+    if (rc == PN_OK)
+        rc = pn_policy_check_bool(check, node, "ignore-error", &statement->identity.ignores_error);
+    if (rc != PN_OK)
+        return rc;
+    if (!is_resource(resource))
+        return pn_policy_node_error(check->err, node,
+                                    "the attribute 'resource' is required: the application id URI "
+                                    "of the API that the token is for, such as "
+                                    "https://vault.azure.net, of at most %u characters",
+                                    RESOURCE_BYTES_MAX);
+    if (client_id.ptr && !pn_is_uuid(client_id))
+        return pn_policy_node_error(check->err, node,
+                                    "the attribute 'client-id' must be the client id (a UUID) of a "
+                                    "user-assigned identity; without it the system-assigned one is "
+                                    "meant");
+    if (variable.ptr && (variable.len == 0 || variable.len > VARIABLE_LENGTH_MAX))
+        return pn_policy_node_error(
+            check->err, node,
+            "the attribute 'output-token-variable-name' must have 1 to %u characters",
+            VARIABLE_LENGTH_MAX);
+    pn_policy_token_name(client_id, resource, name);
+    statement->identity.resource = resource;
+    statement->identity.client_id = client_id;
+    statement->identity.variable = variable;
+    statement->identity.token = pn_arena_dup(check->arena, pn_slice_str(name));
+    if (!statement->identity.token.ptr)
+        return pn_error_set(check->err, PN_NOMEM, "out_of_memory", "out of memory");
+    return PN_OK;
+}
