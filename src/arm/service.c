@@ -183,8 +183,9 @@ static bool renew_tokens(struct arm_call *call)
     if (!json_object_get(call->body, "identity") ||
         pn_arm_renew_tokens(call->arm, true, &next_s, &err) == PN_OK)
         return true;
-    pn_error_prefix(&err, "The change is stored, but the tokens of the managed identities could not "
-                          "be renewed (repeat the request)");
+    pn_error_prefix(&err,
+                    "The change is stored, but the tokens of the managed identities could not "
+                    "be renewed (repeat the request)");
     arm_answer_failure(call, &err);
     return false;
 }

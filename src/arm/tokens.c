@@ -12,9 +12,10 @@
 #include "base/clock.h"
 #include "base/log.h"
 
-#define RETRY_S     10
-#define AHEAD_MAX_S 600 /* so long before it expires a token is renewed, but not before half time  \
-                         */
+#define RETRY_S 10
+#define AHEAD_MAX_S                                                                                \
+    600 /* so long before it expires a token is renewed, but not before half time                  \
+         */
 
 const char *arm_token_id(struct pn_arena *arena, const char *service_id, struct pn_slice name)
 {
