@@ -7,8 +7,10 @@
  * refusal; one that hangs up on that question does so with every certificate.
  *
  * A backend that says by an alert what it does not like has refused. One that merely hangs up when
- * it has seen a certificate may have done so for any reason: it is asked again, and then shown the
- * generation that serves now. If it takes that one, it has refused the other.
+ * it has seen a certificate, or answers as one does who misses something (400, 401, 403, 495, 496),
+ * may have done so for any reason: it is asked again, and then shown the generation that serves
+ * now. If it takes that one, or answers it otherwise, it has refused the other. What is answered to
+ * HTTP/2's settings says nothing of that: such a backend is asked over HTTP/1.1, if it speaks that.
  */
 #include <pthread.h>
 #include <stdio.h>
@@ -35,8 +37,10 @@ struct target {
     json_t *others;   /* of several certificates: all, null in the place of this one; or NULL */
     const char *user; /* id of the backend or API; in the arena */
     json_t *answer;   /* of the gateway; NULL: none */
-    bool is_doubtful; /* it hung up on the certificate without a reason */
+    bool is_doubtful; /* it hung up on the certificate without a reason, or answered an error */
     bool is_refused;
+    bool speaks_h1_too; /* what was negotiated was HTTP/2: it is asked once more */
+    int former_status;  /* what the generation that works was answered; 0: nothing */
 };
 
 struct preflight {
@@ -233,9 +237,11 @@ static json_t *ask_for(const struct target *target, const json_t *certificate)
         if (json_is_null(json_array_get(list, i)))
             failed = json_array_set(list, i, (json_t *)(uintptr_t)certificate) != 0;
     }
-    failed = failed || json_object_set(question, "certificates", list) != 0 ||
-             json_object_set_new(question, "timeoutMs", json_integer(ASK_TIMEOUT_MS)) != 0 ||
-             json_object_set_new(question, "ask", json_true()) != 0;
+    failed =
+        failed || json_object_set(question, "certificates", list) != 0 ||
+        json_object_set_new(question, "timeoutMs", json_integer(ASK_TIMEOUT_MS)) != 0 ||
+        json_object_set_new(question, "ask", json_true()) != 0 ||
+        (target->speaks_h1_too && json_object_set_new(question, "http", json_string("1")) != 0);
     json_decref(list);
     if (!failed)
         return question;
@@ -291,8 +297,26 @@ static enum pn_rc ask_some(struct task tasks[AT_A_TIME], size_t count, struct pn
 /** What becomes of an answer. Takes it. */
 typedef void (*judge_fn)(struct target *target, json_t *answer);
 
-/** Shows `certificate` to all targets, or to those in doubt. */
-static enum pn_rc ask_all(struct preflight *flight, const json_t *certificate, bool doubtful_only,
+/** Whom to ask. */
+typedef bool (*choose_fn)(const struct target *target);
+
+static bool is_any(const struct target *target)
+{
+    return target != NULL;
+}
+
+static bool is_in_doubt(const struct target *target)
+{
+    return target->is_doubtful;
+}
+
+static bool is_over_h1(const struct target *target)
+{
+    return target->speaks_h1_too;
+}
+
+/** Shows `certificate` to the targets that are chosen. */
+static enum pn_rc ask_all(struct preflight *flight, const json_t *certificate, choose_fn choose,
                           judge_fn judge, struct pn_error *err)
 {
     enum pn_rc rc = PN_OK;
@@ -303,7 +327,7 @@ static enum pn_rc ask_all(struct preflight *flight, const json_t *certificate, b
         size_t count = 0;
 
         for (; at < flight->count && count < AT_A_TIME; at++) {
-            if (doubtful_only && !flight->targets[at].is_doubtful)
+            if (!choose(&flight->targets[at]))
                 continue;
             asked[count] = &flight->targets[at];
             tasks[count] =
@@ -339,13 +363,26 @@ static bool is_refusal(const char *cause)
     return false;
 }
 
+/** Answered as one does who misses something of the caller's. */
+static bool is_complaint(const json_t *answer)
+{
+    static const int statuses[] = {400, 401, 403, 495, 496};
+    int64_t status = pn_json_int(answer, "answerStatus", 0);
+
+    for (size_t i = 0; i < sizeof(statuses) / sizeof(statuses[0]); i++) {
+        if (status == statuses[i])
+            return true;
+    }
+    return false;
+}
+
 /** It has seen a certificate, or asked for one, and then something went wrong. */
 static bool is_doubt(const json_t *answer)
 {
     const char *cause = pn_json_str(answer, "cause");
 
     return pn_json_bool(answer, "certificateRequested", false) &&
-           ((cause && *cause) || pn_json_bool(answer, "endedEarly", false));
+           ((cause && *cause) || pn_json_bool(answer, "endedEarly", false) || is_complaint(answer));
 }
 
 /** Of several another one was chosen: whatever came of it, this one was not shown. */
@@ -382,19 +419,60 @@ static void on_shown(struct target *target, json_t *answer)
 static void on_reference_shown(struct target *target, json_t *answer)
 {
     const char *cause = pn_json_str(answer, "cause");
+    bool is_well = cause && !*cause && !pn_json_bool(answer, "endedEarly", false);
+    const json_t *shown = target->answer;
 
-    target->is_refused = cause && !*cause && !is_doubt(answer);
+    target->former_status = (int)pn_json_int(answer, "answerStatus", 0);
+    if (is_complaint(shown) && is_well) /* only another answer tells the two apart */
+        target->is_refused = target->former_status != 0 &&
+                             (pn_json_int(shown, "answerStatus", 0) != target->former_status ||
+                              (pn_json_bool(shown, "answerBlames", false) &&
+                               !pn_json_bool(answer, "answerBlames", false))) &&
+                             !pn_json_bool(answer, "answerBlames", false);
+    else
+        target->is_refused = is_well;
     json_decref(answer);
+}
+
+/** Over HTTP/1.1 where HTTP/2 was chosen. One that does not speak it stays what it was. */
+static void on_shown_over_h1(struct target *target, json_t *answer)
+{
+    if (pn_json_int(answer, "answerStatus", 0) != 0)
+        on_shown(target, answer);
+    else
+        json_decref(answer);
+    target->speaks_h1_too = is_complaint(target->answer);
+}
+
+static enum pn_rc ask_over_h1(struct preflight *flight, struct pn_error *err)
+{
+    bool has_any = false;
+    enum pn_rc rc = PN_OK;
+
+    for (size_t i = 0; i < flight->count; i++) {
+        struct target *target = &flight->targets[i];
+        const char *alpn = pn_json_str(target->answer, "alpn");
+
+        target->speaks_h1_too = !target->is_refused && !target->is_doubtful && alpn &&
+                                strcmp(alpn, "h2") == 0 &&
+                                pn_json_bool(target->answer, "certificateRequested", false);
+        has_any = has_any || target->speaks_h1_too;
+    }
+    if (has_any)
+        rc = ask_all(flight, flight->certificate, is_over_h1, on_shown_over_h1, err);
+    return rc;
 }
 
 static enum pn_rc ask_everybody(struct preflight *flight, struct pn_error *err)
 {
-    enum pn_rc rc = ask_all(flight, flight->certificate, false, on_shown, err);
+    enum pn_rc rc = ask_all(flight, flight->certificate, is_any, on_shown, err);
 
     if (rc == PN_OK && flight->reference)
-        rc = ask_all(flight, flight->certificate, true, on_shown, err);
+        rc = ask_over_h1(flight, err);
     if (rc == PN_OK && flight->reference)
-        rc = ask_all(flight, flight->reference, true, on_reference_shown, err);
+        rc = ask_all(flight, flight->certificate, is_in_doubt, on_shown, err);
+    if (rc == PN_OK && flight->reference)
+        rc = ask_all(flight, flight->reference, is_in_doubt, on_reference_shown, err);
     return rc;
 }
 
@@ -407,8 +485,16 @@ static enum pn_rc judge(const struct preflight *flight, json_t *verdicts, struct
         const char *cause = pn_json_str(target->answer, "cause");
         const char *sentence = pn_json_str(target->answer, "sentence");
         bool is_refused = target->is_refused;
+        char words[120];
 
-        if (is_refused && target->is_doubtful) {
+        if (is_refused && is_complaint(target->answer)) {
+            cause = "tls_client_certificate_refused";
+            (void)snprintf(words, sizeof(words),
+                           "It answers %d to this certificate, and %d to the one that serves now.",
+                           (int)pn_json_int(target->answer, "answerStatus", 0),
+                           target->former_status);
+            sentence = words;
+        } else if (is_refused && target->is_doubtful) {
             cause = cause && *cause ? cause : "connection_closed";
             sentence = "It hangs up when it has seen this certificate, and takes the one that "
                        "serves now.";

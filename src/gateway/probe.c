@@ -9,9 +9,10 @@
  * and what it means is for control to judge.
  *
  * Who asks for it ("ask") gets a sooner answer where the backend gives one: a question that means
- * nothing (OPTIONS *, RFC 9110 section 9.3.7; in HTTP/2 the settings) goes with the end of the
- * handshake. Whatever is answered, the backend has looked at the certificate and went on. No answer
- * changes nothing.
+ * nothing (OPTIONS /, RFC 9110 section 9.3.7; in HTTP/2 the settings) goes with the end of the
+ * handshake. Whatever is answered, the backend has looked at the certificate and went on. What it
+ * answered is told: nginx, for one, says in a response that it does not like a certificate. No
+ * answer changes nothing.
  */
 #include "gateway/probe.h"
 
@@ -34,8 +35,9 @@
 #include "upstream/failure.h"
 #include "upstream/opening.h"
 
-#define LINGER_MS         100 /* after a confirmation, at least */
-#define LINGER_HANDSHAKES 4   /* and so many times what the handshake took */
+#define LINGER_MS          100  /* after a confirmation, at least */
+#define LINGER_HANDSHAKES  4    /* and so many times what the handshake took */
+#define RESPONSE_BYTES_MAX 2048 /* that are looked at */
 
 struct pn_probes {
     struct pn_gateway *gateway;
@@ -64,6 +66,8 @@ struct probe {
     uint8_t frame_head[9]; /* of HTTP/2: what came of it, */
     size_t frame_head_len; /* so many bytes; */
     size_t frame_skip;     /* and what is left of the frame's payload */
+    char response[RESPONSE_BYTES_MAX];
+    size_t response_len; /* of HTTP/1.1: its beginning */
     struct pn_stream *stream;
     struct pn_tls_client *tls;
     struct pn_tls_story story;
@@ -210,7 +214,7 @@ static void ask(struct probe *probe, struct pn_stream *stream)
 
     if (!is_h2) {
         int n = snprintf(options, sizeof(options),
-                         "OPTIONS * HTTP/1.1\r\nHost: %s:%d\r\nUser-Agent: postern-preflight\r\n"
+                         "OPTIONS / HTTP/1.1\r\nHost: %s:%d\r\nUser-Agent: postern-preflight\r\n"
                          "Connection: close\r\n\r\n",
                          host, (int)pn_json_int(probe->question, "port", 443));
 
@@ -221,13 +225,51 @@ static void ask(struct probe *probe, struct pn_stream *stream)
     probe->has_asked = pn_stream_write(stream, is_h2 ? settings : options, len, &written) == PN_OK;
 }
 
+/** Of an HTTP/1.1 response; 0: it is none. */
+static int status_of(struct pn_slice response)
+{
+    uint64_t status = 0;
+
+    if (response.len < 12 || !pn_slice_starts_with(response, PN_LIT("HTTP/1.")) ||
+        !pn_slice_to_u64(pn_slice_sub(response, 9, 3), 999, &status))
+        return 0;
+    return (int)status;
+}
+
+/** What the answer says, as far as it is here. */
+static void take_response(struct probe *probe)
+{
+    static const struct pn_slice word = {"certificate", 11};
+    struct pn_slice response = pn_slice(probe->response, probe->response_len);
+
+    probe->facts.answer_status = status_of(response);
+    for (size_t at = 0; at + word.len <= response.len && probe->facts.answer_status >= 400; at++)
+        probe->facts.answer_blames = probe->facts.answer_blames ||
+                                     pn_slice_case_eq(pn_slice_sub(response, at, word.len), word);
+}
+
+/** Whether the response is here, as far as it matters: of one that is good the first byte, of
+ *  another one its text, too, until it ends or there is enough. */
+static bool has_response(struct probe *probe, const char *bytes, size_t len)
+{
+    size_t room = sizeof(probe->response) - probe->response_len;
+    size_t taken = len < room ? len : room;
+
+    if (taken > 0)
+        memcpy(probe->response + probe->response_len, bytes, taken);
+    probe->response_len += taken;
+    take_response(probe);
+    return probe->response_len == sizeof(probe->response) || probe->facts.answer_blames ||
+           (probe->response_len >= 12 && probe->facts.answer_status < 400);
+}
+
 /** Whether the backend has answered: in HTTP/2 by the acknowledgement of our settings; its own may
  *  come before it has looked at anything. */
 static bool has_answered(struct probe *probe, struct pn_stream *stream, const char *bytes,
                          size_t len)
 {
     if (pn_stream_alpn(stream) != PN_ALPN_H2)
-        return len > 0;
+        return has_response(probe, bytes, len);
     while (len > 0) {
         const uint8_t *head = probe->frame_head;
         size_t piece = probe->frame_skip < len ? probe->frame_skip : len;
@@ -267,8 +309,12 @@ static void on_readable(void *ctx, struct pn_stream *stream)
         }
     }
     if (rc == PN_AGAIN) {
-        if (probe->story.is_confirmed)
+        if (probe->story.is_confirmed || probe->response_len > 0)
             linger(probe);
+        return;
+    }
+    if (probe->facts.answer_status != 0) { /* it has answered, and ends as it was asked to */
+        answer(probe);
         return;
     }
     /* Hanging up politely without a request need not be a refusal; an alert is one, and what was

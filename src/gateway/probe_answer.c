@@ -99,6 +99,10 @@ json_t *pn_probe_answer(const struct pn_probe_facts *facts, const struct pn_tls_
         "signatureSchemes", schemes_json(story), "serverChain", chain_json(story), "verifyError",
         story->verify_error, "verifyDepth", story->verify_depth);
 
+    if (more && facts->answer_status != 0) {
+        (void)json_object_set_new(more, "answerStatus", json_integer(facts->answer_status));
+        (void)json_object_set_new(more, "answerBlames", json_boolean(facts->answer_blames));
+    }
     /* Of several the one that was chosen. */
     if (more && report->certificate_sent)
         (void)json_object_set_new(more, "sent",

@@ -14,6 +14,8 @@ struct pn_probe_facts {
     char sentence[PN_TLS_SENTENCE_MAX];
     struct pn_tls_report report; /* of the last address; zero before one was tried */
     bool has_ended_early; /* the backend hung up by itself before we did, without a request */
+    int answer_status;    /* of the response to what was asked; 0: none, or it was not asked */
+    bool answer_blames;   /* an error whose text has the word "certificate" */
     json_t *addresses;    /* [{address, cause}]; owned */
     uint32_t timeout_ms, late_ms;
     uint64_t dns_ms, handshake_ms; /* the latter with the connection */

@@ -10,8 +10,10 @@
  *             or lastFailureOf (a backend's name in lower case): nothing is tried
  *   answer    outcome "accepted" | "failed" · cause (upstream/failure.h), detail, sentence · stage
  * · addresses [{address, cause}] · dnsMs, connectMs, handshakeMs · tlsVersion, cipher, alpn ·
- * alert? {number, name, late} · endedEarly (it hung up by itself) · certificateRequested,
- * certificateSent · acceptableIssuers, acceptableIssuerCount, signatureSchemes · serverChain
+ * alert? {number, name, late} · answerStatus?, answerBlames? (what was asked was answered with that
+ * status; an error that speaks of a certificate) · endedEarly (it hung up by itself) ·
+ * certificateRequested, certificateSent · acceptableIssuers, acceptableIssuerCount,
+ * signatureSchemes · serverChain
  * [{subject, issuer, thumbprint, notBefore, notAfter, spkiSha256, der}] · verifyError, verifyDepth
  *
  * The same connection carries the question of what is used (gateway/uses_answer.h).

@@ -8,7 +8,7 @@ import threading
 import time
 
 import pytest
-from lab import raw, service, web
+from lab import backends, raw, service, web
 from lab.backends import free_port
 from lab.service import policy, with_certificate
 
@@ -142,7 +142,7 @@ NO = b"HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\nConnection: close\r\n\r\
 
 
 def is_question(head):
-    return head.startswith(b"OPTIONS * ")
+    return head.startswith(b"OPTIONS / ")
 
 
 @pytest.mark.parametrize("behave, status", [
@@ -163,9 +163,47 @@ def test_a_backend_that_is_asked_may_answer_as_it_likes(postern, ca, tmp_path, b
         assert answer.status == status, answer
         assert thumbprint(postern, name) == (new if status == 200 else good).sha1
         assert postern.call(f"/{name}/x").status == 200
-    assert set(backend.lines) <= {"OPTIONS * HTTP/1.1", "GET /x HTTP/1.1"}, backend.lines
-    if behave(b"OPTIONS * ", False):
-        assert "OPTIONS * HTTP/1.1" in backend.lines
+    assert set(backend.lines) <= {"OPTIONS / HTTP/1.1", "GET /x HTTP/1.1"}, backend.lines
+    if behave(b"OPTIONS / ", False):
+        assert "OPTIONS / HTTP/1.1" in backend.lines
+
+
+@pytest.fixture(scope="module")
+def answering(tmp_path_factory, ca, other_ca):
+    """nginx completes the handshake with any certificate, and refuses by a response."""
+    server = backends.Nginx(tmp_path_factory.mktemp("answering"))
+    h2_port = free_port()
+    server.add("own", ca.server(), ca, "TLSv1.2", f"listen 127.0.0.1:{h2_port} ssl http2;")
+    server.add("forbidden", ca.server(), ca, extra="location = / { return 403; }")
+    server.ports["h2"] = h2_port
+    server.start()
+    yield server
+    server.stop()
+
+
+@pytest.mark.parametrize("stem", ["own", "h2"])
+def test_a_certificate_that_nginx_answers_400_to_stays_staged(postern, ca, other_ca, answering, stem):
+    name = service.unique("answered")
+    good, bad = ca.client(name), other_ca.client(name)
+    put(postern, name, good)
+    postern.make_api(name, answering.url(stem), with_certificate(name))
+    assert postern.call(f"/{name}/").status == 200
+    refused = put(postern, name, bad)
+    assert refused.status == 409, refused
+    assert "It answers 400 to this certificate, and 200 to the one that serves now" in refused.text
+    assert thumbprint(postern, name) == good.sha1 and postern.call(f"/{name}/").status == 200
+    verdict = generations(postern, name)[2]["verdicts"][0]
+    assert verdict["outcome"] == "refused" and verdict["cause"] == "tls_client_certificate_refused"
+    better = ca.client(name)
+    assert put(postern, name, better).status == 200 and thumbprint(postern, name) == better.sha1
+
+
+def test_a_backend_that_answers_every_certificate_so_refuses_none(postern, ca, answering):
+    name = service.unique("forbids")
+    put(postern, name, ca.client(name))
+    postern.make_api(name, answering.url("forbidden"), with_certificate(name))
+    better = ca.client(name)
+    assert put(postern, name, better).status == 200 and thumbprint(postern, name) == better.sha1
 
 
 def test_settings_of_http2_are_no_answer_before_ours_are_acknowledged(postern, ca, tmp_path):
