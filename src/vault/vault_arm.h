@@ -35,6 +35,11 @@ json_t *vault_arm_json(const struct pn_store_item *item);
 /* vault_arm_policies.c: …/accessPolicies/{add|replace|remove} */
 void vault_arm_policies(struct arm_call *call, struct pn_slice operation);
 
+/* vault_arm_deleted.c */
+/* Purges a deleted vault whose retention is over. PN_NOT_FOUND: it is none (any more). */
+enum pn_rc vault_arm_purge_due(struct pn_vault *vault, const struct pn_store_item *item,
+                               struct pn_error *err) PN_MUST_USE;
+
 /* vault_arm_properties.c */
 /* The document to store from what is given over what is there (`former` NULL: nothing). PN_INVALID.
  */

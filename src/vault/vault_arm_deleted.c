@@ -5,8 +5,10 @@
  *
  * In the store: `/subscriptions/{s}/providers/Microsoft.KeyVault/deletedVaults/{name}` of type
  * DELETED_TYPE, body {"name", "vaultId", "deletedOn", "purgeOn", "vault": the vault's document,
- * "assignments": the roles that were given at the vault and below}. A retention that is over is
- * noticed by whoever looks: until then nobody can see that it is not.
+ * "assignments": the roles that were given at the vault and below, "internal": {"due": purgeOn}}.
+ * When the retention is over the vault is shown no more, but it is purged by the vault's clock
+ * alone (vault_due.c), which knows a clock that jumped: looking destroys nothing, and its name
+ * stays taken until then.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -36,18 +38,30 @@ static enum pn_rc erase_below(struct pn_store_txn *txn, const char *prefix, stru
     return rc;
 }
 
-/* Everything that is in the vault, and the deleted vault itself. */
-static enum pn_rc purge(struct pn_vault *vault, const char *id, const char *name,
+static bool is_over(const struct pn_vault *vault, const struct pn_store_item *item)
+{
+    return pn_json_int(item->body, "purgeOn", 0) <= vault->now_s();
+}
+
+/* Everything that is in the vault, and the deleted vault itself. PN_NOT_FOUND: it is not deleted
+ * (any more), or `only_if_over` and it was deleted anew. */
+static enum pn_rc purge(struct pn_vault *vault, const char *id, const char *name, bool only_if_over,
                         struct pn_error *err)
 {
     char prefix[VAULT_NAME_TEXT + 16];
+    struct pn_store_item item = {0};
     struct pn_store_txn *txn = NULL;
     enum pn_rc rc = pn_store_begin(vault->store, &txn, err);
 
     if (rc != PN_OK)
         return rc;
+    rc = pn_store_txn_get(txn, id, &item, err);
+    if (rc == PN_OK && only_if_over && !is_over(vault, &item))
+        rc = PN_NOT_FOUND;
+    pn_store_item_fini(&item);
     snprintf(prefix, sizeof prefix, "/vault/%s/", name);
-    rc = erase_below(txn, prefix, err);
+    if (rc == PN_OK)
+        rc = erase_below(txn, prefix, err);
     if (rc == PN_OK)
         rc = pn_store_erase(txn, id, err);
     if (rc == PN_OK)
@@ -59,22 +73,20 @@ static enum pn_rc purge(struct pn_vault *vault, const char *id, const char *name
     return rc;
 }
 
-/* The deleted vault of that name. PN_NOT_FOUND, also when its retention is over (then it is
- * purged).
- */
+enum pn_rc vault_arm_purge_due(struct pn_vault *vault, const struct pn_store_item *item,
+                               struct pn_error *err)
+{
+    return purge(vault, item->id, strrchr(item->id, '/') + 1, true, err);
+}
+
+/* The deleted vault of that name. PN_NOT_FOUND. */
 static enum pn_rc find_deleted(struct pn_vault *vault, const char *subscription_id,
                                const char *name, struct pn_store_item *item, struct pn_error *err)
 {
     char id[VAULT_ID_TEXT];
-    enum pn_rc rc;
 
     deleted_id(subscription_id, name, id);
-    rc = pn_store_get(vault->store, id, item, err);
-    if (rc != PN_OK || pn_json_int(item->body, "purgeOn", 0) > vault->now_s())
-        return rc;
-    pn_store_item_fini(item);
-    rc = purge(vault, id, name, err);
-    return rc == PN_OK ? PN_NOT_FOUND : rc;
+    return pn_store_get(vault->store, id, item, err);
 }
 
 enum pn_rc vault_arm_refuse_deleted(struct pn_vault *vault, const char *subscription_id,
@@ -131,9 +143,10 @@ static enum pn_rc move_away(struct arm_call *call, struct pn_store_txn *txn,
 
     snprintf(subscription, sizeof subscription, "%.*s", PN_FMT(call->subscription));
     deleted_id(subscription, name, id);
-    body = json_pack("{s:s, s:s, s:I, s:I, s:O, s:O}", "name", name, "vaultId", item->id,
+    body = json_pack("{s:s, s:s, s:I, s:I, s:O, s:O, s:{s:I}}", "name", name, "vaultId", item->id,
                      "deletedOn", (json_int_t)now_s, "purgeOn", (json_int_t)(now_s + days * DAY_S),
-                     "vault", item->body, "assignments", assignments);
+                     "vault", item->body, "assignments", assignments, "internal", "due",
+                     (json_int_t)(now_s + days * DAY_S));
     json_decref(assignments);
     if (rc == PN_OK)
         rc = body ? pn_store_put(txn, id, DELETED_TYPE, body, NULL, err) : PN_NOMEM;
@@ -186,8 +199,7 @@ enum pn_rc vault_arm_recover(struct arm_call *call, struct pn_store_txn *txn, st
     snprintf(subscription, sizeof subscription, "%.*s", PN_FMT(call->subscription));
     deleted_id(subscription, name, id);
     rc = pn_store_txn_get(txn, id, &item, err);
-    if (rc == PN_NOT_FOUND ||
-        (rc == PN_OK && pn_json_int(item.body, "purgeOn", 0) <= call->vault->now_s()))
+    if (rc == PN_NOT_FOUND || (rc == PN_OK && is_over(call->vault, &item)))
         rc = pn_error_set(err, PN_INVALID, "BadRequest",
                           "properties.createMode: there is no deleted vault '%s' to recover", name);
     else if (rc == PN_OK &&
@@ -257,7 +269,7 @@ void vault_arm_list_deleted(struct arm_call *call)
     }
     value = json_array();
     for (size_t i = 0; i < list.count; i++) {
-        if (pn_json_int(list.items[i].body, "purgeOn", 0) > call->vault->now_s())
+        if (!is_over(call->vault, &list.items[i]))
             json_array_append_new(value, deleted_json(call, &list.items[i]));
     }
     pn_store_list_fini(&list);
@@ -283,7 +295,7 @@ static void purge_one(struct arm_call *call, const struct pn_store_item *item, c
                           "protection and stays until its scheduledPurgeDate.");
         return;
     }
-    rc = purge(call->vault, item->id, name, &err);
+    rc = purge(call->vault, item->id, name, false, &err);
     if (rc == PN_OK || rc == PN_NOT_FOUND)
         call->base.response->status = 200;
     else
@@ -319,7 +331,7 @@ void vault_arm_deleted(struct arm_call *call, const struct pn_slice *rest, size_
     snprintf(name, sizeof name, "%.*s", PN_FMT(rest[2]));
     snprintf(subscription, sizeof subscription, "%.*s", PN_FMT(call->subscription));
     rc = find_deleted(call->vault, subscription, name, &item, &err);
-    if (rc == PN_NOT_FOUND ||
+    if (rc == PN_NOT_FOUND || (rc == PN_OK && is_over(call->vault, &item) && !is_purge) ||
         (rc == PN_OK && !pn_slice_case_eq_str(
                             rest[0], pn_json_str(json_object_get(item.body, "vault"), "location"))))
         answer_not_deleted(call, rest[2]);

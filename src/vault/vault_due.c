@@ -17,6 +17,7 @@
 #include "base/clock.h"
 #include "base/limits.h"
 #include "base/log.h"
+#include "vault/vault_arm.h"
 #include "vault/vault_clock.h"
 #include "vault/vault_key.h"
 
@@ -302,6 +303,14 @@ static enum pn_rc do_due(struct pn_vault *vault, const struct pn_store_item *hea
     enum pn_rc rc = PN_OK;
 
     *is_done = false;
+    if (strcmp(head->type, DELETED_TYPE) == 0) { /* a whole vault */
+        if (may_purge)
+            rc = vault_arm_purge_due(vault, head, &err);
+        *is_done = may_purge && rc == PN_OK;
+        if (rc != PN_OK && rc != PN_NOT_FOUND)
+            pn_log_error(PN_LOG_ERROR, "vault_clock_failed", &err);
+        return rc;
+    }
     if (!vault_kind_of(head, &kind) || !call_of(vault, head, &call, origin))
         return PN_OK;
     if (strcmp(head->type, vault_kinds[kind].deleted_type) == 0) {

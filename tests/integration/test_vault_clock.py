@@ -209,3 +209,32 @@ def test_requests_above_the_limit_are_throttled(own_postern):
     assert answers[3].json()["error"]["code"] == "Throttled"
     assert 1 <= int(answers[3].headers["Retry-After"]) <= 10
     ok(own_postern.vault("GET", "/keys/k"))  # another class
+
+
+def test_a_deleted_vault_is_purged_by_the_clock_alone(own_postern):
+    postern = own_postern
+    body = {"location": "local", "properties": {
+        "tenantId": postern.tenant, "sku": {"family": "A", "name": "standard"},
+        "softDeleteRetentionInDays": 7, "accessPolicies": []}}
+    shown = f"{postern.subscription}/providers/Microsoft.KeyVault/locations/local/deletedVaults/gone"
+
+    def arm(method, path, body=None):
+        return postern.arm(method, path, body, version="2022-07-01")
+
+    ok(arm("PUT", vault_id(postern, "gone"), body), 201)
+    ok_status = arm("DELETE", vault_id(postern, "gone"))
+    assert ok_status.status == 200
+    move(postern, 100)  # a clock that jumped: looking shows nothing, and destroys nothing
+    assert arm("GET", shown).status == 404
+    taken = arm("PUT", vault_id(postern, "gone"), body)
+    assert taken.status == 409 and "recover or purge" in taken.text, taken
+    move(postern, 0)
+    ok(arm("GET", shown))
+    body["properties"]["createMode"] = "recover"
+    ok(arm("PUT", vault_id(postern, "gone"), body), 201)
+    assert arm("DELETE", vault_id(postern, "gone")).status == 200
+    move(postern, 100, "--limit", "vault-purge-delay=0")
+    del body["properties"]["createMode"]
+    wait_for("the purge, which nobody asks for",
+             lambda: "event=vault_purged vault=gone" in postern.log())
+    ok(arm("PUT", vault_id(postern, "gone"), body), 201)
