@@ -3,7 +3,7 @@
 # `make help` lists the targets. `make run` and `make test` set the machine up by themselves.
 MAKEFLAGS += --no-print-directory
 .DEFAULT_GOAL := build
-.PHONY: build run test check asan tsan tsan-integration coverage fuzz soak bench install clean ci help setup
+.PHONY: build run test test-az check asan tsan tsan-integration coverage fuzz soak bench install clean ci help setup
 
 PREFIX  ?= /usr/local
 ENGINE  ?= h1
@@ -22,6 +22,10 @@ run: build  ## builds, then does the main job with a sample backend, until Ctrl-
 test: build  ## unit and integration tests (TESTS="-k name" narrows the integration tests)
 	@tools/setup test
 	@tools/test build $(TESTS)
+
+test-az: build  ## Debian's azure-cli against a Postern: login, rest, resource, identity, keyvault, apim
+	@tools/setup build az
+	@PN_BIN="$$PWD/build/bin" /usr/bin/python3 -B -m pytest tests/az -p no:cacheprovider -q $(TESTS)
 
 check: build  ## layers, format, clang-tidy, cppcheck, banned calls, licence lines
 	@tools/setup check

@@ -1,13 +1,16 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * GET …/networkstatus: the key vaults that the service's certificates come from, what the last look
- * at each said, and in which layer it failed. What stands in a certificate's lastStatus is the
- * same.
+ * GET …/networkstatus: what the service depends on, and which layer fails. Of the key vaults that
+ * its certificates come from, what the last look at each said: a certificate's lastStatus is the
+ * same. Of the token authority, whether rules or tokens fail. Of the backends, what a connection
+ * says now.
  */
 #include <string.h>
 #include <strings.h>
 
-#include "arm/arm_internal.h"
+#include "arm/network_status.h"
+#include "base/clock.h"
+#include "outbound/outbound.h"
 
 #define ORIGIN_TEXT 320
 
@@ -107,6 +110,42 @@ static bool add(json_t *list, const struct pn_store_item *item)
     return true;
 }
 
+/* The authority that gives the service's tokens: denied by a rule, or failing when a certificate's
+ * vault was looked at last. */
+static bool add_authority(struct arm_call *call, json_t *list, const struct pn_store_list *followed)
+{
+    const struct pn_arm_config *config = &call->arm->config;
+    const char *code = NULL, *message = NULL, *layer = "identity";
+    struct pn_error err = {0};
+    char now[PN_TIME_TEXT];
+    json_t *entry;
+
+    if (config->outbound && pn_outbound_check_service(config->outbound, config->control_url,
+                                                      PN_TAG_ACTIVE_DIRECTORY, &err) != PN_OK) {
+        code = "NetworkRuleDenied";
+        message = err.message;
+        layer = "rule";
+    }
+    for (size_t i = 0; !code && i < followed->count; i++) {
+        const json_t *properties = json_object_get(followed->items[i].body, "properties");
+        const json_t *last = json_object_get(json_object_get(properties, "keyVault"), "lastStatus");
+
+        if (pn_slice_eq_str(pn_json_slice(last, "code"), "VaultTokenError")) {
+            code = "VaultTokenError";
+            message = pn_json_str(last, "message");
+        }
+    }
+    pn_time_iso8601(pn_clock_unix_s(), now);
+    entry = json_pack("{s:s, s:s, s:b, s:s, s:s, s:s, s:s}", "name", config->control_url,
+                      "resourceType", "AzureActiveDirectory", "isOptional", 0, "status",
+                      code ? "failure" : "success", "error", message ? message : "", "lastUpdated",
+                      now, "lastStatusChange", now);
+    if (entry && code)
+        (void)json_object_set_new(entry, "postern",
+                                  json_pack("{s:s, s:s}", "layer", layer, "code", code));
+    return json_array_append_new(list, entry) == 0;
+}
+
 /* {"dnsServers", "connectivityStatus"}; NULL: answered. */
 static json_t *status(struct arm_call *call)
 {
@@ -126,7 +165,9 @@ static json_t *status(struct arm_call *call)
         failed =
             pn_id_is_below(pn_slice_str(followed.items[i].id), pn_slice_str(call->service_id)) &&
             !add(list, &followed.items[i]);
+    failed = failed || !add_authority(call, list, &followed);
     pn_store_list_fini(&followed);
+    failed = failed || !arm_network_add_backends(call, list);
     if (!failed)
         return json_pack("{s:[], s:o}", "dnsServers", "connectivityStatus", list);
     json_decref(list);

@@ -299,6 +299,9 @@ void pn_authority_handle(struct pn_authority *authority, const struct pn_request
     } else if ((count == 3 || count == 4) && is_path(segments, 2, graph) &&
                pn_slice_case_eq_str(segments[2], "users")) {
         authority_handle_users(authority, request, count == 4 ? &segments[3] : NULL, response);
+    } else if (count == 3 && is_path(segments, 2, graph) &&
+               pn_slice_case_eq_str(segments[2], "servicePrincipals")) {
+        authority_handle_principals(authority, request, response);
     } else if (count >= 3 && is_path(segments, 2, graph)) {
         authority_handle_directory(authority, request, segments + 2, count - 2, response);
     } else {

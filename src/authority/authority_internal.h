@@ -183,6 +183,10 @@ void authority_handle_federation(struct pn_authority *authority, const struct pn
                                  const char *id, const struct pn_slice *segment,
                                  struct pn_response *response);
 
+/* authority_principals.c */
+void authority_handle_principals(struct pn_authority *authority, const struct pn_request *request,
+                                 struct pn_response *response);
+
 /* authority_http.c */
 bool authority_is_tenant(const struct pn_authority *authority, struct pn_slice tenant);
 /* All loopback addresses are one peer: a client may change between ::1 and 127.0.0.1. */

@@ -166,11 +166,14 @@ static void respond_refusal(const struct pn_authority *authority, const struct p
                             "A transient error has occurred. Please try again.");
 }
 
-/* Written by hand: a token must not go through JSON's memory. It is base64url and dots only. */
+/* Written by hand: a token must not go through JSON's memory. It is base64url and dots only. What
+ * Azure's v1 writes as texts AD FS writes as numbers, and az, which signs in at /adfs, adds them.
+ */
 static enum pn_rc write_answer(struct pn_response *response, const struct pn_buf *token,
                                struct pn_slice audience, int64_t now_s, int64_t expires_s,
-                               int version)
+                               int version, bool is_adfs)
 {
+    const char *quote = is_adfs ? "" : "\"";
     struct pn_buf *out = &response->body;
     json_t *resource = pn_json_from_slice(audience);
     enum pn_rc rc;
@@ -178,11 +181,12 @@ static enum pn_rc write_answer(struct pn_response *response, const struct pn_buf
     pn_buf_clear(out);
     rc = pn_buf_printf(out, "{\"token_type\":\"Bearer\",");
     if (rc == PN_OK && version == 1) {
-        rc = pn_buf_printf(
-            out,
-            "\"expires_in\":\"%" PRId64 "\",\"ext_expires_in\":\"%" PRId64
-            "\",\"expires_on\":\"%" PRId64 "\",\"not_before\":\"%" PRId64 "\",\"resource\":",
-            expires_s - now_s, expires_s - now_s, expires_s, now_s - PN_TOKEN_SKEW_S);
+        rc = pn_buf_printf(out,
+                           "\"expires_in\":%s%" PRId64 "%s,\"ext_expires_in\":%s%" PRId64
+                           "%s,\"expires_on\":\"%" PRId64 "\",\"not_before\":\"%" PRId64
+                           "\",\"resource\":",
+                           quote, expires_s - now_s, quote, quote, expires_s - now_s, quote,
+                           expires_s, now_s - PN_TOKEN_SKEW_S);
         if (rc == PN_OK)
             rc = resource ? pn_json_dump(resource, out) : PN_NOMEM;
     } else if (rc == PN_OK) {
@@ -215,7 +219,8 @@ void authority_respond_token(struct pn_authority *authority, const struct pn_req
     if (grant->origin && grant->audience)
         rc = pn_authority_mint(authority, grant, &token, &expires_s, &err);
     if (rc == PN_OK)
-        rc = write_answer(response, &token, audience, authority->now_s(), expires_s, version);
+        rc = write_answer(response, &token, audience, authority->now_s(), expires_s, version,
+                          pn_slice_case_starts_with(request->path, PN_LIT("/adfs/")));
     if (rc == PN_OK)
         rc = pn_response_header(response, "Content-Type", "application/json; charset=utf-8");
     if (rc == PN_OK)

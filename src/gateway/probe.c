@@ -173,7 +173,7 @@ static void on_step(void *ctx, enum pn_opening_step step, const struct pn_peer_a
     pn_peer_address_print(peer, text);
     (void)json_array_append_new(probe->facts.addresses, json_pack("{s:s, s:s}", "address", text,
                                                                   "cause", code ? code : ""));
-    if (stream)
+    if (stream && pn_stream_report(stream))
         probe->facts.report = *pn_stream_report(stream);
 }
 
@@ -345,6 +345,10 @@ static void on_open(void *ctx, struct pn_stream *stream)
     probe->stream = stream;
     pn_stream_set_events(stream, &stream_events, probe);
     probe->facts.handshake_ms = lap(probe);
+    if (!probe->tls) { /* it is there: more is not asked of one without TLS */
+        answer(probe);
+        return;
+    }
     take_report(probe, pn_stream_report(stream));
     if (pn_json_bool(probe->question, "ask", false))
         ask(probe, stream);
@@ -551,7 +555,7 @@ static void begin(struct probe *probe, struct pn_slice json)
     probe->facts.late_ms =
         bounded(probe->question, "lateMs", PN_PROBE_LATE_MS, PN_PROBE_LATE_MAX_MS);
     if (set_host(probe))
-        rc = make_context(probe, &err);
+        rc = pn_json_bool(probe->question, "plain", false) ? PN_OK : make_context(probe, &err);
     else
         pn_error_set(&err, rc, "internal", "the question names no host");
     if (rc == PN_OK)

@@ -5,11 +5,13 @@ import json
 import pathlib
 import subprocess
 import time
+import uuid
 
 import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import padding, rsa
+from lab import people
 
 
 def claims_of(token):
@@ -37,6 +39,8 @@ def test_client_secret_gets_a_bearer_token_at(postern, path):
     body = answer.json()
     assert body["token_type"] == "Bearer"
     assert 0 < int(body["expires_in"]) <= 3600
+    # Azure's v1 writes texts; az, which signs in at /adfs, adds it to a number.
+    assert isinstance(body["expires_in"], str if path == "/{tenant}/oauth2/token" else int)
     claims = claims_of(body["access_token"])
     assert claims["aud"] == postern.control
     assert claims["tid"] == postern.tenant
@@ -140,3 +144,30 @@ def test_control_listener_speaks_tls_1_2_and_1_3_with_its_own_ca(postern):
              option], input="", capture_output=True, text=True, timeout=20)
         assert done.returncode == 0, done.stderr + done.stdout
         assert version in done.stdout
+
+
+def _principals(postern, query, token):
+    return postern.session(postern.control).call(
+        "GET", "/msgraph/v1.0/servicePrincipals" + query, headers={"Authorization": "Bearer " + token})
+
+
+def test_a_service_principal_is_found_by_its_client_id(postern):
+    """az keyvault create asks for its own object id, set-policy --spn for another's."""
+    token = postern.token(postern.control + "/msgraph/")
+    filters = [f"?$filter=servicePrincipalNames/any(c:c%20eq%20'{postern.client_id}')",
+               f"?%24filter=appId%20eq%20'{postern.client_id}'"]
+    for query in filters:
+        answer = _principals(postern, query, token)
+        assert answer.status == 200, answer
+        found = answer.json()["value"]
+        assert [f["appId"] for f in found] == [postern.client_id]
+        assert found[0]["id"] == claims_of(token)["oid"]
+    nobody = _principals(postern, "?$filter=appId%20eq%20'" + str(uuid.uuid4()) + "'", token)
+    assert nobody.json() == {"value": []}
+    assert _principals(postern, "", token).status == 400
+    assert _principals(postern, filters[1], "x").status == 401
+    other = people.Application(postern)
+    theirs = other.token(postern.control + "/msgraph/")
+    assert _principals(postern, filters[1], theirs).status == 403
+    itself = _principals(postern, f"?$filter=appId%20eq%20'{other.client_id}'", theirs)
+    assert itself.json()["value"][0]["id"] == claims_of(theirs)["oid"]

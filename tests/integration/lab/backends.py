@@ -214,9 +214,9 @@ class _State:
 class Python:
     """A threading HTTP server; `routes` maps a path to a function of the handler."""
 
-    def __init__(self, server=None, client_ca_file=None):
+    def __init__(self, server=None, client_ca_file=None, port=0):
         self.state = _State()
-        self.httpd = _Server(("127.0.0.1", 0), _Handler)
+        self.httpd = _Server(("127.0.0.1", port), _Handler)
         self.httpd.state = self.state
         self.scheme = "http"
         if server:
