@@ -133,46 +133,55 @@ static enum pn_rc on_framing_byte(struct pn_h1_body *body, unsigned char c,
     return PN_INTERNAL;
 }
 
-/* RFC 9110 §6.5.1: framing, routing, authentication, request control and content format stay in the
- * head. Whoever merges trailers into headers must not be led astray by these. */
-bool pn_http_is_trailer_allowed(struct pn_slice name)
+/* As "X-Forwarded-For" and "X_FORWARDED_FOR" are the same variable to whoever makes one of them. */
+static bool begins_like(struct pn_slice name, const char *text, size_t len)
 {
-    static const char *const denied[] = {
-        "Content-Length",
-        "Content-Encoding",
-        "Content-Type",
-        "Content-Range",
-        "Host",
-        "Authorization",
-        "Cache-Control",
-        "Expect",
-        "Max-Forwards",
-        "Pragma",
-        "Range",
-        "Set-Cookie",
-        "Cookie",
-        "Age",
-        "Date",
-        "Expires",
-        "Location",
-        "Retry-After",
-        "Vary",
-        "Warning",
-        "WWW-Authenticate",
-        "If-Match",
-        "If-None-Match",
-        "If-Modified-Since",
-        "If-Range",
-        "If-Unmodified-Since",
-    };
-
-    if (pn_http_is_hop_by_hop(name))
+    if (name.len < len)
         return false;
-    for (size_t i = 0; i < sizeof(denied) / sizeof(denied[0]); i++) {
-        if (pn_slice_case_eq_str(name, denied[i]))
+    for (size_t i = 0; i < len; i++) {
+        char c = name.ptr[i];
+
+        if (c >= 'A' && c <= 'Z')
+            c = (char)(c - 'A' + 'a');
+        if ((c == '_' ? '-' : c) != text[i])
             return false;
     }
     return true;
+}
+
+/* RFC 9110 §6.5.1: framing, routing, authentication, request control, response control and content
+ * format stay in the head; so does what says from whom and by which way a request came, which
+ * policies and we ourselves look for in the head only. Whoever merges trailers into headers must
+ * not be led astray by these. */
+bool pn_http_is_trailer_allowed(struct pn_slice name)
+{
+    static const char *const denied[] = {
+        "content-length", "content-encoding", "content-type", "content-range", "content-location",
+        "host", "authorization", "cache-control", "expect", "max-forwards", "pragma", "range",
+        "set-cookie", "cookie", "age", "date", "expires", "location", "retry-after", "vary",
+        "warning", "www-authenticate", "authentication-info", "if-match", "if-none-match",
+        "if-modified-since", "if-range", "if-unmodified-since", "te", "trailer", "upgrade",
+        "connection", "keep-alive", "transfer-encoding", "http2-settings", "origin", "early-data",
+        "strict-transport-security", "alt-svc", "refresh",
+        /* from whom, by which way, whereto */
+        "forwarded", "via", "x-real-ip", "true-client-ip", "x-client-ip", "x-cluster-client-ip",
+        "cdn-loop", "client-cert", "client-cert-chain", "x-client-cert", "x-original-url",
+        "x-original-host", "x-rewrite-url", "x-http-method", "x-http-method-override",
+        "x-method-override", "ocp-apim-subscription-key"};
+    static const char *const prefixes[] = {"x-forwarded-", "x-arr-",          "x-ssl-",    "sec-",
+                                           "proxy-",       "access-control-", "x-postern-"};
+
+    for (size_t i = 0; i < sizeof(denied) / sizeof(denied[0]); i++) {
+        size_t len = strlen(denied[i]);
+
+        if (name.len == len && begins_like(name, denied[i], len))
+            return false;
+    }
+    for (size_t i = 0; i < sizeof(prefixes) / sizeof(prefixes[0]); i++) {
+        if (begins_like(name, prefixes[i], strlen(prefixes[i])))
+            return false;
+    }
+    return !pn_http_is_hop_by_hop(name);
 }
 
 static enum pn_rc on_trailer(struct pn_h1_body *body, struct pn_slice line,

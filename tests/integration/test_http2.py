@@ -141,6 +141,30 @@ def test_trailers_pass_both_ways(postern):
     assert seen and b"0\r\nx-sum: 42\r\n\r\n" in seen[0].lower()
 
 
+def test_forbidden_trailers_do_not_pass_out_of_a_stream(postern):
+    seen = []
+
+    def serve(sock, _):
+        _, body = raw.head_of(sock)
+        while b"\r\n\r\n" not in body:
+            body += sock.recv(4096)
+        seen.append(body)
+        sock.sendall(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\n"
+                     b"X-Forwarded-For: evil\r\nSet-Cookie: a=b\r\nX-Check: 7\r\n\r\n")
+
+    with scripted(postern, serve) as api, h2peer.Peer(postern.gateway) as peer:
+        number = peer.request("POST", f"/{api}/x", [("te", "trailers")], end=False)
+        peer.data(number, b"hello")
+        peer.h2.send_headers(number, [("x-forwarded-for", "evil"), ("forwarded", "for=evil"),
+                                      ("x_forwarded_proto", "https"), ("via", "evil"),
+                                      ("ocp-apim-subscription-key", "evil"), ("x-sum", "42")],
+                             end_stream=True)
+        peer.flush()
+        answer = peer.answer(number)
+    assert answer.body == b"abc" and answer.trailers == {"x-check": "7"}
+    assert b"0\r\nx-sum: 42\r\n\r\n" in seen[0].lower() and b"evil" not in seen[0], seen
+
+
 def test_informational_answers_come_first(postern):
     def serve(sock, _):
         raw.head_of(sock)

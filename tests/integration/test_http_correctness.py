@@ -267,6 +267,36 @@ def test_what_is_right_goes_on_with_one_reading(postern, recorder, api, case, pi
     assert first.get("host") == f"localhost:{recorder.port}" and not recorder.doubts
 
 
+LED_ASTRAY = ("X-Forwarded-For", "x-forwarded-proto", "X_Forwarded_Host", "X-FORWARDED-CLIENT-CERT", "Forwarded",
+              "X-Real-IP", "Via", "Client-Cert", "X-Original-URL", "X-HTTP-Method-Override",
+              "Proxy-Authorization", "Sec-WebSocket-Key", "Ocp-Apim-Subscription-Key", "Origin",
+              "Set-Cookie", "TE", "Expect", "Upgrade", "Content-Location", "Access-Control-Allow-Origin")
+
+
+def test_trailers_do_not_say_from_whom_a_request_came_nor_where_it_goes(postern, recorder, api):
+    marker = service.unique("trailers")
+    fields = "".join(f"{name}: evil\r\n" for name in LED_ASTRAY).encode()
+    received = ask(postern, CHUNKED.replace(b"/%s/x", f"/{api}/{marker}".encode()) + (
+        b"5\r\nhello\r\n0\r\n" + fields + b"X-Sum: 1\r\n\r\n") + last("GET", f"/{api}/x"))
+    assert statuses(received) == [200, 200], received
+    assert [seen.trailers for seen in recorder.of(marker)] == [[("x-sum", "1")]]
+
+
+def test_answers_trailers_are_as_harmless(postern):
+    fields = "".join(f"{name}: evil\r\n" for name in LED_ASTRAY).encode()
+
+    def serve(sock, _):
+        raw.head_of(sock)
+        sock.sendall(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\n" +
+                     fields + b"X-Check: 7\r\n\r\n")
+
+    with raw.Script(serve) as backend:
+        name = service.unique("trailers")
+        postern.make_api(name, backend.url)
+        received = ask(postern, last("GET", f"/{name}/x", "TE: trailers"))
+    assert received.endswith(b"3\r\nabc\r\n0\r\nX-Check: 7\r\n\r\n"), received
+
+
 def test_trailers_never_become_fields_that_frame_route_or_authorise(postern, recorder, api):
     marker = service.unique("trailers")
     received = ask(postern, CHUNKED.replace(b"/%s/x", f"/{api}/{marker}".encode()) + (
