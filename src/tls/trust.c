@@ -24,11 +24,11 @@ struct pn_trust {
     struct pn_trust_id id;
 
     pthread_mutex_t lock;              /* of what follows: taken at full handshakes only */
-    struct pn_trust_verdict *verdicts; /* sets of WAYS; until_s 0: free */
-    size_t sets;
+    struct pn_trust_verdict *verdicts; /* `sets` sets of `ways`; until_s 0: free */
+    size_t sets, ways;
     unsigned turn; /* which one of a full set goes */
 };
-#define WAYS 4
+#define WAYS_MAX 4
 
 /* ---- trust policies */
 
@@ -252,7 +252,7 @@ static struct pn_trust_verdict *set_of(const struct pn_trust *trust,
     uint64_t number;
 
     memcpy(&number, key, sizeof(number));
-    return trust->verdicts + number % trust->sets * WAYS;
+    return trust->verdicts + number % trust->sets * trust->ways;
 }
 
 static bool is_of(const struct pn_trust_verdict *verdict, const uint8_t key[PN_SHA256_BYTES])
@@ -265,7 +265,7 @@ bool pn_trust_knows(struct pn_trust *trust, const uint8_t key[PN_SHA256_BYTES], 
     bool is_known = false;
 
     pthread_mutex_lock(&trust->lock);
-    for (size_t i = 0; trust->verdicts && i < WAYS; i++) {
+    for (size_t i = 0; trust->verdicts && i < trust->ways; i++) {
         const struct pn_trust_verdict *verdict = set_of(trust, key) + i;
 
         is_known = is_known ||
@@ -281,25 +281,27 @@ static struct pn_trust_verdict *place_for(struct pn_trust *trust,
 {
     struct pn_trust_verdict *set = set_of(trust, key);
 
-    for (size_t i = 0; i < WAYS; i++) {
+    for (size_t i = 0; i < trust->ways; i++) {
         if (is_of(&set[i], key))
             return &set[i];
     }
-    for (size_t i = 0; i < WAYS; i++) {
+    for (size_t i = 0; i < trust->ways; i++) {
         if (set[i].until_s == 0)
             return &set[i];
     }
     pn_limit_hit(PN_LIMIT_TLS_VERIFIED_CHAINS);
-    return &set[trust->turn++ % WAYS];
+    return &set[trust->turn++ % trust->ways];
 }
 
 void pn_trust_learn(struct pn_trust *trust, const struct pn_trust_verdict *verdict)
 {
+    size_t max = (size_t)pn_limit_value(PN_LIMIT_TLS_VERIFIED_CHAINS);
+
     pthread_mutex_lock(&trust->lock);
-    if (!trust->verdicts) {
-        trust->sets = (size_t)pn_limit_value(PN_LIMIT_TLS_VERIFIED_CHAINS) / WAYS;
-        if (trust->sets > 0)
-            trust->verdicts = calloc(trust->sets * WAYS, sizeof(*trust->verdicts));
+    if (!trust->verdicts && max > 0) {
+        trust->ways = max < WAYS_MAX ? max : WAYS_MAX; /* few: one set of as many */
+        trust->sets = max / trust->ways;
+        trust->verdicts = calloc(trust->sets * trust->ways, sizeof(*trust->verdicts));
     }
     if (trust->verdicts)
         *place_for(trust, verdict->key) = *verdict;

@@ -283,6 +283,29 @@ static void memory_is_bounded_and_counts_what_it_drops(void **state)
     pn_trust_unref(trust);
 }
 
+static void a_small_memory_is_as_large_as_it_is_said_to_be(void **state)
+{
+    (void)state;
+    for (uint64_t max = 0; max <= 9; max++) {
+        struct pn_trust *trust = test_trust(&ca, true, true);
+        struct pn_trust_verdict verdict = {.from_s = 0, .until_s = 100};
+        uint64_t found = 0;
+
+        pn_limit_values[PN_LIMIT_TLS_VERIFIED_CHAINS] = max;
+        for (uint64_t i = 0; i < 64; i++) {
+            memcpy(verdict.key, &i, sizeof(i));
+            pn_trust_learn(trust, &verdict);
+        }
+        for (uint64_t i = 0; i < 64; i++) {
+            memcpy(verdict.key, &i, sizeof(i));
+            found += pn_trust_knows(trust, verdict.key, 50);
+        }
+        assert_int_equal(found, max < 4 ? max : max / 4 * 4);
+        pn_trust_unref(trust);
+    }
+    pn_limits_reset(pn_limit_values);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -292,6 +315,7 @@ int main(void)
         cmocka_unit_test(memory_has_a_lifetime),
         cmocka_unit_test(handshake_signature_is_verified_also_with_a_known_chain),
         cmocka_unit_test(memory_is_bounded_and_counts_what_it_drops),
+        cmocka_unit_test(a_small_memory_is_as_large_as_it_is_said_to_be),
     };
     return cmocka_run_group_tests(tests, setup, teardown);
 }
