@@ -133,6 +133,7 @@ static void leave_origin(struct pn_call *call)
                                             NULL};
 
     remove_all(&call->context.request_headers, of_origin);
+    (void)pn_headers_remove(&call->context.request_headers, pn_slice_str(call->api->key_header));
     call->backend = NULL;
     call->pool = NULL;
 }

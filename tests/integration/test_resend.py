@@ -318,6 +318,21 @@ def test_another_origin_gets_nothing_that_is_meant_for_the_first(narrow, site):
         assert "x-key: of the entity" in site.seen[-1][1], "within its origin they go along"
 
 
+def test_another_origin_does_not_get_the_subscription_key(narrow):
+    with Redirects() as first, Redirects() as other:
+        name = service.unique("keyed")
+        narrow.make_api(name, first.url, FOLLOWS, subscription_required=True,
+                        subscriptionKeyParameterNames={"header": "X-House-Key", "query": "house"})
+        at = f"{narrow.service_id}/subscriptions/{name}"
+        narrow.put(at, {"scope": f"/apis/{name}", "displayName": name, "state": "active"}, (201,))
+        key = narrow.arm("POST", f"{at}/listSecrets").json()["primaryKey"]
+        target = other.url.replace("/", "|") + "|landed"
+        answer = narrow.call(f"/{name}/to/302/{target}", headers={"X-House-Key": key})
+        assert answer.status == 200 and other.seen
+        assert f"x-house-key: {key.lower()}" in first.seen[0][1]
+        assert "x-house-key" not in other.seen[0][1]
+
+
 def test_a_certificate_stays_with_its_origin(narrow, ca, clients, tmp_path):
     """Redirected within it the same identity is shown; elsewhere, and to http, nothing goes."""
     def context():
