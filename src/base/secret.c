@@ -73,3 +73,18 @@ struct pn_slice pn_secret_slice(const struct pn_secret *secret)
 {
     return pn_slice(secret->ptr, secret->len);
 }
+
+bool pn_secret_take_env(const char *name, char *out, size_t size)
+{
+    char *value = getenv(name);
+    size_t len = value ? strlen(value) : 0;
+    bool is_taken = value && len < size;
+
+    out[0] = '\0';
+    if (is_taken)
+        memcpy(out, value, len + 1);
+    if (value)
+        pn_wipe(value, len);
+    (void)unsetenv(name);
+    return is_taken;
+}

@@ -26,5 +26,9 @@ struct pn_slice pn_secret_slice(const struct pn_secret *secret);
 void pn_wipe(void *ptr, size_t len);
 /** Wipes and frees a NUL-terminated heap string; NULL is fine. */
 void pn_wipe_free_str(char *text);
+/** Takes NAME's value out of the environment, into `out` (size with NUL), and wipes it there: who
+ *  looks at the process's environment (/proc/PID/environ) does not find it. False, and "": there is
+ *  none, or it is too long. Before there are threads. */
+bool pn_secret_take_env(const char *name, char *out, size_t size);
 /** Constant time in the lengths' minimum; false at once when the lengths differ. */
 bool pn_equal_constant_time(struct pn_slice a, struct pn_slice b);

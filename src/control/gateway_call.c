@@ -12,6 +12,7 @@
 
 #include "base/encode.h"
 #include "base/json.h"
+#include "base/secret.h"
 
 #define CONNECT_MS     5000
 #define HEADERS_MAX    200
@@ -29,12 +30,9 @@ static atomic_uint running;
 void pn_gateway_caller_init(struct pn_gateway_caller *caller, const char *gateway_url,
                             const char *ca_file)
 {
-    const char *secret = getenv("PN_TRACE_SECRET");
-
     *caller = (struct pn_gateway_caller){.gateway_url = gateway_url};
     snprintf(caller->ca_file, sizeof(caller->ca_file), "%s", ca_file);
-    snprintf(caller->secret, sizeof(caller->secret), "%s", secret ? secret : "");
-    (void)unsetenv("PN_TRACE_SECRET");
+    (void)pn_secret_take_env("PN_TRACE_SECRET", caller->secret, sizeof(caller->secret));
 }
 
 static size_t on_body(char *bytes, size_t size, size_t count, void *ctx)

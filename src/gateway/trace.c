@@ -4,10 +4,6 @@
  */
 #include "gateway/trace.h"
 
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-
 #include "base/secret.h"
 #include "gateway/call.h"
 
@@ -18,11 +14,7 @@ static char secret[SECRET_MAX + 1]; /* empty: nobody may ask */
 
 void pn_trace_setup(void)
 {
-    const char *value = getenv("PN_TRACE_SECRET");
-
-    if (value && strlen(value) <= SECRET_MAX)
-        snprintf(secret, sizeof(secret), "%s", value);
-    (void)unsetenv("PN_TRACE_SECRET");
+    (void)pn_secret_take_env("PN_TRACE_SECRET", secret, sizeof(secret));
 }
 
 void pn_trace_take(struct pn_call *call)

@@ -33,6 +33,7 @@ struct birth {
     int executable;
     const int *fds; /* become 3, 4, 5, … */
     size_t fd_count;
+    bool knows_trace;
 };
 
 /* Returns where the executable is now. */
@@ -93,6 +94,8 @@ static void be_born(const struct birth *birth, pid_t parent)
     if (getppid() != parent)
         _exit(EXIT_NO_EXEC);
     reset_signals();
+    if (!birth->knows_trace)
+        unsetenv("PN_TRACE_SECRET");
     execute(birth, move_descriptors(birth));
     _exit(EXIT_NO_EXEC);
 }
@@ -165,8 +168,9 @@ enum pn_rc pn_child_start(struct pn_child *child, uint64_t now_ms, struct pn_err
     int fds[PN_CHILD_FDS_MAX + 2];
     int ask[2] = {-1, -1};
     int push[2] = {-1, -1};
-    struct birth birth = {child->spec.path, as_argv(child->spec.args), child->spec.executable, fds,
-                          child->spec.fd_count + 2};
+    struct birth birth = {child->spec.path,         as_argv(child->spec.args),
+                          child->spec.executable,   fds,
+                          child->spec.fd_count + 2, child->spec.knows_trace};
     enum pn_rc rc = make_pair(ask, err);
 
     if (rc == PN_OK)
@@ -311,7 +315,7 @@ enum pn_rc pn_child_start_import(const char *path, int executable, const char *l
     const char *args[] = {"postern-import", NULL};
     const struct pn_child_spec spec = {.log_level = log_level};
     int pair[2];
-    struct birth birth = {path, as_argv(args), executable, &pair[1], 1};
+    struct birth birth = {path, as_argv(args), executable, &pair[1], 1, false};
     enum pn_rc rc = make_pair(pair, err);
 
     if (rc != PN_OK)

@@ -34,6 +34,7 @@ struct pn_child_spec {
     const char *endpoints; /* PN_ENDPOINTS, or NULL */
     const char *webhooks;  /* PN_EVENT_WEBHOOKS, or NULL: not for every eye, as arguments are */
     const char *limits;    /* pn_limits_export(), or NULL */
+    bool knows_trace;      /* it is given the secret of traces (gateway/trace.h) */
 };
 
 struct pn_pending {

@@ -277,6 +277,8 @@ static void describe_members(struct pn_supervisor *self)
     give_listener(self, PN_MEMBER_CONTROL, PN_LISTEN_CONTROL);
     give_listener(self, PN_MEMBER_CONTROL, PN_LISTEN_VAULT);
     self->house.members[PN_MEMBER_CONTROL].spec.endpoints = self->endpoints;
+    self->house.members[PN_MEMBER_CONTROL].spec.knows_trace = true;
+    self->house.members[PN_MEMBER_GATEWAY].spec.knows_trace = true;
     self->house.import_path = self->paths[PN_EXECUTABLE_IMPORT];
     self->house.import_executable = self->executables[PN_EXECUTABLE_IMPORT];
     self->house.log_level = pn_log_level_name(options->log_level);

@@ -127,6 +127,17 @@ def test_the_keyholder_forgets_passwords(scanned):
                    for piece in memory_of(postern.pid("keyholder")))
 
 
+def test_the_secret_of_traces_is_in_no_environment(scanned):
+    """What the supervisor gives to control and gateway is taken out of what /proc shows of them; the
+    keyholder is not given it."""
+    postern, _ = scanned
+    for role in ("gateway", "control", "keyholder"):
+        environment = pathlib.Path(f"/proc/{postern.pid(role)}/environ").read_bytes()
+        assert b"PN_LOG_LEVEL=" in environment, "it can be read by the tests"
+        found = [x for x in environment.split(b"\0") if x.startswith(b"PN_TRACE_SECRET=")]
+        assert not found or found == [b"PN_TRACE_SECRET="] and role != "keyholder", role
+
+
 def test_nothing_is_in_clear_in_the_data_folder(scanned):
     postern, held = scanned
     needles = windows(held.numbers) | {held.password.encode(), held.vault_value.encode()}
