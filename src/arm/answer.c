@@ -177,7 +177,10 @@ void arm_answer_failure(struct arm_call *call, const struct pn_error *err)
         answer_detail(call, err->target, err->message);
         return;
     case PN_DENIED:
-        answer_error_with(call, 403, "AuthorizationFailed", err->message, NULL);
+        answer_error_with(
+            call, 403,
+            strcmp(err->code, "LinkedAuthorizationFailed") == 0 ? err->code : "AuthorizationFailed",
+            err->message, NULL);
         return;
     case PN_NOT_FOUND:
         answer_error_with(call, 404, "ResourceNotFound", err->message, NULL);

@@ -98,9 +98,34 @@ static void check_supported(struct pn_problems *problems, json_t *properties)
     }
 }
 
+#define JOIN_ACTION "Microsoft.Network/virtualNetworks/subnets/join/action"
+
+/** Who may write the service may not yet put it into somebody's network. */
+static enum pn_rc may_join(struct arm_call *call, const struct pn_store_item *former,
+                           const char *subnet, struct pn_error *err)
+{
+    const struct pn_arm_services *services = &call->arm->config.services;
+    const json_t *configuration =
+        json_object_get(json_object_get(former->body, "properties"), "virtualNetworkConfiguration");
+    enum pn_rc rc;
+
+    if (pn_slice_case_eq_str(pn_json_slice(configuration, "subnetResourceId"), subnet) ||
+        !strcasestr(subnet, "/providers/Microsoft.Network/virtualNetworks/"))
+        return PN_OK; /* as before; or it is no subnet at all, which is told next */
+    rc = services->authorize(services->ctx, &call->principal, JOIN_ACTION, subnet, err);
+    if (rc != PN_DENIED)
+        return rc;
+    return pn_error_set(err, PN_DENIED, "LinkedAuthorizationFailed",
+                        "The client with object id '%s' may write the service, but does not have "
+                        "permission to perform action '" JOIN_ACTION
+                        "' on the linked scope '%.300s'.",
+                        call->principal.object_id, subnet);
+}
+
 /** The subnet whose network security group governs the service's connections. Only a service of
  * type External or Internal has one; a change to None leaves the network, as in Azure. */
-static enum pn_rc check_network(struct pn_store_txn *txn, json_t *properties,
+static enum pn_rc check_network(struct arm_call *call, struct pn_store_txn *txn,
+                                const struct pn_store_item *former, json_t *properties,
                                 struct pn_problems *problems, struct pn_error *err)
 {
     static const char target[] = "virtualNetworkConfiguration.subnetResourceId";
@@ -119,7 +144,9 @@ static enum pn_rc check_network(struct pn_store_txn *txn, json_t *properties,
                        type);
         return PN_OK;
     }
-    rc = pn_outbound_find_subnet(txn, subnet, &is_there, err);
+    rc = may_join(call, former, subnet, err);
+    if (rc == PN_OK)
+        rc = pn_outbound_find_subnet(txn, subnet, &is_there, err);
     if (rc == PN_OK && !is_there)
         pn_problem_add(problems, target, "'%s' is not the id of a subnet that exists: %s", target,
                        subnet);
@@ -144,7 +171,7 @@ static json_t *new_document(struct arm_call *call, struct pn_store_txn *txn,
                   !arm_service_cas_set(cas, former, properties, internal, problems);
 
     if (!failed)
-        failed = check_network(txn, properties, problems, err) != PN_OK;
+        failed = check_network(call, txn, former, properties, problems, err) != PN_OK;
     if (!failed && hostnames->is_given)
         failed = !arm_hostnames_set_built_in(hostnames, body);
 

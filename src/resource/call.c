@@ -191,7 +191,10 @@ void pn_resource_failure(struct pn_resource_call *call, enum pn_rc rc, const str
         answer_error(call, 400, err->code[0] ? err->code : "BadRequest", message);
         return;
     case PN_DENIED:
-        answer_error(call, 403, "AuthorizationFailed", message);
+        answer_error(call, 403,
+                     strcmp(err->code, "LinkedAuthorizationFailed") == 0 ? err->code
+                                                                         : "AuthorizationFailed",
+                     message);
         return;
     case PN_NOT_FOUND:
         answer_error(call, 404, "ResourceNotFound", message);

@@ -201,6 +201,38 @@ static enum pn_rc make_network(const struct tracked_call *call, const json_t *gi
     return rc;
 }
 
+#define JOIN_ACTION GROUP_TYPE "/join/action"
+
+/* A subnet takes a group that it did not have yet from whoever may join it. */
+static enum pn_rc may_join(const struct tracked_call *call, const json_t *former,
+                           const json_t *subnet, const char *group, struct pn_error *err)
+{
+    json_t *other;
+    size_t index;
+    enum pn_rc rc;
+
+    json_array_foreach(json_object_get(json_object_get(former, "properties"), "subnets"), index,
+                       other)
+    {
+        const json_t *had =
+            json_object_get(json_object_get(other, "properties"), "networkSecurityGroup");
+
+        if (pn_slice_case_eq(pn_json_slice(other, "name"), pn_json_slice(subnet, "name")) &&
+            pn_slice_case_eq_str(pn_json_slice(had, "id"), group))
+            return PN_OK;
+    }
+    if (!strcasestr(group, "/providers/" GROUP_TYPE "/"))
+        return PN_OK; /* no group at all, which is told next */
+    rc = pn_authorize(call->base->plane->store, &call->base->principal, JOIN_ACTION, group, err);
+    if (rc != PN_DENIED)
+        return rc;
+    return pn_error_set(err, PN_DENIED, "LinkedAuthorizationFailed",
+                        "The client with object id '%s' may write the network, but does not have "
+                        "permission to perform action '" JOIN_ACTION
+                        "' on the linked scope '%.300s'.",
+                        call->base->principal.object_id, group);
+}
+
 /* A subnet that somebody refers to stays; a group that it names is there. */
 static enum pn_rc check_network(const struct tracked_call *call, struct pn_store_txn *txn,
                                 const json_t *properties, struct pn_error *err)
@@ -226,7 +258,6 @@ static enum pn_rc check_network(const struct tracked_call *call, struct pn_store
         if (rc == PN_OK && !stays)
             rc = tracked_refuse_used(txn, id, "InUseSubnetCannotBeDeleted", err);
     }
-    pn_store_item_fini(&former);
     json_array_foreach(json_object_get(properties, "subnets"), index, subnet)
     {
         const char *group = pn_json_str(
@@ -235,13 +266,16 @@ static enum pn_rc check_network(const struct tracked_call *call, struct pn_store
 
         if (rc != PN_OK || !group)
             continue;
-        rc = pn_store_txn_get(txn, group, &item, err);
+        rc = may_join(call, former.body, subnet, group, err);
+        if (rc == PN_OK)
+            rc = pn_store_txn_get(txn, group, &item, err);
         if (rc == PN_NOT_FOUND || (rc == PN_OK && strcmp(item.type, GROUP_TYPE) != 0))
             rc = network_bad(err, "InvalidResourceReference",
                              "Resource %.300s referenced by subnet %s was not found.", group,
                              pn_json_str(subnet, "name"));
         pn_store_item_fini(&item);
     }
+    pn_store_item_fini(&former);
     return rc;
 }
 

@@ -7,7 +7,7 @@ import threading
 import urllib.parse
 
 import pytest
-from lab import dns, netns, service
+from lab import dns, netns, people, service
 
 NETWORK = "2023-04-01"
 A, B = "10.214.88.2", "10.214.88.3"
@@ -473,3 +473,39 @@ def test_a_service_that_leaves_the_network_is_free(house, group, api):
     subnet["properties"]["networkSecurityGroup"] = {"id": group.id}
     assert house.arm("PUT", group.subnet, subnet, version=NETWORK).status == 200
     assert house.call(f"/{api.a}/x").status == 500
+
+
+# --- who may ---
+
+def test_joining_needs_a_right_on_what_is_joined(postern):
+    group, name = Group(postern), service.unique("net")
+    group.set()
+    network = f"{postern.group}/providers/Microsoft.Network/virtualNetworks/{name}"
+    subnet = {"addressPrefix": "10.9.1.0/24"}
+    body = {"location": "local", "properties": {
+        "addressSpace": {"addressPrefixes": ["10.9.0.0/16"]},
+        "subnets": [{"name": "s", "properties": subnet}]}}
+    assert postern.arm("PUT", network, body, version=NETWORK).status == 201
+    person = people.Application(postern)
+    person.assign("Contributor", postern.service_id)
+    person.assign("Contributor", network)
+    joined = {"properties": {"virtualNetworkType": "External", "virtualNetworkConfiguration": {
+        "subnetResourceId": network + "/subnets/s"}}}
+    other = people.Application(postern)
+    other.assign("Contributor", postern.service_id)
+    for who, path, change, right in (
+            (other, postern.service_id, joined, "subnets/join/action"),
+            (person, network + "/subnets/s", {"properties": dict(
+                subnet, networkSecurityGroup={"id": group.id})}, "SecurityGroups/join/action")):
+        is_service = path == postern.service_id
+        answer = who.arm("PATCH" if is_service else "PUT", path, change,
+                         **({} if is_service else {"version": NETWORK}))
+        assert answer.status == 403, answer
+        assert answer.json()["error"]["code"] == "LinkedAuthorizationFailed" and right in answer.text
+    person.assign("Contributor", group.id)
+    subnet["networkSecurityGroup"] = {"id": group.id}
+    assert person.arm("PUT", network + "/subnets/s", {"properties": subnet},
+                      version=NETWORK).status == 200
+    assert group.arm("DELETE").status == 409
+    assert postern.arm("DELETE", network, version=NETWORK).status == 200
+    assert group.arm("DELETE").status == 200
