@@ -62,3 +62,18 @@ test("a backend is added, probed, edited after a conflict, and used", async ({ p
   await page.getByRole("alertdialog").getByRole("button", { name: "Delete" }).click();
   await expect(page.getByRole("alertdialog")).toContainText("Not deleted");
 });
+
+test("what the form does not show stays: pins, server name, and the rest of its TLS", async ({ portal: page, postern, backend }) => {
+  const name = unique("pinned");
+  const tls = { validateCertificateChain: true, validateCertificateName: true, postern: { pins: ["r/mIkG3eEpVdm+u/ko/cwxzOMo1bk4TyHIlByibiA5E="], serverName: "localhost", minimumTlsVersion: "1.3" } };
+  await postern.arm("PUT", `/backends/${name}`, { properties: { url: backend.url, protocol: "http", tls } });
+  await page.goto(`${postern.page}/backends/${name}`);
+  await page.getByRole("button", { name: "Edit" }).click();
+  const panel = page.getByRole("dialog");
+  await panel.getByLabel("Runtime URL").fill(`${backend.url}/v1`);
+  await panel.getByRole("button", { name: "Save" }).click();
+  await expect(panel).toHaveCount(0);
+  const { properties } = await postern.arm("GET", `/backends/${name}`);
+  expect(properties.url).toBe(`${backend.url}/v1`);
+  expect(properties.tls.postern).toMatchObject(tls.postern);
+});

@@ -3,7 +3,7 @@
 // REST API to prepare and to look after what a person clicked.
 import { execFileSync, spawn } from "node:child_process";
 import { existsSync, mkdtempSync, openSync, readdirSync, readFileSync, readlinkSync, rmSync, writeFileSync } from "node:fs";
-import { request as httpsRequest } from "node:https";
+import { Agent, request as httpsRequest } from "node:https";
 import { createServer, request as httpRequest } from "node:http";
 import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
@@ -84,6 +84,22 @@ export class Postern {
     if (answer.status >= 400 && !answer.tolerated) throw Object.assign(new Error(`${method} ${path}: ${answer.status} ${answer.body}`), { status: answer.status, json });
     return json;
   }
+  /** Many PUTs of the same body, on kept connections: `name(i)` for each. */
+  async putMany(count, name, body) {
+    this.kept ??= this.token();
+    const agent = new Agent({ keepAlive: true, maxSockets: 16, ca: this.ca });
+    const text = JSON.stringify(body);
+    let next = 0;
+    const work = async () => {
+      while (next < count) {
+        const url = new URL(`${this.ready.controlUrl}${this.service}${name(next++)}?api-version=2024-05-01`);
+        const answer = await send(url, { method: "PUT", agent, headers: { Authorization: `Bearer ${this.kept}`, "Content-Type": "application/json", "Content-Length": Buffer.byteLength(text) } }, text);
+        if (answer.status >= 300) throw new Error(`PUT ${url.pathname}: ${answer.status} ${answer.body}`);
+      }
+    };
+    await Promise.all(Array.from({ length: 16 }, work));
+    agent.destroy();
+  }
   async vault(method, path, body) {
     this.keptVault ??= this.token("--vault");
     const url = new URL(`${this.ready.controlUrl}/vault/local${path}`);
@@ -101,7 +117,7 @@ export class Postern {
 export function send(url, options, body) {
   return new Promise((resolveAnswer, reject) => {
     const make = url.protocol === "https:" ? httpsRequest : httpRequest;
-    const request = make(url, { ...options, agent: false }, (answer) => {
+    const request = make(url, { agent: false, ...options }, (answer) => {
       let text = "";
       answer.setEncoding("utf8").on("data", (part) => { text += part; }).on("end", () => resolveAnswer({ status: answer.statusCode, headers: answer.headers, body: text }));
     });

@@ -68,7 +68,7 @@ export type Backend = Entity<{
     query?: Record<string, string[]>;
     authorization?: { scheme: string; parameter: string };
   };
-  tls?: { validateCertificateChain?: boolean; validateCertificateName?: boolean };
+  tls?: { validateCertificateChain?: boolean; validateCertificateName?: boolean; postern?: { caCertificates?: string[]; [other: string]: unknown } };
   circuitBreaker?: { rules?: BreakerRule[] };
   pool?: { services: { id: string; weight?: number; priority?: number }[] };
 }>;

@@ -6,7 +6,7 @@ import {
   MessageBarTitle, mergeClasses, Spinner, Text, tokens, Toolbar, ToolbarButton, Tooltip,
 } from "@fluentui/react-components";
 import { CheckmarkRegular, CopyRegular, DismissRegular } from "@fluentui/react-icons";
-import { type ComponentProps, type ReactElement, type ReactNode, useEffect, useState } from "react";
+import { type ComponentProps, type ReactElement, type ReactNode, type RefObject, useEffect, useRef, useState } from "react";
 import { useHref, useNavigate } from "react-router-dom";
 import { ApiError } from "../core/arm";
 import { daysLeft, leftText } from "../core/format";
@@ -192,10 +192,38 @@ export function ExpiryBadge(props: { date: string }): JSX.Element {
   return <Badge appearance="tint" color={color}>{leftText(props.date)}</Badge>;
 }
 
+const FIELDS = "input:not([disabled]):not([type=file]):not([type=radio]), textarea:not([disabled]), [role=combobox]:not([disabled])";
+
+/** A dialog that opens gives the focus to its first button, after a field that asked for it had got it: what is typed meanwhile would be lost.
+ *  So until a key or the pointer is used, the first field has it. */
+function useFirstField(open: boolean): RefObject<HTMLDivElement> {
+  const panel = useRef<HTMLDivElement>(null);
+  useEffect(() => {
+    if (!open) return;
+    const onFocus = (): void => {
+      const body = panel.current?.querySelector(".panel-body");
+      const at = document.activeElement;
+      if (body && at && panel.current?.contains(at) && !body.contains(at)) body.querySelector<HTMLElement>(FIELDS)?.focus();
+    };
+    const stop = (): void => {
+      document.removeEventListener("focusin", onFocus);
+      document.removeEventListener("keydown", stop, true);
+      document.removeEventListener("pointerdown", stop, true);
+    };
+    document.addEventListener("focusin", onFocus);
+    document.addEventListener("keydown", stop, true);
+    document.addEventListener("pointerdown", stop, true);
+    onFocus();
+    return stop;
+  }, [open]);
+  return panel;
+}
+
 /** The panel at the right side where something is made or looked at. */
 export function Panel(props: { open: boolean; title: string; onClose: () => void; children: ReactNode; footer?: ReactNode; size?: "small" | "medium" | "large" }): JSX.Element {
+  const panel = useFirstField(props.open);
   return (
-    <Drawer type="overlay" position="end" size={props.size ?? "medium"} open={props.open} onOpenChange={(_, data) => { if (!data.open) props.onClose(); }} className="panel">
+    <Drawer ref={panel} type="overlay" position="end" size={props.size ?? "medium"} open={props.open} onOpenChange={(_, data) => { if (!data.open) props.onClose(); }} className="panel">
       <DrawerHeader>
         <DrawerHeaderTitle action={<Button appearance="subtle" aria-label="Close" icon={<DismissRegular />} onClick={props.onClose} />}>{props.title}</DrawerHeaderTitle>
       </DrawerHeader>

@@ -2,7 +2,7 @@
 // A backend as a form, for a new one and for one that is there.
 import { Accordion, AccordionHeader, AccordionItem, AccordionPanel, Button, Checkbox, Dropdown, Field, Input, Option, Radio, RadioGroup, Switch, Textarea } from "@fluentui/react-components";
 import { AddRegular, DeleteRegular } from "@fluentui/react-icons";
-import { useState } from "react";
+import { useRef, useState } from "react";
 import * as arm from "../../core/arm";
 import { isId } from "../../core/format";
 import { useAll, useWrite } from "../../core/hooks";
@@ -29,6 +29,26 @@ function Pairs(props: { label: string; value: Pair[]; onChange: (value: Pair[]) 
       ))}
       <div><Button size="small" icon={<AddRegular />} onClick={() => props.onChange([...props.value, { name: "", value: "" }])}>Add {props.label.toLowerCase()}</Button></div>
     </fieldset>
+  );
+}
+
+/** Whom this backend's certificate must come from, if not from those that all trust. */
+function Authorities(props: { value: string; onChange: (value: string) => void; error?: string | undefined }): JSX.Element {
+  const s = useStyles();
+  const input = useRef<HTMLInputElement>(null);
+  const take = (file: File | undefined): void => {
+    if (file) void file.text().then((text) => props.onChange(text.trim()));
+  };
+  return (
+    <div className={s.column} style={{ gap: 8 }}>
+      <Field label="CA certificates" hint="PEM, of a private authority: then only it is trusted for this backend. Empty: those of this machine and of the service." validationMessage={props.error}>
+        <Textarea value={props.value} rows={props.value ? 4 : 1} className={s.mono} resize="vertical" placeholder="-----BEGIN CERTIFICATE-----" onChange={(_, d) => props.onChange(d.value)} />
+      </Field>
+      <div>
+        <input ref={input} type="file" accept=".pem,.crt,.cer" hidden aria-label="CA certificate file" onChange={(event) => { take(event.target.files?.[0]); event.target.value = ""; }} />
+        <Button size="small" onClick={() => input.current?.click()}>Choose a CA file</Button>
+      </div>
+    </div>
   );
 }
 
@@ -88,7 +108,8 @@ export function BackendPanel(props: { existing: { value: Backend; etag: string |
           </Field>
           <Switch checked={form.chain} onChange={(_, d) => set({ chain: d.checked })} label="Validate certificate chain" />
           <Switch checked={form.nameCheck} onChange={(_, d) => set({ nameCheck: d.checked })} label="Validate certificate name" />
-          {!form.chain || !form.nameCheck ? <Hint intent="warning">Without {!form.chain ? "the chain" : "the name"} anybody on the way may pose as this backend. Better: let its authority be one that this machine trusts.</Hint> : null}
+          <Authorities value={form.ca} onChange={(ca) => set({ ca })} error={error?.about("caCertificates")} />
+          {!form.chain || !form.nameCheck ? <Hint intent="warning">Without {!form.chain ? "the chain" : "the name"} anybody on the way may pose as this backend. Better: name its authority under CA certificates.</Hint> : null}
         </>
       ) : (
         <fieldset style={{ border: 0, padding: 0, margin: 0 }} className={s.column}>

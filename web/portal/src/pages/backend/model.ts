@@ -18,6 +18,8 @@ export interface Form {
   parameter: string;
   chain: boolean;
   nameCheck: boolean;
+  /** PEM, or base64 of DER, one behind the other */
+  ca: string;
   breaker: boolean;
   count: string;
   interval: string;
@@ -56,12 +58,22 @@ export function toForm(backend: Backend | null): Form {
     name: backend?.name ?? "", type: p.type ?? "Single", url: p.url ?? "", title: p.title ?? "", description: p.description ?? "",
     certificates: (p.credentials?.certificateIds ?? []).map(nameOf), headers: pairs(p.credentials?.header), query: pairs(p.credentials?.query),
     scheme: p.credentials?.authorization?.scheme ?? "", parameter: p.credentials?.authorization?.parameter ?? "",
-    chain: p.tls?.validateCertificateChain ?? true, nameCheck: p.tls?.validateCertificateName ?? true,
+    chain: p.tls?.validateCertificateChain ?? true, nameCheck: p.tls?.validateCertificateName ?? true, ca: (p.tls?.postern?.caCertificates ?? []).join("\n"),
     breaker: Boolean(rule), count: String(rule?.failureCondition?.count ?? 3), interval: seconds(rule?.failureCondition?.interval ?? "PT1M"),
     statuses: (rule?.failureCondition?.statusCodeRanges ?? [{ min: 500, max: 599 }]).map((r) => `${r.min}-${r.max}`).join(", "),
     trip: seconds(rule?.tripDuration ?? "PT30S"), retryAfter: rule?.acceptRetryAfter ?? true,
     members: (p.pool?.services ?? []).map((m) => ({ id: nameOf(m.id), priority: String(m.priority ?? ""), weight: String(m.weight ?? "") })),
   };
+}
+
+const PEM = /-----BEGIN CERTIFICATE-----[\s\S]*?-----END CERTIFICATE-----/g;
+
+function tlsOf(form: Form, former: Backend | null): Backend["properties"]["tls"] {
+  const postern = { ...former?.properties.tls?.postern }; // pins and the like, which are not in the form
+  const ca = [...(form.ca.match(PEM) ?? []), ...form.ca.replace(PEM, " ").split(/\s+/).filter(Boolean)];
+  delete postern.caCertificates;
+  if (ca.length) postern.caCertificates = ca;
+  return { ...former?.properties.tls, validateCertificateChain: form.chain, validateCertificateName: form.nameCheck, ...(Object.keys(postern).length ? { postern } : {}) };
 }
 
 export function toProperties(form: Form, former: Backend | null, serviceId: string): Backend["properties"] {
@@ -86,7 +98,7 @@ export function toProperties(form: Form, former: Backend | null, serviceId: stri
       ...(Object.keys(header).length ? { header } : {}), ...(Object.keys(query).length ? { query } : {}),
       ...(form.scheme && form.parameter ? { authorization: { scheme: form.scheme, parameter: form.parameter } } : {}),
     },
-    tls: { validateCertificateChain: form.chain, validateCertificateName: form.nameCheck },
+    tls: tlsOf(form, former),
     ...(form.breaker ? { circuitBreaker: { rules: [{
       ...rest, name: rest?.name ?? `${form.name}-breaker`, tripDuration: duration(form.trip), acceptRetryAfter: form.retryAfter,
       failureCondition: { ...rest?.failureCondition, count: Number(form.count), interval: duration(form.interval), statusCodeRanges: ranges(form.statuses) },

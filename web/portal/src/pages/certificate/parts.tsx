@@ -104,10 +104,13 @@ export function DeleteCertificate(props: { certificate: Certificate; onClose: (d
   const write = useWrite();
   const notify = useNotify();
   const { refetch } = usage;
+  const [fresh, setFresh] = useState(false);
   useEffect(() => {
-    void refetch(); // what was known a moment ago does not decide this
+    void refetch().finally(() => setFresh(true)); // what was known a moment ago does not decide this
   }, [refetch]);
-  const inUse = (usage.data?.count ?? 0) > 0;
+  // Nor is it shown: a list that is replaced under the hands takes the focus with it.
+  const users = fresh ? usage.data : undefined;
+  const inUse = (users?.count ?? 0) > 0;
   const remove = (): void =>
     write.mutate({ method: "DELETE", path: pathOf(name), etag: "*" }, {
       onSuccess: () => {
@@ -117,16 +120,16 @@ export function DeleteCertificate(props: { certificate: Certificate; onClose: (d
     });
   return (
     <Confirm open title={inUse ? `${name} is in use` : `Delete ${name}?`} action="Delete" busy={write.isPending} onClose={() => props.onClose(false)}
-      {...(usage.data && !inUse ? { onYes: remove } : {})}>
-      {usage.isPending ? <Loading label="Looking who uses it…" /> : null}
+      {...(users && !inUse ? { onYes: remove } : {})}>
+      {!fresh ? <Loading label="Looking who uses it…" /> : null}
       <ErrorBar error={usage.error ?? write.error} title="Not deleted" />
-      {inUse && usage.data ? (
+      {inUse && users ? (
         <>
           <Text block style={{ marginBottom: 8 }}>It cannot be deleted while these use it. Give them another certificate first:</Text>
-          <UsageList items={usage.data.value} truncated={usage.data.truncated} />
+          <UsageList items={users.value} truncated={users.truncated} />
         </>
       ) : null}
-      {usage.data && !inUse ? <Text>Nothing uses this certificate. Its private key is destroyed; this cannot be undone.</Text> : null}
+      {users && !inUse ? <Text>Nothing uses this certificate. Its private key is destroyed; this cannot be undone.</Text> : null}
     </Confirm>
   );
 }
