@@ -420,6 +420,7 @@ void arm_certificate_import_failed(struct arm_call *call, struct pn_error *err);
 void arm_backends(struct arm_call *call);
 void arm_backend_probe(struct arm_call *call);
 void arm_backend_last_failure(struct arm_call *call);
+void arm_api_last_failure(struct arm_call *call);
 void arm_backend_get(struct arm_call *call);
 void arm_backend_put(struct arm_call *call);
 void arm_backend_patch(struct arm_call *call);

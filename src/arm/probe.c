@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * POST …/backends/{id}/probe and GET …/lastFailure: why does (or does not) this backend take our
- * certificate? The gateway shakes hands as for a request, without sending one; here its answer
- * becomes a story with a likely cause and what to do.
+ * POST …/backends/{id}/probe, GET …/lastFailure of a backend or an API: why does (or does not) this
+ * backend take our certificate? The gateway shakes hands as for a request, without sending one;
+ * here its answer becomes a story with a likely cause and what to do.
  */
 #include <string.h>
 #include <strings.h>
@@ -213,6 +213,31 @@ static bool set_certificates(struct arm_probe *probe, const json_t *wish)
 
 /* --- asking --- */
 
+/** Which certificate an API's policies chose, the answer tells. It may be gone since. False:
+ *  answered. */
+static bool add_sent(struct arm_probe *probe, const json_t *facts)
+{
+    const char *name = pn_json_str(json_object_get(facts, "sent"), "name");
+    struct pn_store_item item = {0};
+    struct pn_error err = {0};
+    const char *id;
+    json_t *list;
+    bool is_fine = true;
+
+    if (!probe->is_api || !name)
+        return true;
+    if (strrchr(name, '/'))
+        name = strrchr(name, '/') + 1;
+    id = pn_arena_printf(probe->call->arena, "%s/certificates/%s", probe->call->scope_id, name);
+    if (!id || pn_store_get(probe->call->arm->config.store, id, &item, &err) != PN_OK)
+        return true;
+    pn_store_item_fini(&item);
+    list = json_array();
+    is_fine = add_candidate(probe, list, id);
+    json_decref(list);
+    return is_fine;
+}
+
 static void ask(struct arm_probe *probe)
 {
     const struct pn_arm_services *services = &probe->call->arm->config.services;
@@ -229,8 +254,10 @@ static void ask(struct arm_probe *probe)
         arm_answer_failure(probe->call, &err);
     else if (pn_json_parse(pn_buf_slice(&answer), &facts, &err) != PN_OK)
         arm_answer_error(probe->call, 500, "InternalServerError", "the gateway's answer is broken");
-    else
+    else if (add_sent(probe, facts))
         arm_probe_tell(probe, facts);
+    else
+        json_decref(facts);
     free(text);
     pn_buf_fini(&answer);
 }
@@ -291,7 +318,26 @@ static const char *gateway_name(struct arm_call *call)
                : name;
 }
 
-/** GET …/lastFailure: the last connection that failed, told as a probe tells it. */
+/** GET …/apis/{id}/lastFailure: of those that no backend entity was behind. */
+void arm_api_last_failure(struct arm_call *call)
+{
+    struct arm_probe *probe = arm_drop_revision(call) ? begin(call) : NULL;
+    const char *key = NULL;
+
+    if (!probe)
+        return;
+    probe->is_api = true;
+    key = arm_lower(call->arena,
+                    pn_id_relative(pn_slice_str(call->id), pn_slice_str(call->service_id)));
+    probe->question = key ? json_pack("{s:s}", "lastFailureOf", key) : NULL;
+    if (probe->question)
+        ask(probe);
+    else
+        arm_answer_error(call, 500, "InternalServerError", "out of memory");
+    end(probe);
+}
+
+/** GET …/backends/{id}/lastFailure: the last connection that failed, told as a probe tells it. */
 void arm_backend_last_failure(struct arm_call *call)
 {
     struct arm_probe *probe = begin(call);

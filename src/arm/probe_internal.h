@@ -22,6 +22,7 @@ struct arm_probe {
     json_t *question;
     struct arm_candidate candidates[PN_CERTIFICATE_REFS_MAX];
     size_t count; /* 0: none is shown */
+    bool is_api;  /* `backend` is an API that sends to a URL by itself */
 };
 
 /* probe.c */

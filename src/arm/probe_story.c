@@ -116,10 +116,12 @@ static bool add_certificates(const struct arm_probe *probe, json_t *facts)
 void arm_probe_tell(struct arm_probe *probe, json_t *facts)
 {
     const char *fix = fix_for(probe, facts);
-    json_t *trust = arm_probe_trust(facts, json_object_get(probe->properties, "tls"));
+    json_t *trust =
+        probe->is_api ? NULL : arm_probe_trust(facts, json_object_get(probe->properties, "tls"));
     bool is_fine = json_object_set_new(facts, "fix", json_string(fix ? fix : "")) == 0 &&
                    add_certificates(probe, facts) &&
-                   json_object_set_new(facts, "backend", json_string(probe->backend.id)) == 0 &&
+                   json_object_set_new(facts, probe->is_api ? "api" : "backend",
+                                       json_string(probe->backend.id)) == 0 &&
                    (!trust || json_object_set(facts, "trust", trust) == 0);
 
     json_decref(trust);

@@ -166,6 +166,8 @@
       "the answer to that PING")                                                                   \
     X(BACKEND_DRAIN_TIMEOUT, "backend-drain-timeout", MS, 300000, 0, 86400000, GATEWAY,            \
       "requests finish on connections whose certificate was replaced; 0: at once")                 \
+    X(LAST_FAILURES, "last-failures", COUNT, 1024, 1, 1000000, GATEWAY,                            \
+      "backends and APIs whose last failed connection is kept; the one that failed first goes")    \
     X(BACKEND_BODY_TIMEOUT, "backend-body-timeout", MS, 300000, 10, 86400000, GATEWAY,             \
       "no byte of the answer's body from a backend")
 

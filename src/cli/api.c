@@ -258,12 +258,15 @@ static enum pn_cli_exit run_show(struct pn_cli *cli)
     };
     char *path = pn_cli_path("/apis/", cli->positionals[0], "");
     char *operations_path = pn_cli_path("/apis/", cli->positionals[0], "/operations");
+    char *failure_path = pn_cli_path("/apis/", cli->positionals[0], "/lastFailure");
     json_t *answer = NULL;
     json_t *operations = NULL;
     enum pn_cli_exit code = pn_cli_arm(cli, "GET", path, NULL, &answer);
 
     if (code == PN_CLI_DONE)
         code = pn_cli_print_one(cli, answer, columns);
+    if (code == PN_CLI_DONE)
+        pn_cli_print_last_failure(cli, failure_path);
     if (code == PN_CLI_DONE && pn_cli_is_table(cli)) {
         code = pn_cli_arm_list(cli, operations_path, &operations);
         if (code == PN_CLI_DONE && json_array_size(operations) > 0) {
@@ -273,6 +276,7 @@ static enum pn_cli_exit run_show(struct pn_cli *cli)
     }
     json_decref(operations);
     json_decref(answer);
+    free(failure_path);
     free(operations_path);
     free(path);
     return code;

@@ -126,7 +126,13 @@ static enum pn_cli_exit on_backend(struct pn_cli *cli, const char *method)
 
 static enum pn_cli_exit run_show(struct pn_cli *cli)
 {
-    return on_backend(cli, "GET");
+    char *path = pn_cli_path("/backends/", cli->positionals[0], "/lastFailure");
+    enum pn_cli_exit code = on_backend(cli, "GET");
+
+    if (code == PN_CLI_DONE)
+        pn_cli_print_last_failure(cli, path);
+    free(path);
+    return code;
 }
 
 static enum pn_cli_exit run_delete(struct pn_cli *cli)
@@ -141,8 +147,8 @@ const struct pn_cli_command pn_cli_backend_commands[] = {
      "Changes what is given, keeps the rest.", "postern backend update orders --name-check off",
      run_update},
     {"backend list", NULL, 0, 0, NULL, "Lists the backends.", "postern backend list", run_list},
-    {"backend show", "NAME", 1, 1, NULL, "Shows one backend.", "postern backend show orders",
-     run_show},
+    {"backend show", "NAME", 1, 1, NULL, "Shows one backend, and how its last connection failed.",
+     "postern backend show orders", run_show},
     {"backend probe", "NAME", 1, 1, pn_cli_probe_options,
      "Shakes hands with it as a request would, and tells the story; exit code 1 if it refuses.",
      "postern backend probe orders", pn_cli_run_probe},

@@ -176,6 +176,21 @@ static enum pn_cli_exit print_last(const struct pn_cli *cli, const json_t *story
     return PN_CLI_DONE;
 }
 
+void pn_cli_print_last_failure(struct pn_cli *cli, const char *path)
+{
+    json_t *story = NULL;
+    const char *outcome;
+
+    if (!pn_cli_is_table(cli) || pn_cli_arm(cli, "GET", path, NULL, &story) != PN_CLI_DONE)
+        return;
+    outcome = pn_json_str(story, "outcome");
+    if (outcome && strcmp(outcome, "none") != 0)
+        printf("%-20s %s (%lld times since %s): %s: %s\n", "last failure", pn_json_str(story, "at"),
+               (long long)pn_json_int(story, "count", 1), pn_json_str(story, "firstAt"),
+               pn_json_str(story, "cause"), pn_json_str(story, "sentence"));
+    json_decref(story);
+}
+
 enum pn_cli_exit pn_cli_run_probe(struct pn_cli *cli)
 {
     static const struct pn_cli_column no_columns[] = {{NULL, NULL}};

@@ -240,6 +240,9 @@ enum pn_cli_exit pn_cli_certificate_add_all(struct pn_cli *cli);
 
 /* ---- backend_probe.c */
 
+/** A line about the last connection that failed, from GET `path`; nothing when there was none, it
+ * cannot be told, or the output is JSON. */
+void pn_cli_print_last_failure(struct pn_cli *cli, const char *path);
 enum pn_cli_exit pn_cli_run_probe(struct pn_cli *cli);
 extern const struct pn_cli_option pn_cli_probe_options[];
 

@@ -141,7 +141,7 @@ bool pn_call_fix_identity(struct pn_call *call, const struct pn_target *target,
     call->certificate = choice.count == 1 ? choice.certificates[0] : NULL;
     demand->target = target;
     demand->proxy = call->backend ? call->backend->proxy : NULL;
-    demand->backend = call->backend ? call->backend->name : NULL;
+    demand->backend = call->backend ? call->backend->name : call->api->key;
     demand->tls = NULL;
     demand->is_h2c = !target->is_tls && call->alpn == PN_ALPN_H2;
     if (choice.is_missing) {

@@ -967,6 +967,11 @@ uint64_t pn_catalog_revision(const struct pn_catalog *catalog)
     return catalog->snapshot->revision;
 }
 
+bool pn_catalog_has(const struct pn_catalog *catalog, struct pn_slice key)
+{
+    return pn_map_get(catalog->items, key) != NULL;
+}
+
 size_t pn_catalog_count(const struct pn_catalog *catalog)
 {
     return pn_map_count(catalog->items);

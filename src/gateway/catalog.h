@@ -58,5 +58,7 @@ void pn_snapshot_unref(struct pn_snapshot *snapshot);
 const char *pn_catalog_epoch(const struct pn_catalog *catalog);
 uint64_t pn_catalog_revision(const struct pn_catalog *catalog);
 size_t pn_catalog_count(const struct pn_catalog *catalog);
+/** Whether there is an item with this key ("/apis/echo"), usable or not. */
+bool pn_catalog_has(const struct pn_catalog *catalog, struct pn_slice key);
 /** Walks the committed items; *position starts at 0. */
 const struct pn_item *pn_catalog_next(const struct pn_catalog *catalog, size_t *position);

@@ -42,9 +42,7 @@ void pn_gateway_switch(struct pn_gateway *gateway)
 {
     struct pn_snapshot *snapshot = pn_catalog_snapshot(gateway->catalog);
 
-    if (gateway->pruned_for != snapshot->backends)
-        pn_last_failures_prune(gateway->failures, snapshot);
-    gateway->pruned_for = snapshot->backends;
+    pn_last_failures_prune(gateway->failures, gateway->catalog);
     for (unsigned i = 0; i < gateway->worker_count; i++) {
         if (pn_worker_use(gateway->workers[i], pn_snapshot_ref(snapshot)) != PN_OK)
             abort(); /* half of the workers would serve something else: start anew from the log */

@@ -45,8 +45,6 @@ struct pn_gateway {
     struct pn_watch incoming;
     struct pn_probes *probes;
     struct pn_last_failures *failures;
-    const struct pn_item_table
-        *pruned_for; /* the backends that `failures` was last compared with */
     struct pn_control_link link;
     struct pn_listener_socket sockets[PN_WORKER_LISTENERS_MAX];
     size_t socket_count;

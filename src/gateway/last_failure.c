@@ -11,6 +11,7 @@
 
 #include "base/clock.h"
 #include "base/json.h"
+#include "base/limits.h"
 #include "base/list.h"
 #include "base/map.h"
 #include "gateway/probe_answer.h"
@@ -79,8 +80,10 @@ static struct entry *entry_of(struct pn_last_failures *failures, const char *bac
 
     if (entry)
         return entry;
-    if (pn_map_count(failures->by_name) >= PN_LAST_FAILURES_MAX)
+    if (pn_map_count(failures->by_name) >= pn_limit_value(PN_LIMIT_LAST_FAILURES)) {
+        pn_limit_hit(PN_LIMIT_LAST_FAILURES);
         drop(failures, PN_CONTAINER(failures->ages.next, struct entry, age));
+    }
     entry = calloc(1, sizeof(*entry));
     if (!entry)
         return NULL;
@@ -201,7 +204,13 @@ json_t *pn_last_failures_get(struct pn_last_failures *failures, struct pn_slice 
     return json;
 }
 
-void pn_last_failures_prune(struct pn_last_failures *failures, const struct pn_snapshot *now)
+static bool is_there(const struct pn_catalog *now, const char *name)
+{
+    return name[0] == '/' ? pn_catalog_has(now, pn_slice_str(name))
+                          : pn_snapshot_has_backend(pn_catalog_snapshot(now), pn_slice_str(name));
+}
+
+void pn_last_failures_prune(struct pn_last_failures *failures, const struct pn_catalog *now)
 {
     struct pn_list *at;
 
@@ -210,7 +219,7 @@ void pn_last_failures_prune(struct pn_last_failures *failures, const struct pn_s
         struct entry *entry = PN_CONTAINER(at, struct entry, age);
 
         at = at->next;
-        if (!pn_snapshot_has_backend(now, pn_slice_str(entry->name)))
+        if (!is_there(now, entry->name))
             drop(failures, entry);
     }
     pthread_mutex_unlock(&failures->lock);

@@ -7,7 +7,7 @@
  *   question  host, port · tls? (of a backend) · http "1" | "2or1" | "2" · certificates?
  *             [{name, generation, keyId, chain [base64 DER]}] · timeoutMs · lateMs · ask (true: one
  *             harmless request may be sent, whose answer ends the probe) · plain (true: TCP alone)
- *             or lastFailureOf (a backend's name in lower case): nothing is tried
+ *             or lastFailureOf (a backend's name in lower case, or "/apis/echo"): nothing is tried
  *   answer    outcome "accepted" | "failed" · cause (upstream/failure.h), detail, sentence · stage
  * · addresses [{address, cause}] · dnsMs, connectMs, handshakeMs · tlsVersion, cipher, alpn ·
  * alert? {number, name, late} · answerStatus?, answerBlames? (what was asked was answered with that

@@ -88,8 +88,9 @@ struct pn_demand {
     struct pn_tls_client *tls;       /* trust policy, certificate and ALPN; NULL: plain TCP */
     struct pn_proxy *proxy;          /* NULL: directly */
     struct pn_tls_client *proxy_tls; /* to a proxy that is reached by TLS; else NULL */
-    const char *backend;             /* name of the backend entity, for who observes; NULL: none */
-    bool is_h2c; /* plain TCP: HTTP/2 with prior knowledge (RFC 9113 §3.3), else HTTP/1.1 */
+    const char
+        *backend; /* name of the backend entity, or key of the API; for who observes; NULL: none */
+    bool is_h2c;  /* plain TCP: HTTP/2 with prior knowledge (RFC 9113 §3.3), else HTTP/1.1 */
 };
 
 /** One request's wish for a connection; embedded by it. Zero before first use. */

@@ -6,7 +6,7 @@ import subprocess
 
 import pytest
 from lab import service
-from lab.service import policy
+from lab.service import policy, with_certificate
 
 
 def make(postern, url, certificate=None, **more):
@@ -110,3 +110,59 @@ def test_the_command_shows_it(postern, nginx):
     assert done.returncode == 0 and "tls_unknown_ca" in done.stdout and "failed at" in done.stdout, done
     assert json.loads(run(name, "--last", "--output", "json").stdout)["count"] == 1
     assert run(name, "--last", "--trust", "ca").returncode == 2
+    shown = subprocess.run([service.BIN / "postern", "backend", "show", name, "--data", str(postern.data)],
+                           capture_output=True, text=True, timeout=30)
+    assert shown.returncode == 0 and "last failure" in shown.stdout and "tls_unknown_ca" in shown.stdout, shown
+
+
+def last_of_api(postern, name):
+    answer = postern.arm("GET", f"/apis/{name}/lastFailure")
+    assert answer.status == 200, answer.text
+    return answer.json()
+
+
+def test_an_api_without_a_backend_entity_has_one_of_its_own(postern, nginx, ca, uploaded, clients):
+    name = service.unique("Direct")
+    postern.make_api(name, nginx.url("strangers"), with_certificate(uploaded["p256"]))
+    assert last_of_api(postern, name) == {"outcome": "none", "fix": "", "certificate": None, "certificates": [],
+                                          "api": f"{postern.service_id}/apis/{name}"}
+    postern.set_policy(f"/apis/{name}", with_certificate(uploaded["p256"]))
+    postern.arm("PATCH", f"/apis/{name}", {"properties": {"serviceUrl": nginx.url("unknownca")}},
+                headers={"If-Match": "*"})
+    assert postern.call(f"/{name}/x").status == 500
+    story = last_of_api(postern, name)
+    assert story["cause"] == "tls_unknown_ca" and story["count"] == 1 and story["api"].endswith(f"/apis/{name}")
+    assert "trust" not in story and "backend" not in story and story["fix"]
+    shown = subprocess.run([service.BIN / "postern", "api", "show", name, "--data", str(postern.data)],
+                           capture_output=True, text=True, timeout=30)
+    assert shown.returncode == 0 and "last failure" in shown.stdout and "tls_unknown_ca" in shown.stdout, shown
+    postern.delete(f"/apis/{name}?deleteRevisions=true")
+    assert postern.arm("GET", f"/apis/{name}/lastFailure").status == 404
+    postern.make_api(name, nginx.url("good"))
+    assert last_of_api(postern, name)["outcome"] == "none", "that of an API that is gone"
+
+
+def test_which_certificate_an_apis_policy_showed_is_told(postern, ca, other_ca, tmp_path):
+    from test_odd_backends import s_server
+    with s_server(tmp_path, ca, other_ca, "-tls1_3") as url:
+        mine = service.unique("mine")
+        postern.upload(mine, ca.client(mine))
+        postern.make_api(mine, url, with_certificate(mine))
+        assert postern.call(f"/{mine}/x").status == 500
+        story = last_of_api(postern, mine)
+        assert story["cause"] == "tls_client_certificate_refused" and story["certificate"]["id"].endswith(mine)
+        assert ca.common_name in story["fix"]
+
+
+def test_of_more_than_the_limit_the_oldest_goes(tmp_path, trust):
+    postern = service.Postern(tmp_path, environment=trust, options=["--limit", "last-failures=2"])
+    postern.start()
+    try:
+        for name in ("a", "b", "c"):
+            postern.make_api(name, "https://localhost:1")
+            assert postern.call(f"/{name}/x").status == 500
+        assert [last_of_api(postern, name)["outcome"] for name in "abc"] == ["none", "failed", "failed"]
+        metrics = postern.session(postern.control).get("/metrics").text
+        assert 'postern_limit_hits_total{limit="last-failures"} 1\n' in metrics
+    finally:
+        postern.stop()

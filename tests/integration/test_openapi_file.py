@@ -80,7 +80,8 @@ def world(tmp_path_factory, trust, ca, nginx):
 
 def send(postern, path, method, token, body=None, headers=None):
     names = {"subscriptionId": postern.ready["subscriptionId"], "resourceGroup": postern.ready["resourceGroup"],
-             "service": postern.ready["serviceName"], "certificateId": "c1", "number": "1", "backendId": "b1"}
+             "service": postern.ready["serviceName"], "certificateId": "c1", "number": "1", "backendId": "b1",
+             "apiId": "a1"}
     path = re.sub(r"\{([^}]*)\}", lambda m: names[m[1]], path)
     headers = dict(headers or {}, **({"Authorization": "Bearer " + token} if token else {}))
     return web.Session(postern.control, postern.ca_file).call(method.upper(), path, body, headers)
@@ -107,6 +108,7 @@ def test_the_server_does_what_the_file_says(world, ca, path, method):
         assert send(world, path, method, people.Application(world).token(), body).status == 403
     if "404" in operation["responses"]:
         gone = path.replace("{service}", "nobody").replace("{certificateId}", "nobody").replace("{backendId}", "nobody")
+        gone = gone.replace("{apiId}", "nobody")
         assert send(world, gone, method, world.token(), body).status == 404
 
 
