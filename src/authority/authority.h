@@ -18,6 +18,8 @@
  */
 #pragma once
 
+#include <pthread.h>
+
 #include "base/encode.h"
 #include "http/message.h"
 #include "identity/token_source.h"
@@ -112,6 +114,34 @@ enum pn_rc pn_authority_managed_token(struct pn_authority *authority, const char
                                       const char *client_id, const char *resource,
                                       struct pn_secret *token, int64_t *expires_s,
                                       struct pn_error *err) PN_MUST_USE;
+
+/* ---- the managed-identity endpoint, for applications beside the gateway ---- */
+
+#define PN_ENDPOINT_IDENTITIES_MAX 32
+
+/** Zero it before _init. */
+struct pn_identity_endpoint {
+    const char *service_id;
+    char *identities[PN_ENDPOINT_IDENTITIES_MAX]; /* "system", client ids, resource ids */
+    size_t identity_count;
+    struct pn_secret header; /* what App Service's protocol must show: DIR/identity.header */
+    pthread_mutex_t lock;    /* guards what follows */
+    int64_t window_s;
+    uint64_t count;
+};
+/** Reads DIR/identity.header, or makes it. `service_id` is borrowed. PN_INVALID, PN_IO. */
+enum pn_rc pn_identity_endpoint_init(struct pn_identity_endpoint *endpoint, const char *service_id,
+                                     const char *data_dir, struct pn_error *err) PN_MUST_USE;
+/** Gives one more identity of the service. PN_INVALID, PN_LIMIT, PN_NOMEM. */
+enum pn_rc pn_identity_endpoint_add(struct pn_identity_endpoint *endpoint, struct pn_slice identity,
+                                    struct pn_error *err) PN_MUST_USE;
+void pn_identity_endpoint_fini(struct pn_identity_endpoint *endpoint);
+/** Answers `/metadata/identity/oauth2/token` (IMDS; a form too, as Cloud Shell) and `/msi/token`
+ *  (App Service, 2019-08-01 and 2017-09-01), for identities that are assigned to the service *and*
+ * to the endpoint. `peer` "unix": a Unix socket. Any thread. */
+void pn_authority_handle_endpoint(struct pn_authority *authority,
+                                  struct pn_identity_endpoint *endpoint,
+                                  const struct pn_request *request, struct pn_response *response);
 
 /** What a token says. Texts are borrowed. */
 struct pn_authority_grant {

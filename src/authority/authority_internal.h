@@ -196,6 +196,12 @@ void authority_respond_error(const struct pn_authority *authority, const struct 
                              struct pn_response *response, int status, const char *error,
                              int aadsts, const char *message);
 
+/* authority_mint.c */
+/* Whether a resource's identity block has this kind ("SystemAssigned", "UserAssigned"). */
+bool authority_identity_is_on(const json_t *identity, const char *wanted);
+/* Ids of the system-assigned identity of a resource with this document. False: it has none. */
+bool authority_system_identity(const json_t *body, const char **object_id, const char **client_id);
+
 /* authority_token.c */
 void authority_handle_token(struct pn_authority *authority, const struct pn_request *request,
                             struct pn_response *response, int version);

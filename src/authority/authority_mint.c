@@ -98,7 +98,7 @@ out:
 }
 
 /* Whether the identity's type ("SystemAssigned, UserAssigned") has this part. */
-static bool is_on_in(const json_t *identity, const char *wanted)
+bool authority_identity_is_on(const json_t *identity, const char *wanted)
 {
     struct pn_slice type = pn_json_slice(identity, "type"), part;
 
@@ -116,7 +116,7 @@ static bool user_identity(const json_t *body, const char *wanted, struct pn_auth
     const char *id;
     json_t *entry;
 
-    if (!is_on_in(identity, "UserAssigned"))
+    if (!authority_identity_is_on(identity, "UserAssigned"))
         return false;
     json_object_foreach(json_object_get(identity, "userAssignedIdentities"), id, entry)
     {
@@ -131,11 +131,11 @@ static bool user_identity(const json_t *body, const char *wanted, struct pn_auth
 }
 
 /* Ids of the system-assigned identity of the store item `owner`. False: it has none. */
-static bool system_identity(const json_t *body, const char **object_id, const char **client_id)
+bool authority_system_identity(const json_t *body, const char **object_id, const char **client_id)
 {
     const json_t *identity = json_object_get(body, "identity");
     const json_t *internal = json_object_get(json_object_get(body, "internal"), "systemAssigned");
-    bool is_on = is_on_in(identity, "SystemAssigned");
+    bool is_on = authority_identity_is_on(identity, "SystemAssigned");
 
     *object_id = pn_json_str(internal, "principalId");
     if (!*object_id)
@@ -183,7 +183,7 @@ static enum pn_rc mint_managed(struct pn_authority *authority, const json_t *bod
                 "assign it (identity.userAssignedIdentities of the service), or "
                 "leave %s out to use the system-assigned identity",
                 client_id, owner_id, purpose->what, purpose->member);
-    } else if (!system_identity(body, &grant.object_id, &grant.client_id))
+    } else if (!authority_system_identity(body, &grant.object_id, &grant.client_id))
         return pn_error_set(err, PN_INVALID, "identity_not_enabled",
                             "Managed Service Identity (system-assigned) is not enabled on the "
                             "service %s, which is required to %s",

@@ -209,6 +209,9 @@
       "entries kept of the audit log; above, the oldest tenth goes")                               \
     X(IDENTITY_TOKEN_LIFETIME, "identity-token-lifetime", MS, 3600000, 2000, 86400000, CONTROL,    \
       "a token of a managed identity that the embedded authority makes for a policy")              \
+    X(IDENTITY_ENDPOINT_TOKENS, "identity-endpoint-tokens", COUNT, 500, 0, 1000000, CONTROL,       \
+      "tokens that the identity endpoint gives within ten seconds; above: 429; 0: as many as "     \
+      "come")                                                                                      \
     X(CONTROL_WRITE_TIMEOUT, "control-write-timeout", MS, 30000, 100, 3600000, CONTROL,            \
       "the caller takes no byte of the answer")
 

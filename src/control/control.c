@@ -26,11 +26,13 @@
 #include "signer/signer.h"
 #include "tls/server.h"
 
-#define DRAIN_LIMIT_MS  8000 /* of each listener; the supervisor waits 20 s */
-#define READY_BYTES_MAX 8192
-#define LINK_BYTES_MAX  1024
+#define DRAIN_LIMIT_MS    8000 /* of each listener; the supervisor waits 20 s */
+#define ENDPOINT_DRAIN_MS 1000
+#define ENDPOINT_WORKERS  2
+#define READY_BYTES_MAX   8192
+#define LINK_BYTES_MAX    1024
 
-enum { CONTROL, VAULT, LISTENERS };
+enum { CONTROL, VAULT, ENDPOINT, LISTENERS };
 
 struct control {
     struct pn_broker *broker;
@@ -73,13 +75,15 @@ static enum pn_rc make_tls(struct control *control, const char *name, struct pn_
 
 static enum pn_rc make_server(struct control *control, int which, struct pn_error *err)
 {
-    static const char *const names[LISTENERS] = {"control", "vault"};
+    static const char *const names[LISTENERS] = {"control", "vault", "identity-endpoint"};
+    static const pn_server_handler_fn handlers[LISTENERS] = {
+        pn_routes_handle_control, pn_routes_handle_vault, pn_routes_handle_endpoint};
     int fds[PN_SERVER_LISTENERS_MAX];
     struct pn_tls_server *tls = NULL;
     struct pn_server_spec spec = {
         .name = names[which],
         .listen_fds = fds,
-        .handler = which == CONTROL ? pn_routes_handle_control : pn_routes_handle_vault,
+        .handler = handlers[which],
         .ctx = &control->plane.routes,
         .worker_count =
             control->options->workers > 0 ? control->options->workers : PN_CONTROL_WORKERS,
@@ -92,14 +96,19 @@ static enum pn_rc make_server(struct control *control, int which, struct pn_erro
             break;
         spec.listen_count++;
     }
+    if (which == ENDPOINT && spec.listen_count == 0)
+        return PN_OK;
+    if (which == ENDPOINT)
+        spec.worker_count = ENDPOINT_WORKERS;
     if (spec.listen_count == 0)
         return pn_error_set(err, PN_INVALID, "no_listener",
                             "the supervisor gave no listening socket for %s", names[which]);
-    rc = make_tls(control, names[which], &tls, err);
+    rc = which == ENDPOINT ? PN_OK : make_tls(control, names[which], &tls, err);
     spec.tls = tls;
     if (rc == PN_OK)
         rc = pn_server_create(control->loop, &spec, &control->servers[which], err);
-    pn_tls_server_unref(tls);
+    if (tls)
+        pn_tls_server_unref(tls);
     return rc;
 }
 
@@ -119,13 +128,24 @@ static void on_control_drained(void *ctx)
     pn_server_drain(control->servers[VAULT], DRAIN_LIMIT_MS, on_vault_drained, control);
 }
 
+static void on_endpoint_drained(void *ctx)
+{
+    struct control *control = ctx;
+
+    pn_server_drain(control->servers[CONTROL], DRAIN_LIMIT_MS, on_control_drained, control);
+}
+
 static void stop(struct control *control, const char *cause)
 {
     if (control->is_stopping)
         return;
     control->is_stopping = true;
     pn_log(PN_LOG_INFO, "draining", "cause", PN_S(cause), NULL);
-    pn_server_drain(control->servers[CONTROL], DRAIN_LIMIT_MS, on_control_drained, control);
+    if (control->servers[ENDPOINT])
+        pn_server_drain(control->servers[ENDPOINT], ENDPOINT_DRAIN_MS, on_endpoint_drained,
+                        control);
+    else
+        on_endpoint_drained(control);
 }
 
 static void on_signal(void *ctx, int signal_number)

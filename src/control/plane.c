@@ -161,6 +161,46 @@ static enum pn_rc make_identity(struct pn_plane *plane, const char *ca_file, str
     return pn_keyvault_create(&options, &plane->keyvault, err);
 }
 
+/* PN_IDENTITY: "setting value" lines. */
+static enum pn_rc read_identity(struct pn_plane *plane, struct pn_error *err)
+{
+    struct pn_slice rest = pn_slice_str(getenv("PN_IDENTITY"));
+    struct pn_slice line;
+    enum pn_rc rc = PN_OK;
+
+    while (rc == PN_OK && rest.ptr && pn_slice_cut(&rest, '\n', &line)) {
+        size_t space = pn_slice_find(line, ' ');
+        struct pn_slice setting = pn_slice_sub(line, 0, space);
+        struct pn_slice value = pn_slice_sub(line, space + 1, line.len);
+
+        if (line.len == 0)
+            continue;
+        if (pn_slice_eq_str(setting, "trusted-issuer"))
+            rc = pn_oidc_trust(plane->oidc, value, err);
+        else if (pn_slice_eq_str(setting, "endpoint-identity"))
+            rc = pn_identity_endpoint_add(&plane->endpoint, value, err);
+        if (rc != PN_OK)
+            pn_error_prefix(err, "%.*s", PN_FMT(setting));
+    }
+    return rc;
+}
+
+static enum pn_rc make_endpoint(struct pn_plane *plane, const char *data_dir, struct pn_error *err)
+{
+    const struct pn_settings *settings = &plane->settings;
+
+    if (asprintf(&plane->service_id,
+                 "/subscriptions/%s/resourceGroups/%s/providers/Microsoft.ApiManagement/service/%s",
+                 settings->subscription_id, settings->resource_group, settings->service_name) < 0) {
+        plane->service_id = NULL;
+        return pn_error_set(err, PN_NOMEM, "no_memory", "out of memory");
+    }
+    plane->has_endpoint = pn_listen_fd("identity-endpoint", 0) >= 0;
+    return plane->has_endpoint
+               ? pn_identity_endpoint_init(&plane->endpoint, plane->service_id, data_dir, err)
+               : PN_OK;
+}
+
 static enum pn_rc make_rotation(struct pn_plane *plane, struct pn_broker *broker,
                                 unsigned interval_s, struct pn_error *err)
 {
@@ -416,6 +456,10 @@ enum pn_rc pn_plane_init(struct pn_plane *plane, struct pn_broker *broker,
     if (rc == PN_OK)
         rc = make_identity(plane, ca_file, err);
     if (rc == PN_OK)
+        rc = make_endpoint(plane, data_dir, err);
+    if (rc == PN_OK)
+        rc = read_identity(plane, err);
+    if (rc == PN_OK)
         rc = make_rotation(plane, broker, options->rotation_interval_s, err);
     if (rc == PN_OK)
         rc = make_arm(plane, broker, options, err);
@@ -448,6 +492,7 @@ enum pn_rc pn_plane_init(struct pn_plane *plane, struct pn_broker *broker,
         .event_grid = &plane->event_grid,
         .forecast = plane->forecast,
         .portal = plane->portal,
+        .endpoint = &plane->endpoint,
         .vault_authority = plane->endpoints.vault_audience + strlen("https://"),
     };
     first = (struct pn_first_start){plane->store, &plane->services, plane->authority, plane->vault,
@@ -516,6 +561,8 @@ void pn_plane_fini(struct pn_plane *plane)
     pn_token_source_destroy(plane->tokens);
     pn_authority_destroy(plane->authority);
     pn_oidc_destroy(plane->oidc);
+    pn_identity_endpoint_fini(&plane->endpoint);
+    free(plane->service_id);
     pn_settings_fini(&plane->settings);
     pn_store_close(plane->store);
     for (size_t i = 0; i < PN_PLANE_KEYHOLDERS; i++)

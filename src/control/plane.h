@@ -7,6 +7,7 @@
 #pragma once
 
 #include "arm/arm.h"
+#include "authority/authority.h"
 #include "control/event_grid.h"
 #include "control/feed.h"
 #include "control/gateway_call.h"
@@ -66,6 +67,9 @@ struct pn_plane {
     struct pn_arm *arm;
     struct pn_vault *vault;
     struct pn_portal *portal; /* NULL: not installed */
+    char *service_id;
+    struct pn_identity_endpoint endpoint;
+    bool has_endpoint; /* the supervisor gave its listener */
     struct pn_resource_plane resources;
     struct pn_event_grid event_grid;
     struct pn_uses *uses;

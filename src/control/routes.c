@@ -176,3 +176,11 @@ void pn_routes_handle_vault(void *ctx, const struct pn_request *request,
     else
         pn_vault_handle(routes->vault, request, response);
 }
+
+void pn_routes_handle_endpoint(void *ctx, const struct pn_request *request,
+                               struct pn_response *response)
+{
+    const struct pn_routes *routes = ctx;
+
+    pn_authority_handle_endpoint(routes->authority, routes->endpoint, request, response);
+}

@@ -14,6 +14,7 @@ struct pn_feed;
 struct pn_portal;
 struct pn_resource_plane;
 struct pn_event_grid;
+struct pn_identity_endpoint;
 struct pn_forecast;
 
 /** Borrowed while requests are handled. */
@@ -27,6 +28,7 @@ struct pn_routes {
     const struct pn_portal *portal; /* NULL: not installed */
     const char *vault_authority;    /* "vault.localhost:9444" */
     struct pn_forecast *forecast;
+    struct pn_identity_endpoint *endpoint;
 };
 
 /** Control's listener. `ctx` is a struct pn_routes. Worker threads. */
@@ -35,3 +37,6 @@ void pn_routes_handle_control(void *ctx, const struct pn_request *request,
 /** The vault's listener. */
 void pn_routes_handle_vault(void *ctx, const struct pn_request *request,
                             struct pn_response *response);
+/** The identity endpoint's listener. */
+void pn_routes_handle_endpoint(void *ctx, const struct pn_request *request,
+                               struct pn_response *response);

@@ -210,17 +210,16 @@ enum pn_rc pn_server_create(struct pn_loop *loop, const struct pn_server_spec *s
     enum pn_rc rc = PN_NOMEM;
 
     if (spec->listen_count == 0 || spec->listen_count > PN_SERVER_LISTENERS_MAX ||
-        workers > PN_SERVER_WORKERS_MAX || !spec->tls || !spec->handler)
+        workers > PN_SERVER_WORKERS_MAX || !spec->handler)
         return pn_error_set(err, PN_INVALID, "server",
-                            "server %s needs 1 to %u listeners, at most %u workers, a TLS context "
-                            "and a handler",
+                            "server %s needs 1 to %u listeners, at most %u workers and a handler",
                             spec->name, PN_SERVER_LISTENERS_MAX, PN_SERVER_WORKERS_MAX);
     made = calloc(1, sizeof(*made));
     if (!made)
         return pn_error_set(err, PN_NOMEM, "memory", "out of memory");
     made->loop = loop;
     made->name = spec->name;
-    made->tls = pn_tls_server_ref(spec->tls);
+    made->tls = spec->tls ? pn_tls_server_ref(spec->tls) : NULL;
     made->limits = spec->limits;
     fill_limits(&made->limits);
     made->h1_limits = h1_limits;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * The HTTPS server of the management plane: HTTP/1.1 over TLS (and nothing else) on the loop's
- * thread, handlers on a pool of worker threads of its own. It buffers whole requests, runs
+ * The HTTPS server of the management plane: HTTP/1.1 over TLS (or plain, for neighbours) on the
+ * loop's thread, handlers on a pool of worker threads of its own. It buffers whole requests, runs
  * handler(ctx, request, response) on a worker, and sends the answer when the worker's message comes
  * back by the loop's mailbox. Pipelined requests are answered in order.
  *
@@ -50,7 +50,7 @@ struct pn_server_spec {
     const char *name;          /* "control", "vault": static text for logs and thread names */
     const int *listen_fds;     /* listening sockets; made non-blocking here, never closed */
     size_t listen_count;       /* 1..PN_SERVER_LISTENERS_MAX */
-    struct pn_tls_server *tls; /* a reference is taken */
+    struct pn_tls_server *tls; /* a reference is taken; NULL: plain HTTP, on this machine only */
     pn_server_handler_fn handler;
     void *ctx;
     size_t worker_count;                /* 0: PN_SERVER_WORKERS */

@@ -217,7 +217,8 @@ static void fail_body_limit(struct pn_server_conn *conn)
 static enum pn_rc prepare_request(struct pn_server_conn *conn)
 {
     struct pn_request_head *head = &conn->head;
-    const char *origin = pn_arena_printf(conn->arena, "https://%.*s", PN_FMT(head->host));
+    const char *origin = pn_arena_printf(conn->arena, "%s://%.*s",
+                                         conn->server->tls ? "https" : "http", PN_FMT(head->host));
 
     if (!origin)
         return PN_NOMEM;
@@ -505,6 +506,8 @@ static void read_peer(int fd, char peer[64])
         bytes = &((const struct sockaddr_in *)&address)->sin_addr;
     else if (address.ss_family == AF_INET6)
         bytes = &((const struct sockaddr_in6 *)&address)->sin6_addr;
+    else if (address.ss_family == AF_UNIX)
+        (void)snprintf(peer, 64, "unix");
     if (bytes)
         (void)inet_ntop(address.ss_family, bytes, peer, 64);
 }

@@ -151,6 +151,7 @@ static enum pn_rc set_environment(const struct pn_child_spec *spec, struct pn_er
         set_or_unset(PN_LISTEN_PROXY_ENV, proxies.len > 0 ? pn_buf_str(&proxies) : NULL) != 0 ||
         set_or_unset("PN_ENDPOINTS", spec->endpoints) != 0 ||
         set_or_unset("PN_EVENT_WEBHOOKS", spec->webhooks) != 0 ||
+        set_or_unset("PN_IDENTITY", spec->identity) != 0 ||
         set_or_unset(PN_LIMITS_ENV, spec->limits) != 0)
         rc = pn_error_set(err, PN_NOMEM, "no_memory", "out of memory");
     pn_buf_fini(&listen);

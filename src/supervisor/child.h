@@ -10,7 +10,7 @@
 #include "ipc/channel.h"
 
 #define PN_CHILD_ARGS_MAX            26
-#define PN_CHILD_FDS_MAX             40
+#define PN_CHILD_FDS_MAX             56
 #define PN_CHILD_PENDING_MAX         256 /* connections that wait for a child that is being restarted */
 #define PN_CHILD_PENDING_GATEWAY_MAX 192 /* of them for the gateway: control finds a place */
 
@@ -33,6 +33,7 @@ struct pn_child_spec {
     const char *log_level;
     const char *endpoints; /* PN_ENDPOINTS, or NULL */
     const char *webhooks;  /* PN_EVENT_WEBHOOKS, or NULL: not for every eye, as arguments are */
+    const char *identity;  /* PN_IDENTITY: "setting value" lines, or NULL */
     const char *limits;    /* pn_limits_export(), or NULL */
     bool knows_trace;      /* it is given the secret of traces (gateway/trace.h) */
 };

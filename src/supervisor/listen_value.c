@@ -153,3 +153,30 @@ enum pn_rc pn_listen_value_parse(const char *text, bool for_clients, struct pn_l
         rc = pn_error_set(err, PN_INVALID, "address", "the address is empty");
     return rc;
 }
+
+static bool is_local(const struct pn_listen_address *address)
+{
+    struct pn_slice text = pn_slice_str(address->text);
+    const char *colon = strrchr(address->text, ':');
+    struct pn_slice host = pn_slice_sub(text, 0, colon ? (size_t)(colon - address->text) : 0);
+
+    return address->is_unix || pn_slice_case_eq_str(host, "localhost") ||
+           pn_slice_eq_str(host, "[::1]") || pn_slice_eq_str(host, "169.254.169.254") ||
+           (pn_slice_starts_with(host, PN_LIT("127.")) &&
+            strspn(address->text, "0123456789.") == host.len);
+}
+
+enum pn_rc pn_listen_value_parse_local(const char *text, struct pn_listen_value *value,
+                                       struct pn_error *err)
+{
+    enum pn_rc rc = pn_listen_value_parse(text, true, value, err);
+
+    for (size_t i = 0; rc == PN_OK && i < value->count; i++) {
+        if (value->addresses[i].wants_proxy || !is_local(&value->addresses[i]))
+            rc = pn_error_set(err, PN_INVALID, "address",
+                              "'%s': only loopback addresses, 169.254.169.254 and Unix sockets, "
+                              "without proxy: whoever reaches it gets tokens",
+                              value->addresses[i].text);
+    }
+    return rc;
+}

@@ -35,3 +35,7 @@ struct pn_listen_value {
  *  nor PROXY headers. PN_INVALID: err says what is wrong; PN_LIMIT: too many or too long. */
 enum pn_rc pn_listen_value_parse(const char *text, bool for_clients, struct pn_listen_value *value,
                                  struct pn_error *err) PN_MUST_USE;
+/** The same for neighbours on this machine: loopback addresses, 169.254.169.254 and Unix sockets
+ *  only, without PROXY headers; "none" is fine. */
+enum pn_rc pn_listen_value_parse_local(const char *text, struct pn_listen_value *value,
+                                       struct pn_error *err) PN_MUST_USE;

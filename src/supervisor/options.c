@@ -13,7 +13,8 @@
 
 #include "base/file.h"
 
-const char *const pn_listen_names[PN_LISTEN_COUNT] = {"gateway", "gateway-tls", "control", "vault"};
+const char *const pn_listen_names[PN_LISTEN_COUNT] = {"gateway", "gateway-tls", "control", "vault",
+                                                      "identity-endpoint"};
 
 enum setting {
     DATA,
@@ -22,6 +23,10 @@ enum setting {
     GATEWAY_TLS,
     CONTROL,
     VAULT,
+    IDENTITY_ENDPOINT,
+    ENDPOINT_IDENTITY,
+    TRUSTED_ISSUER,
+    TOKEN_SOURCE,
     THREADS,
     DNS_SERVERS,
     LINK_LOCAL_BACKENDS,
@@ -58,6 +63,24 @@ const struct pn_setting pn_settings[SETTINGS + 1] = {
     [CONTROL] = {"control", "HOST:PORT",
                  "HTTPS: management REST API, tokens (default: localhost:9443)"},
     [VAULT] = {"vault", "HOST:PORT", "HTTPS: embedded key vault (default: localhost:9444)"},
+    [IDENTITY_ENDPOINT] =
+        {"identity-endpoint", "ADDRESS",
+         "plain HTTP on this machine: tokens of managed identities for applications beside the "
+         "gateway, as Azure's IMDS and App Service give them (default: none): HOST:PORT of a "
+         "loopback address, or unix:/PATH[,mode=0660]"},
+    [ENDPOINT_IDENTITY] = {"endpoint-identity", "IDENTITY",
+                           "an identity of the service that this endpoint gives: system, or the "
+                           "client id or resource id of a user-assigned one; again for more"},
+    [TRUSTED_ISSUER] =
+        {"trusted-issuer", "URL,PARTS",
+         "an OpenID Connect issuer whose tokens are taken, with at least one of audience=TEXT (of "
+         "its access tokens) and client-id=ID (people sign in to the portal); and "
+         "client-secret-file=FILE, name=TEXT, principal=sub|oid, groups=CLAIM; again for more"},
+    [TOKEN_SOURCE] =
+        {"token-source", "KIND[,PARTS]",
+         "where tokens for key vaults come from, in this order: embedded, imds, app-service, "
+         "workload, secret or certificate (default: embedded, then workload and app-service if "
+         "their environment variables are set); again for more"},
     [THREADS] = {"threads", "N", "threads of the gateway, 1 to 256 (default: one per core)"},
     [DNS_SERVERS] = {"dns-servers", "IP[:PORT],...",
                      "name servers for the gateway's backends (default: those of the system)"},
@@ -224,6 +247,27 @@ static bool add_webhook(struct pn_options *options, const char *url)
     return true;
 }
 
+/* What the supervisor can see of it; control looks closer. */
+static bool add_text(struct pn_options *options, enum pn_texts which, const char *value)
+{
+    char *text = options->texts[which];
+    size_t len = options->texts_are_given[which] ? strlen(text) : 0;
+
+    for (const char *at = value; *at; at++) {
+        if ((unsigned char)*at < ' ')
+            return false;
+    }
+    if (which == PN_TEXTS_TRUSTED_ISSUER &&
+        (strncmp(value, "https://", 8) != 0 ||
+         (!strstr(value, ",audience=") && !strstr(value, ",client-id="))))
+        return false;
+    if (!value[0] || len + strlen(value) + 2 > PN_OPTION_TEXTS_BYTES)
+        return false;
+    options->texts_are_given[which] = true;
+    snprintf(text + len, PN_OPTION_TEXTS_BYTES - len, "%s\n", value);
+    return true;
+}
+
 static bool are_days(const char *text)
 {
     struct pn_slice rest = pn_slice_str(text);
@@ -261,7 +305,12 @@ static bool apply(struct pn_options *options, enum setting setting, const char *
     case GATEWAY_TLS:
     case CONTROL:
     case VAULT:
+    case IDENTITY_ENDPOINT:
         return add_listen(options, (enum pn_listen)(setting - GATEWAY), value);
+    case ENDPOINT_IDENTITY:
+    case TRUSTED_ISSUER:
+    case TOKEN_SOURCE:
+        return add_text(options, (enum pn_texts)(setting - ENDPOINT_IDENTITY), value);
     case THREADS:
         return read_number(value, 1, PN_THREADS_MAX, &options->threads);
     case DNS_SERVERS:
@@ -386,7 +435,7 @@ static enum pn_rc apply_pair(struct pn_options *options, yaml_document_t *docume
     if (setting == LIMIT)
         return apply_limits(options, document, value, err);
     if (value->type == YAML_SEQUENCE_NODE &&
-        ((setting >= GATEWAY && setting <= VAULT) || setting == EVENT_WEBHOOK))
+        ((setting >= GATEWAY && setting <= TOKEN_SOURCE) || setting == EVENT_WEBHOOK))
         return apply_list(options, document, (enum setting)setting, value, err);
     if (value->type != YAML_SCALAR_NODE ||
         !apply(options, (enum setting)setting, (const char *)value->data.scalar.value))
@@ -536,21 +585,28 @@ static enum pn_rc read_addresses(struct pn_options *options, struct pn_error *er
     for (int i = 0; i < PN_LISTEN_COUNT; i++) {
         bool for_clients = i == PN_LISTEN_GATEWAY || i == PN_LISTEN_GATEWAY_TLS;
         enum pn_rc rc =
-            pn_listen_value_parse(options->listen[i], for_clients, &options->addresses[i], err);
+            i == PN_LISTEN_IDENTITY
+                ? pn_listen_value_parse_local(options->listen[i], &options->addresses[i], err)
+                : pn_listen_value_parse(options->listen[i], for_clients, &options->addresses[i],
+                                        err);
 
         if (rc != PN_OK) {
             pn_error_prefix(err, "--%s", pn_listen_names[i]);
             return rc;
         }
     }
+    if (options->addresses[PN_LISTEN_IDENTITY].count > 0 &&
+        !options->texts[PN_TEXTS_ENDPOINT_IDENTITY][0])
+        return pn_error_set(err, PN_INVALID, "usage",
+                            "--identity-endpoint needs --endpoint-identity: whose tokens it gives");
     return PN_OK;
 }
 
 enum pn_rc pn_options_read_as(int argc, char **argv, const char *config_text,
                               struct pn_options *options, struct pn_error *err)
 {
-    static const char *const defaults[PN_LISTEN_COUNT] = {"localhost:8080", "localhost:8443",
-                                                          "localhost:9443", "localhost:9444"};
+    static const char *const defaults[PN_LISTEN_COUNT] = {
+        "localhost:8080", "localhost:8443", "localhost:9443", "localhost:9444", "none"};
     enum pn_rc rc;
 
     *options = (struct pn_options){.log_level = PN_LOG_INFO};
@@ -564,6 +620,7 @@ enum pn_rc pn_options_read_as(int argc, char **argv, const char *config_text,
         rc = read_config(options, config_text, err);
     memset(options->listen_is_given, 0, sizeof(options->listen_is_given));
     options->webhooks_are_given = false;
+    memset(options->texts_are_given, 0, sizeof(options->texts_are_given));
     if (rc == PN_OK)
         rc = read_flags(argc, argv, options, false, err);
     if (rc == PN_OK)

@@ -34,12 +34,21 @@ enum pn_listen {
     PN_LISTEN_GATEWAY_TLS,
     PN_LISTEN_CONTROL,
     PN_LISTEN_VAULT,
+    PN_LISTEN_IDENTITY, /* for applications beside the gateway */
     PN_LISTEN_COUNT
 };
 
 #define PN_OPTION_WEBHOOKS_MAX   8
 #define PN_OPTION_WEBHOOKS_BYTES 16384
-#define PN_DNS_SERVERS_MAX       512 /* bytes of --dns-servers, with NUL */
+/* Settings that are lists of texts, for control to understand. */
+enum pn_texts {
+    PN_TEXTS_ENDPOINT_IDENTITY,
+    PN_TEXTS_TRUSTED_ISSUER,
+    PN_TEXTS_TOKEN_SOURCE,
+    PN_TEXTS_COUNT
+};
+#define PN_OPTION_TEXTS_BYTES 8192
+#define PN_DNS_SERVERS_MAX    512 /* bytes of --dns-servers, with NUL */
 
 struct pn_options {
     char data_dir[PATH_MAX];
@@ -59,10 +68,12 @@ struct pn_options {
     char dns_servers[PN_DNS_SERVERS_MAX];              /* "" = those of the system */
     char webhooks[PN_OPTION_WEBHOOKS_BYTES]; /* URLs by spaces, which may hold secrets; "" = none */
     size_t webhook_count;
-    bool webhooks_are_given; /* by the source that is being read */
-    char expiry_days[64];    /* "" = the default */
-    char compatibility[16];  /* "postern", "azure-strict"; "" = postern */
-    char linked_access[4];   /* "on", "off"; "" = off */
+    bool webhooks_are_given;                           /* by the source that is being read */
+    char texts[PN_TEXTS_COUNT][PN_OPTION_TEXTS_BYTES]; /* a line for each value; "" = none */
+    bool texts_are_given[PN_TEXTS_COUNT];              /* by the source that is being read */
+    char expiry_days[64];                              /* "" = the default */
+    char compatibility[16];                            /* "postern", "azure-strict"; "" = postern */
+    char linked_access[4];                             /* "on", "off"; "" = off */
     enum pn_log_level log_level;
     uint64_t limits[PN_LIMIT_COUNT];
     bool checks_only;  /* --check */
@@ -78,7 +89,7 @@ struct pn_setting {
 /** Every setting of `postern serve`, ended by a NULL name; static text. */
 extern const struct pn_setting pn_settings[];
 
-/** Names as in PN_LISTEN_FDS: "gateway", "gateway-tls", "control", "vault". */
+/** Names as in PN_LISTEN_FDS: "gateway", "gateway-tls", "control", "vault", "identity-endpoint". */
 extern const char *const pn_listen_names[PN_LISTEN_COUNT];
 
 /** PN_INVALID: err tells which flag or line and what is expected. PN_EOF: --help was printed. */

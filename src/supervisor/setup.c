@@ -230,6 +230,14 @@ static enum pn_rc make_endpoints(struct pn_supervisor *self, struct pn_error *er
     set_url(facts, "gatewayTlsUrl", "https", gateway_tls, gateway_tls->host);
     set_url(facts, "controlUrl", "https", control, control->host);
     set_url(facts, "vaultUrl", "https", &self->listen[PN_LISTEN_VAULT], "local.vault.localhost");
+    if (self->listen[PN_LISTEN_IDENTITY].port != 0)
+        json_object_set_new(
+            facts, "identityEndpointUrl",
+            json_sprintf("http://%s:%u",
+                         strcmp(self->listen[PN_LISTEN_IDENTITY].host, "localhost") == 0
+                             ? "127.0.0.1"
+                             : self->listen[PN_LISTEN_IDENTITY].host,
+                         self->listen[PN_LISTEN_IDENTITY].port));
     set_addresses(facts, "gatewayAddresses", gateway);
     set_addresses(facts, "gatewayTlsAddresses", gateway_tls);
     self->endpoints = json_dumps(facts, JSON_COMPACT);
@@ -246,6 +254,26 @@ static void give_listener(struct pn_supervisor *self, enum pn_member member, enu
         spec->fds[spec->fd_count++] = (struct pn_child_fd){
             pn_listen_names[which], socket->fd, socket->wants_proxy ? socket->trusted : NULL};
     }
+}
+
+/* The lists of control's settings, a line "setting value" for each value. */
+static enum pn_rc export_texts(struct pn_supervisor *self, struct pn_error *err)
+{
+    static const char *const names[PN_TEXTS_COUNT] = {"endpoint-identity", "trusted-issuer",
+                                                      "token-source"};
+    enum pn_rc rc = PN_OK;
+
+    pn_buf_init(&self->identity, (size_t)PN_TEXTS_COUNT * 2 * PN_OPTION_TEXTS_BYTES);
+    for (size_t i = 0; i < PN_TEXTS_COUNT; i++) {
+        struct pn_slice rest = pn_slice_str(self->options.texts[i]);
+        struct pn_slice line;
+
+        while (rc == PN_OK && pn_slice_cut(&rest, '\n', &line)) {
+            if (line.len > 0)
+                rc = pn_buf_printf(&self->identity, "%s %.*s\n", names[i], PN_FMT(line));
+        }
+    }
+    return rc == PN_OK ? PN_OK : pn_error_set(err, PN_NOMEM, "no_memory", "out of memory");
 }
 
 static void describe_members(struct pn_supervisor *self)
@@ -276,6 +304,7 @@ static void describe_members(struct pn_supervisor *self)
     give_listener(self, PN_MEMBER_GATEWAY, PN_LISTEN_GATEWAY_TLS);
     give_listener(self, PN_MEMBER_CONTROL, PN_LISTEN_CONTROL);
     give_listener(self, PN_MEMBER_CONTROL, PN_LISTEN_VAULT);
+    give_listener(self, PN_MEMBER_CONTROL, PN_LISTEN_IDENTITY);
     self->house.members[PN_MEMBER_CONTROL].spec.endpoints = self->endpoints;
     self->house.members[PN_MEMBER_CONTROL].spec.knows_trace = true;
     self->house.members[PN_MEMBER_GATEWAY].spec.knows_trace = true;
@@ -336,6 +365,8 @@ static void describe_members(struct pn_supervisor *self)
         *args++ = "--linked-access-check";
         *args++ = options->linked_access;
     }
+    if (self->identity.len > 0)
+        self->house.members[PN_MEMBER_CONTROL].spec.identity = pn_buf_str(&self->identity);
     if (options->webhooks[0] != '\0')
         self->house.members[PN_MEMBER_CONTROL].spec.webhooks = options->webhooks;
 }
@@ -413,6 +444,8 @@ enum pn_rc pn_supervisor_prepare(struct pn_supervisor *self, const struct pn_han
         rc = make_trace_secret(err);
     if (rc == PN_OK)
         rc = export_limits(self, err);
+    if (rc == PN_OK)
+        rc = export_texts(self, err);
     if (rc == PN_OK)
         rc = claim(self, taken, err);
     if (rc == PN_OK)

@@ -413,6 +413,7 @@ static void clean_up(struct pn_supervisor *self)
     json_decref(self->former.facts);
     json_decref(self->house.facts);
     pn_buf_fini(&self->limits);
+    pn_buf_fini(&self->identity);
     pn_options_fini(&self->options);
     free(self->endpoints);
     free(self);

@@ -35,6 +35,7 @@ struct pn_supervisor {
     char **argv;
     struct pn_options options;
     struct pn_listen_set listen[PN_LISTEN_COUNT];
+    struct pn_buf identity; /* PN_IDENTITY of control */
     struct pn_house house;
     char paths[PN_EXECUTABLE_COUNT][PATH_MAX];
     int executables[PN_EXECUTABLE_COUNT]; /* descriptors, -1: none */
