@@ -17,6 +17,7 @@
 #include "base/secret.h"
 #include "http/message.h"
 #include "identity/principal.h"
+#include "identity/token_source.h"
 #include "ipc/keyholder.h"
 #include "store/publish.h"
 #include "store/store.h"
@@ -124,6 +125,8 @@ struct pn_arm_config {
     /** What became of the events about expiry: a new reference. May be NULL: there are none. */
     enum pn_rc (*events)(void *ctx, json_t **view, struct pn_error *err);
     void *events_ctx;
+    /* Where tokens for key vaults come from: networkstatus tells how they do. May be NULL. */
+    struct pn_token_source *tokens;
     bool is_strict;            /* compatibility azure-strict: docs/compatibility.md */
     bool checks_linked_access; /* who names a certificate needs certificates/use/action on it */
 };

@@ -152,12 +152,13 @@ static json_t *status(struct arm_call *call)
     const char *type = pn_type_facts(PN_TYPE_CERTIFICATE)->type;
     struct pn_store_list followed = {0};
     struct pn_error err = {0};
-    json_t *list = json_array();
-    bool failed = !list;
+    json_t *list = json_array(), *sources = json_array();
+    bool failed = !list || !sources;
 
     if (!failed &&
         pn_store_list_followed(call->arm->config.store, type, &followed, &err) != PN_OK) {
         json_decref(list);
+        json_decref(sources);
         arm_answer_failure(call, &err);
         return NULL;
     }
@@ -168,9 +169,13 @@ static json_t *status(struct arm_call *call)
     failed = failed || !add_authority(call, list, &followed);
     pn_store_list_fini(&followed);
     failed = failed || !arm_network_add_backends(call, list);
+    if (!failed && call->arm->config.tokens)
+        failed = !pn_token_source_tell(call->arm->config.tokens, sources);
     if (!failed)
-        return json_pack("{s:[], s:o}", "dnsServers", "connectivityStatus", list);
+        return json_pack("{s:[], s:o, s:{s:o}}", "dnsServers", "connectivityStatus", list,
+                         "postern", "tokenSources", sources);
     json_decref(list);
+    json_decref(sources);
     arm_answer_error(call, 500, "InternalServerError", "out of memory");
     return NULL;
 }

@@ -13,6 +13,7 @@
 #include <limits.h>
 #include <signal.h>
 #include <stdio.h>
+#include <string.h>
 
 #include "authority/authority.h"
 #include "base/json.h"
@@ -168,16 +169,31 @@ static void on_broker(struct pn_watch *watch, unsigned events)
     }
 }
 
-static enum pn_rc enter_sandbox(const char *data_dir, struct pn_error *err)
+static enum pn_rc enter_sandbox(const char *data_dir, const struct pn_azure *azure,
+                                struct pn_error *err)
 {
     char store[PATH_MAX];
     char ca[PATH_MAX];
     /* Not the data folder itself: the keyholder's folder is in it. */
-    const struct pn_sandbox_path paths[] = {{store, true, true}, {ca, false, true}};
+    struct pn_sandbox_path paths[2 + PN_AZURE_SOURCES_MAX] = {{store, true, true},
+                                                              {ca, false, true}};
+    size_t count = 2;
 
+    for (size_t i = 0; i < PN_AZURE_SOURCES_MAX; i++) {
+        const char *folder = pn_azure_folder(azure, i);
+        size_t len = folder ? strlen(folder) : 0;
+
+        if (!folder)
+            continue;
+        if (strncmp(data_dir, folder, len) == 0 && (data_dir[len] == '/' || data_dir[len] == '\0'))
+            return pn_error_set(err, PN_INVALID, "token_source",
+                                "%s holds the data folder: put the file into a folder of its own",
+                                folder);
+        paths[count++] = (struct pn_sandbox_path){folder, false, false};
+    }
     snprintf(store, sizeof(store), "%s/store", data_dir);
     snprintf(ca, sizeof(ca), "%s/ca.pem", data_dir);
-    return pn_sandbox_enter(PN_SANDBOX_CONTROL, paths, sizeof(paths) / sizeof(paths[0]), err);
+    return pn_sandbox_enter(PN_SANDBOX_CONTROL, paths, count, err);
 }
 
 static enum pn_rc make_loop(struct control *control, struct pn_error *err)
@@ -292,7 +308,7 @@ enum pn_rc pn_control_run(struct pn_broker *broker, const struct pn_control_opti
     if (!pn_wipe_alloc_is_active())
         pn_log(PN_LOG_WARN, "freed_memory_is_not_wiped", "cause", PN_S("sanitized build"), NULL);
     if (rc == PN_OK)
-        rc = enter_sandbox(options->data_dir, err);
+        rc = enter_sandbox(options->data_dir, control.plane.azure, err);
     if (rc == PN_OK)
         rc = serve(&control, err);
     /* Destroying a server turns the loop once more: nothing may start a drain in that turn. */

@@ -99,12 +99,16 @@ static enum pn_rc embedded_token(void *ctx, const struct pn_identity_ref *identi
                                  int64_t *expires_s, struct pn_error *err)
 {
     struct pn_plane *plane = ctx;
-    enum pn_rc rc = pn_outbound_check_service(&plane->outbound, plane->endpoints.control_url,
-                                              PN_TAG_ACTIVE_DIRECTORY, err);
+    enum pn_rc rc =
+        plane->embedded.get(plane->embedded.ctx, identity, target, token, expires_s, err);
 
-    return rc == PN_OK
-               ? plane->embedded.get(plane->embedded.ctx, identity, target, token, expires_s, err)
-               : rc;
+    if (rc != PN_OK) /* not its vault: another source is asked, under the rules of its own */
+        return rc;
+    rc = pn_outbound_check_service(&plane->outbound, plane->endpoints.control_url,
+                                   PN_TAG_ACTIVE_DIRECTORY, err);
+    if (rc != PN_OK)
+        pn_secret_fini(token);
+    return rc;
 }
 
 /* Where this process' own vault and authority are, for the service tags; which service is governed.
@@ -140,8 +144,7 @@ static enum pn_rc make_identity(struct pn_plane *plane, const char *ca_file, str
         .vault_audience = plane->endpoints.vault_audience,
     };
     struct pn_keyvault_options options = {.ca_file = ca_file, .outbound = &plane->outbound};
-    struct pn_token_provider provider;
-    enum pn_rc rc = pn_oidc_create(plane->store, NULL, &plane->oidc);
+    enum pn_rc rc = pn_oidc_create(plane->store, &plane->outbound, NULL, &plane->oidc);
 
     if (rc != PN_OK)
         return pn_error_set(err, rc, "no_memory", "out of memory");
@@ -150,15 +153,46 @@ static enum pn_rc make_identity(struct pn_plane *plane, const char *ca_file, str
     if (rc != PN_OK)
         return rc;
     rc = pn_token_source_create(NULL, &plane->tokens);
-    if (rc == PN_OK) {
-        plane->embedded = pn_authority_provider(plane->authority);
-        provider = (struct pn_token_provider){plane->embedded.name, embedded_token, plane};
-        rc = pn_token_source_add(plane->tokens, &provider);
-    }
+    if (rc == PN_OK)
+        rc =
+            pn_azure_create(plane->keyholders[PN_PLANE_AUTHORITY], &plane->outbound, &plane->azure);
     if (rc != PN_OK)
         return pn_error_set(err, rc, "no_memory", "out of memory");
     options.tokens = plane->tokens;
     return pn_keyvault_create(&options, &plane->keyvault, err);
+}
+
+/* The next of the token sources, in their order. */
+static enum pn_rc add_source(struct pn_plane *plane, struct pn_slice text, size_t *azure_count,
+                             struct pn_error *err)
+{
+    struct pn_token_provider provider;
+    enum pn_rc rc = PN_OK;
+
+    plane->embedded = pn_authority_provider(plane->authority);
+    provider = (struct pn_token_provider){plane->embedded.name, embedded_token, plane};
+
+    if (!pn_slice_eq_str(text, "embedded")) {
+        rc = pn_azure_add(plane->azure, text, err);
+        if (rc != PN_OK || !pn_azure_provider(plane->azure, (*azure_count)++, &provider))
+            return rc;
+    }
+    rc = pn_token_source_add(plane->tokens, &provider);
+    return rc == PN_OK ? rc
+                       : pn_error_set(err, rc, "token_source", "there are too many token sources");
+}
+
+/* Where nobody says so: our own authority for our own vault, then what the environment offers. */
+static enum pn_rc add_default_sources(struct pn_plane *plane, size_t *azure_count,
+                                      struct pn_error *err)
+{
+    enum pn_rc rc = add_source(plane, PN_LIT("embedded"), azure_count, err);
+
+    if (rc == PN_OK && getenv("AZURE_FEDERATED_TOKEN_FILE"))
+        rc = add_source(plane, PN_LIT("workload"), azure_count, err);
+    if (rc == PN_OK && getenv("IDENTITY_ENDPOINT") && getenv("IDENTITY_HEADER"))
+        rc = add_source(plane, PN_LIT("app-service"), azure_count, err);
+    return rc;
 }
 
 /* PN_IDENTITY: "setting value" lines. */
@@ -166,6 +200,8 @@ static enum pn_rc read_identity(struct pn_plane *plane, struct pn_error *err)
 {
     struct pn_slice rest = pn_slice_str(getenv("PN_IDENTITY"));
     struct pn_slice line;
+    size_t azure_count = 0;
+    bool has_sources = false;
     enum pn_rc rc = PN_OK;
 
     while (rc == PN_OK && rest.ptr && pn_slice_cut(&rest, '\n', &line)) {
@@ -179,22 +215,20 @@ static enum pn_rc read_identity(struct pn_plane *plane, struct pn_error *err)
             rc = pn_oidc_trust(plane->oidc, value, err);
         else if (pn_slice_eq_str(setting, "endpoint-identity"))
             rc = pn_identity_endpoint_add(&plane->endpoint, value, err);
+        else if (pn_slice_eq_str(setting, "token-source")) {
+            has_sources = true;
+            rc = add_source(plane, value, &azure_count, err);
+        }
         if (rc != PN_OK)
             pn_error_prefix(err, "%.*s", PN_FMT(setting));
     }
+    if (rc == PN_OK && !has_sources)
+        rc = add_default_sources(plane, &azure_count, err);
     return rc;
 }
 
 static enum pn_rc make_endpoint(struct pn_plane *plane, const char *data_dir, struct pn_error *err)
 {
-    const struct pn_settings *settings = &plane->settings;
-
-    if (asprintf(&plane->service_id,
-                 "/subscriptions/%s/resourceGroups/%s/providers/Microsoft.ApiManagement/service/%s",
-                 settings->subscription_id, settings->resource_group, settings->service_name) < 0) {
-        plane->service_id = NULL;
-        return pn_error_set(err, PN_NOMEM, "no_memory", "out of memory");
-    }
     plane->has_endpoint = pn_listen_fd("identity-endpoint", 0) >= 0;
     return plane->has_endpoint
                ? pn_identity_endpoint_init(&plane->endpoint, plane->service_id, data_dir, err)
@@ -260,6 +294,7 @@ static enum pn_rc make_arm(struct pn_plane *plane, struct pn_broker *broker,
     config.outbound = &plane->outbound;
     config.sync_uses = pn_uses_sync;
     config.sync_uses_ctx = plane->uses;
+    config.tokens = plane->tokens;
     config.events = view_events;
     config.events_ctx = plane;
     if (rc != PN_OK)
@@ -559,6 +594,7 @@ void pn_plane_fini(struct pn_plane *plane)
     pn_feed_destroy(plane->feed);
     pn_keyvault_destroy(plane->keyvault);
     pn_token_source_destroy(plane->tokens);
+    pn_azure_destroy(plane->azure);
     pn_authority_destroy(plane->authority);
     pn_oidc_destroy(plane->oidc);
     pn_identity_endpoint_fini(&plane->endpoint);
@@ -568,6 +604,5 @@ void pn_plane_fini(struct pn_plane *plane)
     for (size_t i = 0; i < PN_PLANE_KEYHOLDERS; i++)
         pn_keyholder_destroy(plane->keyholders[i]);
     json_decref(plane->outbound.tags);
-    free(plane->service_id);
     pn_endpoints_fini(&plane->endpoints);
 }

@@ -8,6 +8,7 @@
 
 #include "arm/arm.h"
 #include "authority/authority.h"
+#include "azure/azure.h"
 #include "control/event_grid.h"
 #include "control/feed.h"
 #include "control/gateway_call.h"
@@ -55,6 +56,7 @@ struct pn_plane {
     struct pn_outbound_scope outbound;
     char *service_id;
     struct pn_token_provider embedded; /* under the network rules: plane.c */
+    struct pn_azure *azure;
     struct pn_authority *authority;
     struct pn_token_source *tokens;
     struct pn_identity_tokens *identity_tokens;
@@ -67,7 +69,6 @@ struct pn_plane {
     struct pn_arm *arm;
     struct pn_vault *vault;
     struct pn_portal *portal; /* NULL: not installed */
-    char *service_id;
     struct pn_identity_endpoint endpoint;
     bool has_endpoint; /* the supervisor gave its listener */
     struct pn_resource_plane resources;

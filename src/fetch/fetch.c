@@ -8,6 +8,7 @@
 #include <malloc.h>
 #include <openssl/ssl.h>
 #include <pthread.h>
+#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -17,6 +18,7 @@
 
 #include "base/secret.h"
 #include "network/address.h"
+#include "outbound/call.h"
 
 #define HOST_TEXT         256
 #define RETRY_AFTER_MAX_S 3600u
@@ -160,16 +162,26 @@ static CURLcode on_ssl_ctx(CURL *curl, void *ssl_ctx, void *ctx)
     return SSL_CTX_set_default_verify_paths(ssl_ctx) == 1 ? CURLE_OK : CURLE_SSL_CACERT_BADFILE;
 }
 
-/* Looked at when the name has been resolved: a name cannot be turned to a guarded address. */
-static curl_socket_t on_open_socket(void *ctx, curlsocktype purpose, struct curl_sockaddr *address)
-{
-    const struct pn_fetch_request *request = ctx;
-    struct pn_address where = pn_address_of(&address->addr);
+struct gate {
+    const struct pn_fetch_request *request;
+    struct pn_outbound_call outbound;
+};
 
-    (void)purpose;
-    if (!request->is_local && pn_address_is_guarded(&where))
+/* Looked at when the name has been resolved: a name cannot be turned to a guarded address. */
+static curl_socket_t on_open_socket(void *ctx, curlsocktype purpose, struct curl_sockaddr *peer)
+{
+    struct gate *gate = ctx;
+    struct sockaddr_storage address = {0};
+    struct pn_address where;
+
+    memcpy(&address, (const char *)peer + offsetof(struct curl_sockaddr, addr),
+           peer->addrlen < sizeof address ? peer->addrlen : sizeof address);
+    where = pn_address_of((const struct sockaddr *)&address);
+    if (!gate->request->is_local && pn_address_is_guarded(&where))
         return CURL_SOCKET_BAD;
-    return socket(address->family, address->socktype | SOCK_CLOEXEC, address->protocol);
+    if (gate->outbound.rules)
+        return pn_outbound_call_socket(&gate->outbound, purpose, peer);
+    return socket(peer->family, peer->socktype | SOCK_CLOEXEC, peer->protocol);
 }
 
 /* ---- the exchange ---- */
@@ -196,8 +208,6 @@ static CURLcode configure(CURL *curl, const struct pn_fetch_request *request,
     SET(curl, CURLOPT_CAINFO, NULL);
     SET(curl, CURLOPT_CAPATH, NULL);
     SET(curl, CURLOPT_SSL_CTX_FUNCTION, on_ssl_ctx);
-    SET(curl, CURLOPT_OPENSOCKETFUNCTION, on_open_socket);
-    SET(curl, CURLOPT_OPENSOCKETDATA, (void *)(uintptr_t)request);
     SET(curl, CURLOPT_CONNECTTIMEOUT_MS,
         (long)(request->connect_timeout_ms ? request->connect_timeout_ms
                                            : PN_FETCH_CONNECT_TIMEOUT_MS));
@@ -262,6 +272,7 @@ enum pn_rc pn_fetch(const struct pn_fetch_request *request, struct pn_fetch_answ
 {
     char detail[CURL_ERROR_SIZE] = "";
     struct curl_slist *headers = NULL, *resolve = NULL;
+    struct gate gate = {.request = request};
     struct place place;
     CURLcode code;
     CURL *curl = NULL;
@@ -286,6 +297,11 @@ enum pn_rc pn_fetch(const struct pn_fetch_request *request, struct pn_fetch_answ
     SET(curl, CURLOPT_HTTPHEADER, headers);
     SET(curl, CURLOPT_ERRORBUFFER, detail);
     if (code == CURLE_OK)
+        code = pn_outbound_call_begin(&gate.outbound, request->outbound, curl, request->url,
+                                      request->service);
+    SET(curl, CURLOPT_OPENSOCKETFUNCTION, on_open_socket);
+    SET(curl, CURLOPT_OPENSOCKETDATA, &gate);
+    if (code == CURLE_OK)
         code = curl_easy_perform(curl);
     if (code == CURLE_OK)
         code = curl_easy_getinfo(curl, CURLINFO_RESPONSE_CODE, &status);
@@ -293,6 +309,12 @@ enum pn_rc pn_fetch(const struct pn_fetch_request *request, struct pn_fetch_answ
     curl_easy_cleanup(curl);
     curl_slist_free_all(headers);
     curl_slist_free_all(resolve);
+    pn_outbound_call_end(&gate.outbound);
+    if (code == CURLE_COULDNT_CONNECT && gate.outbound.denied.rc == PN_DENIED) {
+        pn_error_set(err, PN_UNAVAILABLE, "network_rule", "%s: %s", place.host,
+                     gate.outbound.denied.message);
+        return PN_UNAVAILABLE;
+    }
     return code == CURLE_OK ? PN_OK : tell_failure(code, detail, &place, err);
 }
 

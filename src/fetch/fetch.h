@@ -6,8 +6,9 @@
  * Addresses that must not be reached on behalf of others (network/address.h) are refused, unless
  * the operator himself named them (is_local).
  *
- * Errors: code fetch_dns, fetch_connect, fetch_tls, fetch_timeout, fetch_limit, fetch_url; the
- * message names the host, never more of the URL.
+ * Errors: code network_rule (the rule that refuses, PN_UNAVAILABLE), fetch_dns, fetch_connect,
+ * fetch_tls, fetch_timeout, fetch_limit, fetch_url; the message names the host, never more of the
+ * URL.
  *
  * Thread: any; each call has a connection of its own and blocks.
  */
@@ -18,19 +19,24 @@
 
 #include "base/buf.h"
 #include "base/error.h"
+#include "network/outbound.h"
 
 #define PN_FETCH_CONNECT_TIMEOUT_MS 3000
 #define PN_FETCH_TIMEOUT_MS         8000
 #define PN_FETCH_BYTES_MAX          (256u * 1024)
 #define PN_FETCH_URL_MAX            2048
 
+struct pn_outbound_scope;
+
 struct pn_fetch_request {
     const char *url;
-    const char *const *headers;  /* "Name: value"; NULL-ended, or NULL */
-    struct pn_slice form;        /* application/x-www-form-urlencoded to be posted; ptr NULL: GET */
-    bool is_local;               /* a metadata service: http:// and link-local are fine, no proxy */
-    unsigned timeout_ms;         /* of the whole; 0: PN_FETCH_TIMEOUT_MS */
-    unsigned connect_timeout_ms; /* 0: PN_FETCH_CONNECT_TIMEOUT_MS */
+    const char *const *headers; /* "Name: value"; NULL-ended, or NULL */
+    struct pn_slice form;       /* application/x-www-form-urlencoded to be posted; ptr NULL: GET */
+    bool is_local;              /* a metadata service: http:// and link-local are fine, no proxy */
+    const struct pn_outbound_scope *outbound; /* network rules; NULL: not governed */
+    enum pn_service_tag service;              /* what the other side is for those */
+    unsigned timeout_ms;                      /* of the whole; 0: PN_FETCH_TIMEOUT_MS */
+    unsigned connect_timeout_ms;              /* 0: PN_FETCH_CONNECT_TIMEOUT_MS */
 };
 
 struct pn_fetch_answer {

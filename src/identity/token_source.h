@@ -3,17 +3,22 @@
  * Tokens that Postern itself asks for: as which identity, for which resource. A source asks its
  * providers in order (the embedded authority in process; others, such as an instance metadata
  * service, a workload identity or a client secret, are further providers) and keeps what they give
- * until shortly before it expires. Tokens are in secret memory only.
+ * until shortly before it expires; it is renewed ahead, and while that fails the former one is
+ * given. Tokens are in secret memory only.
  *
  * Thread: any; one lock around the cache, never held while a provider works.
  */
 #pragma once
+
+#include <jansson.h>
 
 #include "base/error.h"
 #include "base/secret.h"
 
 #define PN_TOKEN_CACHE_MAX     64
 #define PN_TOKEN_CACHE_SPARE_S 300 /* a token is not given when it expires sooner than this */
+#define PN_TOKEN_RENEW_S                                                                           \
+    900 /* a new one is asked for so long before the end, or at a third of its life */
 
 /** Whose token. Texts are borrowed. */
 struct pn_identity_ref {
@@ -62,6 +67,10 @@ enum pn_rc pn_token_source_get_until(struct pn_token_source *source,
                                      const struct pn_token_target *target, bool is_fresh,
                                      struct pn_secret *token, int64_t *expires_s,
                                      struct pn_error *err) PN_MUST_USE;
+/** What became of the last try of each source: appends {"name", "status": "initializing",
+ * "success", "failure", "error", "lastUpdated"} to the list, in the order in which they are asked.
+ * False: no memory. */
+bool pn_token_source_tell(struct pn_token_source *source, json_t *list);
 /** Forgets the kept token: the server refused it. */
 void pn_token_source_forget(struct pn_token_source *source, const struct pn_identity_ref *identity,
                             const struct pn_token_target *target);

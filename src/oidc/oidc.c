@@ -18,7 +18,8 @@
 #define SECRET_MAX    1024
 #define PATH_TEXT_MAX 4096
 
-enum pn_rc pn_oidc_create(struct pn_store *store, int64_t (*now_s)(void), struct pn_oidc **oidc)
+enum pn_rc pn_oidc_create(struct pn_store *store, const struct pn_outbound_scope *outbound,
+                          int64_t (*now_s)(void), struct pn_oidc **oidc)
 {
     struct pn_oidc *made = calloc(1, sizeof *made);
     pthread_condattr_t attributes;
@@ -26,6 +27,7 @@ enum pn_rc pn_oidc_create(struct pn_store *store, int64_t (*now_s)(void), struct
     if (!made)
         return PN_NOMEM;
     made->store = store;
+    made->outbound = outbound;
     made->now_s = now_s ? now_s : pn_clock_unix_s;
     pthread_mutex_init(&made->lock, NULL);
     pthread_condattr_init(&attributes);
@@ -202,7 +204,7 @@ bool pn_oidc_has_audience(const json_t *claims, const char *const *audiences, si
         struct pn_slice text = pn_slice(json_string_value(one), json_string_length(one));
 
         for (size_t k = 0; text.ptr && k < count; k++) {
-            if (pn_slice_eq_str(text, audiences[k]))
+            if (audiences[k] && pn_slice_eq_str(text, audiences[k]))
                 return true;
         }
     }
@@ -214,7 +216,7 @@ enum pn_rc pn_oidc_foreign_token(void *ctx, const struct pn_jwt *jwt,
 {
     struct pn_oidc *oidc = ctx;
     const struct pn_trusted_issuer *issuer = find(oidc, pn_json_slice(jwt->claims, "iss"));
-    const char *audiences[PN_OIDC_AUDIENCES_MAX];
+    const char *audiences[PN_OIDC_AUDIENCES_MAX] = {NULL};
     enum pn_rc rc;
 
     if (!issuer)

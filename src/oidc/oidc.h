@@ -50,9 +50,11 @@ struct pn_trusted_issuer {
     struct pn_secret client_secret;  /* len 0: a public client */
 };
 
-/** `now_s` may be NULL: the system's clock. `store` is borrowed. PN_NOMEM. */
-enum pn_rc pn_oidc_create(struct pn_store *store, int64_t (*now_s)(void),
-                          struct pn_oidc **oidc) PN_MUST_USE;
+struct pn_outbound_scope;
+/** `now_s` may be NULL: the system's clock; `outbound` too: no network rules. Both and `store` are
+ *  borrowed. PN_NOMEM. */
+enum pn_rc pn_oidc_create(struct pn_store *store, const struct pn_outbound_scope *outbound,
+                          int64_t (*now_s)(void), struct pn_oidc **oidc) PN_MUST_USE;
 void pn_oidc_destroy(struct pn_oidc *oidc);
 /** Trusts an issuer: "URL,audience=A[,…]" as docs/operating.md has it; reads its
  *  client-secret-file. PN_INVALID, PN_LIMIT, PN_IO: err tells which part. */

@@ -22,9 +22,11 @@ void oidc_facts_fini(struct issuer_facts *facts)
     memset(facts, 0, sizeof *facts);
 }
 
-static enum pn_rc get_json(const char *url, json_t **json, int64_t *max_age_s, struct pn_error *err)
+static enum pn_rc get_json(const struct pn_outbound_scope *outbound, const char *url, json_t **json,
+                           int64_t *max_age_s, struct pn_error *err)
 {
-    const struct pn_fetch_request request = {.url = url};
+    const struct pn_fetch_request request = {
+        .url = url, .outbound = outbound, .service = PN_TAG_ACTIVE_DIRECTORY};
     struct pn_fetch_answer answer;
     enum pn_rc rc = pn_fetch(&request, &answer, err);
 
@@ -110,7 +112,8 @@ static void read_keys(const json_t *document, struct issuer_facts *facts)
     }
 }
 
-enum pn_rc oidc_fetch_facts(const char *url, struct issuer_facts *facts, struct pn_error *err)
+enum pn_rc oidc_fetch_facts(const struct pn_outbound_scope *outbound, const char *url,
+                            struct issuer_facts *facts, struct pn_error *err)
 {
     char address[PN_OIDC_URL_MAX + sizeof WELL_KNOWN], jwks[PN_OIDC_URL_MAX];
     size_t len = strlen(url);
@@ -122,11 +125,11 @@ enum pn_rc oidc_fetch_facts(const char *url, struct issuer_facts *facts, struct 
     if (len > 0 && url[len - 1] == '/')
         len--;
     snprintf(address, sizeof address, "%.*s" WELL_KNOWN, (int)len, url);
-    rc = get_json(address, &discovery, &unused, err);
+    rc = get_json(outbound, address, &discovery, &unused, err);
     if (rc == PN_OK)
         rc = read_discovery(discovery, url, facts, jwks, err);
     if (rc == PN_OK)
-        rc = get_json(jwks, &keys, &max_age_s, err);
+        rc = get_json(outbound, jwks, &keys, &max_age_s, err);
     if (rc == PN_OK)
         read_keys(keys, facts);
     if (rc == PN_OK && facts->key_count == 0)

@@ -38,6 +38,7 @@ struct issuer {
 
 struct pn_oidc {
     struct pn_store *store;
+    const struct pn_outbound_scope *outbound;
     int64_t (*now_s)(void);
     struct pn_trusted_issuer trusted[PN_OIDC_TRUSTED_MAX];
     size_t trusted_count;
@@ -49,8 +50,8 @@ struct pn_oidc {
 
 /* oidc_documents.c: fetches and reads both documents. PN_UNAVAILABLE, PN_TIMEOUT, PN_MALFORMED,
  * PN_LIMIT, PN_NOMEM. */
-enum pn_rc oidc_fetch_facts(const char *url, struct issuer_facts *facts,
-                            struct pn_error *err) PN_MUST_USE;
+enum pn_rc oidc_fetch_facts(const struct pn_outbound_scope *outbound, const char *url,
+                            struct issuer_facts *facts, struct pn_error *err) PN_MUST_USE;
 void oidc_facts_fini(struct issuer_facts *facts);
 
 /* oidc_keys.c: endpoints of the issuer, as they are known or fetched. */

@@ -97,7 +97,7 @@ static void refresh(struct pn_oidc *oidc, struct issuer *entry)
     entry->tried_s = oidc->now_s();
     oidc->fetches++;
     pthread_mutex_unlock(&oidc->lock);
-    rc = facts ? oidc_fetch_facts(url, facts, &err) : PN_NOMEM;
+    rc = facts ? oidc_fetch_facts(oidc->outbound, url, facts, &err) : PN_NOMEM;
     pn_metric_add(rc == PN_OK ? PN_METRIC_ISSUER_FETCHES : PN_METRIC_ISSUER_FETCHES_FAILED, 1);
     if (rc != PN_OK)
         pn_log(PN_LOG_WARN, "issuer_not_fetched", "issuer", PN_S(url), "code", PN_S(err.code),
@@ -189,7 +189,7 @@ enum pn_rc pn_oidc_check_signature(struct pn_oidc *oidc, const char *url, const 
     rc = look_up(oidc, url, jwt, &entry, err);
     if (rc == PN_OK) {
         key = choose_key(&entry->facts, jwt);
-        if (EVP_PKEY_up_ref(key) != 1)
+        if (key && EVP_PKEY_up_ref(key) != 1)
             key = NULL;
     }
     pthread_mutex_unlock(&oidc->lock);

@@ -109,14 +109,17 @@ static void error_of(const json_t *answer, char out[WORDS_MAX])
     out[len] = '\0';
 }
 
-static enum pn_rc ask_token(const struct pn_trusted_issuer *issuer,
+static enum pn_rc ask_token(struct pn_oidc *oidc, const struct pn_trusted_issuer *issuer,
                             const struct endpoints *endpoints, const struct pn_oidc_sign_in *ask,
                             struct pn_slice code, struct pn_slice verifier, json_t **answer,
                             struct pn_error *err)
 {
     bool by_basic = endpoints->takes_basic && issuer->client_secret.len > 0;
     const char *headers[2] = {NULL, NULL};
-    struct pn_fetch_request request = {.url = endpoints->token, .headers = headers};
+    struct pn_fetch_request request = {.url = endpoints->token,
+                                       .headers = headers,
+                                       .outbound = oidc->outbound,
+                                       .service = PN_TAG_ACTIVE_DIRECTORY};
     struct pn_fetch_answer got = {.status = 0};
     char words[WORDS_MAX];
     struct pn_buf form, basic;
@@ -202,7 +205,7 @@ enum pn_rc pn_oidc_redeem(struct pn_oidc *oidc, const struct pn_trusted_issuer *
 
     memset(person, 0, sizeof *person);
     if (rc == PN_OK)
-        rc = ask_token(issuer, &endpoints, ask, code, code_verifier, &answer, err);
+        rc = ask_token(oidc, issuer, &endpoints, ask, code, code_verifier, &answer, err);
     if (rc == PN_OK)
         rc = pn_jwt_parse(pn_json_slice(answer, "id_token"), PN_OIDC_TOKEN_MAX, &jwt, err);
     if (rc == PN_MALFORMED || rc == PN_LIMIT)

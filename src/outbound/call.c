@@ -47,7 +47,7 @@ enum pn_rc pn_outbound_check_service(const struct pn_outbound_scope *scope, cons
     return rc;
 }
 
-static curl_socket_t on_socket(void *ctx, curlsocktype purpose, struct curl_sockaddr *peer)
+curl_socket_t pn_outbound_call_socket(void *ctx, curlsocktype purpose, struct curl_sockaddr *peer)
 {
     struct pn_outbound_call *call = ctx;
     struct sockaddr_storage address = {0};
@@ -87,7 +87,7 @@ CURLcode pn_outbound_call_begin(struct pn_outbound_call *call,
     call->target.host = pn_slice_str(call->host ? call->host : "");
     call->target.service = service;
     if (code == CURLE_OK)
-        code = curl_easy_setopt(curl, CURLOPT_OPENSOCKETFUNCTION, on_socket);
+        code = curl_easy_setopt(curl, CURLOPT_OPENSOCKETFUNCTION, pn_outbound_call_socket);
     if (code == CURLE_OK)
         code = curl_easy_setopt(curl, CURLOPT_OPENSOCKETDATA, call);
     return code;

@@ -21,4 +21,6 @@ struct pn_outbound_call {
 CURLcode pn_outbound_call_begin(struct pn_outbound_call *call,
                                 const struct pn_outbound_scope *scope, CURL *curl, const char *url,
                                 enum pn_service_tag service) PN_MUST_USE;
+/** A CURLOPT_OPENSOCKETFUNCTION, for who has more to look at: `ctx` is the call. */
+curl_socket_t pn_outbound_call_socket(void *ctx, curlsocktype purpose, struct curl_sockaddr *peer);
 void pn_outbound_call_end(struct pn_outbound_call *call);

@@ -110,6 +110,8 @@ class Forger:
         self.requests = []
         self.status = 200
         self.discovery = {}  # changes to the document
+        self.challenge = None  # WWW-Authenticate of a vault that it plays
+        self.posts = []
         self.server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), self._handler())
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         context.load_cert_chain(crt, key)
@@ -132,9 +134,15 @@ class Forger:
                 self.send_response(forger.status)
                 if forger.status == 302:
                     self.send_header("Location", forger.url + "/elsewhere")
+                if forger.challenge:
+                    self.send_header("WWW-Authenticate", forger.challenge)
                 self.send_header("Content-Length", str(len(body)))
                 self.end_headers()
                 self.wfile.write(body)
+
+            def do_POST(self):
+                forger.posts.append(self.path)
+                self.send_error(400)
 
             def log_message(self, *_):
                 pass

@@ -114,6 +114,7 @@ static void assignment_covers_its_scope_and_below(void **state)
 }
 
 static int asked;
+static bool is_down;
 static int64_t clock_s = 1000;
 
 static int64_t now_s(void)
@@ -136,7 +137,7 @@ static enum pn_rc mine(void *ctx, const struct pn_identity_ref *identity,
     char text[64];
 
     (void)ctx, (void)target;
-    if (strcmp(identity->owner_id, "none") == 0)
+    if (strcmp(identity->owner_id, "none") == 0 || is_down)
         return not_mine(ctx, identity, target, token, expires_s, err);
     snprintf(text, sizeof text, "%s-%d", identity->owner_id, ++asked);
     *expires_s = clock_s + 3600;
@@ -171,10 +172,21 @@ static void tokens_are_kept_until_shortly_before_they_expire(void **state)
     take(source, "a", "a-1");
     take(source, "a", "a-1");
     take(source, "b", "b-2");
-    clock_s += 3600 - PN_TOKEN_CACHE_SPARE_S - 1;
+    clock_s += 3600 - PN_TOKEN_RENEW_S - 1;
     take(source, "a", "a-1");
+    is_down = true;
     clock_s += 1;
+    take(source, "a", "a-1"); /* could not be renewed: it is good still */
+    is_down = false;
+    take(source, "a", "a-1"); /* and not tried again at once */
+    clock_s += 60;
     take(source, "a", "a-3");
+    is_down = true;
+    clock_s += 3600 - PN_TOKEN_CACHE_SPARE_S - 1;
+    take(source, "a", "a-3");
+    clock_s += 1; /* too near its end */
+    assert_int_equal(pn_token_source_get(source, &a, &target, &token, &err), PN_UNAVAILABLE);
+    is_down = false;
     pn_token_source_forget(source, &a, &target);
     take(source, "a", "a-4");
     assert_int_equal(pn_token_source_get(source, &none, &target, &token, &err), PN_UNAVAILABLE);
