@@ -29,6 +29,7 @@ enum pn_rc pn_authority_create(const struct pn_authority_config *config,
     made->store = config->store;
     made->keyholder = config->keyholder;
     made->oidc = config->oidc;
+    pn_random(made->sign_in_key, sizeof made->sign_in_key);
     made->now_s = config->now_s ? config->now_s : pn_clock_unix_s;
     snprintf(made->tenant_id, sizeof made->tenant_id, "%s", config->tenant_id);
     snprintf(made->control_url, sizeof made->control_url, "%s", config->control_url);
@@ -57,6 +58,7 @@ void pn_authority_destroy(struct pn_authority *authority)
     pn_token_verifier_destroy(authority->verifier);
     pthread_mutex_destroy(&authority->lock);
     pthread_mutex_destroy(&authority->hash_lock);
+    pn_wipe(authority->sign_in_key, sizeof authority->sign_in_key);
     free(authority->codes);
     free(authority->used);
     free(authority);

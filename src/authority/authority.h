@@ -153,9 +153,12 @@ struct pn_authority_grant {
     int version;            /* 1 or 2: the shape of the claims */
     bool by_certificate;    /* appidacr "2" instead of "1" */
     bool by_portal;         /* a public client: appidacr "0" */
-    const char *user_name;  /* of a person; NULL: an application */
-    const char *name;       /* to be shown; may be NULL */
-    int64_t lifetime_s;     /* 0: PN_TOKEN_LIFETIME_S */
+    const char *user_name;  /* of a person; NULL: an application, or is_person */
+    bool is_person;         /* of another issuer, with these groups: */
+    const char (*groups)[40];
+    size_t group_count;
+    const char *name;   /* to be shown; may be NULL */
+    int64_t lifetime_s; /* 0: PN_TOKEN_LIFETIME_S */
 };
 /** Makes a token without asking who wants it. `token` must be a secret buffer. */
 enum pn_rc pn_authority_mint(struct pn_authority *authority, const struct pn_authority_grant *grant,

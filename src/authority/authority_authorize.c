@@ -234,6 +234,9 @@ void authority_redeem_code(struct pn_authority *authority, const struct pn_reque
             .by_portal = true,
             .user_name = session.user_name[0] ? session.user_name : NULL,
             .name = session.display_name,
+            .is_person = session.issuer[0] != '\0',
+            .groups = (const char(*)[40])session.groups,
+            .group_count = session.group_count,
             .lifetime_s = PN_PORTAL_TOKEN_LIFETIME_S,
         };
 

@@ -91,11 +91,17 @@ bool authority_directory_caller(struct pn_authority *authority, const struct pn_
                                      NULL};
     struct pn_slice token = pn_bearer_token(pn_headers_get(&request->headers, "Authorization"));
     struct pn_error err = {0};
+    enum pn_rc rc = PN_DENIED;
 
     snprintf(arm, sizeof arm, "%s/arm", authority->control_url);
     snprintf(graph, sizeof graph, "%s/msgraph", authority->control_url);
-    if (!token.ptr ||
-        pn_token_verify(authority->verifier, token, audiences, principal, &err) != PN_OK) {
+    if (token.ptr)
+        rc = pn_token_verify(authority->verifier, token, audiences, principal, &err);
+    if (rc != PN_OK && rc != PN_DENIED) {
+        authority_directory_failure(response, rc, &err, "token");
+        return false;
+    }
+    if (rc != PN_OK) {
         authority_directory_error(response, 401, "InvalidAuthenticationToken",
                                   token.ptr ? err.message
                                             : "The 'Authorization' header is missing.");

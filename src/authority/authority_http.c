@@ -294,6 +294,8 @@ void pn_authority_handle(struct pn_authority *authority, const struct pn_request
     } else if (count == 2 && is_path(segments, count, metadata)) {
         if (check_method(authority, request, response, false))
             handle_metadata(authority, request, origin, response);
+    } else if (pn_slice_eq_str(segments[0], "signin-oidc")) {
+        authority_handle_foreign(authority, request, segments + 1, count - 1, response);
     } else if (pn_slice_eq_str(segments[0], "signin")) {
         authority_handle_signin(authority, request, segments + 1, count - 1, response);
     } else if ((count == 3 || count == 4) && is_path(segments, 2, graph) &&

@@ -9,6 +9,7 @@
 #include "authority/authority.h"
 #include "base/json.h"
 #include "ipc/keyholder.h"
+#include "oidc/oidc.h"
 
 struct pn_store_txn;
 
@@ -62,10 +63,24 @@ struct authorization_code {
     int64_t expires_s; /* 0: free */
 };
 
+struct session {
+    char id[65];                       /* hash of both halves */
+    char user_name[USER_NAME_MAX + 1]; /* empty: an application, or a person of another issuer */
+    char display_name[USER_DISPLAY_MAX + 1];
+    char client_id[64]; /* the application's, or the portal's */
+    char object_id[64];
+    char issuer[PN_OIDC_URL_MAX]; /* of a person of another issuer; then: */
+    char groups[PN_PRINCIPAL_GROUPS_MAX][40];
+    size_t group_count;
+    int64_t created_s, expires_s;
+};
+
 struct sign_in_link {
-    uint8_t hash[PN_SHA256_BYTES]; /* of its code */
-    char client_id[64];            /* who it signs in */
-    int64_t expires_s;             /* 0: free */
+    uint8_t hash[PN_SHA256_BYTES];   /* of its code */
+    char client_id[64];              /* the application that it signs in; "": */
+    struct session person;           /* of another issuer, */
+    uint8_t cookie[PN_SHA256_BYTES]; /* in the browser with this cookie (its hash) */
+    int64_t expires_s;               /* 0: free */
 };
 
 struct pn_authority {
@@ -79,6 +94,7 @@ struct pn_authority {
     struct pn_token_verifier *verifier;
     struct signing_key keys[PN_TOKEN_KEYS_MAX]; /* immutable after create */
     size_t key_count;
+    uint8_t sign_in_key[32];          /* of this process: see authority_foreign.c */
     pthread_mutex_t lock;             /* guards the tables below */
     struct authorization_code *codes; /* PN_AUTHORIZATION_CODES_MAX */
     struct sign_in_link links[PN_SIGN_IN_LINKS_MAX];
@@ -264,14 +280,6 @@ enum pn_rc authority_password_check(struct pn_authority *authority, const json_t
                                     struct pn_slice password, struct pn_error *err) PN_MUST_USE;
 
 /* authority_sessions.c */
-struct session {
-    char id[65];                       /* hash of both halves */
-    char user_name[USER_NAME_MAX + 1]; /* empty: an application */
-    char display_name[USER_DISPLAY_MAX + 1];
-    char client_id[64]; /* the application's, or the portal's */
-    char object_id[64];
-    int64_t created_s, expires_s;
-};
 /* Begins one: sets the cookie on `response`, and the page's half in `key` (secret). */
 enum pn_rc authority_session_begin(struct pn_authority *authority, struct session *session,
                                    struct pn_response *response, struct pn_buf *key,
@@ -289,6 +297,25 @@ enum pn_rc authority_session_end(struct pn_authority *authority, const char *id,
 void authority_handle_signin(struct pn_authority *authority, const struct pn_request *request,
                              const struct pn_slice *segments, size_t count,
                              struct pn_response *response);
+
+/* Appends the code of a link that signs `session` in, once, in the browser of the request. */
+enum pn_rc authority_foreign_link(struct pn_authority *authority, const struct pn_request *request,
+                                  const struct session *session, int64_t lifetime_s,
+                                  struct pn_buf *link) PN_MUST_USE;
+
+/* authority_foreign.c: /signin-oidc/… */
+void authority_handle_foreign(struct pn_authority *authority, const struct pn_request *request,
+                              const struct pn_slice *segments, size_t count,
+                              struct pn_response *response);
+/* [{"name", "path"}] of issuers by which people sign in; NULL: no memory. */
+json_t *authority_issuers_json(const struct pn_authority *authority);
+/* Hash of the browser's cookie of a sign-in under way; zeros: it has none. */
+void authority_foreign_hash(const struct pn_authority *authority, const struct pn_request *request,
+                            uint8_t hash[PN_SHA256_BYTES]);
+/* The sign-in is over: the cookie goes. */
+void authority_foreign_done(struct pn_response *response);
+/* A cookie's value (RFC 6265 §4.2), or ptr NULL. */
+struct pn_slice authority_cookie(const struct pn_request *request, const char *name);
 
 /* authority_authorize.c */
 void authority_handle_authorize(struct pn_authority *authority, const struct pn_request *request,

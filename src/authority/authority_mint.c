@@ -35,11 +35,19 @@ static json_t *make_claims(const struct pn_authority *authority,
     if (claims && !is_v2)
         json_object_set_new(claims, "idp", json_string(issuer));
     if (claims)
-        json_object_set_new(claims, "idtyp", json_string(grant->user_name ? "user" : "app"));
+        json_object_set_new(claims, "idtyp",
+                            json_string(grant->user_name || grant->is_person ? "user" : "app"));
     if (claims && grant->user_name)
         json_object_set_new(claims, "upn", json_string(grant->user_name));
     if (claims && grant->name)
         json_object_set_new(claims, "name", json_string(grant->name));
+    if (claims && grant->group_count > 0) {
+        json_t *groups = json_array();
+
+        for (size_t i = 0; i < grant->group_count; i++)
+            json_array_append_new(groups, json_string(grant->groups[i]));
+        json_object_set_new(claims, "groups", groups);
+    }
     if (claims && grant->managed_by)
         json_object_set_new(claims, "xms_mirid", json_string(grant->managed_by));
     return claims;

@@ -16,22 +16,6 @@
 #define HALF_BYTES 32
 #define HALF_TEXT  64
 
-/* The value of our cookie, or ptr NULL (RFC 6265 §4.2). */
-static struct pn_slice cookie_of(const struct pn_request *request)
-{
-    struct pn_slice rest = pn_headers_get(&request->headers, "Cookie");
-    struct pn_slice part;
-
-    while (pn_slice_cut(&rest, ';', &part)) {
-        struct pn_slice pair = pn_slice_trim(part);
-        size_t at = pn_slice_find(pair, '=');
-
-        if (pn_slice_eq_str(pn_slice_sub(pair, 0, at), SESSION_COOKIE) && at < pair.len)
-            return pn_slice_sub(pair, at + 1, pair.len);
-    }
-    return (struct pn_slice){NULL, 0};
-}
-
 static void make_id(struct pn_slice cookie, struct pn_slice key, char id[65])
 {
     struct pn_buf both;
@@ -52,6 +36,9 @@ static void take_body(struct session *session, const char *id, const json_t *bod
     const char *name = pn_json_str(properties, "displayName");
     const char *client = pn_json_str(properties, "clientId");
     const char *object = pn_json_str(properties, "objectId");
+    const char *issuer = pn_json_str(properties, "issuer");
+    json_t *group;
+    size_t index;
 
     memset(session, 0, sizeof *session);
     snprintf(session->id, sizeof session->id, "%s", id);
@@ -59,8 +46,30 @@ static void take_body(struct session *session, const char *id, const json_t *bod
     snprintf(session->display_name, sizeof session->display_name, "%s", name ? name : "");
     snprintf(session->client_id, sizeof session->client_id, "%s", client ? client : "");
     snprintf(session->object_id, sizeof session->object_id, "%s", object ? object : "");
+    snprintf(session->issuer, sizeof session->issuer, "%s", issuer ? issuer : "");
+    json_array_foreach(json_object_get(properties, "groups"), index, group)
+    {
+        if (json_string_length(group) > 0 &&
+            json_string_length(group) < sizeof session->groups[0] &&
+            session->group_count < PN_PRINCIPAL_GROUPS_MAX)
+            snprintf(session->groups[session->group_count++], sizeof session->groups[0], "%s",
+                     json_string_value(group));
+    }
     session->created_s = pn_json_int(properties, "createdS", 0);
     session->expires_s = pn_json_int(properties, "expiresS", 0);
+}
+
+/* People still sign in by that issuer. */
+static bool is_trusted(const struct pn_authority *authority, const char *issuer)
+{
+    const struct pn_trusted_issuer *trusted;
+
+    for (size_t i = 0; i < PN_OIDC_TRUSTED_MAX; i++) {
+        trusted = pn_oidc_trusted(authority->oidc, i);
+        if (trusted && trusted->client_id[0] && strcmp(trusted->url, issuer) == 0)
+            return true;
+    }
+    return false;
 }
 
 /* The person, or the application, is still there and may still sign in. */
@@ -71,6 +80,8 @@ static enum pn_rc check_owner(struct pn_authority *authority, struct session *se
     struct client client = {0};
     enum pn_rc rc;
 
+    if (session->issuer[0])
+        return is_trusted(authority, session->issuer) ? PN_OK : PN_NOT_FOUND;
     if (session->user_name[0]) {
         rc = authority_user_get(authority, session->user_name, &user, err);
         if (rc == PN_OK &&
@@ -115,7 +126,8 @@ enum pn_rc authority_session_of(struct pn_authority *authority, const struct pn_
 {
     char id[65];
 
-    make_id(cookie_of(request), pn_headers_get(&request->headers, SESSION_KEY_FIELD), id);
+    make_id(authority_cookie(request, SESSION_COOKIE),
+            pn_headers_get(&request->headers, SESSION_KEY_FIELD), id);
     return authority_session_get(authority, id, session, err);
 }
 
@@ -154,17 +166,23 @@ static enum pn_rc store(struct pn_authority *authority, const struct session *se
 {
     char key[sizeof SESSION_PREFIX + 65];
     struct pn_store_txn *txn = NULL;
-    json_t *body;
+    json_t *body, *groups;
     enum pn_rc rc = pn_store_begin(authority->store, &txn, err);
 
     if (rc != PN_OK)
         return rc;
+    groups = json_array();
     snprintf(key, sizeof key, SESSION_PREFIX "%s", session->id);
     rc = prune(authority, txn, err);
-    body = json_pack("{s:s, s:{s:s, s:s, s:s, s:s, s:I, s:I}}", "name", session->id, "properties",
-                     "userName", session->user_name, "displayName", session->display_name,
-                     "clientId", session->client_id, "objectId", session->object_id, "createdS",
+    for (size_t i = 0; session->issuer[0] && i < session->group_count; i++)
+        json_array_append_new(groups, json_string(session->groups[i]));
+    body = json_pack("{s:s, s:{s:s, s:s, s:s, s:s, s:s*, s:O*, s:I, s:I}}", "name", session->id,
+                     "properties", "userName", session->user_name, "displayName",
+                     session->display_name, "clientId", session->client_id, "objectId",
+                     session->object_id, "issuer", session->issuer[0] ? session->issuer : NULL,
+                     "groups", session->issuer[0] ? groups : NULL, "createdS",
                      (json_int_t)session->created_s, "expiresS", (json_int_t)session->expires_s);
+    json_decref(groups);
     if (rc == PN_OK && !body)
         rc = PN_NOMEM;
     if (rc == PN_OK)

@@ -42,12 +42,38 @@ static void answer_failure(struct pn_response *response, enum pn_rc rc, const st
 
 /* ---- links ---------------------------------------------------------------------------------- */
 
+/* A place for a new link, which the caller fills; with the lock. */
+static struct sign_in_link *new_link(struct pn_authority *authority, struct pn_slice code,
+                                     int64_t lifetime_s)
+{
+    struct sign_in_link *slot = &authority->links[0];
+
+    for (size_t i = 1; i < PN_SIGN_IN_LINKS_MAX; i++) {
+        if (authority->links[i].expires_s < slot->expires_s)
+            slot = &authority->links[i];
+    }
+    memset(slot, 0, sizeof *slot);
+    pn_sha256(code, slot->hash);
+    slot->expires_s = authority->now_s() + lifetime_s;
+    return slot;
+}
+
+static enum pn_rc make_code(struct pn_buf *code)
+{
+    uint8_t random[CODE_BYTES];
+    enum pn_rc rc;
+
+    pn_random(random, sizeof random);
+    rc = pn_base64url_encode(pn_slice(random, sizeof random), code);
+    pn_wipe(random, sizeof random);
+    return rc;
+}
+
 enum pn_rc pn_authority_sign_in_link(struct pn_authority *authority, const char *client_id,
                                      const char *origin, struct pn_buf *link, struct pn_error *err)
 {
     struct client client = {0};
-    struct sign_in_link *slot = &authority->links[0];
-    uint8_t random[CODE_BYTES];
+    struct sign_in_link *slot;
     struct pn_buf code;
     enum pn_rc rc = authority_client_get(authority, client_id, &client, err);
 
@@ -55,21 +81,37 @@ enum pn_rc pn_authority_sign_in_link(struct pn_authority *authority, const char 
     if (rc != PN_OK)
         return rc;
     pn_buf_init_secret(&code, CODE_TEXT);
-    pn_random(random, sizeof random);
-    rc = pn_base64url_encode(pn_slice(random, sizeof random), &code);
-    pn_wipe(random, sizeof random);
+    rc = make_code(&code);
     if (rc == PN_OK)
         rc = pn_buf_printf(link, "%s/signin#code=%.*s", origin ? origin : authority->control_url,
                            PN_FMT(pn_buf_slice(&code)));
     if (rc == PN_OK) {
         pthread_mutex_lock(&authority->lock);
-        for (size_t i = 1; i < PN_SIGN_IN_LINKS_MAX; i++) {
-            if (authority->links[i].expires_s < slot->expires_s)
-                slot = &authority->links[i];
-        }
-        pn_sha256(pn_buf_slice(&code), slot->hash);
+        slot = new_link(authority, pn_buf_slice(&code), PN_SIGN_IN_LINK_LIFETIME_S);
         snprintf(slot->client_id, sizeof slot->client_id, "%s", client_id);
-        slot->expires_s = authority->now_s() + PN_SIGN_IN_LINK_LIFETIME_S;
+        pthread_mutex_unlock(&authority->lock);
+    }
+    pn_buf_fini(&code);
+    return rc;
+}
+
+enum pn_rc authority_foreign_link(struct pn_authority *authority, const struct pn_request *request,
+                                  const struct session *session, int64_t lifetime_s,
+                                  struct pn_buf *link)
+{
+    struct sign_in_link *slot;
+    struct pn_buf code;
+    enum pn_rc rc;
+
+    pn_buf_init_secret(&code, CODE_TEXT);
+    rc = make_code(&code);
+    if (rc == PN_OK)
+        rc = pn_buf_append_slice(link, pn_buf_slice(&code));
+    if (rc == PN_OK) {
+        pthread_mutex_lock(&authority->lock);
+        slot = new_link(authority, pn_buf_slice(&code), lifetime_s);
+        slot->person = *session;
+        authority_foreign_hash(authority, request, slot->cookie);
         pthread_mutex_unlock(&authority->lock);
     }
     pn_buf_fini(&code);
@@ -77,7 +119,8 @@ enum pn_rc pn_authority_sign_in_link(struct pn_authority *authority, const char 
 }
 
 /* Takes the link's code: whoever comes second gets nothing. */
-static bool take_link(struct pn_authority *authority, struct pn_slice code, char client_id[64])
+static bool take_link(struct pn_authority *authority, struct pn_slice code,
+                      struct sign_in_link *taken)
 {
     uint8_t hash[PN_SHA256_BYTES];
     bool found = false;
@@ -93,38 +136,65 @@ static bool take_link(struct pn_authority *authority, struct pn_slice code, char
             !pn_equal_constant_time(pn_slice(hash, sizeof hash), pn_slice(link->hash, sizeof hash)))
             continue;
         found = link->expires_s > authority->now_s();
-        memcpy(client_id, link->client_id, sizeof link->client_id);
+        *taken = *link;
         memset(link, 0, sizeof *link);
     }
     pthread_mutex_unlock(&authority->lock);
     return found;
 }
 
-static enum pn_rc by_link(struct pn_authority *authority, struct pn_slice code, const char *peer,
-                          struct session *session, struct pn_error *err)
+/* A person whom another issuer has proved: in the browser that went there, and in no other. */
+static enum pn_rc as_person(struct pn_authority *authority, const struct pn_request *request,
+                            const struct sign_in_link *link, struct session *session,
+                            struct pn_error *err)
 {
-    uint64_t key = authority_peer_hash(peer) * 31 + 2;
+    static const uint8_t none[PN_SHA256_BYTES];
+    uint8_t hash[PN_SHA256_BYTES];
+
+    authority_foreign_hash(authority, request, hash);
+    if (memcmp(hash, none, sizeof hash) == 0 ||
+        !pn_equal_constant_time(pn_slice(hash, sizeof hash),
+                                pn_slice(link->cookie, sizeof link->cookie)))
+        return pn_error_set(err, PN_DENIED, "link",
+                            "This sign-in was begun in another browser, or took too long.");
+    *session = link->person;
+    return PN_OK;
+}
+
+static enum pn_rc as_application(struct pn_authority *authority, const struct sign_in_link *link,
+                                 struct session *session, struct pn_error *err)
+{
     struct client client = {0};
     const char *name;
-    enum pn_rc rc;
+    enum pn_rc rc = authority_client_get(authority, link->client_id, &client, err);
 
-    if (authority_is_limited(authority, key, PN_PEER_FAILURES_MAX))
-        return pn_error_set(err, PN_LIMIT, "links", "Too many wrong links were tried. Wait.");
-    if (!take_link(authority, code, session->client_id)) {
-        authority_count_failure(authority, key);
-        return pn_error_set(err, PN_DENIED, "link",
-                            "This link has been used already, is older than an hour, or was made "
-                            "before a restart. `postern portal` prints a new one.");
-    }
-    rc = authority_client_get(authority, session->client_id, &client, err);
     if (rc == PN_OK) {
         name = pn_json_str(json_object_get(client.body, "properties"), "displayName");
+        snprintf(session->client_id, sizeof session->client_id, "%s", link->client_id);
         snprintf(session->object_id, sizeof session->object_id, "%s", client.object_id);
         snprintf(session->display_name, sizeof session->display_name, "%s",
                  name ? name : session->client_id);
     }
     client_fini(&client);
     return rc;
+}
+
+static enum pn_rc by_link(struct pn_authority *authority, const struct pn_request *request,
+                          struct pn_slice code, struct session *session, struct pn_error *err)
+{
+    uint64_t key = authority_peer_hash(request->peer) * 31 + 2;
+    struct sign_in_link link = {.expires_s = 0};
+
+    if (authority_is_limited(authority, key, PN_PEER_FAILURES_MAX))
+        return pn_error_set(err, PN_LIMIT, "links", "Too many wrong links were tried. Wait.");
+    if (!take_link(authority, code, &link)) {
+        authority_count_failure(authority, key);
+        return pn_error_set(err, PN_DENIED, "link",
+                            "This link has been used already, is older than an hour, or was made "
+                            "before a restart. `postern portal` prints a new one.");
+    }
+    return link.client_id[0] ? as_application(authority, &link, session, err)
+                             : as_person(authority, request, &link, session, err);
 }
 
 static void handle_link(struct pn_authority *authority, const struct pn_request *request,
@@ -195,11 +265,13 @@ static void sign_in(struct pn_authority *authority, const struct pn_request *req
     pn_buf_init_secret(&key, CODE_TEXT);
     pn_buf_init_secret(&text, LINK_MAX);
     if (rc == PN_OK && json_object_get(body, "code"))
-        rc = by_link(authority, pn_json_slice(body, "code"), request->peer, &session, &err);
+        rc = by_link(authority, request, pn_json_slice(body, "code"), &session, &err);
     else if (rc == PN_OK)
         rc = by_password(authority, body, request->peer, &session, &err);
     if (rc == PN_OK)
         rc = authority_session_begin(authority, &session, response, &key, &err);
+    if (rc == PN_OK && session.issuer[0])
+        authority_foreign_done(response);
     if (rc == PN_OK)
         rc = pn_buf_printf(&text, "{\"sessionKey\":\"%.*s\"}", PN_FMT(pn_buf_slice(&key)));
     if (rc == PN_OK)
@@ -252,9 +324,10 @@ static void tell(struct pn_authority *authority, const struct pn_request *reques
         answer_failure(response, rc, &err);
         return;
     }
-    json = json_pack("{s:s, s:s, s:s, s:s, s:s*, s:o*}", "tenantId", authority->tenant_id,
+    json = json_pack("{s:s, s:s, s:s, s:s, s:s*, s:o, s:o*}", "tenantId", authority->tenant_id,
                      "clientId", PN_PORTAL_CLIENT_ID, "vaultAudience", authority->vault_audience,
-                     "version", PN_VERSION, "clientAddress", request->peer, "session",
+                     "version", PN_VERSION, "clientAddress", request->peer, "issuers",
+                     authority_issuers_json(authority), "session",
                      rc == PN_OK ? session_json(&session) : NULL);
     authority_respond_json(response, 200, json);
     json_decref(json);

@@ -107,8 +107,9 @@ enum pn_cli_exit pn_cli_assign(struct pn_cli *cli, const char *principal, const 
         where = full_scope(cli, scope);
         if (asprintf(&path, "%s" AUTHORIZATION "/roleAssignments/%s", where, name) < 0)
             abort();
-        body = json_pack("{s:{s:O, s:s}}", "properties", "roleDefinitionId",
-                         json_object_get(found, "id"), "principalId", principal);
+        body = json_pack("{s:{s:O, s:s, s:s*}}", "properties", "roleDefinitionId",
+                         json_object_get(found, "id"), "principalId", principal, "principalType",
+                         pn_cli_value(cli, "principal-type"));
         code = pn_cli_at(cli, "PUT", path, VERSION, body, out);
     }
     if (code == PN_CLI_DONE && out)
@@ -208,6 +209,7 @@ static const struct pn_cli_option scope_options[] = {
     {"scope", "ID",
      "an id, \"service\", or a path below it as /apis/orders (default: the "
      "subscription)"},
+    {"principal-type", "TYPE", "User, Group or ServicePrincipal: one of another identity provider"},
     {NULL, NULL, NULL},
 };
 static const struct pn_cli_option list_options[] = {
@@ -220,7 +222,9 @@ static const struct pn_cli_option list_options[] = {
 
 const struct pn_cli_command pn_cli_role_commands[] = {
     {"role assign", "OBJECT_ID ROLE", 2, 2, scope_options,
-     "Gives a role (name or id) to an application or a managed identity.",
+     "Gives a role (name or id) to an application, a managed identity, or a person or group of "
+     "another "
+     "identity provider.",
      "postern role assign 5b0c1e9e-6a3f-4d5b-8a0e-1f2d3c4b5a69 Reader --scope service", run_assign},
     {"role list", NULL, 0, 0, list_options,
      "Lists who has which role: at the scope, above it and below it.",

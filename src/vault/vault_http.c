@@ -51,15 +51,20 @@ static bool authenticate(struct vault_call *call)
     const char *const audiences[] = {call->vault->audience, "https://vault.azure.net",
                                      "cfa8b339-82a2-471a-a3c9-0fc0be7a4093", NULL};
     struct pn_error err = {0};
+    enum pn_rc rc;
 
     if (!token.ptr) {
         answer_unauthorized(call->vault, call->response,
                             "AKV10000: Request is missing a Bearer or PoP token.");
         return false;
     }
-    if (pn_token_verify(call->vault->verifier, token, audiences, &call->principal, &err) == PN_OK)
+    rc = pn_token_verify(call->vault->verifier, token, audiences, &call->principal, &err);
+    if (rc == PN_OK)
         return true;
-    answer_bad_token(call, &err);
+    if (rc == PN_DENIED)
+        answer_bad_token(call, &err);
+    else /* the keys of another issuer cannot be had now: the token may be good */
+        vault_answer_failure(call, rc, &err);
     return false;
 }
 

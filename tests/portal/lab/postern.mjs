@@ -26,12 +26,12 @@ export class Postern {
     this.folder = mkdtempSync(join(tmpdir(), "postern-portal-"));
     this.data = join(this.folder, "data");
   }
-  async start(ports = {}) {
+  async start(ports = {}, options = [], environment = {}) {
     const log = openSync(join(this.folder, "log"), "a");
     const at = (option, url) => [`--${option}`, `localhost:${url ? new URL(url).port : 0}`];
     this.process = spawn(join(BIN, "postern"), ["serve", "--data", this.data, "--threads", "1", ...at("gateway", ports.gatewayUrl),
-      ...at("gateway-tls", ports.gatewayTlsUrl), ...at("control", ports.controlUrl), ...at("vault", ports.vaultUrl)],
-      { stdio: ["ignore", log, log] });
+      ...at("gateway-tls", ports.gatewayTlsUrl), ...at("control", ports.controlUrl), ...at("vault", ports.vaultUrl),
+      ...options], { stdio: ["ignore", log, log], env: { ...process.env, ...environment } });
     const file = join(this.data, "ready.json");
     await until("ready.json", () => {
       if (this.process.exitCode !== null) throw new Error(`postern ended:\n${this.log()}`);
@@ -45,6 +45,13 @@ export class Postern {
   }
   log() {
     return readFileSync(join(this.folder, "log"), "utf8");
+  }
+  /** Again at the same addresses, with more options. */
+  async restart(options, environment) {
+    const ended = new Promise((done) => this.process.once("exit", done));
+    this.process.kill("SIGTERM");
+    await ended;
+    return this.start(this.ready, options, environment);
   }
   async stop() {
     if (!this.process) return;

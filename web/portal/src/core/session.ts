@@ -19,6 +19,8 @@ interface Facts {
   version: string;
   /** as the server sees this browser */
   clientAddress?: string;
+  /** identity providers by which people sign in */
+  issuers?: { name: string; path: string }[];
   session?: Person;
 }
 

@@ -14,6 +14,29 @@ const useStyles = makeStyles({
   brand: { display: "flex", alignItems: "center", gap: "8px", marginBottom: "8px" },
 });
 
+/** Why an identity provider's sign-in ended here: words of the server's. */
+const PROBLEMS: Record<string, string> = {
+  cancelled: "The sign-in was cancelled.",
+  expired: "The sign-in took too long, or was begun in another browser. Try again.",
+  refused: "The identity provider's answer was not accepted. The log of Postern names the cause.",
+  unavailable: "The identity provider does not answer. Try again later; the log of Postern names the cause.",
+  unknown: "There is no such identity provider.",
+};
+
+function Issuers(): JSX.Element | null {
+  const s = useStyles();
+  useSyncExternalStore(session.subscribe, session.current);
+  const issuers = session.serverFacts()?.issuers ?? [];
+  if (issuers.length === 0) return null;
+  return (
+    <div className={s.form}>
+      {issuers.map((issuer) => (
+        <Button key={issuer.path} as="a" href={issuer.path}>Sign in with {issuer.name}</Button>
+      ))}
+    </div>
+  );
+}
+
 export function SignInForm(props: { onDone: () => void; autoFocus?: boolean }): JSX.Element {
   const s = useStyles();
   const [userName, setUserName] = useState("");
@@ -53,7 +76,8 @@ export function SignInPage(props: { onDone: () => void; problem?: unknown }): JS
       <Card className={s.card}>
         <div className={s.brand}><Mark size={28} /><Text size={500} weight="semibold">Postern</Text></div>
         <Title2 as="h1">Sign in</Title2>
-        <ErrorBar error={props.problem} title="The link does not sign in" />
+        <ErrorBar error={props.problem} title="That does not sign in" />
+        <Issuers />
         <SignInForm onDone={props.onDone} autoFocus />
         <Text as="h2" weight="semibold">No account yet?</Text>
         <Text>On the machine that runs Postern, this prints a link that signs in once, as the administrator:</Text>
@@ -70,7 +94,10 @@ export function SignInRoute(): JSX.Element {
   const navigate = useNavigate();
   const where = useLocation();
   const [code] = useState(() => new URLSearchParams(location.hash.slice(1)).get("code"));
-  const [problem, setProblem] = useState<unknown>();
+  const [problem, setProblem] = useState<unknown>(() => {
+    const word = new URLSearchParams(location.hash.slice(1)).get("problem");
+    return word ? new Error(PROBLEMS[word] ?? PROBLEMS.refused) : undefined;
+  });
   const [busy, setBusy] = useState(code !== null);
   const asked = useRef(false);
   useEffect(() => {
