@@ -117,7 +117,7 @@
 #define PN_LIMITS_TLS(X)                                                                           \
     X(TLS_TICKET_LIFETIME, "tls-ticket-lifetime", MS, 7200000, 60000, 604800000, GATEWAY,          \
       "a client's TLS session can be resumed")                                                     \
-    X(TLS_TICKET_ROTATION, "tls-ticket-rotation", MS, 3600000, 10000, 604800000, GATEWAY,          \
+    X(TLS_TICKET_ROTATION, "tls-ticket-rotation", MS, 3600000, 1000, 604800000, GATEWAY,           \
       "one key makes session tickets; at least a 60th of tls-ticket-lifetime")                     \
     X(TLS_CLIENT_CHAIN_BYTES, "tls-client-chain-bytes", BYTES, 65536, 4096, 1048576, GATEWAY,      \
       "the certificates that a client sends when it is asked for one")                             \

@@ -22,8 +22,8 @@ from lab.service import policy
 VALUES = {"call-memory": "131072", "h2-backend-streams": "2", "h2-stream-window": "20000",
           "h2-connection-window": "100000", "h2-backend-connection-window": "200000",
           "h2-head-bytes": "65536", "h2-continuations": "6", "h2-queued-frames": "16",
-          "tls-ticket-lifetime": "90s", "tls-ticket-rotation": "10s",
-          "tls-client-chain-bytes": "4096", "tls-verified-chains": "4", "tls-sessions": "1",
+          "tls-ticket-lifetime": "60s", "tls-ticket-rotation": "1s",
+          "tls-client-chain-bytes": "4096", "tls-verified-chains": "2", "tls-verified-lifetime": "1s", "tls-sessions": "1",
           "tls-sessions-per-identity": "1", "backend-age": "1s", "proxy-answer-bytes": "1024",
           "backend-continue-timeout": "100ms", "backend-ping-interval": "200ms",
           "overload-lag": "40ms", "signature-timeout": "600ms"}
@@ -200,7 +200,25 @@ def test_tickets_say_how_long_they_are_good_for(narrow):
     told = subprocess.run(["openssl", "s_client", "-connect", f"127.0.0.1:{port}", "-servername",
                            "localhost", "-tls1_2"], input="", capture_output=True, text=True,
                           timeout=20).stdout
-    assert "session ticket lifetime hint: 90 (seconds)" in told
+    assert "session ticket lifetime hint: 60 (seconds)" in told
+
+
+def test_a_key_makes_tickets_for_a_while_and_opens_them_longer(narrow, tmp_path):
+    port = urllib.parse.urlsplit(narrow.gateway_tls).port
+
+    def talk(*options):
+        return subprocess.run(["openssl", "s_client", "-connect", f"127.0.0.1:{port}", "-servername",
+                               "localhost", "-tls1_2", *map(str, options)], input="",
+                              capture_output=True, text=True, timeout=20).stdout
+
+    def key_name(told):
+        return re.search(r"TLS session ticket:\n\s+0000 - ((?:[0-9a-f]{2}[ -]){16})", told)[1]
+
+    first = talk("-sess_out", tmp_path / "session")
+    time.sleep(1.1)
+    assert key_name(talk()) != key_name(first), "another key makes them now"
+    again = talk("-sess_in", tmp_path / "session")
+    assert "Reused, TLSv1.2" in again, "the former one still opens what it made"
 
 
 def test_a_client_that_sends_too_many_certificates_is_ended(narrow, ca, clients, tmp_path):
@@ -246,6 +264,28 @@ def test_chains_that_were_verified_are_remembered_up_to_a_number(narrow, ca, tmp
             name = service.unique("chain")
             narrow.make_api(name, stack.enter_context(raw.Script(serve, context)).url)
             assert narrow.call(f"/{name}/x").status == 200
+
+
+def test_a_verified_chain_is_remembered_for_a_while(narrow, ca, tmp_path):
+    def serve(sock, _):
+        raw.head_of(sock)
+        sock.sendall(raw.OK)
+
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(*map(str, ca.server().write(tmp_path, "chain")))
+    context.num_tickets = 0  # each handshake is a full one
+    with raw.Script(serve, context) as backend:
+        name = service.unique("chain")
+        narrow.make_api(name, backend.url)
+
+        def is_known():
+            before = narrow.metric("postern_backend_tls_chains_known_total")
+            assert narrow.call(f"/{name}/x").status == 200
+            return narrow.metric("postern_backend_tls_chains_known_total") - before
+
+        known = [is_known() for _ in range(2)]
+        time.sleep(2.1)  # whole seconds count
+        assert [*known, is_known()] == [0, 1, 0]
 
 
 # --- backends ---
