@@ -8,7 +8,7 @@ import fs from "node:fs";
 import http from "node:http";
 import http2 from "node:http2";
 import https from "node:https";
-import { WebSocketServer } from "ws";
+import { WebSocket, WebSocketServer } from "ws";
 
 const options = JSON.parse(process.argv[2]);
 const tls = {
@@ -162,27 +162,47 @@ function handle(request, response) {
 }
 
 // WebSocket: the first message out names the certificate; then what comes goes back.
-function withWebSockets(server) {
-  const sockets = new WebSocketServer({ server, maxPayload: 16 * MB });
-  sockets.on("connection", (socket, request) => {
-    socket.on("error", () => {});
-    socket.send(JSON.stringify({ subject: subject(request), url: request.url }));
-    socket.on("message", (data, isBinary) => {
-      const text = isBinary ? "" : data.toString();
-      if (text === "terminate") socket.terminate();
-      else if (text === "close") socket.close(4000, "asked for");
-      else socket.send(data, { binary: isBinary });
-    });
+function talk(socket, request) {
+  socket.on("error", () => {});
+  socket.send(JSON.stringify({ subject: subject(request), url: request.url }));
+  socket.on("message", (data, isBinary) => {
+    const text = isBinary ? "" : data.toString();
+    if (text === "terminate") socket.terminate();
+    else if (text === "close") socket.close(4000, "asked for");
+    else socket.send(data, { binary: isBinary });
   });
+}
+
+function withWebSockets(server) {
+  new WebSocketServer({ server, maxPayload: 16 * MB }).on("connection", talk);
+}
+
+// Over HTTP/2 (RFC 8441) a stream is the socket.
+function connect(request, response) {
+  const { stream } = request;
+  if (request.headers[":protocol"] !== "websocket") {
+    response.writeHead(405).end();
+    return;
+  }
+  stream.on("error", () => {});
+  stream.respond({ ":status": 200 });
+  stream.setNoDelay = () => {};
+  const socket = new WebSocket(null, undefined, { autoPong: true, closeTimeout: 5000 });
+  socket._isServer = true;
+  socket.setSocket(stream, Buffer.alloc(0), {
+    allowSynchronousEvents: true, maxPayload: 16 * MB, skipUTF8Validation: false });
+  talk(socket, request);
 }
 
 const servers = {
   https: https.createServer(tls, handle),
-  h2: http2.createSecureServer({ ...tls, allowHTTP1: true }, handle),
+  h2: http2.createSecureServer(
+    { ...tls, allowHTTP1: true, settings: { enableConnectProtocol: true } }, handle),
   http: http.createServer(handle),
   h2c: http2.createServer(handle),
 };
 for (const name of ["https", "http"]) withWebSockets(servers[name]);
+servers.h2.on("connect", connect);
 const ports = {};
 for (const [name, server] of Object.entries(servers)) {
   server.keepAliveTimeout = 60000;
