@@ -21,7 +21,7 @@ struct pn_record_cipher {
     enum pn_hkdf_hash hash;
     size_t key_len;
     size_t secret_len;
-    EVP_CIPHER *cipher;
+    struct pn_aead *aead; /* NULL: not in this libcrypto */
 };
 
 /* Filled once, before the first connection uses them; never freed. */
@@ -36,7 +36,7 @@ static pthread_once_t once = PTHREAD_ONCE_INIT;
 static void fetch_all(void)
 {
     for (size_t i = 0; i < CIPHERS; i++)
-        ciphers[i].cipher = EVP_CIPHER_fetch(NULL, ciphers[i].cipher_name, NULL);
+        (void)!pn_aead_find(ciphers[i].cipher_name, &ciphers[i].aead);
     ERR_clear_error();
 }
 
@@ -45,7 +45,7 @@ const struct pn_record_cipher *pn_record_cipher_find(uint16_t suite)
     if (pthread_once(&once, fetch_all) != 0)
         return NULL;
     for (size_t i = 0; i < CIPHERS; i++) {
-        if (ciphers[i].suite == suite && ciphers[i].cipher)
+        if (ciphers[i].suite == suite && ciphers[i].aead)
             return &ciphers[i];
     }
     return NULL;
@@ -67,27 +67,20 @@ enum pn_rc pn_record_half_ready(struct pn_record_half *half, const struct pn_rec
                                 bool is_out)
 {
     uint8_t key[KEY_BYTES_MAX];
-    EVP_CIPHER_CTX *made = NULL;
     enum pn_rc rc;
 
-    if (half->cipher)
+    if (half->key)
         return PN_OK;
     rc = expand(cipher, half->secret, "key", key, cipher->key_len);
     if (rc == PN_OK)
         rc = expand(cipher, half->secret, "iv", half->iv, sizeof(half->iv));
-    if (rc == PN_OK) {
-        made = EVP_CIPHER_CTX_new();
-        if (!made || EVP_CipherInit_ex2(made, cipher->cipher, key, NULL, is_out ? 1 : 0, NULL) != 1)
-            rc = PN_NOMEM;
-    }
+    if (rc == PN_OK)
+        rc = pn_aead_key_create(cipher->aead, key, cipher->key_len, is_out, &half->key);
     pn_wipe(key, sizeof(key));
-    if (rc != PN_OK) {
-        EVP_CIPHER_CTX_free(made);
-        ERR_clear_error();
-        return rc;
-    }
-    half->cipher = made;
-    return PN_OK;
+    if (rc == PN_OK)
+        return PN_OK;
+    ERR_clear_error();
+    return PN_NOMEM;
 }
 
 enum pn_rc pn_record_half_update(struct pn_record_half *half, const struct pn_record_cipher *cipher)
@@ -119,7 +112,7 @@ void pn_record_half_nonce(struct pn_record_half *half, uint8_t nonce[PN_RECORD_I
 
 void pn_record_half_rest(struct pn_record_half *half)
 {
-    EVP_CIPHER_CTX_free(half->cipher); /* which wipes the key */
-    half->cipher = NULL;
+    pn_aead_key_destroy(half->key);
+    half->key = NULL;
     pn_wipe(half->iv, sizeof(half->iv));
 }

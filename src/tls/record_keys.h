@@ -5,18 +5,17 @@
  */
 #pragma once
 
-#include <openssl/evp.h>
-
 #include "base/rc.h"
 #include "tls/record.h"
+#include "tls/record_cipher.h"
 
-#define PN_RECORD_IV_BYTES 12
+#define PN_RECORD_IV_BYTES PN_AEAD_NONCE_BYTES
 
 struct pn_record_cipher; /* what a suite consists of */
 
 struct pn_record_half {
-    EVP_CIPHER_CTX *cipher; /* NULL: not made yet, or given back */
-    uint64_t sequence;      /* of the next record */
+    struct pn_aead_key *key; /* NULL: not made yet, or given back */
+    uint64_t sequence;       /* of the next record */
     uint8_t iv[PN_RECORD_IV_BYTES];
     uint8_t secret[PN_RECORD_SECRET_MAX];
 };
@@ -24,7 +23,7 @@ struct pn_record_half {
 /** NULL: unknown, or not in this libcrypto. */
 const struct pn_record_cipher *pn_record_cipher_find(uint16_t suite);
 size_t pn_record_cipher_secret_len(const struct pn_record_cipher *cipher);
-/** Makes the cipher if there is none. PN_NOMEM. */
+/** Makes the key if there is none. PN_NOMEM. */
 enum pn_rc pn_record_half_ready(struct pn_record_half *half, const struct pn_record_cipher *cipher,
                                 bool is_out) PN_MUST_USE;
 /** The next secret takes the place of this one (RFC 8446 §7.2). PN_NOMEM: unusable. */
@@ -32,5 +31,5 @@ enum pn_rc pn_record_half_update(struct pn_record_half *half,
                                  const struct pn_record_cipher *cipher) PN_MUST_USE;
 /** The nonce of the next record; counts it. */
 void pn_record_half_nonce(struct pn_record_half *half, uint8_t nonce[PN_RECORD_IV_BYTES]);
-/** Frees the cipher; the secret stays. */
+/** Frees the key; the secret stays. */
 void pn_record_half_rest(struct pn_record_half *half);

@@ -151,19 +151,15 @@ static enum pn_rc decrypt(struct pn_records *records, uint8_t *record, size_t in
 {
     uint8_t *tag = record + PN_RECORD_HEADER_BYTES + inner;
     uint8_t nonce[PN_RECORD_IV_BYTES];
-    EVP_CIPHER_CTX *cipher;
-    int done = 0, last = 0;
+    struct pn_aead_key *key;
     enum pn_rc rc = pn_record_half_ready(&records->in, records->cipher, false);
 
     if (rc != PN_OK)
         return end(records, rc, PN_ALERT_INTERNAL_ERROR, "no key");
-    cipher = records->in.cipher;
+    key = records->in.key;
     pn_record_half_nonce(&records->in, nonce);
-    if (EVP_DecryptInit_ex2(cipher, NULL, NULL, nonce, NULL) == 1 &&
-        EVP_CIPHER_CTX_ctrl(cipher, EVP_CTRL_AEAD_SET_TAG, PN_RECORD_TAG_BYTES, tag) == 1 &&
-        EVP_DecryptUpdate(cipher, NULL, &done, record, PN_RECORD_HEADER_BYTES) == 1 &&
-        EVP_DecryptUpdate(cipher, out, &done, record + PN_RECORD_HEADER_BYTES, (int)inner) == 1 &&
-        EVP_DecryptFinal_ex(cipher, out + inner, &last) == 1 && (size_t)(done + last) == inner)
+    if (pn_aead_begin(key, nonce, record, PN_RECORD_HEADER_BYTES) && pn_aead_expect(key, tag) &&
+        pn_aead_update(key, out, record + PN_RECORD_HEADER_BYTES, inner) && pn_aead_open(key))
         return PN_OK;
     ERR_clear_error();
     pn_wipe(out, inner); /* nobody has said this */

@@ -46,16 +46,8 @@ static struct pn_slice next_piece(struct cursor *cursor, size_t max)
     return pn_slice(bytes, len);
 }
 
-static bool update(EVP_CIPHER_CTX *cipher, uint8_t *out, const void *in, size_t len)
-{
-    int done = 0;
-
-    return EVP_EncryptUpdate(cipher, out, &done, in, (int)len) == 1 &&
-           (!out || (size_t)done == len);
-}
-
 /* Content and type, encrypted to `out`. */
-static bool seal_content(EVP_CIPHER_CTX *cipher, struct cursor *cursor, size_t len, uint8_t type,
+static bool seal_content(struct pn_aead_key *key, struct cursor *cursor, size_t len, uint8_t type,
                          uint8_t *out)
 {
     size_t at = 0;
@@ -68,16 +60,16 @@ static bool seal_content(EVP_CIPHER_CTX *cipher, struct cursor *cursor, size_t l
             at += piece.len;
         }
         out[at] = type;
-        return update(cipher, out, out, len + 1);
+        return pn_aead_update(key, out, out, len + 1);
     }
     while (at < len) {
         struct pn_slice piece = next_piece(cursor, len - at);
 
-        if (!update(cipher, out + at, piece.ptr, piece.len))
+        if (!pn_aead_update(key, out + at, piece.ptr, piece.len))
             return false;
         at += piece.len;
     }
-    return update(cipher, out + at, &type, 1);
+    return pn_aead_update(key, out + at, &type, 1);
 }
 
 static enum pn_rc fail(struct pn_records *records, enum pn_rc rc)
@@ -93,25 +85,21 @@ static enum pn_rc seal(struct pn_records *records, enum pn_record_type type, str
 {
     size_t behind = len + 1 + PN_RECORD_TAG_BYTES;
     uint8_t nonce[PN_RECORD_IV_BYTES];
-    EVP_CIPHER_CTX *cipher;
-    int done = 0;
+    struct pn_aead_key *key;
     enum pn_rc rc = pn_record_half_ready(&records->out, records->cipher, true);
 
     if (rc != PN_OK)
         return fail(records, rc);
-    cipher = records->out.cipher;
+    key = records->out.key;
     out[0] = PN_RECORD_DATA;
     out[1] = 3;
     out[2] = 3;
     out[3] = (uint8_t)(behind >> 8);
     out[4] = (uint8_t)behind;
     pn_record_half_nonce(&records->out, nonce);
-    if (EVP_EncryptInit_ex2(cipher, NULL, NULL, nonce, NULL) != 1 ||
-        !update(cipher, NULL, out, PN_RECORD_HEADER_BYTES) ||
-        !seal_content(cipher, cursor, len, (uint8_t)type, out + PN_RECORD_HEADER_BYTES) ||
-        EVP_EncryptFinal_ex(cipher, out + PN_RECORD_HEADER_BYTES + len + 1, &done) != 1 ||
-        EVP_CIPHER_CTX_ctrl(cipher, EVP_CTRL_AEAD_GET_TAG, PN_RECORD_TAG_BYTES,
-                            out + PN_RECORD_HEADER_BYTES + len + 1) != 1)
+    if (!pn_aead_begin(key, nonce, out, PN_RECORD_HEADER_BYTES) ||
+        !seal_content(key, cursor, len, (uint8_t)type, out + PN_RECORD_HEADER_BYTES) ||
+        !pn_aead_seal(key, out + PN_RECORD_HEADER_BYTES + len + 1))
         return fail(records, PN_INTERNAL);
     return PN_OK;
 }

@@ -45,20 +45,15 @@ static size_t seal_raw(struct pn_record_half *half, const struct pn_record_ciphe
 {
     size_t behind = len + PN_RECORD_TAG_BYTES;
     uint8_t nonce[PN_RECORD_IV_BYTES];
-    int done;
 
     must(pn_record_half_ready(half, cipher, true) == PN_OK);
     pn_record_half_nonce(half, nonce);
     memcpy(out, "\x17\x03\x03", 3);
     out[3] = (uint8_t)(behind >> 8);
     out[4] = (uint8_t)behind;
-    must(EVP_EncryptInit_ex2(half->cipher, NULL, NULL, nonce, NULL) == 1 &&
-         EVP_EncryptUpdate(half->cipher, NULL, &done, out, PN_RECORD_HEADER_BYTES) == 1 &&
-         EVP_EncryptUpdate(half->cipher, out + PN_RECORD_HEADER_BYTES, &done, inner, (int)len) ==
-             1 &&
-         EVP_EncryptFinal_ex(half->cipher, out + PN_RECORD_HEADER_BYTES + len, &done) == 1 &&
-         EVP_CIPHER_CTX_ctrl(half->cipher, EVP_CTRL_AEAD_GET_TAG, PN_RECORD_TAG_BYTES,
-                             out + PN_RECORD_HEADER_BYTES + len) == 1);
+    must(pn_aead_begin(half->key, nonce, out, PN_RECORD_HEADER_BYTES) &&
+         pn_aead_update(half->key, out + PN_RECORD_HEADER_BYTES, inner, len) &&
+         pn_aead_seal(half->key, out + PN_RECORD_HEADER_BYTES + len));
     return PN_RECORD_HEADER_BYTES + behind;
 }
 
