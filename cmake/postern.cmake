@@ -4,6 +4,7 @@ include(GNUInstallDirs)
 option(PN_WERROR "Treat warnings as errors (dev and CI presets)" OFF)
 option(PN_FUZZ "Build the fuzzers (needs clang)" OFF)
 option(PN_TESTS "Build the unit tests" ON)
+option(PN_LTO "Optimise the gateway across its rooms (release; takes longer to link)" OFF)
 set(PN_SANITIZE "" CACHE STRING "Sanitizers, as for -fsanitize= (address,undefined or thread)")
 
 set(CMAKE_C_STANDARD 17)
@@ -46,6 +47,26 @@ endif()
 string(REPLACE "-DNDEBUG" "" CMAKE_C_FLAGS_RELEASE "${CMAKE_C_FLAGS_RELEASE}")
 string(REPLACE "-DNDEBUG" "" CMAKE_C_FLAGS_RELWITHDEBINFO "${CMAKE_C_FLAGS_RELWITHDEBINFO}")
 
+# Where a request passes: -O3, and the gateway is optimised as a whole. The objects can be linked
+# without that as well (-ffat-lto-objects), which all other executables do: they have no use for it.
+set(PN_HOT_ROOMS base loop http policy tls upstream gateway)
+set(PN_HAS_LTO OFF)
+if(PN_LTO AND NOT PN_SANITIZE AND CMAKE_C_COMPILER_ID STREQUAL "GNU")
+    set(PN_HAS_LTO ON)
+endif()
+function(pn_optimise_room name)
+    if(PN_HAS_LTO AND name IN_LIST PN_HOT_ROOMS)
+        target_compile_options(pn_${name} PRIVATE -O3 -flto=auto -ffat-lto-objects)
+    endif()
+endfunction()
+function(pn_optimise_executable name)
+    if(PN_HAS_LTO AND name STREQUAL "postern-gateway")
+        target_link_options(${name} PRIVATE -flto=auto)
+    elseif(PN_HAS_LTO)
+        target_link_options(${name} PRIVATE -fno-lto)
+    endif()
+endfunction()
+
 # pn_room(<name> DEPENDS <rooms...> LIBS <imported targets...>): a static library of every .c here.
 function(pn_room name)
     cmake_parse_arguments(ARG "" "" "DEPENDS;LIBS" ${ARGN})
@@ -56,6 +77,7 @@ function(pn_room name)
     add_library(pn_${name} STATIC ${sources})
     list(TRANSFORM ARG_DEPENDS PREPEND pn_)
     target_link_libraries(pn_${name} PUBLIC pn_flags ${ARG_DEPENDS} ${ARG_LIBS} Threads::Threads)
+    pn_optimise_room(${name})
 endfunction()
 
 # One cmocka executable for each tests/unit/<room>/test_*.c; ctest name: unit/<room>/<module>.
@@ -78,6 +100,7 @@ function(pn_room_tests room)
         target_include_directories(${target} PRIVATE ${CMAKE_SOURCE_DIR}/tests/unit
             ${CMAKE_SOURCE_DIR}/tests)
         target_link_libraries(${target} PRIVATE pn_${room} PkgConfig::CMOCKA)
+        pn_optimise_executable(${target})
         set_target_properties(${target} PROPERTIES
             RUNTIME_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/tests)
         add_test(NAME unit/${room}/${stem} COMMAND ${target}
@@ -91,4 +114,5 @@ function(pn_executable name source)
     list(TRANSFORM ARGN PREPEND pn_)
     add_executable(${name} ${source})
     target_link_libraries(${name} PRIVATE pn_flags ${ARGN})
+    pn_optimise_executable(${name})
 endfunction()
