@@ -9,28 +9,34 @@
 #include <string.h>
 
 #include "base/encode.h"
-
-static char lower(char c)
-{
-    return c >= 'A' && c <= 'Z' ? (char)(c + ('a' - 'A')) : c;
-}
+#include "base/word.h"
 
 bool pn_slice_starts_with(struct pn_slice s, struct pn_slice prefix)
 {
     return s.len >= prefix.len && (prefix.len == 0 || memcmp(s.ptr, prefix.ptr, prefix.len) == 0);
 }
 
+static bool are_alike(uint64_t a, uint64_t b)
+{
+    return a == b || pn_word_lower(a) == pn_word_lower(b);
+}
+
 bool pn_slice_case_starts_with(struct pn_slice s, struct pn_slice prefix)
 {
-    if (s.len < prefix.len)
+    size_t len = prefix.len;
+    size_t i = 0;
+
+    if (s.len < len)
         return false;
-    if (prefix.len == 0 || memcmp(s.ptr, prefix.ptr, prefix.len) == 0)
-        return true; /* most are written alike */
-    for (size_t i = 0; i < prefix.len; i++) {
-        if (lower(s.ptr[i]) != lower(prefix.ptr[i]))
+    for (; i + 8 <= len; i += 8) {
+        if (!are_alike(pn_word_load(s.ptr + i), pn_word_load(prefix.ptr + i)))
             return false;
     }
-    return true;
+    if (i == len)
+        return true;
+    if (len > 8) /* the last eight: some of them once more */
+        return are_alike(pn_word_load(s.ptr + len - 8), pn_word_load(prefix.ptr + len - 8));
+    return are_alike(pn_word_load_some(s.ptr, len), pn_word_load_some(prefix.ptr, len));
 }
 
 bool pn_slice_ends_with(struct pn_slice s, struct pn_slice suffix)
@@ -125,34 +131,42 @@ char *pn_slice_dup(struct pn_slice s)
     return copy;
 }
 
-static uint64_t hash_seed;
-static pthread_once_t hash_seed_once = PTHREAD_ONCE_INIT;
+static uint64_t hash_seeds[2];
+static pthread_once_t hash_seeds_once = PTHREAD_ONCE_INIT;
 
-static void make_hash_seed(void)
+static void make_hash_seeds(void)
 {
-    pn_random(&hash_seed, sizeof(hash_seed));
+    pn_random(hash_seeds, sizeof(hash_seeds));
+    hash_seeds[1] |= 1; /* not 0 */
 }
 
-static uint64_t mix(uint64_t h)
+/* Both halves of the product: every bit of the word reaches every bit of the hash. */
+static uint64_t blend(uint64_t hash, uint64_t word)
 {
-    h ^= h >> 33;
-    h *= UINT64_C(0xff51afd7ed558ccd);
-    h ^= h >> 33;
-    h *= UINT64_C(0xc4ceb9fe1a85ec53);
-    return h ^ (h >> 33);
+    __extension__ unsigned __int128 product =
+        (unsigned __int128)(hash ^ word) * (UINT64_C(0x9e3779b97f4a7c15) ^ hash_seeds[1]);
+
+    return (uint64_t)product ^ (uint64_t)(product >> 64);
 }
 
 static uint64_t hash(struct pn_slice s, bool ignore_case)
 {
     uint64_t h;
+    size_t i = 0;
 
-    pthread_once(&hash_seed_once, make_hash_seed);
-    h = UINT64_C(0xcbf29ce484222325) ^ hash_seed;
-    for (size_t i = 0; i < s.len; i++) {
-        h ^= (unsigned char)(ignore_case ? lower(s.ptr[i]) : s.ptr[i]);
-        h *= UINT64_C(0x100000001b3);
+    pthread_once(&hash_seeds_once, make_hash_seeds);
+    h = blend(hash_seeds[0], s.len);
+    for (; i + 8 <= s.len; i += 8) {
+        uint64_t word = pn_word_load(s.ptr + i);
+
+        h = blend(h, ignore_case ? pn_word_lower(word) : word);
     }
-    return mix(h ^ s.len);
+    if (i < s.len) {
+        uint64_t word = pn_word_load_some(s.ptr + i, s.len - i);
+
+        h = blend(h, ignore_case ? pn_word_lower(word) : word);
+    }
+    return blend(h, hash_seeds[0]);
 }
 
 uint64_t pn_slice_hash(struct pn_slice s)

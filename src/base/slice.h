@@ -68,8 +68,8 @@ bool pn_slice_cut(struct pn_slice *rest, char separator, struct pn_slice *part);
 bool pn_slice_to_u64(struct pn_slice s, uint64_t max, uint64_t *value);
 /** A NUL-terminated heap copy, or NULL when out of memory. The caller frees it. */
 char *pn_slice_dup(struct pn_slice s);
-/** 64-bit keyed hash (SipHash of OpenSSL is slower than needed; this is FNV-1a mixed with a random
- *  per-process seed, so that peers cannot choose collisions beforehand). */
+/** 64-bit keyed hash (SipHash of OpenSSL is slower than needed; this multiplies eight bytes at a
+ * time with a random number of the process, so that peers cannot choose collisions beforehand). */
 uint64_t pn_slice_hash(struct pn_slice s);
 /** The same over lower-cased ASCII. */
 uint64_t pn_slice_case_hash(struct pn_slice s);

@@ -6,6 +6,7 @@
 
 #include <string.h>
 
+#include "base/word.h"
 #include "http/h1.h"
 
 /* Classes of bytes, one bit each. A table, and inline, because every byte of every head passes
@@ -35,44 +36,41 @@ static inline bool pn_h1_is_target_byte(unsigned char c)
 /* Eight bytes at a time, for the bytes that nearly all heads consist of; whatever else there is,
  * the table judges. A byte's highest bit in the result says that the byte is (not) of the class;
  * the sums stay below 256, so that no byte carries into its neighbour. */
-#define PN_H1_EACH(byte) (UINT64_C(0x0101010101010101) * (byte))
-
-static inline uint64_t pn_h1_load8(const char *at)
-{
-    uint64_t eight;
-
-    memcpy(&eight, at, sizeof(eight));
-    return eight;
-}
-
 /** All of SP to '~'. */
 static inline bool pn_h1_are_printable8(uint64_t eight)
 {
-    uint64_t low = eight & PN_H1_EACH(0x7f);
-    uint64_t above_space = low + PN_H1_EACH(0x80 - ' ');
-    uint64_t above_tilde = low + PN_H1_EACH(0x80 - 0x7f);
+    uint64_t low = eight & PN_WORD_EACH(0x7f);
+    uint64_t above_space = low + PN_WORD_EACH(0x80 - ' ');
+    uint64_t above_tilde = low + PN_WORD_EACH(0x80 - 0x7f);
 
-    return ((above_space & ~above_tilde & ~eight) & PN_H1_EACH(0x80)) == PN_H1_EACH(0x80);
+    return ((above_space & ~above_tilde & ~eight) & PN_WORD_EACH(0x80)) == PN_WORD_EACH(0x80);
 }
 
 /** All letters or '-'. */
 static inline bool pn_h1_are_name8(uint64_t eight)
 {
-    uint64_t low = (eight | PN_H1_EACH(0x20)) & PN_H1_EACH(0x7f);
-    uint64_t from_a = low + PN_H1_EACH(0x80 - 'a');
-    uint64_t above_z = low + PN_H1_EACH(0x80 - ('z' + 1));
-    uint64_t no_dash = ((eight ^ PN_H1_EACH('-')) & PN_H1_EACH(0x7f)) + PN_H1_EACH(0x7f);
+    uint64_t low = (eight | PN_WORD_EACH(0x20)) & PN_WORD_EACH(0x7f);
+    uint64_t from_a = low + PN_WORD_EACH(0x80 - 'a');
+    uint64_t above_z = low + PN_WORD_EACH(0x80 - ('z' + 1));
+    uint64_t no_dash = ((eight ^ PN_WORD_EACH('-')) & PN_WORD_EACH(0x7f)) + PN_WORD_EACH(0x7f);
     uint64_t named = (from_a & ~above_z) | ~no_dash;
 
-    return (named & ~eight & PN_H1_EACH(0x80)) == PN_H1_EACH(0x80);
+    return (named & ~eight & PN_WORD_EACH(0x80)) == PN_WORD_EACH(0x80);
 }
 
+/* The last bytes as a whole word where that is possible: some are looked at twice. */
 static inline bool pn_h1_are_field_bytes(struct pn_slice text)
 {
     size_t i = 0;
 
-    for (; i + 8 <= text.len && pn_h1_are_printable8(pn_h1_load8(text.ptr + i)); i += 8)
+    for (; i + 8 <= text.len && pn_h1_are_printable8(pn_word_load(text.ptr + i)); i += 8)
         continue;
+    if (text.len >= 8 && i + 8 > text.len &&
+        pn_h1_are_printable8(pn_word_load(text.ptr + text.len - 8)))
+        return true;
+    if (text.len >= 4 && text.len < 8 &&
+        pn_h1_are_printable8(pn_word_load_short(text.ptr, text.len)))
+        return true;
     while (i < text.len && pn_h1_is_field_byte((unsigned char)text.ptr[i]))
         i++;
     return i == text.len;
@@ -82,8 +80,12 @@ static inline bool pn_h1_are_tchars(struct pn_slice text)
 {
     size_t i = 0;
 
-    for (; i + 8 <= text.len && pn_h1_are_name8(pn_h1_load8(text.ptr + i)); i += 8)
+    for (; i + 8 <= text.len && pn_h1_are_name8(pn_word_load(text.ptr + i)); i += 8)
         continue;
+    if (text.len >= 8 && i + 8 > text.len && pn_h1_are_name8(pn_word_load(text.ptr + text.len - 8)))
+        return true;
+    if (text.len >= 4 && text.len < 8 && pn_h1_are_name8(pn_word_load_short(text.ptr, text.len)))
+        return true;
     while (i < text.len && pn_h1_is_tchar((unsigned char)text.ptr[i]))
         i++;
     return i == text.len;

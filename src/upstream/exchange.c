@@ -172,10 +172,24 @@ bool pn_exchange_check_identity(struct pn_exchange *exchange)
 
 bool pn_exchange_owns_field(struct pn_slice name)
 {
-    return pn_slice_case_eq_str(name, "Host") || pn_slice_case_eq_str(name, "Content-Length") ||
-           pn_slice_case_eq_str(name, "Transfer-Encoding") ||
-           pn_slice_case_eq_str(name, "Connection") || pn_slice_case_eq_str(name, "Expect") ||
-           pn_slice_case_eq_str(name, "TE") || pn_slice_case_eq_str(name, "Upgrade");
+    switch (name.len) {
+    case 2:
+        return pn_slice_case_eq_str(name, "TE");
+    case 4:
+        return pn_slice_case_eq_str(name, "Host");
+    case 6:
+        return pn_slice_case_eq_str(name, "Expect");
+    case 7:
+        return pn_slice_case_eq_str(name, "Upgrade");
+    case 10:
+        return pn_slice_case_eq_str(name, "Connection");
+    case 14:
+        return pn_slice_case_eq_str(name, "Content-Length");
+    case 17:
+        return pn_slice_case_eq_str(name, "Transfer-Encoding");
+    default:
+        return false;
+    }
 }
 
 enum pn_rc pn_exchange_malformed(struct pn_exchange *exchange, enum pn_rc rc, const char *cause)

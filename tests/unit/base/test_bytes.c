@@ -45,6 +45,56 @@ static void numbers_have_digits_only_and_a_maximum(void **state)
     assert_false(pn_slice_to_u64(PN_LIT(" 1"), 10, &value));
 }
 
+static unsigned char without_case(unsigned char c)
+{
+    return c >= 'A' && c <= 'Z' ? (unsigned char)(c - 'A' + 'a') : c;
+}
+
+/* Words of eight bytes, and the rest of every length: each byte value against the one that it is
+ * like, and against its neighbours by one bit, at each place. The texts end where their memory
+ * does. */
+static void case_counts_for_letters_only_at_every_place(void **state)
+{
+    enum { LONGEST = 26 };
+
+    (void)state;
+    for (size_t len = 1; len <= LONGEST; len++) {
+        char *a = malloc(len), *b = malloc(len);
+
+        assert_true(a && b);
+        memset(a, 'k', len);
+        memset(b, 'K', len);
+        for (size_t at = 0; at < len; at++) {
+            for (unsigned c = 0; c < 256; c++) {
+                for (unsigned bit = 0; bit <= 8; bit++) {
+                    unsigned char other = (unsigned char)(c ^ (1u << bit)); /* 8: the same */
+                    bool are_alike = without_case((unsigned char)c) == without_case(other);
+
+                    a[at] = (char)c;
+                    b[at] = (char)other;
+                    assert_int_equal(pn_slice_case_eq(pn_slice(a, len), pn_slice(b, len)),
+                                     are_alike);
+                    if (are_alike)
+                        assert_true(pn_slice_case_hash(pn_slice(a, len)) ==
+                                    pn_slice_case_hash(pn_slice(b, len)));
+                    else
+                        assert_true(pn_slice_case_hash(pn_slice(a, len)) !=
+                                    pn_slice_case_hash(pn_slice(b, len)));
+                    assert_int_equal(pn_slice_hash(pn_slice(a, len)) ==
+                                         pn_slice_hash(pn_slice(b, len)),
+                                     memcmp(a, b, len) == 0);
+                }
+            }
+            a[at] = 'k';
+            b[at] = 'K';
+        }
+        assert_false(pn_slice_case_starts_with(pn_slice(a, len - 1), pn_slice(b, len)));
+        assert_true(pn_slice_case_starts_with(pn_slice(a, len), pn_slice(b, len - 1)));
+        free(a);
+        free(b);
+    }
+}
+
 static void buffer_grows_to_its_maximum_and_no_further(void **state)
 {
     struct pn_buf buf;
@@ -161,6 +211,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(cut_gives_each_part_and_empty_ones_between),
         cmocka_unit_test(numbers_have_digits_only_and_a_maximum),
+        cmocka_unit_test(case_counts_for_letters_only_at_every_place),
         cmocka_unit_test(buffer_grows_to_its_maximum_and_no_further),
         cmocka_unit_test(secret_buffer_wipes_what_it_consumes),
         cmocka_unit_test(arena_is_bounded_and_aligned),

@@ -2,6 +2,8 @@
  *
  * Writing messages, and the rules of header lists.
  */
+#include <stdlib.h>
+
 #include "http/support.h"
 
 static void messages_are_written(void **state)
@@ -145,6 +147,37 @@ static void names_and_values_are_judged(void **state)
                                                  "b")));
 }
 
+/* RFC 9110 §5.5, §5.6.2, each byte at each place of texts of each length, which end where their
+ * memory does. */
+static void every_byte_is_judged_at_every_place(void **state)
+{
+    enum { LONGEST = 20 };
+
+    (void)state;
+    for (size_t len = 1; len <= LONGEST; len++) {
+        char *text = malloc(len);
+
+        assert_non_null(text);
+        memset(text, 'x', len);
+        for (size_t at = 0; at < len; at++) {
+            for (int c = 0; c < 256; c++) {
+                bool is_space = c == ' ' || c == '\t';
+                bool is_inside = at > 0 && at + 1 < len;
+                bool is_alnum =
+                    (c >= '0' && c <= '9') || (c >= 'A' && c <= 'Z') || (c >= 'a' && c <= 'z');
+
+                text[at] = (char)c;
+                assert_int_equal(pn_header_name_is_valid(pn_slice(text, len)),
+                                 is_alnum || (c && strchr("!#$%&'*+-.^_`|~", c)));
+                assert_int_equal(pn_header_value_is_valid(pn_slice(text, len)),
+                                 is_space ? is_inside : c > ' ' && c != 0x7f);
+            }
+            text[at] = 'x';
+        }
+        free(text);
+    }
+}
+
 static void methods_are_classed(void **state)
 {
     (void)state;
@@ -166,6 +199,7 @@ int main(void)
         TEST(lists_are_searched_in_all_fields),
         TEST(lists_grow),
         TEST(names_and_values_are_judged),
+        TEST(every_byte_is_judged_at_every_place),
         TEST(methods_are_classed),
     };
 

@@ -1,0 +1,52 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * Eight bytes of a text at once, in one register. The order of the bytes within the word is the
+ * machine's; nothing here depends on it.
+ */
+#pragma once
+
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
+
+/** A word of which each byte is `byte`. */
+#define PN_WORD_EACH(byte) (UINT64_C(0x0101010101010101) * (byte))
+
+static inline uint64_t pn_word_load(const char *at)
+{
+    uint64_t word;
+
+    memcpy(&word, at, sizeof(word));
+    return word;
+}
+
+/** All of `len` bytes, 4 to 7; some are in it twice, so that the word is full. */
+static inline uint64_t pn_word_load_short(const char *at, size_t len)
+{
+    uint32_t first, last;
+
+    memcpy(&first, at, sizeof(first));
+    memcpy(&last, at + len - sizeof(last), sizeof(last));
+    return first | (uint64_t)last << 32;
+}
+
+/** All of `len` bytes, 1 to 7. The same `len` and the same word: the same bytes. */
+static inline uint64_t pn_word_load_some(const char *at, size_t len)
+{
+    if (len >= 4)
+        return pn_word_load_short(at, len);
+    return (uint64_t)(unsigned char)at[0] | (uint64_t)(unsigned char)at[len / 2] << 8 |
+           (uint64_t)(unsigned char)at[len - 1] << 16;
+}
+
+/** 'A' to 'Z' become small letters; every other byte stays. The sums stay below 256, so that no
+ * byte carries into its neighbour. */
+static inline uint64_t pn_word_lower(uint64_t word)
+{
+    uint64_t low = word & PN_WORD_EACH(0x7f);
+    uint64_t from_a = low + PN_WORD_EACH(0x80 - 'A');
+    uint64_t above_z = low + PN_WORD_EACH(0x80 - ('Z' + 1));
+    uint64_t is_upper = from_a & ~above_z & ~word & PN_WORD_EACH(0x80);
+
+    return word | is_upper >> 2; /* 0x80 to 0x20, which is between 'A' and 'a' */
+}
