@@ -102,7 +102,9 @@ static inline bool pn_slice_eq_str(struct pn_slice a, const char *text)
 
 static inline bool pn_slice_case_eq(struct pn_slice a, struct pn_slice b)
 {
-    return a.len == b.len && pn_slice_case_starts_with(a, b);
+    /* Names of the same length differ in their first byte, mostly; case is one bit of it. */
+    return a.len == b.len && (a.len == 0 || (((a.ptr[0] ^ b.ptr[0]) & ~0x20) == 0 &&
+                                             pn_slice_case_starts_with(a, b)));
 }
 
 static inline bool pn_slice_case_eq_str(struct pn_slice a, const char *text)
