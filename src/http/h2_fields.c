@@ -73,6 +73,28 @@ static struct pn_slice keep(struct h2_head *head, nghttp2_rcbuf *rcbuf)
 
 /* ---- fields ---- */
 
+/* Where a pseudo-header of a request is kept. NULL: none that we know. */
+static struct pn_slice *pseudo_of_request(struct pn_h2 *h2, struct pn_slice name)
+{
+    struct h2_head *head = &h2->head;
+
+    switch (name.len) {
+    case 5:
+        return pn_slice_eq_str(name, ":path") ? &head->path : NULL;
+    case 7:
+        if (pn_slice_eq_str(name, ":method"))
+            return &head->method;
+        return pn_slice_eq_str(name, ":scheme") ? &head->scheme : NULL;
+    case 9:
+        return h2->config.allows_connect && pn_slice_eq_str(name, ":protocol") ? &head->protocol
+                                                                               : NULL;
+    case 10:
+        return pn_slice_eq_str(name, ":authority") ? &head->authority : NULL;
+    default:
+        return NULL;
+    }
+}
+
 static void on_pseudo(struct pn_h2 *h2, struct pn_slice name, nghttp2_rcbuf *value)
 {
     struct h2_head *head = &h2->head;
@@ -86,20 +108,9 @@ static void on_pseudo(struct pn_h2 *h2, struct pn_slice name, nghttp2_rcbuf *val
         pn_h2_head_malformed(head, "a pseudo-header comes after other headers");
         return;
     }
-    if (h2->is_server) {
-        if (pn_slice_eq_str(name, ":method"))
-            place = &head->method;
-        else if (pn_slice_eq_str(name, ":path"))
-            place = &head->path;
-        else if (pn_slice_eq_str(name, ":scheme"))
-            place = &head->scheme;
-        else if (pn_slice_eq_str(name, ":authority"))
-            place = &head->authority;
-        else if (pn_slice_eq_str(name, ":protocol") && h2->config.allows_connect)
-            place = &head->protocol;
-    } else if (pn_slice_eq_str(name, ":status")) {
+    place = h2->is_server ? pseudo_of_request(h2, name) : NULL;
+    if (!h2->is_server && pn_slice_eq_str(name, ":status"))
         place = &head->status;
-    }
     if (!place) {
         pn_h2_head_malformed(head, "a pseudo-header is unknown here");
         return;
