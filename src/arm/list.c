@@ -125,10 +125,54 @@ static enum pn_rc collect(struct arm_call *call, const struct arm_list_rule *rul
     return PN_OK;
 }
 
+/** Whether the list's order is that of the ids and nobody has to be looked at to be counted: then
+ * only the page is read, however many there are. */
+static bool is_by_id(const struct arm_list_rule *rule, const struct page *page)
+{
+    return !page->filter && !rule->keep && rule->type &&
+           (!page->order.field || strcmp(page->order.field, "name") == 0);
+}
+
+static enum pn_rc read_part(struct arm_call *call, const struct arm_list_rule *rule,
+                            const struct page *page, json_t *value, uint64_t *count,
+                            struct pn_error *err)
+{
+    bool is_backwards = page->order.field && page->order.is_descending;
+    struct pn_store_list items = {0};
+    enum pn_rc rc = pn_store_part(call->arm->config.store, rule->prefix, rule->type, page->skip,
+                                  page->top, is_backwards, &items, count, err);
+
+    for (size_t i = 0; rc == PN_OK && i < items.count; i++) {
+        json_t *entity =
+            rule->view(call, &items.items[is_backwards ? items.count - 1 - i : i], err);
+
+        if (!entity)
+            rc = err->rc;
+        else if (json_array_append_new(value, entity) != 0)
+            rc = pn_error_set(err, PN_NOMEM, "out_of_memory", "out of memory");
+    }
+    pn_store_list_fini(&items);
+    return rc;
+}
+
+static enum pn_rc read_all(struct arm_call *call, const struct arm_list_rule *rule,
+                           const struct page *page, json_t **value, uint64_t *count,
+                           struct pn_error *err)
+{
+    struct pn_store_list items = {0};
+    enum pn_rc rc = pn_store_list(call->arm->config.store, rule->prefix, rule->type, &items, err);
+
+    if (rc == PN_OK)
+        rc = collect(call, rule, page, &items, *value, count, err);
+    if (rc == PN_OK && page->order.field)
+        rc = arm_order_cut(&page->order, page->skip, page->top, value, err);
+    pn_store_list_fini(&items);
+    return rc;
+}
+
 void arm_list(struct arm_call *call, const struct arm_list_rule *rule)
 {
     struct page page = {0};
-    struct pn_store_list items = {0};
     struct pn_error err = {0};
     json_t *value = NULL;
     json_t *body = NULL;
@@ -137,18 +181,17 @@ void arm_list(struct arm_call *call, const struct arm_list_rule *rule)
 
     if (!read_page(call, rule, &page))
         return;
-    rc = pn_store_list(call->arm->config.store, rule->prefix, rule->type, &items, &err);
-    if (rc == PN_OK) {
-        value = json_array();
-        rc = value ? collect(call, rule, &page, &items, value, &count, &err)
-                   : pn_error_set(&err, PN_NOMEM, "out_of_memory", "out of memory");
-    }
-    if (rc == PN_OK && page.order.field)
-        rc = arm_order_cut(&page.order, page.skip, page.top, &value, &err);
+    value = json_array();
+    if (!value)
+        rc = pn_error_set(&err, PN_NOMEM, "out_of_memory", "out of memory");
+    else if (is_by_id(rule, &page))
+        rc = read_part(call, rule, &page, value, &count, &err);
+    else
+        rc = read_all(call, rule, &page, &value, &count, &err);
     if (rc != PN_OK) {
         arm_answer_failure(call, &err);
         json_decref(value);
-        goto out;
+        return;
     }
     body = json_pack("{s:o,s:I}", "value", value, "count", (json_int_t)count);
     if (body && count > page.skip + page.top &&
@@ -157,6 +200,4 @@ void arm_list(struct arm_call *call, const struct arm_list_rule *rule)
         body = NULL;
     }
     arm_answer_json(call, 200, body, 0);
-out:
-    pn_store_list_fini(&items);
 }

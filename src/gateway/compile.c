@@ -5,6 +5,7 @@
  */
 #include "gateway/snapshot_internal.h"
 
+#include <assert.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -229,6 +230,7 @@ static enum pn_rc compile(struct build *build, struct pn_item *api_item)
     size_t count = build->entry->count;
     enum pn_rc rc;
 
+    assert(count < UINT32_MAX); /* PN_CATALOG_ITEMS_MAX is far below */
     api->operations = calloc(count + 1, sizeof(*api->operations));
     api->own_programs = calloc(count + 1, sizeof(*api->own_programs));
     api->tree = pn_route_tree_create();

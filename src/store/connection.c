@@ -22,6 +22,11 @@ static const char *const statement_texts[STATEMENT_COUNT] = {
                        " WHERE key > ?1 AND key < ?2 ORDER BY key LIMIT ?4",
     [STATEMENT_PAGE_TYPE] = "SELECT id, type, body, revision, created, modified FROM resources"
                             " WHERE type = ?3 AND key > ?1 AND key < ?2 ORDER BY key LIMIT ?4",
+    [STATEMENT_PART] = "SELECT id, type, body, revision, created, modified FROM resources"
+                       " WHERE type = ?3 AND key > ?1 AND key < ?2 ORDER BY key"
+                       " LIMIT ?4 OFFSET ?5",
+    [STATEMENT_PART_COUNT] = "SELECT count(*) FROM resources"
+                             " WHERE type = ?3 AND key > ?1 AND key < ?2",
     [STATEMENT_NAMED] = "SELECT id, type, body, revision, created, modified FROM resources"
                         " INDEXED BY resources_name WHERE type = ?1 AND name = ?2 ORDER BY key",
     [STATEMENT_DUE] = "SELECT id, type, body, revision, created, modified FROM resources"

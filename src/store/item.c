@@ -244,6 +244,64 @@ out:
     return rc;
 }
 
+/** Binds where the ids below a prefix are; the texts must live until the statement is done. */
+static void bind_range(sqlite3_stmt *statement, const char *from, const char *to, const char *type)
+{
+    sqlite3_bind_text(statement, 1, from, -1, SQLITE_STATIC);
+    sqlite3_bind_text(statement, 2, to, -1, SQLITE_STATIC);
+    sqlite3_bind_text(statement, 3, type, -1, SQLITE_STATIC);
+}
+
+static enum pn_rc count_part(struct store_connection *connection, const char *from, const char *to,
+                             const char *type, uint64_t *count, struct pn_error *err)
+{
+    sqlite3_stmt *statement = store_statement(connection, STATEMENT_PART_COUNT, err);
+    enum pn_rc rc = PN_OK;
+
+    if (!statement)
+        return PN_IO;
+    bind_range(statement, from, to, type);
+    if (sqlite3_step(statement) == SQLITE_ROW)
+        *count = (uint64_t)sqlite3_column_int64(statement, 0);
+    else
+        rc = store_error(err, connection, "count a list");
+    store_statement_done(statement);
+    return rc;
+}
+
+enum pn_rc store_part(struct store_connection *connection, const char *prefix, const char *type,
+                      uint64_t skip, uint64_t max, bool from_end, struct pn_store_list *list,
+                      uint64_t *count, struct pn_error *err)
+{
+    sqlite3_stmt *statement = NULL;
+    char *from = store_key(prefix);
+    char *to = from ? range_end(from) : NULL;
+    enum pn_rc rc = PN_NOMEM;
+
+    list->items = NULL;
+    list->count = 0;
+    *count = 0;
+    if (from && to)
+        rc = count_part(connection, from, to, type, count, err);
+    else
+        pn_error_set(err, rc, "out_of_memory", "store: out of memory");
+    if (rc == PN_OK && skip < *count) {
+        max = max < *count - skip ? max : *count - skip;
+        statement = store_statement(connection, STATEMENT_PART, err);
+        rc = PN_IO;
+    }
+    if (statement) {
+        bind_range(statement, from, to, type);
+        sqlite3_bind_int64(statement, 4, (sqlite3_int64)max);
+        sqlite3_bind_int64(statement, 5, (sqlite3_int64)(from_end ? *count - skip - max : skip));
+        rc = store_list_read(connection, statement, list, err);
+        store_statement_done(statement);
+    }
+    free(from);
+    free(to);
+    return rc;
+}
+
 enum pn_rc store_read_u64(struct store_connection *connection, enum store_statement which,
                           uint64_t *value, struct pn_error *err)
 {

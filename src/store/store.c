@@ -210,6 +210,23 @@ enum pn_rc pn_store_page(struct pn_store *store, const char *prefix, const char 
     return rc;
 }
 
+enum pn_rc pn_store_part(struct pn_store *store, const char *prefix, const char *type,
+                         uint64_t skip, uint64_t max, bool from_end, struct pn_store_list *list,
+                         uint64_t *count, struct pn_error *err)
+{
+    struct store_connection *reader = NULL;
+    enum pn_rc rc = PN_OK;
+
+    list->items = NULL;
+    list->count = 0;
+    rc = store_reader_take(store, &reader, err);
+    if (rc != PN_OK)
+        return rc;
+    rc = store_part(reader, prefix, type, skip, max, from_end, list, count, err);
+    store_reader_give_back(store, reader);
+    return rc;
+}
+
 enum pn_rc pn_store_list_named(struct pn_store *store, const char *type, const char *name,
                                struct pn_store_list *list, struct pn_error *err)
 {

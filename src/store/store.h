@@ -59,6 +59,12 @@ enum pn_rc pn_store_list(struct pn_store *store, const char *prefix, const char 
 enum pn_rc pn_store_page(struct pn_store *store, const char *prefix, const char *type,
                          const char *after, size_t max, struct pn_store_list *list,
                          struct pn_error *err) PN_MUST_USE;
+/** Of the list that pn_store_list() gives: at most `max` from number `skip` on; `from_end`: counted
+ * from its last one backwards, which are then given in the list's own order nevertheless. *count is
+ * how many there are in all. The others are not read. */
+enum pn_rc pn_store_part(struct pn_store *store, const char *prefix, const char *type,
+                         uint64_t skip, uint64_t max, bool from_end, struct pn_store_list *list,
+                         uint64_t *count, struct pn_error *err) PN_MUST_USE;
 /** Every resource of `type` in a subscription whose id ends with "/name", without ASCII case,
  * ordered by key. */
 enum pn_rc pn_store_list_named(struct pn_store *store, const char *type, const char *name,

@@ -39,6 +39,8 @@ enum store_statement {
     STATEMENT_LIST_PATH,
     STATEMENT_PAGE,
     STATEMENT_PAGE_TYPE,
+    STATEMENT_PART,
+    STATEMENT_PART_COUNT,
     STATEMENT_NAMED,
     STATEMENT_DUE,
     STATEMENT_COUNT
@@ -123,6 +125,10 @@ enum pn_rc store_list(struct store_connection *connection, const char *prefix, c
 enum pn_rc store_list_path(struct store_connection *connection, const char *prefix,
                            const char *type, struct pn_slice path, struct pn_store_list *list,
                            struct pn_error *err) PN_MUST_USE;
+/** What pn_store_part() asks. */
+enum pn_rc store_part(struct store_connection *connection, const char *prefix, const char *type,
+                      uint64_t skip, uint64_t max, bool from_end, struct pn_store_list *list,
+                      uint64_t *count, struct pn_error *err) PN_MUST_USE;
 /** What pn_store_page() asks. */
 enum pn_rc store_page(struct store_connection *connection, const char *prefix, const char *type,
                       const char *after, size_t max, struct pn_store_list *list,

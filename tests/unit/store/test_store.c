@@ -447,6 +447,49 @@ static void pages_begin_behind_the_last_one(void **state)
     pn_store_list_fini(&list);
 }
 
+/** The ids of a part, and how many there are in all: "2,4 of 5". */
+static void check_part(struct store_fixture *f, uint64_t skip, uint64_t max, bool from_end,
+                       const char *expected)
+{
+    struct pn_store_list list;
+    uint64_t count = 0;
+    char text[64] = "";
+
+    assert_int_equal(
+        pn_store_part(f->store, "/V/o/", "t", skip, max, from_end, &list, &count, &f->err), PN_OK);
+    for (size_t i = 0; i < list.count; i++)
+        snprintf(text + strlen(text), sizeof(text) - strlen(text), "%s%s", i > 0 ? "," : "",
+                 strrchr(list.items[i].id, '/') + 1);
+    snprintf(text + strlen(text), sizeof(text) - strlen(text), " of %d", (int)count);
+    assert_string_equal(text, expected);
+    pn_store_list_fini(&list);
+}
+
+static void a_part_of_a_list_is_read_from_either_end(void **state)
+{
+    struct store_fixture *f = *state;
+
+    check_part(f, 0, 3, false, " of 0");
+    check_part(f, 0, 3, true, " of 0");
+    for (int i = 0; i < 5; i++) {
+        char id[16];
+
+        snprintf(id, sizeof(id), "/v/o/%d", i);
+        store_put_number(f, id, "t", i);
+    }
+    store_put_number(f, "/v/o/1x", "other", 0);
+    store_put_number(f, "/v/p/9", "t", 9);
+    check_part(f, 0, 2, false, "0,1 of 5");
+    check_part(f, 2, 2, false, "2,3 of 5");
+    check_part(f, 4, 2, false, "4 of 5");
+    check_part(f, 5, 2, false, " of 5");
+    check_part(f, 0, 9, false, "0,1,2,3,4 of 5");
+    check_part(f, 0, 2, true, "3,4 of 5");
+    check_part(f, 2, 2, true, "1,2 of 5");
+    check_part(f, 4, 2, true, "0 of 5");
+    check_part(f, 9, 2, true, " of 5");
+}
+
 static void what_is_due_comes_the_most_urgent_first(void **state)
 {
     struct store_fixture *f = *state;
@@ -509,6 +552,7 @@ int main(void)
         STORE_TEST(only_what_follows_a_vault_is_listed_as_followed),
         STORE_TEST(database_of_the_first_schema_learns_which_keys_are_used),
         STORE_TEST(pages_begin_behind_the_last_one),
+        STORE_TEST(a_part_of_a_list_is_read_from_either_end),
         STORE_TEST(what_is_due_comes_the_most_urgent_first),
         STORE_TEST(what_is_erased_is_not_in_the_change_log),
     };

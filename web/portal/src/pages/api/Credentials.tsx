@@ -54,7 +54,7 @@ export function CredentialsPanel(props: { scope: string; path: string; xml: stri
           <Radio value="none" label="None" />
           <Radio value="basic" label="Basic" />
           <Radio value="certificate" label="Client cert" />
-          <Radio value="identity" label="Managed identity" />
+          <Radio value="identity" label="Managed identity" disabled={service.parent !== undefined} />
         </RadioGroup>
       </Field>
       {kind === "certificate" ? (
