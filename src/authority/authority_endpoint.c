@@ -104,7 +104,7 @@ static bool is_this_machine(struct pn_slice host)
     struct pn_slice name = host;
 
     if (name.len > 0 && name.ptr[0] == '[')
-        return pn_slice_starts_with(name, PN_LIT("[::1]"));
+        return pn_slice_starts_with(name, PN_LIT("[::1]")) && (name.len == 5 || name.ptr[5] == ':');
     name.len = pn_slice_find(name, ':');
     return pn_slice_case_eq_str(name, "localhost") || pn_slice_eq_str(name, "169.254.169.254") ||
            (name.len > 10 &&

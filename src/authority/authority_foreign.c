@@ -292,6 +292,7 @@ static void come_back(struct pn_authority *authority, const struct pn_request *r
     struct pn_slice state = pn_request_query(request, "state");
     struct pn_slice code = pn_request_query(request, "code");
     struct pn_slice error = pn_request_query(request, "error");
+    struct pn_slice issuer = pn_request_query(request, "iss");
     struct pn_slice cookie = cookie_of(authority, request);
     struct attempt attempt = {.issuer = ISSUERS_LIMIT};
 
@@ -301,6 +302,8 @@ static void come_back(struct pn_authority *authority, const struct pn_request *r
         make_attempt(authority, request, cookie, &attempt) != PN_OK ||
         !pn_equal_constant_time(state, pn_slice_str(attempt.state)))
         fail(response, request, "expired", NULL);
+    else if (issuer.ptr && !pn_slice_eq_str(issuer, issuer_of(authority, attempt.issuer)->url))
+        fail(response, request, "refused", NULL); /* RFC 9207 §2.4: another issuer's answer */
     else if (pn_slice_eq_str(error, "access_denied"))
         fail(response, request, "cancelled", NULL);
     else if (code.len == 0 || code.len > CODE_MAX)

@@ -149,6 +149,7 @@ def test_a_neighbour_is_not_the_trusted_service(house):
     ({"headers": {"Sec-Fetch-Site": "same-origin"}}, "Browsers"),
     ({"headers": {"Host": "rebound.evil.test"}}, "Host"),
     ({"headers": {"Host": "127.0.0.1.evil.test"}}, "Host"),
+    ({"headers": {"Host": "localhost.evil.test"}}, "Host"),
     ({"resource": None}, "'resource' is missing"),
     ({"api_version": None}, "'api-version' is missing"),
     ({"api_version": "2017-12-01"}, "not supported"),
