@@ -134,6 +134,8 @@ def test_a_certificate_whose_key_only_the_keyholder_has(azure, serve, stored, ca
             if not rights.startswith("rw"):
                 continue
             begin, end = (int(x, 16) for x in span.split("-"))
+            if end - begin > 1 << 30:
+                continue  # a sanitizer's shadow
             memory.seek(begin)
             try:
                 data = memory.read(end - begin)
