@@ -64,11 +64,12 @@ static enum pn_rc map_groups(struct pn_oidc *oidc, const struct pn_trusted_issue
     json_array_foreach(groups, index, group)
     {
         struct pn_slice name = pn_slice(json_string_value(group), json_string_length(group));
-        char *out = principal->groups[principal->group_count];
+        char *out;
         enum pn_rc rc;
 
         if (principal->group_count == PN_PRINCIPAL_GROUPS_MAX)
             break;
+        out = principal->groups[principal->group_count];
         if (!name.ptr || name.len == 0 || name.len > SUBJECT_MAX)
             continue;
         if (!issuer->by_oid) {
