@@ -43,18 +43,13 @@ const struct pn_cli_option pn_cli_backend_options[] = {
 static json_t *value_of(const char *text)
 {
     struct pn_buf file;
-    struct pn_slice line;
     json_t *value = NULL;
 
     if (*text != '@')
         return json_string(text);
     pn_buf_init_secret(&file, SECRET_BYTES_MAX);
-    if (pn_cli_read_file(text + 1, &file) == PN_CLI_DONE) {
-        line = pn_buf_slice(&file);
-        while (line.len > 0 && (line.ptr[line.len - 1] == '\n' || line.ptr[line.len - 1] == '\r'))
-            line.len--;
-        value = pn_json_from_slice(line);
-    }
+    if (pn_cli_read_secret(text + 1, &file) == PN_CLI_DONE)
+        value = pn_json_from_slice(pn_buf_slice(&file));
     pn_buf_fini(&file);
     return value;
 }

@@ -82,7 +82,6 @@ static enum pn_cli_exit password_of(struct pn_cli *cli, const char *path, json_t
 {
     const char *dot = strrchr(path, '.');
     struct pn_buf text;
-    struct pn_slice line;
     char *beside = NULL;
     FILE *there;
     enum pn_cli_exit code = PN_CLI_DONE;
@@ -98,12 +97,9 @@ static enum pn_cli_exit password_of(struct pn_cli *cli, const char *path, json_t
     }
     fclose(there);
     pn_buf_init_secret(&text, 4096);
-    code = pn_cli_read_file(beside, &text);
-    line = pn_buf_slice(&text);
-    while (line.len > 0 && (line.ptr[line.len - 1] == '\n' || line.ptr[line.len - 1] == '\r'))
-        line.len--;
+    code = pn_cli_read_secret(beside, &text);
     if (code == PN_CLI_DONE) {
-        *password = pn_json_from_slice(line);
+        *password = pn_json_from_slice(pn_buf_slice(&text));
         if (!*password)
             code = pn_cli_fail(PN_CLI_USAGE, "%s is no UTF-8 text", beside);
     }

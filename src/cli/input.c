@@ -44,6 +44,15 @@ enum pn_cli_exit pn_cli_read_file(const char *path, struct pn_buf *out)
     return PN_CLI_DONE;
 }
 
+enum pn_cli_exit pn_cli_read_secret(const char *path, struct pn_buf *out)
+{
+    enum pn_cli_exit code = pn_cli_read_file(path, out);
+
+    while (out->len > 0 && (out->ptr[out->len - 1] == '\n' || out->ptr[out->len - 1] == '\r'))
+        out->len--;
+    return code;
+}
+
 enum pn_cli_exit pn_cli_file_base64(const char *path, json_t **out)
 {
     struct pn_buf bytes;
@@ -95,11 +104,7 @@ enum pn_cli_exit pn_cli_password(struct pn_cli *cli, const char *about, json_t *
 
     pn_buf_init_secret(&password, PASSWORD_BYTES_MAX);
     if (file) {
-        code = pn_cli_read_file(file, &password);
-        /* Editors end a file with a line end, which nobody means. */
-        while (password.len > 0 &&
-               (password.ptr[password.len - 1] == '\n' || password.ptr[password.len - 1] == '\r'))
-            password.len--;
+        code = pn_cli_read_secret(file, &password);
     } else if (variable) {
         if (pn_buf_append_str(&password, variable) != PN_OK)
             code = pn_cli_fail(PN_CLI_USAGE, "POSTERN_PFX_PASSWORD is longer than %d bytes",

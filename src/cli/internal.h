@@ -213,6 +213,11 @@ const char *pn_cli_text_at(const json_t *item, const char *path, char *buf, size
 
 /** A whole file, "-" is standard input. `out` is initialized by the caller. */
 enum pn_cli_exit pn_cli_read_file(const char *path, struct pn_buf *out) PN_MUST_USE;
+/** The same of a file that holds one secret: without the line end that editors put behind it and
+ *  nobody means. */
+enum pn_cli_exit pn_cli_read_secret(const char *path, struct pn_buf *out) PN_MUST_USE;
+/** A heap copy; NULL gives NULL. Never fails: without memory the process ends. */
+char *pn_cli_copy(const char *text);
 /** As base64 into a JSON string. */
 enum pn_cli_exit pn_cli_file_base64(const char *path, json_t **out) PN_MUST_USE;
 /** A password: --password-file FILE (or "-"), POSTERN_PFX_PASSWORD, a prompt when standard input is

@@ -41,15 +41,6 @@ static char *login_file(bool is_made)
     return file;
 }
 
-static char *copy(const char *text)
-{
-    char *result = text ? strdup(text) : NULL;
-
-    if (text && !result)
-        abort();
-    return result;
-}
-
 enum pn_cli_exit pn_cli_read_login(struct pn_cli *cli, bool *is_there)
 {
     struct pn_cli_session *session = &cli->session;
@@ -71,12 +62,12 @@ enum pn_cli_exit pn_cli_read_login(struct pn_cli *cli, bool *is_there)
                            "logout\" to go back to the local service",
                            pn_json_str(login, "url"));
     } else if (*is_there) {
-        session->control_url = copy(pn_json_str(login, "url"));
-        session->token = copy(pn_json_str(login, "token"));
-        session->service_id = copy(pn_json_str(login, "service"));
-        session->vault_url = copy(pn_json_str(login, "vaultUrl"));
-        session->vault_token = copy(pn_json_str(login, "vaultToken"));
-        session->ca_file = copy(pn_json_str(login, "caFile"));
+        session->control_url = pn_cli_copy(pn_json_str(login, "url"));
+        session->token = pn_cli_copy(pn_json_str(login, "token"));
+        session->service_id = pn_cli_copy(pn_json_str(login, "service"));
+        session->vault_url = pn_cli_copy(pn_json_str(login, "vaultUrl"));
+        session->vault_token = pn_cli_copy(pn_json_str(login, "vaultToken"));
+        session->ca_file = pn_cli_copy(pn_json_str(login, "caFile"));
         session->is_open = session->service_id != NULL;
     } else if (rc != PN_OK && rc != PN_NOT_FOUND) {
         code =
@@ -175,9 +166,9 @@ static enum pn_cli_exit run_login(struct pn_cli *cli)
     }
     session->control_url = pn_cli_without_slash(url);
     session->vault_url = pn_cli_without_slash(pn_cli_value(cli, "vault-url"));
-    session->tenant_id = copy(pn_cli_value(cli, "tenant"));
-    session->client_id = copy(pn_cli_value(cli, "client-id"));
-    session->ca_file = absolute ? absolute : copy(getenv("POSTERN_CA_FILE"));
+    session->tenant_id = pn_cli_copy(pn_cli_value(cli, "tenant"));
+    session->client_id = pn_cli_copy(pn_cli_value(cli, "client-id"));
+    session->ca_file = absolute ? absolute : pn_cli_copy(getenv("POSTERN_CA_FILE"));
     code = pn_cli_open(cli);
     if (code == PN_CLI_DONE && session->vault_url)
         code = pn_cli_open_vault(cli);

@@ -21,7 +21,7 @@ static const char *environment(const char *name)
     return value && *value ? value : NULL;
 }
 
-static char *copy(const char *text)
+char *pn_cli_copy(const char *text)
 {
     char *result = text ? strdup(text) : NULL;
 
@@ -39,7 +39,7 @@ char *pn_cli_data_dir(const struct pn_cli *cli)
     int len;
 
     if (given)
-        return copy(given);
+        return pn_cli_copy(given);
     if (state)
         len = asprintf(&dir, "%s/postern", state);
     else
@@ -49,7 +49,7 @@ char *pn_cli_data_dir(const struct pn_cli *cli)
 
 char *pn_cli_without_slash(const char *url)
 {
-    char *result = copy(url);
+    char *result = pn_cli_copy(url);
     size_t len = result ? strlen(result) : 0;
 
     while (len > 0 && result[len - 1] == '/')
@@ -91,9 +91,9 @@ static enum pn_rc take_ready(struct pn_cli_session *session, const json_t *ready
     session->vault_url = pn_cli_without_slash(pn_json_str(ready, "vaultUrl"));
     session->gateway_url = pn_cli_without_slash(pn_json_str(ready, "gatewayUrl"));
     session->gateway_tls_url = pn_cli_without_slash(pn_json_str(ready, "gatewayTlsUrl"));
-    session->ca_file = copy(pn_json_str(ready, "caFile"));
-    session->tenant_id = copy(pn_json_str(ready, "tenantId"));
-    session->client_id = copy(pn_json_str(ready, "clientId"));
+    session->ca_file = pn_cli_copy(pn_json_str(ready, "caFile"));
+    session->tenant_id = pn_cli_copy(pn_json_str(ready, "tenantId"));
+    session->client_id = pn_cli_copy(pn_json_str(ready, "clientId"));
     session->is_local = true;
     if (asprintf(&session->service_id,
                  "/subscriptions/%s/resourceGroups/%s/providers/Microsoft.ApiManagement/service/%s",
@@ -157,7 +157,7 @@ enum pn_cli_exit pn_cli_locate(struct pn_cli *cli)
         return PN_CLI_DONE;
     if (url) {
         session->control_url = pn_cli_without_slash(url);
-        session->service_id = copy(environment("POSTERN_SERVICE"));
+        session->service_id = pn_cli_copy(environment("POSTERN_SERVICE"));
         session->vault_url = pn_cli_without_slash(vault);
     } else {
         if (!pn_cli_value(cli, "data"))
@@ -173,7 +173,7 @@ enum pn_cli_exit pn_cli_locate(struct pn_cli *cli)
         ca_file = environment("SSL_CERT_FILE");
     if (ca_file) {
         free(session->ca_file);
-        session->ca_file = copy(ca_file);
+        session->ca_file = pn_cli_copy(ca_file);
     }
     return PN_CLI_DONE;
 }
@@ -219,7 +219,7 @@ static enum pn_cli_exit fetch_token(struct pn_cli *cli, const char *authority, c
         code = pn_cli_refused(&answer, "the token authority");
         goto out;
     }
-    *token = copy(pn_json_str(answer.json, "access_token"));
+    *token = pn_cli_copy(pn_json_str(answer.json, "access_token"));
 out:
     pn_cli_answer_fini(&answer);
     pn_buf_fini(&form);
@@ -257,8 +257,8 @@ static enum pn_cli_exit find_service(struct pn_cli *cli)
         code = pn_cli_send(cli, &request, &answer);
         if (code == PN_CLI_DONE && answer.status != 200)
             code = pn_cli_refused(&answer, "the list of services");
-        session->service_id =
-            copy(pn_json_str(json_array_get(json_object_get(answer.json, "value"), 0), "id"));
+        session->service_id = pn_cli_copy(
+            pn_json_str(json_array_get(json_object_get(answer.json, "value"), 0), "id"));
         pn_cli_answer_fini(&answer);
     }
     free(url);
@@ -277,7 +277,7 @@ enum pn_cli_exit pn_cli_open(struct pn_cli *cli)
     if (code != PN_CLI_DONE || session->is_open)
         return code;
     if (environment("POSTERN_TOKEN")) {
-        session->token = copy(environment("POSTERN_TOKEN"));
+        session->token = pn_cli_copy(environment("POSTERN_TOKEN"));
     } else {
         if (asprintf(&authority, "%s/%s", session->control_url,
                      session->tenant_id ? session->tenant_id : "common") < 0)
@@ -322,7 +322,7 @@ enum pn_cli_exit pn_cli_open_vault(struct pn_cli *cli)
     if (!session->vault_url)
         return pn_cli_fail(PN_CLI_USAGE, "no vault is known: set POSTERN_VAULT_URL");
     if (environment("POSTERN_VAULT_TOKEN")) {
-        session->vault_token = copy(environment("POSTERN_VAULT_TOKEN"));
+        session->vault_token = pn_cli_copy(environment("POSTERN_VAULT_TOKEN"));
         return PN_CLI_DONE;
     }
     if (asprintf(&url, "%s/secrets?api-version=" PN_CLI_VAULT_VERSION, session->vault_url) < 0)

@@ -62,10 +62,7 @@ static enum pn_cli_exit read_password(struct pn_cli *cli, json_t **out)
     pn_buf_init_secret(&password, PASSWORD_BYTES_MAX);
     pn_buf_init_secret(&again, PASSWORD_BYTES_MAX);
     if (file) {
-        code = pn_cli_read_file(file, &password);
-        while (password.len > 0 &&
-               (password.ptr[password.len - 1] == '\n' || password.ptr[password.len - 1] == '\r'))
-            password.len--;
+        code = pn_cli_read_secret(file, &password);
     } else if (!pn_cli_prompt("New password: ", &password) ||
                !pn_cli_prompt("Once more: ", &again)) {
         code = pn_cli_usage(cli, "there is no terminal to ask for the password: use "

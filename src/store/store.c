@@ -154,60 +154,93 @@ enum pn_rc pn_store_get(struct pn_store *store, const char *id, struct pn_store_
     return rc;
 }
 
-enum pn_rc pn_store_list(struct pn_store *store, const char *prefix, const char *type,
-                         struct pn_store_list *list, struct pn_error *err)
+/* ---- lists ---- */
+
+/* What is asked: by a statement with up to two parameters, or by prefix. */
+struct question {
+    enum pn_rc (*read)(struct store_connection *reader, const struct question *question,
+                       struct pn_store_list *list, struct pn_error *err);
+    enum store_statement statement;
+    const char *text[2]; /* parameters in their order; NULL: the number at that place */
+    sqlite3_int64 number[2];
+    size_t count;
+    const char *prefix, *type, *after;
+    size_t max;
+};
+
+static enum pn_rc by_statement(struct store_connection *reader, const struct question *question,
+                               struct pn_store_list *list, struct pn_error *err)
+{
+    sqlite3_stmt *statement = store_statement(reader, question->statement, err);
+    enum pn_rc rc;
+
+    if (!statement)
+        return PN_IO;
+    for (size_t i = 0; i < question->count; i++) {
+        if (question->text[i])
+            sqlite3_bind_text(statement, (int)i + 1, question->text[i], -1, SQLITE_STATIC);
+        else
+            sqlite3_bind_int64(statement, (int)i + 1, question->number[i]);
+    }
+    rc = store_list_read(reader, statement, list, err);
+    store_statement_done(statement);
+    return rc;
+}
+
+static enum pn_rc by_prefix(struct store_connection *reader, const struct question *question,
+                            struct pn_store_list *list, struct pn_error *err)
+{
+    return store_list(reader, question->prefix, question->type, list, err);
+}
+
+static enum pn_rc by_page(struct store_connection *reader, const struct question *question,
+                          struct pn_store_list *list, struct pn_error *err)
+{
+    return store_page(reader, question->prefix, question->type, question->after, question->max,
+                      list, err);
+}
+
+static enum pn_rc look_up(struct pn_store *store, const struct question *question,
+                          struct pn_store_list *list, struct pn_error *err)
 {
     struct store_connection *reader = NULL;
-    enum pn_rc rc = PN_OK;
+    enum pn_rc rc;
 
     list->items = NULL;
     list->count = 0;
     rc = store_reader_take(store, &reader, err);
     if (rc != PN_OK)
         return rc;
-    rc = store_list(reader, prefix, type, list, err);
+    rc = question->read(reader, question, list, err);
     store_reader_give_back(store, reader);
     return rc;
+}
+
+enum pn_rc pn_store_list(struct pn_store *store, const char *prefix, const char *type,
+                         struct pn_store_list *list, struct pn_error *err)
+{
+    const struct question question = {.read = by_prefix, .prefix = prefix, .type = type};
+
+    return look_up(store, &question, list, err);
 }
 
 enum pn_rc pn_store_list_followed(struct pn_store *store, const char *type,
                                   struct pn_store_list *list, struct pn_error *err)
 {
-    struct store_connection *reader = NULL;
-    sqlite3_stmt *statement = NULL;
-    enum pn_rc rc = PN_OK;
+    const struct question question = {
+        .read = by_statement, .statement = STATEMENT_FOLLOWED, .text = {type}, .count = 1};
 
-    list->items = NULL;
-    list->count = 0;
-    rc = store_reader_take(store, &reader, err);
-    if (rc != PN_OK)
-        return rc;
-    statement = store_statement(reader, STATEMENT_FOLLOWED, err);
-    rc = PN_IO;
-    if (statement) {
-        sqlite3_bind_text(statement, 1, type, -1, SQLITE_STATIC);
-        rc = store_list_read(reader, statement, list, err);
-        store_statement_done(statement);
-    }
-    store_reader_give_back(store, reader);
-    return rc;
+    return look_up(store, &question, list, err);
 }
 
 enum pn_rc pn_store_page(struct pn_store *store, const char *prefix, const char *type,
                          const char *after, size_t max, struct pn_store_list *list,
                          struct pn_error *err)
 {
-    struct store_connection *reader = NULL;
-    enum pn_rc rc = PN_OK;
+    const struct question question = {
+        .read = by_page, .prefix = prefix, .type = type, .after = after, .max = max};
 
-    list->items = NULL;
-    list->count = 0;
-    rc = store_reader_take(store, &reader, err);
-    if (rc != PN_OK)
-        return rc;
-    rc = store_page(reader, prefix, type, after, max, list, err);
-    store_reader_give_back(store, reader);
-    return rc;
+    return look_up(store, &question, list, err);
 }
 
 enum pn_rc pn_store_part(struct pn_store *store, const char *prefix, const char *type,
@@ -230,27 +263,15 @@ enum pn_rc pn_store_part(struct pn_store *store, const char *prefix, const char 
 enum pn_rc pn_store_list_named(struct pn_store *store, const char *type, const char *name,
                                struct pn_store_list *list, struct pn_error *err)
 {
-    struct store_connection *reader = NULL;
-    sqlite3_stmt *statement = NULL;
     char *key = store_key(name);
+    const struct question question = {
+        .read = by_statement, .statement = STATEMENT_NAMED, .text = {type, key}, .count = 2};
     enum pn_rc rc = PN_NOMEM;
 
     list->items = NULL;
     list->count = 0;
     if (key)
-        rc = store_reader_take(store, &reader, err);
-    if (rc == PN_OK) {
-        statement = store_statement(reader, STATEMENT_NAMED, err);
-        rc = PN_IO;
-    }
-    if (statement) {
-        sqlite3_bind_text(statement, 1, type, -1, SQLITE_STATIC);
-        sqlite3_bind_text(statement, 2, key, -1, SQLITE_STATIC);
-        rc = store_list_read(reader, statement, list, err);
-        store_statement_done(statement);
-    }
-    if (reader)
-        store_reader_give_back(store, reader);
+        rc = look_up(store, &question, list, err);
     free(key);
     return rc;
 }
@@ -258,25 +279,12 @@ enum pn_rc pn_store_list_named(struct pn_store *store, const char *type, const c
 enum pn_rc pn_store_list_due(struct pn_store *store, int64_t until_s, size_t max,
                              struct pn_store_list *list, struct pn_error *err)
 {
-    struct store_connection *reader = NULL;
-    sqlite3_stmt *statement = NULL;
-    enum pn_rc rc = PN_OK;
+    const struct question question = {.read = by_statement,
+                                      .statement = STATEMENT_DUE,
+                                      .number = {until_s, (sqlite3_int64)max},
+                                      .count = 2};
 
-    list->items = NULL;
-    list->count = 0;
-    rc = store_reader_take(store, &reader, err);
-    if (rc != PN_OK)
-        return rc;
-    statement = store_statement(reader, STATEMENT_DUE, err);
-    rc = PN_IO;
-    if (statement) {
-        sqlite3_bind_int64(statement, 1, until_s);
-        sqlite3_bind_int64(statement, 2, (sqlite3_int64)max);
-        rc = store_list_read(reader, statement, list, err);
-        store_statement_done(statement);
-    }
-    store_reader_give_back(store, reader);
-    return rc;
+    return look_up(store, &question, list, err);
 }
 
 static enum pn_rc read_changes(struct store_connection *reader, uint64_t since,
