@@ -8,6 +8,7 @@ import time
 
 import pytest
 from lab import backends, h2peer, raw, service, web
+from lab.limits import Counted, hits
 
 
 @pytest.fixture(scope="module")
@@ -29,27 +30,6 @@ def api(limited):
     limited.make_api("e", backend.url)
     yield "e"
     backend.stop()
-
-
-def hits(postern, limit):
-    text = postern.session(postern.control).get("/metrics").text
-    found = re.search(r'postern_limit_hits_total\{limit="%s"\} (\d+)' % limit, text)
-    return int(found[1]) if found else 0
-
-
-class Counted:
-    """Within it, the limit is hit."""
-
-    def __init__(self, postern, limit):
-        self.postern, self.limit = postern, limit
-
-    def __enter__(self):
-        self.before = hits(self.postern, self.limit)
-
-    def __exit__(self, kind, *_):
-        if kind is None:
-            service.wait_for(f"a hit of {self.limit}",
-                             lambda: hits(self.postern, self.limit) > self.before, 5)
 
 
 def answer_to(postern, data):

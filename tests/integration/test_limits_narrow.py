@@ -4,7 +4,6 @@ outside."""
 import concurrent.futures
 import contextlib
 import os
-import re
 import signal
 import socket
 import ssl
@@ -16,6 +15,7 @@ import urllib.parse
 import pytest
 from lab import h2frames, node, raw, service, web
 from lab.h2frames import ACK, END_HEADERS, END_STREAM, PREFACE, block, frame, settings
+from lab.limits import Counted
 from lab.proxies import ScriptedProxy
 from lab.service import policy
 
@@ -56,27 +56,6 @@ def node_backend(tmp_path_factory, ca):
     backend = node.Backend(tmp_path_factory.mktemp("node"), ca.server(), ca)
     yield backend
     backend.stop()
-
-
-def hits(postern, limit):
-    text = postern.session(postern.control).get("/metrics").text
-    found = re.search(r'postern_limit_hits_total\{limit="%s"\} (\d+)' % limit, text)
-    return int(found[1]) if found else 0
-
-
-class Counted:
-    """Within it, the limit is hit."""
-
-    def __init__(self, postern, limit):
-        self.postern, self.limit = postern, limit
-
-    def __enter__(self):
-        self.before = hits(self.postern, self.limit)
-
-    def __exit__(self, kind, *_):
-        if kind is None:
-            service.wait_for(f"a hit of {self.limit}",
-                             lambda: hits(self.postern, self.limit) > self.before, 10)
 
 
 # --- memory ---
