@@ -184,6 +184,23 @@ static bool check_actions(const json_t *actions, int64_t months)
     return true;
 }
 
+/* Whether it begins as a distinguished name does, "CN=" (RFC 4514 section 3): the keyholder reads
+ * the rest, but only when the next version is made. */
+static bool is_name(struct pn_slice subject)
+{
+    size_t end = pn_slice_find(subject, '=');
+
+    subject = pn_slice_trim(pn_slice_sub(subject, 0, end < subject.len ? end : 0));
+    for (size_t i = 0; i < subject.len; i++) {
+        char c = subject.ptr[i];
+
+        if (!((c >= 'A' && c <= 'Z') || (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') ||
+              c == '.' || c == '-'))
+            return false;
+    }
+    return subject.len > 0;
+}
+
 static enum pn_rc check_policy(json_t *policy, struct pn_error *err)
 {
     const json_t *x509 = json_object_get(policy, "x509_props");
@@ -205,6 +222,10 @@ static enum pn_rc check_policy(json_t *policy, struct pn_error *err)
         return pn_error_set(
             err, PN_INVALID, "BadParameter",
             "Property policy.x509_props needs a subject or subject alternative names");
+    if (subject.len > 0 && !is_name(subject))
+        return pn_error_set(err, PN_INVALID, "BadParameter",
+                            "Property policy.x509_props.subject has invalid value: a "
+                            "distinguished name such as CN=orders.example.com");
     if (months < 1 || months > VALIDITY_MONTHS_MAX)
         return pn_error_set(err, PN_INVALID, "BadParameter",
                             "Property policy.x509_props.validity_months has invalid value: 1 to %d",

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Security > Certificates, click by click; what the backend sees afterwards decides.
 import { readFileSync } from "node:fs";
-import { expect, expectAccessible, makeApi, pki, seen, test, trustBackend, unique, upload } from "./fixtures.mjs";
+import { addAndSave, expect, expectAccessible, makeApi, pki, seen, test, trustBackend, unique, upload } from "./fixtures.mjs";
 
 const open = async (page) => {
   await page.getByRole("navigation", { name: "Service menu" }).getByRole("link", { name: "Certificates" }).click();
@@ -27,7 +27,14 @@ test("a .pfx is looked at, added, presented, replaced, and deleted when nothing 
   await panel.getByLabel("Password").fill(first.password);
   await expect(panel.getByRole("region", { name: "What is in the file" })).toContainText(first.thumbprint);
   await expectAccessible(page, "the panel Add");
-  await panel.getByRole("button", { name: "Add" }).click();
+  await panel.getByRole("button", { name: "Add" }).click(); // as in the article: Add on the panel, Save on the page
+  const waiting = page.getByRole("region", { name: "Not saved yet" });
+  await expect(waiting).toContainText(`${name} is to be added`);
+  await expectAccessible(page, "what waits for Save");
+  await expect(row(page, name)).toHaveCount(0);
+  await waiting.getByRole("button", { name: "Edit" }).click();
+  await expect(panel.getByLabel("Password")).toHaveValue(first.password);
+  await addAndSave(page);
   await expect(row(page, name)).toContainText("89 days left");
   await expectAccessible(page, "the list of certificates");
 
@@ -96,11 +103,13 @@ test("a key vault's certificate is selected, the identity gets its rights, and a
   await picker.getByRole("button", { name: "Select", exact: true }).click();
   await expect(panel.getByLabel("Secret identifier")).toHaveValue(new RegExp(`/secrets/${name}$`));
   await expect(panel).toContainText("The identity may not read this vault.");
-  await panel.getByRole("button", { name: "Add" }).click();
-  await expect(panel.getByRole("alert")).toContainText("Not saved");
+  await addAndSave(page);
+  const waiting = page.getByRole("region", { name: "Not saved yet" });
+  await expect(waiting.getByRole("alert")).toContainText("Not saved");
+  await waiting.getByRole("button", { name: "Edit" }).click();
   await panel.getByRole("button", { name: "Grant Get and List" }).click();
   await expect(panel).not.toContainText("The identity may not read this vault.");
-  await panel.getByRole("button", { name: "Add" }).click();
+  await addAndSave(page);
   await expect(row(page, name)).toContainText("Key vault");
 
   await trustBackend(postern, backend, name, name);
@@ -131,8 +140,11 @@ test("an unreachable vault, an expired file and a bad identifier are told in wor
   await panel.getByLabel("Secret identifier").fill("http://not.a/vault");
   await expect(panel).toContainText("This is no identifier");
   await panel.getByLabel("Secret identifier").fill("https://127.0.0.1:1/secrets/none");
-  await panel.getByRole("button", { name: "Add" }).click();
-  await expect(panel.getByRole("alert")).toContainText("Not saved");
+  await addAndSave(page);
+  const waiting = page.getByRole("region", { name: "Not saved yet" });
+  await expect(waiting.getByRole("alert")).toContainText("Not saved");
+  await waiting.getByRole("button", { name: "Discard" }).click();
+  await expect(waiting).toHaveCount(0);
 });
 
 test("two tabs: the later one is told, and loses nothing", async ({ portal: page, postern, context }) => {

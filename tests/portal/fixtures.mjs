@@ -63,6 +63,11 @@ export async function upload(postern, client) {
   await postern.arm("PUT", `/certificates/${client.name}`, { properties: { data: client.base64, password: client.password } });
   return client;
 }
+/** Add puts the certificate down at the foot of the page, Save does it. */
+export async function addAndSave(page) {
+  await page.getByRole("dialog").getByRole("button", { name: "Add" }).click();
+  await page.getByRole("region", { name: "Not saved yet" }).getByRole("button", { name: "Save" }).click();
+}
 /** What the backend saw of us. */
 export async function seen(postern, path) {
   const answer = await postern.gateway(path);

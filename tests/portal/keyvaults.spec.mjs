@@ -128,3 +128,61 @@ test("the firewall of a vault lets in whom it names, from the next call on", asy
   await page.getByRole("tab", { name: "Secrets" }).click();
   await expect(page.getByRole("alert")).toContainText("Client address is not authorized");
 });
+
+test("the issuance policy says what the next version is like: key, subject, validity, reuse, renewal", async ({ portal: page, postern }) => {
+  const name = unique("policy");
+  await postern.vault("POST", `/certificates/${name}/create`, { policy: { issuer: { name: "Self" }, key_props: { kty: "EC", crv: "P-256", exportable: true }, x509_props: { subject: `CN=${name}`, validity_months: 12, ekus: ["1.3.6.1.5.5.7.3.2"] } } });
+  await expect.poll(async () => (await postern.vault("GET", `/certificates/${name}/`)).attributes?.enabled).toBe(true);
+  await openVault(page, postern, "certificates");
+  await page.getByLabel("Filter the certificates").fill(name);
+  await page.getByRole("button", { name, exact: true }).click();
+  await panelOf(page, name).getByRole("button", { name: "Issuance policy" }).click();
+  const panel = panelOf(page, `Issuance policy of ${name}`);
+  await expect(panel.getByLabel("Subject")).toHaveValue(`CN=${name}`);
+  await expect(panel.getByRole("combobox", { name: "Key type" })).toHaveText("EC P-256");
+  await expectAccessible(page, "the issuance policy");
+  await panel.getByLabel("Subject").fill("no distinguished name");
+  await panel.getByRole("button", { name: "Save" }).click();
+  await expect(panel.getByRole("alert")).toContainText("Not saved"); // the server's words; the form stays
+  await panel.getByLabel("Subject").fill(`CN=${name}-next`);
+  await panel.getByLabel("DNS names").fill("a.example.test, b.example.test");
+  await panel.getByLabel("Validity in months").fill("24");
+  await panel.getByRole("combobox", { name: "Key type" }).click();
+  await page.getByRole("option", { name: "RSA 3072" }).click();
+  await panel.getByRole("checkbox", { name: "Reuse the key on renewal" }).click();
+  await panel.getByRole("radio", { name: "PEM" }).click();
+  await panel.getByRole("radio", { name: "Days before expiry" }).click();
+  await panel.getByRole("spinbutton", { name: "Days before expiry" }).fill("40");
+  await panel.getByRole("button", { name: "Save" }).click();
+  await expect(panel).toHaveCount(0);
+  const policy = await postern.vault("GET", `/certificates/${name}/policy`);
+  expect(policy.key_props).toMatchObject({ kty: "RSA", key_size: 3072, reuse_key: true, exportable: true });
+  expect(policy.x509_props).toMatchObject({ subject: `CN=${name}-next`, validity_months: 24, ekus: ["1.3.6.1.5.5.7.3.2"], sans: { dns_names: ["a.example.test", "b.example.test"] } });
+  expect(policy.secret_props.contentType).toBe("application/x-pem-file");
+  expect(policy.lifetime_actions).toEqual([{ trigger: { days_before_expiry: 40 }, action: { action_type: "AutoRenew" } }]);
+  // What is there stays; the next version is as the policy says (with a key of its own).
+  expect((await postern.vault("GET", `/keys/${name}/`)).key.kty).toBe("EC");
+  await postern.vault("PATCH", `/certificates/${name}/policy`, { key_props: { ...policy.key_props, reuse_key: false } });
+  await postern.vault("POST", `/certificates/${name}/create`, {});
+  await expect.poll(async () => (await postern.vault("GET", `/keys/${name}/`)).key.kty, { timeout: 30000 }).toBe("RSA");
+});
+
+test("a vault lets in a subnet of a virtual network", async ({ portal: page, postern }) => {
+  const name = unique("net").slice(0, 20);
+  const group = `/subscriptions/${postern.ready.subscriptionId}/resourceGroups/postern/providers`;
+  await postern.arm("PUT", `${group}/Microsoft.Network/virtualNetworks/${name}`, { location: "local", properties: { addressSpace: { addressPrefixes: ["10.20.0.0/16"] },
+    subnets: [{ name: "apps", properties: { addressPrefix: "10.20.1.0/24", serviceEndpoints: [{ service: "Microsoft.KeyVault" }] } }] } });
+  await postern.arm("PUT", `${group}/Microsoft.KeyVault/vaults/${name}`, { location: "local", properties: { tenantId: postern.ready.tenantId, sku: { family: "A", name: "standard" }, accessPolicies: [] } }, { version: "2023-07-01" });
+  await page.goto(`${postern.page}/key-vaults/${name}/networking`);
+  await page.getByRole("radio", { name: /^Specific virtual networks/ }).click();
+  await page.getByRole("combobox", { name: "Add a subnet" }).click();
+  await page.getByRole("option", { name: `${name}/apps` }).click();
+  await expect(page.getByRole("list", { name: "Allowed subnets" })).toContainText(`${name}/apps`);
+  await page.getByRole("checkbox", { name: /^Allow trusted services/ }).click();
+  await expectAccessible(page, "networking with a subnet");
+  await page.getByRole("button", { name: "Save" }).click();
+  await expect(page.getByText("Networking saved").first()).toBeVisible();
+  const { networkAcls } = (await postern.arm("GET", `${group}/Microsoft.KeyVault/vaults/${name}`, undefined, { version: "2023-07-01" })).properties;
+  expect(networkAcls).toMatchObject({ defaultAction: "Deny", bypass: "None" });
+  expect(networkAcls.virtualNetworkRules.map((rule) => rule.id.toLowerCase())).toEqual([`${group}/Microsoft.Network/virtualNetworks/${name}/subnets/apps`.toLowerCase()]);
+});

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // APIs > Workspaces: a workspace is made, gets a certificate by upload, a backend and an API, and the
 // backend sees that certificate; another workspace's is another one; then all of it goes.
-import { expect, expectAccessible, pki, seen, test, unique } from "./fixtures.mjs";
+import { addAndSave, expect, expectAccessible, pki, seen, test, unique } from "./fixtures.mjs";
 
 const menu = (page, name) => page.getByRole("navigation", { name: "Service menu" }).getByRole("link", { name, exact: true });
 
@@ -17,7 +17,7 @@ async function addCertificate(page, name, client) {
   await panel.getByLabel("Certificate file").setInputFiles(client.pfx);
   await panel.getByLabel("Password").fill(client.password);
   await expect(panel.getByRole("region", { name: "What is in the file" })).toContainText(client.thumbprint);
-  await panel.getByRole("button", { name: "Add" }).click();
+  await addAndSave(page);
   await expect(page.getByRole("row").filter({ has: page.getByRole("link", { name, exact: true }) })).toContainText("Custom");
 }
 

@@ -83,7 +83,7 @@ export class Postern {
   /** A call of the management API below the service; an absolute path is taken as it is. */
   async arm(method, path, body, { version = "2024-05-01", headers = {} } = {}) {
     this.kept ??= this.token();
-    const base = path.startsWith("/subscriptions/5") || path.startsWith("/subscriptions/") && path.includes("/providers/") ? "" : this.service;
+    const base = path.startsWith("/msgraph/") || path.startsWith("/subscriptions/5") || path.startsWith("/subscriptions/") && path.includes("/providers/") ? "" : this.service;
     const url = new URL(`${this.ready.controlUrl}${base}${path}`);
     url.searchParams.set("api-version", version);
     const answer = await send(url, { method, ca: this.ca, headers: { Authorization: `Bearer ${this.kept}`, "Content-Type": "application/json", ...headers } }, body && JSON.stringify(body));
@@ -107,9 +107,9 @@ export class Postern {
     await Promise.all(Array.from({ length: 16 }, work));
     agent.destroy();
   }
-  async vault(method, path, body) {
+  async vault(method, path, body, vault = "local") {
     this.keptVault ??= this.token("--vault");
-    const url = new URL(`${this.ready.controlUrl}/vault/local${path}`);
+    const url = new URL(`${this.ready.controlUrl}/vault/${vault}${path}`);
     url.searchParams.set("api-version", "7.4");
     const answer = await send(url, { method, ca: this.ca, headers: { Authorization: `Bearer ${this.keptVault}`, "Content-Type": "application/json" } }, body && JSON.stringify(body));
     if (answer.status >= 400) throw new Error(`${method} ${path}: ${answer.status} ${answer.body}`);

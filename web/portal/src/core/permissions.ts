@@ -5,7 +5,7 @@ import { useQuery } from "@tanstack/react-query";
 import * as arm from "./arm";
 import { useService } from "./service";
 
-interface Permission { actions: string[]; notActions?: string[]; dataActions?: string[]; notDataActions?: string[] }
+export interface Permission { actions: string[]; notActions?: string[]; dataActions?: string[]; notDataActions?: string[] }
 
 const matches = (pattern: string, action: string): boolean =>
   new RegExp(`^${pattern.split("*").map((part) => part.replace(/[.+?^${}()|[\]\\]/g, "\\$&")).join(".*")}$`, "i").test(action);
@@ -13,7 +13,10 @@ const matches = (pattern: string, action: string): boolean =>
 export const isAllowed = (permissions: Permission[], action: string): boolean =>
   permissions.some((p) => p.actions.some((a) => matches(a, action)) && !(p.notActions ?? []).some((a) => matches(a, action)));
 
-const usePermissions = (scope: string) =>
+export const isDataAllowed = (permissions: Permission[], action: string): boolean =>
+  permissions.some((p) => (p.dataActions ?? []).some((a) => matches(a, action)) && !(p.notDataActions ?? []).some((a) => matches(a, action)));
+
+export const usePermissions = (scope: string) =>
   useQuery({
     queryKey: ["permissions", scope],
     queryFn: async ({ signal }) => {

@@ -97,6 +97,7 @@ export function Component(): JSX.Element {
         <>
           <Text>A system-assigned identity belongs to this service alone, and goes with it. Key vaults give it access by its object id.</Text>
           <Switch checked={isOn} label={isOn ? "Status: On" : "Status: Off"} disabled={Boolean(why) || write.isPending} title={why} onChange={(_, d) => { if (d.checked) setSystem(true); else setOff(true); }} />
+          {why ? <Text size={200}>{why}</Text> : null}
           {isOn ? <Facts items={[["Object (principal) ID", <Copy key="o" text={service.identity?.principalId ?? ""} label="object id" />], ["Tenant ID", <Copy key="t" text={service.identity?.tenantId ?? ""} label="tenant id" />]]} />
             : <Hint>While it is off, certificates of key vaults cannot be followed with it.</Hint>}
         </>

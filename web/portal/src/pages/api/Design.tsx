@@ -125,7 +125,7 @@ export function Design(props: { api: Api; operation: string | null }): JSX.Eleme
   const page = `${service.base}/apis/${encodeURIComponent(props.api.name)}/design`;
   const backend = url?.attributes.find(([n]) => n === "backend-id")?.[1];
   const pencil = (label: string, why: string | undefined, act: () => void): JSX.Element => (
-    <Tooltip content={why ?? label} relationship="label"><Button size="small" appearance="subtle" icon={<EditRegular />} disabledFocusable={Boolean(why)} onClick={() => { if (!why) act(); }} /></Tooltip>
+    <Tooltip content={why ?? label} relationship={why ? "description" : "label"}><Button size="small" appearance="subtle" icon={<EditRegular />} aria-label={label} disabledFocusable={Boolean(why)} onClick={() => { if (!why) act(); }} /></Tooltip>
   );
   return (
     <div className={d.page}>

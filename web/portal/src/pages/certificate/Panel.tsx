@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // + Add, and Replace: a .pfx file, or a reference to a key vault.
-import { Badge, Button, Dropdown, Field, Input, Option, Radio, RadioGroup, Spinner } from "@fluentui/react-components";
+import { Badge, Button, Dropdown, Field, Input, Option, Radio, RadioGroup, Spinner, Text } from "@fluentui/react-components";
 import { KeyMultipleRegular } from "@fluentui/react-icons";
-import { useEffect, useState } from "react";
+import { type ReactNode, useEffect, useState } from "react";
 import * as arm from "../../core/arm";
 import { dateText, isId } from "../../core/format";
 import { useEntity, useWrite } from "../../core/hooks";
@@ -79,6 +79,22 @@ export function ClientIdentity(props: { value: string; onChange: (value: string)
   );
 }
 
+/** At the foot of the page: Add has put it down here, Save does it. */
+function StagedBar(props: { error: unknown; busy: boolean; children: ReactNode; onSave: () => void; onEdit: () => void; onDiscard: () => void }): JSX.Element {
+  const s = useStyles();
+  return (
+    <section className={s.card} aria-label="Not saved yet" style={{ margin: "8px 12px", display: "flex", flexDirection: "column", gap: 8, flexShrink: 0 }}>
+      <ErrorBar error={props.error} title="Not saved" />
+      <Text aria-live="polite">{props.children}</Text>
+      <div className={s.row}>
+        <Button appearance="primary" autoFocus disabledFocusable={props.busy} onClick={props.onSave}>{props.busy ? "Saving…" : "Save"}</Button>
+        <Button disabledFocusable={props.busy} onClick={props.onEdit}>Edit</Button>
+        <Button disabledFocusable={props.busy} onClick={props.onDiscard}>Discard</Button>
+      </div>
+    </section>
+  );
+}
+
 export function CertificatePanel(props: { replace: string | null; onClose: () => void }): JSX.Element {
   const isInWorkspace = useService().parent !== undefined;
   const existing = useEntity<Certificate["properties"]>(props.replace ? pathOf(props.replace) : null);
@@ -91,6 +107,7 @@ export function CertificatePanel(props: { replace: string | null; onClose: () =>
   const [identity, setIdentity] = useState(SYSTEM);
   const [picking, setPicking] = useState(false);
   const [loaded, setLoaded] = useState(false);
+  const [isStaged, setStaged] = useState(false);
   const doctor = useDoctor(source === "custom" ? file : null, password);
   const write = useWrite<Certificate>();
   const notify = useNotify();
@@ -125,11 +142,24 @@ export function CertificatePanel(props: { replace: string | null; onClose: () =>
         props.onClose();
       },
     });
+  // What waits for Save is lost with the page: the browser asks.
+  useEffect(() => {
+    if (!isStaged) return undefined;
+    const ask = (event: BeforeUnloadEvent): void => event.preventDefault();
+    window.addEventListener("beforeunload", ask);
+    return () => window.removeEventListener("beforeunload", ask);
+  }, [isStaged]);
+  if (isStaged)
+    return (
+      <StagedBar error={write.error} busy={write.isPending} onSave={save} onEdit={() => { write.reset(); setStaged(false); }} onDiscard={props.onClose}>
+        {id} is to be added: {source === "custom" ? doctor.report?.chain?.[0]?.subject ?? file?.name : identifier.trim()}. Nothing is stored before you save.
+      </StagedBar>
+    );
   const conflict = write.error instanceof arm.ApiError && write.error.status === 412;
   return (
       <Panel open title={props.replace ? `Replace ${props.replace}` : "Add certificate"} onClose={props.onClose}
         footer={<>
-          <Button appearance="primary" disabledFocusable={!isWhole || write.isPending} onClick={() => { if (isWhole) save(); }}>{write.isPending ? "Saving…" : props.replace ? "Save" : "Add"}</Button>
+          <Button appearance="primary" disabledFocusable={!isWhole || write.isPending} onClick={() => { if (!isWhole) return; if (props.replace) save(); else setStaged(true); }}>{write.isPending ? "Saving…" : props.replace ? "Save" : "Add"}</Button>
           <Button onClick={props.onClose}>Cancel</Button>
         </>}>
         <ErrorBar error={write.error} title={conflict ? "Somebody else has changed this certificate meanwhile" : "Not saved"}>

@@ -5,12 +5,13 @@ import { AddRegular, DeleteRegular, PeopleRegular } from "@fluentui/react-icons"
 import { useMutation, useQuery, useQueryClient } from "@tanstack/react-query";
 import { useState } from "react";
 import * as arm from "../../core/arm";
+import { useWhyNot } from "../../core/permissions";
 import { useService, useServiceEntity } from "../../core/service";
 import { serverFacts } from "../../core/session";
 import type { Vault } from "../../core/types";
 import { VAULT_ARM_VERSION } from "../../core/vault";
 import { useNotify } from "../../ui/notify";
-import { Empty, ErrorBar, Facts, Hint, Loading, Panel, useStyles } from "../../ui/parts";
+import { ActButton, Empty, ErrorBar, Facts, Hint, Loading, Panel, useStyles } from "../../ui/parts";
 
 const permissions = {
   certificates: ["get", "list", "update", "create", "import", "delete", "recover", "backup", "restore", "managecontacts", "manageissuers", "getissuers", "listissuers", "setissuers", "deleteissuers", "purge"],
@@ -72,6 +73,7 @@ function PrincipalPicker(props: { value: string; onChange: (id: string) => void 
 export function AccessConfiguration(props: { vault: Vault }): JSX.Element {
   const write = useVaultWrite(props.vault);
   const notify = useNotify();
+  const why = useWhyNot(props.vault.id)("Microsoft.KeyVault/vaults/write");
   const [mode, setMode] = useState(props.vault.properties.enableRbacAuthorization ? "rbac" : "policy");
   return (
     <>
@@ -79,7 +81,7 @@ export function AccessConfiguration(props: { vault: Vault }): JSX.Element {
       <Field label="Permission model" hint="Who may reach the data of this vault, and how that is said.">
         <RadioGroup value={mode} onChange={(_, d) => setMode(d.value)}><Radio value="rbac" label="Azure role-based access control" /><Radio value="policy" label="Vault access policy" /></RadioGroup>
       </Field>
-      <div><Button appearance="primary" disabledFocusable={write.isPending} onClick={() => write.mutate({ method: "PATCH", body: { properties: { enableRbacAuthorization: mode === "rbac" } } }, { onSuccess: () => notify("success", "Permission model changed") })}>Apply</Button></div>
+      <div><ActButton appearance="primary" why={why} disabledFocusable={write.isPending} onClick={() => why ?? write.mutate({ method: "PATCH", body: { properties: { enableRbacAuthorization: mode === "rbac" } } }, { onSuccess: () => notify("success", "Permission model changed") })}>Apply</ActButton></div>
     </>
   );
 }
@@ -124,11 +126,12 @@ export function AccessPolicies(props: { vault: Vault }): JSX.Element {
   const write = useVaultWrite(props.vault);
   const principals = usePrincipals();
   const [adding, setAdding] = useState(false);
+  const why = useWhyNot(props.vault.id)("Microsoft.KeyVault/vaults/accessPolicies/write");
   const list = props.vault.properties.accessPolicies ?? [];
   return (
     <>
       {props.vault.properties.enableRbacAuthorization ? <Hint intent="warning">This vault uses roles: these policies are not looked at.</Hint> : null}
-      <div><Button icon={<AddRegular />} onClick={() => setAdding(true)}>Create</Button></div>
+      <div><ActButton icon={<AddRegular />} why={why} onClick={() => { if (!why) setAdding(true); }}>Create</ActButton></div>
       <ErrorBar error={write.error} title="Not changed" />
       {list.length === 0 ? <Empty icon={<PeopleRegular />} title="No access policies">Nobody may reach the data of this vault.</Empty> : null}
       <ul style={{ listStyle: "none", padding: 0, margin: 0 }} className={s.column}>
@@ -136,7 +139,7 @@ export function AccessPolicies(props: { vault: Vault }): JSX.Element {
           const name = principals.find((x) => x.id.toLowerCase() === p.objectId.toLowerCase())?.name ?? p.objectId;
           return (
             <li key={p.objectId} className={s.card}>
-              <div className={s.row} style={{ justifyContent: "space-between" }}><Text weight="semibold">{name}</Text><Button size="small" icon={<DeleteRegular />} aria-label={`Remove the policy of ${name}`} onClick={() => write.mutate({ path: "/accessPolicies/remove", method: "PUT", body: { properties: { accessPolicies: [p] } } })}>Remove</Button></div>
+              <div className={s.row} style={{ justifyContent: "space-between" }}><Text weight="semibold">{name}</Text><ActButton size="small" why={why} icon={<DeleteRegular />} aria-label={`Remove the policy of ${name}`} onClick={() => why ?? write.mutate({ path: "/accessPolicies/remove", method: "PUT", body: { properties: { accessPolicies: [p] } } })}>Remove</ActButton></div>
               <Facts items={[["Object id", <span key="o" className={s.mono}>{p.objectId}</span>], ["Certificates", (p.permissions.certificates ?? []).join(", ")], ["Secrets", (p.permissions.secrets ?? []).join(", ")], ["Keys", (p.permissions.keys ?? []).join(", ")]]} />
             </li>
           );
@@ -158,13 +161,16 @@ export function AccessControl(props: { vault: Vault }): JSX.Element {
   const [role, setRole] = useState("");
   const [principal, setPrincipal] = useState("");
   const [adding, setAdding] = useState(false);
+  const whyNot = useWhyNot(props.vault.id);
+  const noAdd = whyNot("Microsoft.Authorization/roleAssignments/write");
+  const noRemove = whyNot("Microsoft.Authorization/roleAssignments/delete");
   const roles = useQuery({ queryKey: ["roles", service.subscription], queryFn: async ({ signal }) => (await arm.call<{ value: arm.Entity<{ roleName: string; description?: string }>[] }>(`/subscriptions/${service.subscription}/providers/Microsoft.Authorization/roleDefinitions`, { version: AUTHORIZATION, signal })).value.value, staleTime: 600000 });
   const list = useQuery({ queryKey: ["assignments", props.vault.id], queryFn: async ({ signal }) => (await arm.call<{ value: Assignment[] }>(`${props.vault.id}/providers/Microsoft.Authorization/roleAssignments`, { version: AUTHORIZATION, signal })).value.value });
   const roleName = (id: string): string => roles.data?.find((r) => r.name === arm.nameOf(id))?.properties.roleName ?? arm.nameOf(id);
   const isWhole = role !== "" && principal.length === 36;
   return (
     <>
-      <div><Button icon={<AddRegular />} onClick={() => setAdding(true)}>Add role assignment</Button></div>
+      <div><ActButton icon={<AddRegular />} why={noAdd} onClick={() => { if (!noAdd) setAdding(true); }}>Add role assignment</ActButton></div>
       {list.isPending ? <Loading /> : null}
       <ErrorBar error={list.error ?? roles.error ?? write.error} />
       <ul style={{ listStyle: "none", padding: 0, margin: 0 }} className={s.column}>
@@ -175,7 +181,7 @@ export function AccessControl(props: { vault: Vault }): JSX.Element {
             <li key={a.id} className={s.card}>
               <div className={s.row} style={{ justifyContent: "space-between" }}>
                 <div><Text weight="semibold">{roleName(a.properties.roleDefinitionId)}</Text> {name} <Text size={200}>{isHere ? "this vault" : `inherited from ${a.properties.scope}`}</Text></div>
-                {isHere ? <Button size="small" icon={<DeleteRegular />} aria-label={`Remove ${roleName(a.properties.roleDefinitionId)} of ${name}`} onClick={() => write.mutate({ path: `/providers/Microsoft.Authorization/roleAssignments/${a.name}`, method: "DELETE", version: AUTHORIZATION })}>Remove</Button> : null}
+                {isHere ? <ActButton size="small" why={noRemove} icon={<DeleteRegular />} aria-label={`Remove ${roleName(a.properties.roleDefinitionId)} of ${name}`} onClick={() => noRemove ?? write.mutate({ path: `/providers/Microsoft.Authorization/roleAssignments/${a.name}`, method: "DELETE", version: AUTHORIZATION })}>Remove</ActButton> : null}
               </div>
             </li>
           );

@@ -9,27 +9,13 @@ import { useNotify } from "../../ui/notify";
 import { ErrorBar, Panel } from "../../ui/parts";
 import { type File64, FileDrop } from "../certificate/FileDrop";
 import { type Kind, useVaultCall } from "./change";
+import { KeyType, keyTypes } from "./KeyType";
 
 interface Call { method: string; path: string; body: unknown }
 interface FormProps { vault: Vault; onCall: (call: Call | null, issuer?: string) => void }
 
 /** The issuer that stands for this service's own authority; it is made when it is first used. */
 const OWN_CA = "postern-ca";
-
-const keyTypes: Record<string, { kty: string; key_size?: number; crv?: string }> = {
-  "EC P-256": { kty: "EC", crv: "P-256" }, "EC P-384": { kty: "EC", crv: "P-384" }, "EC P-521": { kty: "EC", crv: "P-521" },
-  "RSA 2048": { kty: "RSA", key_size: 2048 }, "RSA 3072": { kty: "RSA", key_size: 3072 }, "RSA 4096": { kty: "RSA", key_size: 4096 },
-};
-
-function KeyType(props: { value: string; onChange: (value: string) => void }): JSX.Element {
-  return (
-    <Field label="Key type">
-      <Dropdown value={props.value} selectedOptions={[props.value]} onOptionSelect={(_, chosen) => props.onChange(chosen.optionValue ?? props.value)}>
-        {Object.keys(keyTypes).map((name) => <Option key={name} value={name}>{name}</Option>)}
-      </Dropdown>
-    </Field>
-  );
-}
 
 function CertificateForm(props: FormProps): JSX.Element {
   const [way, setWay] = useState("generate");

@@ -1,12 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 // What was deleted and can still be recovered, or be purged for good.
-import { Button, Tab, TabList, Table, TableBody, TableCell, TableHeader, TableHeaderCell, TableRow } from "@fluentui/react-components";
+import { Tab, TabList, Table, TableBody, TableCell, TableHeader, TableHeaderCell, TableRow } from "@fluentui/react-components";
 import { DeleteRegular } from "@fluentui/react-icons";
 import { useQuery } from "@tanstack/react-query";
 import { useState } from "react";
 import { dateTimeText } from "../../core/format";
 import type { Vault } from "../../core/types";
 import * as data from "../../core/vault";
+import { useVaultRights } from "../../core/vaultRights";
 import { useNotify } from "../../ui/notify";
 import { ActButton, Confirm, Empty, ErrorBar, Loading, useStyles } from "../../ui/parts";
 import { type Kind, useVaultCall } from "./change";
@@ -23,7 +24,9 @@ export function Deleted(props: { vault: Vault }): JSX.Element {
     queryKey: ["vault", props.vault.name, kind, "deleted"],
     queryFn: ({ signal }) => data.list(props.vault.name, `/deleted${kind}`, signal),
   });
-  const noPurge = props.vault.properties.enablePurgeProtection ? "This vault has purge protection: objects go when their time is over." : undefined;
+  const rights = useVaultRights(props.vault);
+  const noPurge = props.vault.properties.enablePurgeProtection ? "This vault has purge protection: objects go when their time is over." : rights(kind, "purge");
+  const noRecover = rights(kind, "recover");
   const act = (method: string, name: string, action: string, done: string): void =>
     call.mutate({ method, path: `/deleted${kind}/${name}${action}` }, {
       onSuccess: () => { notify("success", done, name); setPurging(null); },
@@ -53,7 +56,7 @@ export function Deleted(props: { vault: Vault }): JSX.Element {
                   <TableCell>{seconds(item.scheduledPurgeDate)}</TableCell>
                   <TableCell>
                     <div className={s.row}>
-                      <Button size="small" disabledFocusable={call.isPending} aria-label={`Recover ${name}`} onClick={() => act("POST", name, "/recover", "Recovered")}>Recover</Button>
+                      <ActButton size="small" why={noRecover} disabledFocusable={call.isPending} aria-label={`Recover ${name}`} onClick={() => { if (!noRecover) act("POST", name, "/recover", "Recovered"); }}>Recover</ActButton>
                       <ActButton size="small" why={noPurge} aria-label={`Purge ${name}`} onClick={() => { if (!noPurge) setPurging(name); }}>Purge</ActButton>
                     </div>
                   </TableCell>

@@ -1,12 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0
 // Networking: from where the vault may be called.
-import { Button, Checkbox, Field, Input, Radio, RadioGroup } from "@fluentui/react-components";
+import { Button, Checkbox, Dropdown, Field, Input, Option, Radio, RadioGroup } from "@fluentui/react-components";
 import { AddRegular, DeleteRegular } from "@fluentui/react-icons";
+import { useQuery } from "@tanstack/react-query";
 import { useState } from "react";
+import * as arm from "../../core/arm";
+import { useWhyNot } from "../../core/permissions";
+import { useService } from "../../core/service";
 import { serverFacts } from "../../core/session";
 import type { Vault } from "../../core/types";
 import { useNotify } from "../../ui/notify";
-import { ErrorBar, Hint, useStyles } from "../../ui/parts";
+import { ActButton, ErrorBar, Hint, useStyles } from "../../ui/parts";
 import { useVaultChange } from "./change";
 
 /** An address or a range; whether it is a whole one, the server says. */
@@ -17,6 +21,42 @@ const isRange = (text: string): boolean => {
   return /^\d{1,3}(\.\d{1,3}){3}$/.test(address) && address.split(".").every((part) => Number(part) < 256) && Number(bits || 32) <= 32;
 };
 
+type Network = arm.Entity<{ subnets?: arm.Entity<{ addressPrefix?: string; addressPrefixes?: string[] }>[] }>;
+
+/** The subnets that may call: those of the subscription's virtual networks, and what is named already. */
+function Subnets(props: { ids: string[]; onChange: (ids: string[]) => void }): JSX.Element {
+  const s = useStyles();
+  const service = useService();
+  const networks = useQuery({
+    queryKey: ["networks", service.subscription],
+    queryFn: async ({ signal }) => (await arm.call<{ value: Network[] }>(`/subscriptions/${service.subscription}/providers/Microsoft.Network/virtualNetworks`, { version: "2024-05-01", signal })).value.value,
+  });
+  const known = (networks.data ?? []).flatMap((network) => (network.properties.subnets ?? []).map((subnet) => ({
+    id: subnet.id, text: `${network.name}/${subnet.name}`, prefixes: (subnet.properties.addressPrefixes ?? [subnet.properties.addressPrefix ?? ""]).join(", "),
+  })));
+  const nameOf = (id: string): string => known.find((k) => k.id.toLowerCase() === id.toLowerCase())?.text ?? id;
+  const free = known.filter((k) => !props.ids.some((id) => id.toLowerCase() === k.id.toLowerCase()));
+  return (
+    <>
+      <h3>Subnets</h3>
+      <ErrorBar error={networks.error} title="The virtual networks cannot be listed" onRetry={() => void networks.refetch()} />
+      <ul aria-label="Allowed subnets" style={{ listStyleType: "none", margin: 0, padding: 0 }}>
+        {props.ids.map((id) => (
+          <li key={id} className={s.row}>
+            <span className={s.mono}>{nameOf(id)}</span>
+            <Button size="small" appearance="subtle" icon={<DeleteRegular />} aria-label={`Remove ${nameOf(id)}`} onClick={() => props.onChange(props.ids.filter((other) => other !== id))} />
+          </li>
+        ))}
+      </ul>
+      <Field label="Add a subnet" hint={networks.data && known.length === 0 ? "This subscription has no virtual networks." : undefined}>
+        <Dropdown placeholder="Select a subnet" value="" selectedOptions={[]} disabled={free.length === 0} onOptionSelect={(_, d) => { if (d.optionValue) props.onChange([...props.ids, d.optionValue]); }}>
+          {free.map((k) => <Option key={k.id} value={k.id} text={k.text}>{`${k.text} (${k.prefixes})`}</Option>)}
+        </Dropdown>
+      </Field>
+    </>
+  );
+}
+
 export function Networking(props: { vault: Vault }): JSX.Element {
   const s = useStyles();
   const acls = props.vault.properties.networkAcls;
@@ -26,6 +66,8 @@ export function Networking(props: { vault: Vault }): JSX.Element {
   const [ranges, setRanges] = useState<string[]>((acls?.ipRules ?? []).map((rule) => rule.value));
   const [next, setNext] = useState("");
   const [trusted, setTrusted] = useState((acls?.bypass ?? "AzureServices") !== "None");
+  const [subnets, setSubnets] = useState<string[]>((acls?.virtualNetworkRules ?? []).map((rule) => rule.id));
+  const why = useWhyNot(props.vault.id)("Microsoft.KeyVault/vaults/write");
   const mine = serverFacts()?.clientAddress ?? "";
   const add = (): void => {
     if (isRange(next.trim()) && !ranges.includes(next.trim())) setRanges([...ranges, next.trim()]);
@@ -39,7 +81,7 @@ export function Networking(props: { vault: Vault }): JSX.Element {
           publicNetworkAccess: mode === "none" ? "Disabled" : "Enabled",
           networkAcls: {
             defaultAction: mode === "all" ? "Allow" : "Deny", bypass: trusted ? "AzureServices" : "None",
-            ipRules: ranges.map((value) => ({ value })), virtualNetworkRules: acls?.virtualNetworkRules ?? [],
+            ipRules: ranges.map((value) => ({ value })), virtualNetworkRules: subnets.map((id) => ({ id })),
           },
         },
       },
@@ -72,17 +114,12 @@ export function Networking(props: { vault: Vault }): JSX.Element {
             <Button icon={<AddRegular />} disabledFocusable={!isRange(next.trim())} onClick={add}>Add</Button>
             {isRange(mine) && !ranges.includes(mine) ? <Button onClick={() => setRanges([...ranges, mine])}>Add your client IP address ({mine})</Button> : null}
           </div>
-          {(acls?.virtualNetworkRules ?? []).length ? (
-            <>
-              <h3>Subnets</h3>
-              <ul aria-label="Allowed subnets">{acls?.virtualNetworkRules?.map((rule) => <li key={rule.id} className={s.mono}>{rule.id}</li>)}</ul>
-            </>
-          ) : null}
-          {!trusted && ranges.length === 0 ? <Hint intent="warning">Nobody could call this vault then, this portal neither.</Hint> : null}
+          <Subnets ids={subnets} onChange={setSubnets} />
+          {!trusted && ranges.length === 0 && subnets.length === 0 ? <Hint intent="warning">Nobody could call this vault then, this portal neither.</Hint> : null}
         </section>
       ) : null}
       {mode !== "all" ? <Checkbox checked={trusted} onChange={(_, data) => setTrusted(data.checked === true)} label="Allow trusted services to bypass this firewall (this gateway's system-assigned identity)" /> : null}
-      <div><Button appearance="primary" disabledFocusable={change.isPending} onClick={save}>{change.isPending ? "Saving…" : "Save"}</Button></div>
+      <div><ActButton appearance="primary" why={why} disabledFocusable={change.isPending} onClick={() => { if (!why) save(); }}>{change.isPending ? "Saving…" : "Save"}</ActButton></div>
     </>
   );
 }

@@ -7,9 +7,11 @@ import { type ReactElement, useState } from "react";
 import { dateTimeText } from "../../core/format";
 import type { Vault } from "../../core/types";
 import * as data from "../../core/vault";
+import { useVaultRights } from "../../core/vaultRights";
 import { useNotify } from "../../ui/notify";
-import { Confirm, Copy, Empty, ErrorBar, Facts, Loading, Panel, useStyles } from "../../ui/parts";
+import { ActButton, Confirm, Copy, Empty, ErrorBar, Facts, Loading, Panel, useStyles } from "../../ui/parts";
 import { CreatePanel } from "./Create";
+import { CertificatePolicy } from "./Policy";
 import { type Kind, singular, useVaultCall } from "./change";
 
 const icons: Record<Kind, ReactElement> = { certificates: <CertificateRegular />, secrets: <LockClosedRegular />, keys: <KeyRegular /> };
@@ -32,6 +34,10 @@ const useObjects = (vault: Vault, kind: Kind) =>
 const StateBadge = (props: { item: data.VaultItem }): JSX.Element =>
   props.item.attributes?.enabled === false ? <Badge appearance="tint" color="danger">Disabled</Badge> : <Badge appearance="tint" color="success">Enabled</Badge>;
 
+/** Something new is made or imported; who may do one of both sees the panel. */
+const whyNoNew = (rights: ReturnType<typeof useVaultRights>, kind: Kind): string | undefined =>
+  kind === "secrets" ? rights(kind, "set") : rights(kind, "create") && rights(kind, "import");
+
 function Versions(props: { vault: Vault; kind: Kind; name: string }): JSX.Element {
   const s = useStyles();
   const versions = useQuery({
@@ -39,6 +45,7 @@ function Versions(props: { vault: Vault; kind: Kind; name: string }): JSX.Elemen
     queryFn: ({ signal }) => data.list(props.vault.name, `/${props.kind}/${props.name}/versions`, signal),
   });
   const call = useVaultCall(props.vault);
+  const why = useVaultRights(props.vault)(props.kind, props.kind === "secrets" ? "set" : "update");
   if (versions.isPending) return <Loading />;
   if (versions.error) return <ErrorBar error={versions.error} title="Its versions cannot be listed" />;
   const sorted = [...versions.data].sort((a, b) => (b.attributes?.created ?? 0) - (a.attributes?.created ?? 0));
@@ -59,10 +66,10 @@ function Versions(props: { vault: Vault; kind: Kind; name: string }): JSX.Elemen
               ["Expiration", seconds(item.attributes?.exp)],
               ["Identifier", <Copy key="i" text={item.id} label={`identifier of version ${data.objectVersion(item.id)}`} />],
             ]} />
-            <Button size="small" disabledFocusable={call.isPending}
-              onClick={() => call.mutate({ method: "PATCH", path: `/${props.kind}/${props.name}/${data.objectVersion(item.id)}`, body: { attributes: { enabled: item.attributes?.enabled === false } } })}>
+            <ActButton size="small" why={why} disabledFocusable={call.isPending}
+              onClick={() => why ?? call.mutate({ method: "PATCH", path: `/${props.kind}/${props.name}/${data.objectVersion(item.id)}`, body: { attributes: { enabled: item.attributes?.enabled === false } } })}>
               {item.attributes?.enabled === false ? "Enable" : "Disable"}
-            </Button>
+            </ActButton>
           </li>
         ))}
       </ol>
@@ -75,6 +82,11 @@ function ObjectPanel(props: { vault: Vault; kind: Kind; name: string; onNewVersi
   const [shown, setShown] = useState<string | null>(null);
   const call = useVaultCall<{ value?: string }>(props.vault);
   const notify = useNotify();
+  const rights = useVaultRights(props.vault);
+  const noNew = whyNoNew(rights, props.kind);
+  const noDelete = rights(props.kind, "delete");
+  const noGet = rights("secrets", "get");
+  const [policy, setPolicy] = useState(false);
   const remove = (): void =>
     call.mutate({ method: "DELETE", path: `/${props.kind}/${props.name}` }, {
       onSuccess: () => { notify("success", `${props.name} was deleted`, "It can be recovered under Deleted objects."); props.onClose(); },
@@ -84,13 +96,15 @@ function ObjectPanel(props: { vault: Vault; kind: Kind; name: string; onNewVersi
     call.mutate({ method: "GET", path: `/secrets/${props.name}` }, { onSuccess: ({ value }) => setShown(value.value ?? "") });
   return (
     <Panel open title={props.name} size="large" onClose={props.onClose} footer={<>
-      <Button appearance="primary" icon={<AddRegular />} onClick={props.onNewVersion}>New version</Button>
-      {props.kind === "secrets" ? <Button onClick={show} disabledFocusable={call.isPending}>Show secret value</Button> : null}
-      <Button onClick={() => setDeleting(true)}>Delete</Button>
+      <ActButton appearance="primary" icon={<AddRegular />} why={noNew} onClick={() => { if (!noNew) props.onNewVersion(); }}>New version</ActButton>
+      {props.kind === "certificates" ? <Button onClick={() => setPolicy(true)}>Issuance policy</Button> : null}
+      {props.kind === "secrets" ? <ActButton why={noGet} onClick={() => { if (!noGet) show(); }} disabledFocusable={call.isPending}>Show secret value</ActButton> : null}
+      <ActButton why={noDelete} onClick={() => { if (!noDelete) setDeleting(true); }}>Delete</ActButton>
     </>}>
       <ErrorBar error={call.error} title="Not done" />
       {shown !== null ? <Facts items={[["Secret value", <Copy key="v" text={shown} label="secret value" />]]} /> : null}
       <Versions vault={props.vault} kind={props.kind} name={props.name} />
+      {policy ? <CertificatePolicy vault={props.vault} name={props.name} onClose={() => setPolicy(false)} /> : null}
       <Confirm open={deleting} title={`Delete ${props.name}?`} action="Delete" busy={call.isPending} onYes={remove} onClose={() => setDeleting(false)}>
         All its versions are taken out of use. It can be recovered for {props.vault.properties.softDeleteRetentionInDays ?? 90} days.
       </Confirm>
@@ -107,7 +121,8 @@ export function Objects(props: { vault: Vault; kind: Kind }): JSX.Element {
   const [creating, setCreating] = useState<string | null>(null);
   const all = objects.data?.pages.flatMap((page) => page.value) ?? [];
   const rows = all.filter((item) => data.objectName(item.id).toLowerCase().includes(text.trim().toLowerCase()));
-  const add = <Button appearance="primary" icon={<AddRegular />} onClick={() => setCreating("")}>Generate/Import</Button>;
+  const noNew = whyNoNew(useVaultRights(vault), kind);
+  const add = <ActButton appearance="primary" icon={<AddRegular />} why={noNew} onClick={() => { if (!noNew) setCreating(""); }}>Generate/Import</ActButton>;
   return (
     <>
       {objects.isPending ? <Loading /> : null}
