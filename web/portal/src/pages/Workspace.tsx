@@ -53,7 +53,8 @@ export function Component(): JSX.Element {
   const [editing, setEditing] = useState(false);
   const [deleting, setDeleting] = useState(false);
   if (entity.isPending) return <Blade title={service.name} icon={<PeopleTeamRegular />}><Loading /></Blade>;
-  if (entity.error) return <Blade title={service.name} icon={<PeopleTeamRegular />}><ErrorBar error={entity.error} title="This workspace cannot be shown" onRetry={() => void entity.refetch()} /></Blade>;
+  if (entity.error && !deleting) return <Blade title={service.name} icon={<PeopleTeamRegular />}><ErrorBar error={entity.error} title="This workspace cannot be shown" onRetry={() => void entity.refetch()} /></Blade>;
+  if (!entity.data) return <Blade title={service.name} icon={<PeopleTeamRegular />}><Loading /></Blade>; // it is being deleted
   const workspace = entity.data.value as Workspace;
   const all = `${service.parent?.base ?? ""}/workspaces`;
   const link = (path: string, count: number | undefined): JSX.Element => <PageLink key={path} to={`${service.base}/${path}`}>{count === undefined ? "…" : count.toLocaleString()}</PageLink>;
