@@ -99,6 +99,9 @@ test("flow 1 by keyboard alone: add, replace, usage, generations, refused and th
   await tabTo("Add");
   await page.keyboard.press("Enter");
   await expect(page.getByRole("dialog")).toHaveCount(0);
+  await tabTo("Save");
+  await page.keyboard.press("Enter");
+  await expect(page.getByRole("region", { name: "Not saved yet" })).toHaveCount(0);
   await trustBackend(postern, backend, name, name);
   await makeApi(postern, backend, name, `<set-backend-service backend-id="${name}" />`);
   expect(await seen(postern, `/${name}/whoami`)).toBe(one.thumbprint);

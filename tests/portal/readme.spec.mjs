@@ -66,6 +66,7 @@ test("the README's way by portal alone ends with one's own certificate at one's 
     }
     if (number === 2) await expect(page.getByRole("region", { name: "Result of the probe" })).toContainText("The backend accepts the connection");
     else if (number < 4) await expect(page.getByRole("dialog")).toHaveCount(0);
+    await expect(page.getByRole("region", { name: "Not saved yet" })).toHaveCount(0);
   }
   const answer = page.getByRole("region", { name: "HTTP response" });
   await expect(answer).toContainText("partner, generation 1");
@@ -77,4 +78,6 @@ test("the README's way by portal alone ends with one's own certificate at one's 
   const made = await postern.arm("GET", "/backends/partner");
   expect(made.properties.tls.validateCertificateChain).toBe(true);
   expect(made.properties.tls.postern.caCertificates).toHaveLength(1);
+  for (const path of ["/apis/partner", "/backends/partner", "/certificates/partner"]) // other tests take that name, too
+    await postern.arm("DELETE", path, undefined, { headers: { "If-Match": "*" } });
 });

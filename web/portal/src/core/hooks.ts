@@ -51,6 +51,10 @@ export function useWrite<T = unknown>() {
         ...(write.etag ? { etag: write.etag } : {}),
         ...(write.query ? { query: write.query } : {}),
       }),
-    onSuccess: () => client.invalidateQueries({ queryKey: [service.id] }),
+    onSuccess: (_, write) => {
+      const again = client.invalidateQueries({ queryKey: [service.id] });
+      // The page of what was deleted has to go before it learns that it shows nothing any more.
+      return write.method === "DELETE" ? undefined : again;
+    },
   });
 }
