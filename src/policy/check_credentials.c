@@ -91,11 +91,11 @@ void pn_policy_token_name(struct pn_slice client_id, struct pn_slice resource,
 {
     char text[128 + RESOURCE_BYTES_MAX];
     char hash[65];
-    size_t id_len = client_id.len < 100 ? client_id.len : 100;
+    size_t id_len = client_id.ptr ? client_id.len : 0;
     size_t len = 0;
 
     /* Client ids have no case; a resource is taken as it is written. */
-    for (size_t i = 0; i < id_len; i++) {
+    for (size_t i = 0; i < id_len && i < 100; i++) {
         char c = client_id.ptr[i];
 
         text[len++] = c >= 'A' && c <= 'Z' ? (char)(c - 'A' + 'a') : c;
