@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 // What goes along with a workspace is said before it goes, and its name has to be typed.
 import { Field, Input, Text } from "@fluentui/react-components";
+import { useMutation, useQueryClient } from "@tanstack/react-query";
 import { useState } from "react";
 import * as arm from "../../core/arm";
-import { useRead, useWrite } from "../../core/hooks";
+import { useRead } from "../../core/hooks";
 import { inWorkspace, useService } from "../../core/service";
 import type { Workspace } from "../../core/types";
 import { useNotify } from "../../ui/notify";
@@ -28,17 +29,22 @@ export function DeleteWorkspace(props: { workspace: Workspace; onClose: (deleted
   const ref = inWorkspace(service, props.workspace.name);
   const counts = useCounts(ref.id);
   const [typed, setTyped] = useState("");
-  const write = useWrite();
+  const client = useQueryClient();
   const notify = useNotify();
+  // Nothing of the workspace is read anew: its page would find nothing before it is left.
+  const write = useMutation({
+    mutationFn: () => arm.call(ref.id, { method: "DELETE", etag: "*" }),
+    onSuccess: () => {
+      notify("success", "Workspace deleted", props.workspace.properties.displayName);
+      props.onClose(true);
+      void client.invalidateQueries({ queryKey: [service.id] });
+    },
+  });
   const contents = counts.data ? words(counts.data) : "";
   const isSure = contents === "" || typed === props.workspace.name;
-  const path = here.parent ? "" : `/workspaces/${encodeURIComponent(props.workspace.name)}`;
-  const remove = (): void => write.mutate({ method: "DELETE", path, etag: "*" }, {
-    onSuccess: () => { notify("success", "Workspace deleted", props.workspace.properties.displayName); props.onClose(true); },
-  });
   return (
     <Confirm open title={`Delete ${props.workspace.name}?`} action="Delete" busy={write.isPending} onClose={() => props.onClose(false)}
-      {...(counts.data && isSure ? { onYes: remove } : {})}>
+      {...(counts.data && isSure ? { onYes: () => write.mutate() } : {})}>
       {counts.isPending ? <Loading label="Looking what is in it…" /> : null}
       <ErrorBar error={counts.error ?? write.error} title="Not deleted" />
       {counts.data && !contents ? <Text>There is nothing in it.</Text> : null}
