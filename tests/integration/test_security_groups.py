@@ -3,6 +3,8 @@
 subnet opens, with real addresses of a namespace of the test's own."""
 import http.server
 import os
+import socket
+import subprocess
 import threading
 import urllib.parse
 
@@ -288,6 +290,38 @@ def test_a_request_at_work_ends_within_the_drain_limit(house, group, remotes, ap
     caller.join(10)
     assert not caller.is_alive() and answers == ["cut"]
     service.wait_for("the connection's end", lambda: not remotes[0].open)
+
+
+@pytest.fixture
+def http2(space, tmp_path):
+    """nghttpd inside the namespace, by prior knowledge; its port."""
+    (tmp_path / "x").write_text("ok")
+    with space.entered(), socket.socket() as free:
+        free.bind((A, 0))
+        port = free.getsockname()[1]
+    process = subprocess.Popen(["ip", "netns", "exec", space.name, "nghttpd", "--no-tls", "-a", A,
+                                "-d", str(tmp_path), str(port)], stderr=subprocess.DEVNULL)
+    yield port
+    process.terminate()
+    process.wait(10)
+
+
+@needs_root
+def test_kept_http2_connections_are_closed(house, group, http2, space):
+    name = service.unique("h2")
+    house.make_api(name, f"http://{A}:{http2}", service.policy(
+        backend='<forward-request http-version="2" />', base=False))
+    service.wait_for("nghttpd", lambda: house.call(f"/{name}/x").status == 200)
+
+    def established():
+        listed = subprocess.run(["ip", "netns", "exec", space.name, "ss", "-Htn", "state",
+                                 "established", f"( sport = :{http2} )"], capture_output=True,
+                                text=True, check=True, timeout=20)
+        return listed.stdout.strip()
+    assert established()
+    group.set(rule("no-a", 200, to=A))
+    service.wait_for("the connection's end", lambda: not established())
+    assert house.call(f"/{name}/x").status == 500
 
 
 def _try(house, path):
