@@ -52,7 +52,7 @@ test("flow 1 by keyboard alone: add, replace, usage, generations, refused and th
   const [one, two] = [pki.makeClient(name), pki.makeClient(`${name}-2`)];
   page.on("filechooser", () => undefined); // from now on they are ours
   /** Tab until the focus is on something of this role and name; then it is the test's to press a key. */
-  const tabTo = async (what, key = "Tab", limit = 80) => {
+  const tabTo = async (what, key = "Tab", limit = 400) => {
     for (let i = 0; i < limit; i++) {
       const found = await page.evaluate(() => {
         const at = document.activeElement;
