@@ -60,7 +60,9 @@ test("flow 1 by keyboard alone: add, replace, usage, generations, refused and th
         return label.replace(/\*$/, "").trim();
       });
       if (what instanceof RegExp ? what.test(found) : found === what) return;
-      await page.keyboard.press(key);
+      // A notice keeps the focus that has come to it until it is closed.
+      const isNotice = await page.evaluate(() => document.activeElement?.closest(".fui-Toast, .fui-Toaster") !== null);
+      await page.keyboard.press(isNotice ? "Escape" : key);
     }
     throw new Error(`${key} never came to ${what}`);
   };
