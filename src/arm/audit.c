@@ -12,6 +12,7 @@
 #include <string.h>
 
 #include "arm/arm_internal.h"
+#include "base/encode.h"
 #include "base/log.h"
 #include "store/audit.h"
 
@@ -198,17 +199,76 @@ void arm_audit(struct arm_call *call)
     json_decref(entries);
 }
 
+/** Holds the log against a number and hash that were kept elsewhere: an older copy of the whole
+ * data folder has not got that entry, or has another one there. */
+static enum pn_rc hold_against(struct arm_call *call, const json_t *anchor, json_t *report,
+                               struct pn_error *err)
+{
+    int64_t seq = pn_json_int(anchor, "seq", 0);
+    struct pn_slice hash = pn_json_slice(anchor, "hash");
+    const char *problem = NULL;
+    json_t *entries = NULL;
+    const json_t *entry;
+    enum pn_rc rc = pn_audit_read(call->arm->config.store, (uint64_t)seq - 1, 1, &entries, err);
+
+    entry = json_array_get(entries, 0);
+    if (rc == PN_OK && pn_json_int(entry, "seq", -1) != seq)
+        problem = seq < pn_json_int(report, "first", 0)
+                      ? "the log no longer reaches back to the anchor: keep a newer one"
+                      : "the anchor's entry is not in the log: it was put back to an older state";
+    else if (rc == PN_OK && !pn_slice_case_eq(pn_json_slice(entry, "hash"), hash))
+        problem = "another entry is in the anchor's place: the log was put back to an older state "
+                  "and went on from there, or is another one";
+    json_decref(entries);
+    if (problem && (json_object_set_new(report, "valid", json_false()) != 0 ||
+                    json_object_set_new(report, "problem", json_string(problem)) != 0 ||
+                    json_object_set_new(report, "at", json_integer(seq)) != 0))
+        rc = pn_error_set(err, PN_NOMEM, "out_of_memory", "out of memory");
+    return rc;
+}
+
+/** {"properties": {"anchor": {seq, hash}}}, or nothing. False: answered. */
+static bool read_anchor(struct arm_call *call, json_t **body, const json_t **anchor)
+{
+    struct pn_error err = {0};
+    uint8_t hash[32];
+
+    *anchor = NULL;
+    if (call->request->body.len == 0)
+        return true;
+    if (pn_json_parse(call->request->body, body, &err) != PN_OK) {
+        arm_answer_invalid(call, "", "The body is not JSON: %s", err.message);
+        return false;
+    }
+    *anchor = json_object_get(json_object_get(*body, "properties"), "anchor");
+    if (!*anchor || (pn_json_int(*anchor, "seq", 0) > 0 &&
+                     pn_hex_decode(pn_json_slice(*anchor, "hash"), hash, sizeof(hash))))
+        return true;
+    arm_answer_invalid(call, "anchor",
+                       "'anchor' must have the number (seq) and the hash (64 hex digits) of an "
+                       "entry.");
+    return false;
+}
+
 void arm_audit_verify(struct arm_call *call)
 {
     struct pn_error err = {0};
+    const json_t *anchor = NULL;
+    json_t *body = NULL;
     json_t *report = NULL;
+    enum pn_rc rc;
 
-    if (!has_service(call))
-        return;
-    if (pn_audit_verify(call->arm->config.store, &report, &err) == PN_OK)
-        arm_answer_json(call, 200, report, 0);
-    else
-        arm_answer_failure(call, &err);
+    if (has_service(call) && read_anchor(call, &body, &anchor)) {
+        rc = pn_audit_verify(call->arm->config.store, &report, &err);
+        if (rc == PN_OK && anchor && pn_json_bool(report, "valid", false))
+            rc = hold_against(call, anchor, report, &err);
+        if (rc == PN_OK)
+            arm_answer_json(call, 200, json_incref(report), 0);
+        else
+            arm_answer_failure(call, &err);
+    }
+    json_decref(report);
+    json_decref(body);
 }
 
 void arm_events(struct arm_call *call)

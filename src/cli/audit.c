@@ -83,14 +83,56 @@ static enum pn_cli_exit run_show(struct pn_cli *cli)
     return code;
 }
 
+/* "NUMBER:HASH", as "audit head" prints it. NULL: it is not that. */
+static json_t *anchor_of(const char *text)
+{
+    const char *colon = strchr(text, ':');
+    uint64_t seq = 0;
+
+    if (!colon || strlen(colon + 1) != 64 ||
+        !pn_slice_to_u64(pn_slice(text, (size_t)(colon - text)), INT64_MAX, &seq) || seq == 0)
+        return NULL;
+    return json_pack("{s:{s:{s:I, s:s}}}", "properties", "anchor", "seq", (json_int_t)seq, "hash",
+                     colon + 1);
+}
+
+static enum pn_cli_exit run_head(struct pn_cli *cli)
+{
+    static const struct pn_cli_column no_columns[] = {{NULL, NULL}};
+    json_t *report = NULL;
+    json_t *head = NULL;
+    enum pn_cli_exit code = pn_cli_arm(cli, "POST", "/audit/verify", NULL, &report);
+
+    if (code == PN_CLI_DONE && !pn_json_bool(report, "valid", false))
+        code = pn_cli_fail(PN_CLI_REFUSED, "the audit log is not whole: %s",
+                           pn_json_str(report, "problem"));
+    if (code == PN_CLI_DONE) {
+        head = json_pack("{s:O, s:O}", "seq", json_object_get(report, "head"), "hash",
+                         json_object_get(report, "headHash"));
+        if (pn_cli_is_table(cli))
+            printf("%lld:%s\n", (long long)pn_json_int(head, "seq", 0), pn_json_str(head, "hash"));
+        else
+            code = pn_cli_print_one(cli, head, no_columns);
+    }
+    json_decref(head);
+    json_decref(report);
+    return code;
+}
+
 static enum pn_cli_exit run_verify(struct pn_cli *cli)
 {
     static const struct pn_cli_column columns[] = {
         {"valid", "valid"},     {"entries", "entries"}, {"first", "first"}, {"last", "last"},
         {"problem", "problem"}, {"at", "at"},           {NULL, NULL}};
+    const char *since = pn_cli_value(cli, "since");
+    json_t *body = since ? anchor_of(since) : NULL;
     json_t *report = NULL;
-    enum pn_cli_exit code = pn_cli_arm(cli, "POST", "/audit/verify", NULL, &report);
+    enum pn_cli_exit code;
 
+    if (since && !body)
+        return pn_cli_usage(cli, "--since must be what \"postern audit head\" has printed");
+    code = pn_cli_arm(cli, "POST", "/audit/verify", body, &report);
+    json_decref(body);
     if (code == PN_CLI_DONE)
         code = pn_cli_print_one(cli, report, columns);
     if (code == PN_CLI_DONE && !pn_json_bool(report, "valid", false))
@@ -105,12 +147,21 @@ static const struct pn_cli_option show_options[] = {
     {NULL, NULL, NULL},
 };
 
+static const struct pn_cli_option verify_options[] = {
+    {"since", "NUMBER:HASH", "what \"audit head\" printed then must be in it still"},
+    {NULL, NULL, NULL},
+};
+
 const struct pn_cli_command pn_cli_audit_commands[] = {
     {"audit show", NULL, 0, 0, show_options,
      "Shows who changed which certificate, and which generation served which backend.",
      "postern audit show --certificate orders", run_show},
-    {"audit verify", NULL, 0, 0, NULL,
+    {"audit head", NULL, 0, 0, NULL,
+     "Prints number and hash of the newest entry, to be kept elsewhere for \"audit verify "
+     "--since\".",
+     "postern audit head", run_head},
+    {"audit verify", NULL, 0, 0, verify_options,
      "Checks that nothing of the audit log was changed, taken out or cut off; exit code 1 if so.",
-     "postern audit verify", run_verify},
+     "postern audit verify --since \"$(cat head.kept)\"", run_verify},
     {NULL, NULL, 0, 0, NULL, NULL, NULL, NULL},
 };

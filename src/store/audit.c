@@ -431,9 +431,10 @@ static enum pn_rc walk(struct store_connection *reader, struct look *look, struc
 
 static json_t *report_of(const struct look *look, const struct store_audit_end *head)
 {
-    json_t *report = json_pack("{s:b, s:I, s:I, s:I, s:I}", "valid", !look->problem, "entries",
-                               (json_int_t)look->count, "first", (json_int_t)look->first, "last",
-                               (json_int_t)look->seq, "head", (json_int_t)head->seq);
+    json_t *report =
+        json_pack("{s:b, s:I, s:I, s:I, s:I, s:s}", "valid", !look->problem, "entries",
+                  (json_int_t)look->count, "first", (json_int_t)look->first, "last",
+                  (json_int_t)look->seq, "head", (json_int_t)head->seq, "headHash", head->hash);
 
     if (report && look->problem &&
         (json_object_set_new(report, "problem", json_string(look->problem)) != 0 ||

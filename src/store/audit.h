@@ -43,7 +43,7 @@ enum pn_rc pn_audit_add_alone(struct pn_store *store, const json_t *entry,
 /** Up to `max` entries after number `after`: [{seq, time, hash, entry}], a new reference. */
 enum pn_rc pn_audit_read(struct pn_store *store, uint64_t after, size_t max, json_t **entries,
                          struct pn_error *err) PN_MUST_USE;
-/** Looks at the whole log. *report: {valid, entries, first, last, head, problem?, at?}, a new
- * reference; PN_OK also when it is not valid. */
+/** Looks at the whole log. *report: {valid, entries, first, last, head, headHash, problem?, at?}, a
+ * new reference; PN_OK also when it is not valid. */
 enum pn_rc pn_audit_verify(struct pn_store *store, json_t **report,
                            struct pn_error *err) PN_MUST_USE;

@@ -259,3 +259,38 @@ def test_which_generation_served_which_backend_from_when_to_when(own_postern, ca
     assert ended["from"] == began[0]["from"] and ended["until"] >= ended["from"]
     assert next(u for u in uses() if u["generation"] == 2)["thumbprint"] == second.sha1
     assert verify(postern)["valid"]
+
+
+def test_an_older_copy_of_the_whole_data_folder_is_found_by_an_anchor(tmp_path, trust, ca):
+    def audit(*arguments):
+        return subprocess.run([service.BIN / "postern", "audit", *arguments, "--data", str(postern.data)],
+                              capture_output=True, text=True, timeout=60)
+    postern = service.Postern(tmp_path, environment=trust)
+    postern.start()
+    postern.upload("first", ca.client("first"))
+    early = audit("head").stdout.strip()
+    postern.stop()
+    shutil.copytree(postern.data, tmp_path / "copy", symlinks=True)
+    postern.start()
+    postern.upload("second", ca.client("second"))
+    late = audit("head").stdout.strip()
+    assert int(late.split(":")[0]) > int(early.split(":")[0])
+    for anchor in (early, late):
+        assert audit("verify", "--since", anchor).returncode == 0
+    assert audit("verify", "--since", late[:-1]).returncode == 2
+    assert postern.arm("POST", "/audit/verify", {"properties": {"anchor": {"seq": 0}}}).status == 400
+    postern.stop()
+    shutil.rmtree(postern.data)
+    shutil.move(tmp_path / "copy", postern.data)
+    postern.start()
+    try:
+        assert audit("verify").returncode == 0, "nothing else finds it"
+        assert audit("verify", "--since", early).returncode == 0
+        done = audit("verify", "--since", late)
+        assert done.returncode == 1 and "older state" in done.stdout, done
+        for number in range(8):
+            postern.upload(f"third-{number}", ca.client("third"))
+        done = audit("verify", "--since", late)
+        assert done.returncode == 1 and "another entry" in done.stdout, done
+    finally:
+        postern.stop()
