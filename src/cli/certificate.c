@@ -318,7 +318,8 @@ static bool fails_within(const json_t *item, uint64_t days)
            expires - pn_clock_unix_s() < (int64_t)days * 86400;
 }
 
-static enum pn_cli_exit add_expiry(struct pn_cli *cli, struct expiry *expiry, const json_t *item)
+static enum pn_cli_exit add_expiry(struct pn_cli *cli, struct expiry *expiry, const json_t *item,
+                                   bool is_host)
 {
     char buf[256], expires[64];
     const char *name = pn_json_str(item, "name");
@@ -329,14 +330,43 @@ static enum pn_cli_exit add_expiry(struct pn_cli *cli, struct expiry *expiry, co
 
     if (cli->positional_count > 0 && (!name || strcasecmp(name, cli->positionals[0]) != 0))
         return PN_CLI_DONE;
-    if (name && (text || fails))
+    if (name && is_host)
+        users = json_pack("[{s:s, s:s, s:s}]", "name", name, "type", "postern/hostname", "by",
+                          "listener");
+    else if (name && (text || fails))
         code = read_usage(cli, name, &users);
     expiry->has_finding = expiry->has_finding || fails;
     pn_cli_text_at(item, "properties.expirationDate", expires, sizeof expires);
-    json_array_append_new(expiry->rows,
-                          json_pack("{s:s?, s:s, s:s, s:o, s:o}", "name", name, "expires", expires,
-                                    "finding", text ? text : "good", "breaks", short_names(users),
-                                    "usage", users ? users : json_array()));
+    json_array_append_new(
+        expiry->rows, json_pack("{s:s?, s:s, s:s, s:o, s:o}", "name", name, "expires", expires,
+                                "finding", text ? text : "good", "breaks",
+                                is_host ? json_sprintf("listener %s", name) : short_names(users),
+                                "usage", users ? users : json_array()));
+    return code;
+}
+
+/* The host names of the listener, each as a certificate with {name, properties} would be. */
+static enum pn_cli_exit read_hosts(struct pn_cli *cli, json_t **hosts)
+{
+    json_t *service = NULL;
+    const json_t *host;
+    size_t at;
+    enum pn_cli_exit code = pn_cli_arm(cli, "GET", "", NULL, &service);
+
+    *hosts = json_array();
+    json_array_foreach(
+        json_object_get(json_object_get(service, "properties"), "hostnameConfigurations"), at, host)
+    {
+        json_t *expires = json_object_get(json_object_get(host, "certificate"), "expiry");
+
+        if (expires)
+            json_array_append_new(*hosts,
+                                  json_pack("{s:O?, s:{s:O, s:{s:O*}}}", "name",
+                                            json_object_get(host, "hostName"), "properties",
+                                            "expirationDate", expires, "keyVault", "lastStatus",
+                                            json_object_get(host, "lastStatus")));
+    }
+    json_decref(service);
     return code;
 }
 
@@ -348,6 +378,7 @@ static enum pn_cli_exit run_expiry(struct pn_cli *cli)
                                                          {"BREAKS", "breaks"},
                                                          {NULL, NULL}};
     struct expiry expiry = {.days = DAYS_DEFAULT, .rows = json_array()};
+    json_t *hosts = NULL;
     json_t *items = NULL;
     const json_t *item;
     size_t index;
@@ -363,8 +394,16 @@ static enum pn_cli_exit run_expiry(struct pn_cli *cli)
     json_array_foreach(items, index, item)
     {
         if (code == PN_CLI_DONE)
-            code = add_expiry(cli, &expiry, item);
+            code = add_expiry(cli, &expiry, item, false);
     }
+    if (code == PN_CLI_DONE)
+        code = read_hosts(cli, &hosts);
+    json_array_foreach(hosts, index, item)
+    {
+        if (code == PN_CLI_DONE)
+            code = add_expiry(cli, &expiry, item, true);
+    }
+    json_decref(hosts);
     if (code == PN_CLI_DONE && cli->positional_count > 0 && json_array_size(expiry.rows) == 0)
         code = pn_cli_fail(PN_CLI_REFUSED, "there is no certificate \"%s\"", cli->positionals[0]);
     if (code == PN_CLI_DONE)
@@ -449,7 +488,9 @@ const struct pn_cli_command pn_cli_certificate_commands[] = {
      "Tells what a PFX or PEM file is and what is wrong with it; nothing is saved.",
      "postern certificate check orders.pfx --password-file orders.pass", run_check},
     {"certificate expiry", "[NAME]", 0, 1, expiry_options,
-     "Finds what expires soon or could not be fetched, and what breaks then; exit code 1 if any.",
+     "Finds what expires soon (host names, too) or could not be fetched, and what breaks then; "
+     "exit "
+     "code 1 if any.",
      "postern certificate expiry --days 30 --fail-within 7", run_expiry},
     {NULL, NULL, 0, 0, NULL, NULL, NULL, NULL},
 };

@@ -10,7 +10,7 @@
  *
  * types   Postern.CertificateNearExpiry, Postern.CertificateExpired
  * source  the service's id
- * subject "/certificates/{name}"
+ * subject "/certificates/{name}", or "/hostnames/{name}" for a host name of the listener
  * data    {id, name, subject, thumbprint, generation, expirationDate, daysLeft, threshold,
  *          origin "pfx" | "keyVault", usage [{id, type, via, by}], usageCount}
  *

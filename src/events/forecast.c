@@ -14,6 +14,7 @@
 #include "store/store.h"
 
 #define CERTIFICATE_TYPE "Microsoft.ApiManagement/service/certificates"
+#define HOSTNAME_TYPE    "postern/hostname"
 #define DAY_S            86400
 
 struct pn_forecast {
@@ -96,45 +97,55 @@ static int earlier(const void *a, const void *b)
     return strcmp(x->id, y->id);
 }
 
-enum pn_rc pn_forecast_read(struct pn_forecast *forecast, struct pn_expiries *expiries,
-                            struct pn_error *err)
+/** What has an end, behind those that are there. PN_NOMEM. */
+static enum pn_rc add_all(struct pn_expiries *expiries, const struct pn_store_list *list,
+                          bool is_host)
 {
-    struct pn_store_list list = {0};
-    struct pn_expiry *items = NULL;
-    enum pn_rc rc = pn_store_list(forecast->store, "/subscriptions/", CERTIFICATE_TYPE, &list, err);
+    struct pn_expiry *items =
+        reallocarray(expiries->items, expiries->count + list->count + 1, sizeof(*items));
 
-    *expiries = (struct pn_expiries){0};
-    if (rc != PN_OK)
-        return rc;
-    items = calloc(list.count + 1, sizeof(*items));
-    if (!items) {
-        pn_store_list_fini(&list);
-        return pn_error_set(err, PN_NOMEM, "out_of_memory", "out of memory");
-    }
+    if (!items)
+        return PN_NOMEM;
     expiries->items = items;
-    for (size_t i = 0; rc == PN_OK && i < list.count; i++) {
-        const struct pn_store_item *item = &list.items[i];
-        const char *name = strrchr(item->id, '/');
+    for (size_t i = 0; i < list->count; i++) {
+        const struct pn_store_item *item = &list->items[i];
+        const json_t *properties = json_object_get(item->body, "properties");
+        const char *name = is_host ? pn_json_str(properties, "hostName") : strrchr(item->id, '/');
         struct pn_expiry *expiry = &items[expiries->count];
 
-        if (!name || !pn_time_parse_iso8601(
-                         pn_json_slice(json_object_get(item->body, "properties"), "expirationDate"),
-                         &expiry->expires_s))
+        *expiry = (struct pn_expiry){.is_host = is_host};
+        if (!name ||
+            !pn_time_parse_iso8601(pn_json_slice(properties, "expirationDate"), &expiry->expires_s))
             continue;
         expiry->id = strdup(item->id);
-        if (!expiry->id) {
-            rc = pn_error_set(err, PN_NOMEM, "out_of_memory", "out of memory");
-            break;
-        }
-        snprintf(expiry->name, sizeof(expiry->name), "%s", name + 1);
+        if (!expiry->id)
+            return PN_NOMEM;
+        snprintf(expiry->name, sizeof(expiry->name), "%s", is_host ? name : name + 1);
         expiry->generation =
             (uint64_t)pn_json_int(json_object_get(item->body, "internal"), "generation", 1);
         expiries->count++;
     }
-    pn_store_list_fini(&list);
-    if (rc == PN_OK)
-        qsort(items, expiries->count, sizeof(*items), earlier);
-    else
+    return PN_OK;
+}
+
+enum pn_rc pn_forecast_read(struct pn_forecast *forecast, struct pn_expiries *expiries,
+                            struct pn_error *err)
+{
+    static const char *const types[] = {CERTIFICATE_TYPE, HOSTNAME_TYPE};
+    enum pn_rc rc = PN_OK;
+
+    *expiries = (struct pn_expiries){0};
+    for (size_t i = 0; rc == PN_OK && i < sizeof(types) / sizeof(types[0]); i++) {
+        struct pn_store_list list = {0};
+
+        rc = pn_store_list(forecast->store, "/subscriptions/", types[i], &list, err);
+        if (rc == PN_OK && add_all(expiries, &list, i == 1) != PN_OK)
+            rc = pn_error_set(err, PN_NOMEM, "out_of_memory", "out of memory");
+        pn_store_list_fini(&list);
+    }
+    if (rc == PN_OK && expiries->count > 0)
+        qsort(expiries->items, expiries->count, sizeof(*expiries->items), earlier);
+    if (rc != PN_OK)
         pn_expiries_fini(expiries);
     return rc;
 }
@@ -224,14 +235,16 @@ static enum pn_rc print_days(const struct pn_expiries *known, int64_t now_s, str
     enum pn_rc rc = pn_buf_printf(
         out,
         "# HELP postern_certificate_expiry_days Days until the current generation of a "
-        "certificate expires; below 0: it has. Of the %d that end first.\n"
+        "certificate, or of a listener's (host), expires; below 0: it has. Of the %d that end "
+        "first.\n"
         "# TYPE postern_certificate_expiry_days gauge\n",
         PN_FORECAST_METRICS_MAX);
 
     for (size_t i = 0; rc == PN_OK && i < known->count && i < PN_FORECAST_METRICS_MAX; i++) {
         const struct pn_expiry *expiry = &known->items[i];
 
-        rc = pn_buf_printf(out, "postern_certificate_expiry_days{certificate=\"");
+        rc = pn_buf_printf(out, "postern_certificate_expiry_days{%s=\"",
+                           expiry->is_host ? "host" : "certificate");
         if (rc == PN_OK)
             rc = print_label(out, expiry->name);
         if (rc == PN_OK)

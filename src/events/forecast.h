@@ -31,10 +31,11 @@ enum pn_rc pn_thresholds_parse(const char *text, struct pn_thresholds *threshold
 #define PN_THRESHOLDS_DEFAULT "30,14,7,1"
 
 struct pn_expiry {
-    char *id; /* heap */
-    char name[PN_FORECAST_NAME_MAX];
-    uint64_t generation; /* the current one */
-    int64_t expires_s;   /* Unix time; notAfter */
+    char *id;                        /* heap */
+    char name[PN_FORECAST_NAME_MAX]; /* of the certificate, or the host name */
+    bool is_host;                    /* of a host name of the listener */
+    uint64_t generation;             /* the current one */
+    int64_t expires_s;               /* Unix time; notAfter */
 };
 struct pn_expiries {
     struct pn_expiry *items; /* the one that ends first comes first */
@@ -52,11 +53,11 @@ int pn_thresholds_reached(const struct pn_thresholds *thresholds, int64_t expire
 enum pn_rc pn_forecast_create(struct pn_store *store, const struct pn_thresholds *thresholds,
                               struct pn_forecast **forecast) PN_MUST_USE;
 void pn_forecast_destroy(struct pn_forecast *forecast);
-/** All certificates, read now. What the store says. */
+/** All certificates, those of host names too, read now. What the store says. */
 enum pn_rc pn_forecast_read(struct pn_forecast *forecast, struct pn_expiries *expiries,
                             struct pn_error *err) PN_MUST_USE;
 /** Prometheus lines: postern_certificate_expiry_days{certificate,generation} of those that end
- * first, and postern_certificates_expiring{within_days} of all. PN_LIMIT, PN_NOMEM; what the store
- * says. */
+ * first ({host,generation} of a host name of the listener), and
+ * postern_certificates_expiring{within_days} of all. PN_LIMIT, PN_NOMEM; what the store says. */
 enum pn_rc pn_forecast_print(struct pn_forecast *forecast, int64_t now_s,
                              struct pn_buf *out) PN_MUST_USE;

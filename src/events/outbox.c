@@ -49,6 +49,19 @@ static json_t *deliveries_of(const struct pn_events *events)
     return list;
 }
 
+/* What breaks: of a host name the listener that shows it. */
+static enum pn_rc users_of(struct pn_events *events, const struct pn_store_item *item,
+                           const struct pn_expiry *expiry, json_t **users, struct pn_error *err)
+{
+    if (!expiry->is_host)
+        return events->config.usage
+                   ? events->config.usage(events->config.usage_ctx, item->id, users, err)
+                   : PN_OK;
+    *users = json_pack("[{s:s, s:s, s:s, s:s, s:s}]", "id", item->id, "name", expiry->name, "type",
+                       item->type, "via", item->id, "by", "listener");
+    return *users ? PN_OK : pn_error_set(err, PN_NOMEM, "out_of_memory", "out of memory");
+}
+
 static json_t *data_of(struct pn_events *events, const struct pn_store_item *item,
                        const struct pn_expiry *expiry, int threshold)
 {
@@ -58,8 +71,7 @@ static json_t *data_of(struct pn_events *events, const struct pn_store_item *ite
     struct pn_error err = {0};
     size_t count;
 
-    if (events->config.usage &&
-        events->config.usage(events->config.usage_ctx, item->id, &users, &err) != PN_OK)
+    if (users_of(events, item, expiry, &users, &err) != PN_OK)
         pn_log_error(PN_LOG_WARN, "event_without_usage", &err);
     count = json_array_size(users);
     while (json_array_size(users) > PN_EVENT_USERS_MAX)
@@ -81,7 +93,9 @@ static json_t *document_of(struct pn_events *events, const struct pn_store_item 
     char time[PN_TIME_TEXT], uuid[PN_UUID_TEXT], subject[PN_FORECAST_NAME_MAX + 16];
     char *service = strdup(item->id);
     char *key = strdup(item->id);
-    char *end = service ? strcasestr(service, "/certificates/") : NULL;
+    char *end = service
+                    ? strcasestr(service, expiry->is_host ? "/posternHostnames/" : "/certificates/")
+                    : NULL;
     json_t *event, *document = NULL;
 
     if (end && key) {
@@ -89,7 +103,8 @@ static json_t *document_of(struct pn_events *events, const struct pn_store_item 
         lower(key);
         pn_uuid_v4(uuid);
         pn_time_iso8601(events_now_ms(events) / 1000, time);
-        snprintf(subject, sizeof(subject), "/certificates/%s", expiry->name);
+        snprintf(subject, sizeof(subject), "%s%s",
+                 expiry->is_host ? "/hostnames/" : "/certificates/", expiry->name);
         event = json_pack("{s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:o}", "specversion", "1.0", "id",
                           uuid, "source", service, "type",
                           threshold == PN_THRESHOLD_EXPIRED ? "Postern.CertificateExpired"

@@ -166,3 +166,26 @@ def test_a_setting_that_does_not_fit_is_told(tmp_path, options, word):
     done = subprocess.run([service.BIN / "postern", "serve", "--data", str(tmp_path), "--check", *options],
                           capture_output=True, text=True, timeout=30)
     assert done.returncode == 2 and word in done.stderr and "secret" not in done.stderr, done
+
+
+def test_host_names_are_in_metrics_events_and_report_with_the_listener_that_breaks(told, ca, receiver):
+    shown = ca.server("api.example.com", names=["api.example.com"], begins=-1, days=1 + 5.5)
+    answer = told.arm("PATCH", "", {"properties": {"hostnameConfigurations": [
+        {"type": "Proxy", "hostName": "api.example.com", "encodedCertificate": shown.pfx_base64("p"),
+         "certificatePassword": "p"}]}})
+    assert answer.status == 200, answer
+    event = service.wait_for("the event", lambda: [
+        e for e in receiver.events if e["subject"] == "/hostnames/api.example.com"], 30)[0]
+    data = event["data"]
+    assert event["source"] == told.service_id and event["type"] == "Postern.CertificateNearExpiry"
+    assert (data["name"], data["threshold"], data["daysLeft"], data["thumbprint"]) == (
+        "api.example.com", 7, 5, shown.sha1)
+    assert [(u["type"], u["by"]) for u in data["usage"]] == [("postern/hostname", "listener")]
+    text = told.session(told.control).get("/metrics").text
+    days = re.search(r'^postern_certificate_expiry_days\{host="api.example.com",generation="1"\} (\S+)$', text, re.M)
+    assert 5.4 < float(days[1]) < 5.6
+    assert 'postern_certificates_expiring{within_days="7"} 1\n' in text
+    done = report(told)
+    line = next(line for line in done.stdout.splitlines() if line.startswith("api.example.com"))
+    assert done.returncode == 1 and "expires in 5 days" in line and "listener api.example.com" in line, done
+    assert report(told, "api.example.com", "--fail-within", "3").returncode == 0
