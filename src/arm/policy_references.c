@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "arm/arm_internal.h"
+#include "arm/quirks.h"
 #include "base/clock.h"
 #include "base/encode.h"
 #include "certs/certificate.h"
@@ -419,6 +420,10 @@ static enum pn_rc on_reference(void *ctx, const struct pn_policy_reference *refe
                                          POLICY_REFERENCES_MAX);
     switch (reference->kind) {
     case PN_POLICY_CERTIFICATE_ID:
+        if (reference->is_of_several &&
+            arm_has_quirk(referring->call, ARM_QUIRK_NO_CERTIFICATE_IDS))
+            return pn_policy_reference_error(
+                reference, err, "the attribute 'certificate-ids' is not known (azure-strict)");
         return refer_by_id(referring, "certificates", "Certificate", reference, err);
     case PN_POLICY_CERTIFICATE_THUMBPRINT:
         return refer_by_thumbprint(referring, reference, err);

@@ -21,6 +21,7 @@
 #include "base/log.h"
 #include "http/uri.h"
 #include "ipc/probe.h"
+#include "policy/policy.h"
 #include "rotation/generations.h"
 
 #define TARGETS_MAX    64 /* distinct ones; more are not asked, and that is said */
@@ -124,17 +125,74 @@ static json_t *others_of(struct preflight *flight, const json_t *names)
     return NULL;
 }
 
+/** How a policy names the certificate: alone, or in a list from which the server chooses. */
+struct listing {
+    const char *name; /* of the certificate */
+    void *node;       /* the statement that is looked at */
+    json_t *current;  /* names of its list */
+    json_t *names;    /* of the list that the certificate is in */
+    bool is_alone;
+};
+
+static enum pn_rc on_listed(void *ctx, const struct pn_policy_reference *reference,
+                            struct pn_error *err)
+{
+    struct listing *listing = ctx;
+    bool is_this;
+
+    (void)err;
+    if (reference->kind != PN_POLICY_CERTIFICATE_ID)
+        return PN_OK;
+    is_this = pn_slice_case_eq_str(reference->name, listing->name);
+    listing->is_alone = listing->is_alone || (is_this && !reference->is_of_several);
+    if (!reference->is_of_several)
+        return PN_OK;
+    if (reference->node != listing->node) {
+        json_decref(listing->current);
+        listing->current = json_array();
+        listing->node = reference->node;
+    }
+    (void)json_array_append_new(listing->current,
+                                json_stringn(reference->name.ptr, reference->name.len));
+    if (is_this && !listing->names)
+        listing->names = json_incref(listing->current);
+    return PN_OK;
+}
+
+/** The names of the list that the policy has the certificate in; NULL: it names it alone, too, and
+ *  then it is shown alone. New reference. */
+static json_t *listed_with(const struct preflight *flight, const struct pn_store_item *policy)
+{
+    struct listing listing = {.name = strrchr(flight->certificate_id, '/') + 1};
+    const json_t *properties = json_object_get(policy->body, "properties");
+    struct pn_policy_document *document = NULL;
+    struct pn_error err = {0};
+
+    if (pn_policy_parse(pn_json_slice(properties, "value"), PN_POLICY_RAWXML, PN_SCOPE_API,
+                        &document, &err) == PN_OK &&
+        pn_policy_references(document, on_listed, &listing, &err) != PN_OK)
+        listing.is_alone = true;
+    pn_policy_document_destroy(document);
+    json_decref(listing.current);
+    if (!listing.is_alone)
+        return listing.names;
+    json_decref(listing.names);
+    return NULL;
+}
+
+/** `listed` NULL: the backend names the certificate itself; else what the policy lists, an empty
+ *  array when it names it alone. */
 static void add_backend(struct preflight *flight, const struct pn_store_item *backend,
-                        bool is_policys)
+                        const json_t *listed)
 {
     const json_t *names =
-        json_object_get(json_object_get(backend->body, "internal"), "certificateIds");
+        listed ? listed
+               : json_object_get(json_object_get(backend->body, "internal"), "certificateIds");
     struct pn_error err = {0};
     json_t *properties = NULL;
     json_t *others = NULL;
 
-    /* A policy's certificate is shown alone. */
-    if (!is_policys && json_array_size(names) > 1)
+    if (json_array_size(names) > 1)
         others = others_of(flight, names);
     if (arm_backend_open(flight->arm, backend, &properties, &err) == PN_OK)
         add_target(flight, backend->id, properties, others);
@@ -145,7 +203,7 @@ static void add_backend(struct preflight *flight, const struct pn_store_item *ba
 
 /** The backends that the policy sends to. */
 static enum pn_rc add_policys_backends(struct preflight *flight, const char *policy_id,
-                                       struct pn_error *err)
+                                       const json_t *listed, struct pn_error *err)
 {
     struct pn_store_list backends = {0};
     const char *prefix = pn_arena_printf(flight->arena, "%s/backends/", flight->scope_id);
@@ -159,7 +217,7 @@ static enum pn_rc add_policys_backends(struct preflight *flight, const char *pol
         rc = pn_store_users(flight->txn, backends.items[i].id, &users, err);
         for (size_t u = 0; rc == PN_OK && u < users.count; u++) {
             if (strcasecmp(users.items[u].id, policy_id) == 0)
-                add_backend(flight, &backends.items[i], true);
+                add_backend(flight, &backends.items[i], listed);
         }
         pn_store_list_fini(&users);
     }
@@ -168,7 +226,7 @@ static enum pn_rc add_policys_backends(struct preflight *flight, const char *pol
 }
 
 /** Where the API above the policy sends by itself. */
-static void add_policys_api(struct preflight *flight, const char *policy_id)
+static void add_policys_api(struct preflight *flight, const char *policy_id, const json_t *listed)
 {
     struct pn_slice id = pn_slice_str(policy_id);
     struct pn_slice rest = pn_id_relative(id, pn_slice_str(flight->scope_id));
@@ -188,7 +246,8 @@ static void add_policys_api(struct preflight *flight, const char *policy_id)
             json_pack("{s:O*}", "url",
                       json_object_get(json_object_get(api.body, "properties"), "serviceUrl"));
 
-        add_target(flight, api.id, properties, NULL);
+        add_target(flight, api.id, properties,
+                   json_array_size(listed) > 1 ? others_of(flight, listed) : NULL);
         json_decref(properties);
     }
     pn_store_item_fini(&api);
@@ -203,13 +262,17 @@ static enum pn_rc add_users(struct preflight *flight, const char *reference, str
         const struct pn_store_item *user = &users.items[i];
 
         if (strcasecmp(user->type, pn_type_facts(PN_TYPE_BACKEND)->type) == 0) {
-            add_backend(flight, user, false);
+            add_backend(flight, user, NULL);
         } else {
             size_t before = flight->count;
+            json_t *listed = listed_with(flight, user);
 
-            rc = add_policys_backends(flight, user->id, err);
+            if (!listed)
+                listed = json_array();
+            rc = add_policys_backends(flight, user->id, listed, err);
             if (flight->count == before)
-                add_policys_api(flight, user->id);
+                add_policys_api(flight, user->id, listed);
+            json_decref(listed);
         }
     }
     pn_store_list_fini(&users);

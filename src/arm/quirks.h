@@ -13,7 +13,8 @@
     X(NO_WARNINGS, "no-warnings")                                                                  \
     X(NO_INNERERROR, "no-innererror")                                                              \
     X(NO_ORDERBY, "no-orderby")                                                                    \
-    X(NO_FORCE, "no-force")
+    X(NO_FORCE, "no-force")                                                                        \
+    X(NO_CERTIFICATE_IDS, "no-certificate-ids")
 
 enum arm_quirk {
 #define ARM_QUIRK_ENUM(symbol, name) ARM_QUIRK_##symbol,

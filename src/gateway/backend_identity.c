@@ -60,6 +60,11 @@ static void choose_certificates(const struct pn_call *call, struct choice *choic
 
     choice->is_demanded = choice->is_missing = false;
     choice->count = 0;
+    for (size_t i = 0; i < context->certificate_id_count; i++)
+        add(choice, pn_snapshot_certificate_in(snapshot, scope, context->certificate_ids[i]),
+            "the policy names a certificate id that does not exist");
+    if (context->certificate_id_count > 0)
+        return;
     if (context->certificate_id.ptr)
         add(choice, pn_snapshot_certificate_in(snapshot, scope, context->certificate_id),
             "the policy names a certificate id that does not exist");

@@ -91,12 +91,48 @@ static enum pn_rc check_body(struct pn_policy_check *check, const struct pn_poli
     return PN_OK;
 }
 
+/* "c1, c2": at least one name, each once. */
+static enum pn_rc check_ids(struct pn_policy_check *check, const struct pn_policy_node *node,
+                            struct pn_slice list, struct pn_policy_statement *statement)
+{
+    struct pn_slice *ids =
+        pn_arena_zalloc(check->arena, PN_POLICY_CERTIFICATES_MAX * sizeof(ids[0]));
+    struct pn_slice rest = list;
+    struct pn_slice name = {0};
+    size_t count = 0;
+
+    if (!ids)
+        return pn_error_set(check->err, PN_NOMEM, "out_of_memory", "out of memory");
+    while (pn_slice_cut(&rest, ',', &name)) {
+        bool is_double = false;
+
+        name = pn_slice_trim(name);
+        for (size_t i = 0; i < count; i++)
+            is_double = is_double || pn_slice_case_eq(ids[i], name);
+        if (count == PN_POLICY_CERTIFICATES_MAX || is_double || !is_resource_name(name))
+            return pn_policy_node_error(
+                check->err, node,
+                "the attribute 'certificate-ids' must be the names of 1 to %d certificates, by "
+                "commas, each once: 1 to %d characters, none of * # & + : < > ? /",
+                PN_POLICY_CERTIFICATES_MAX, RESOURCE_NAME_MAX);
+        ids[count++] = name;
+    }
+    if (count == 0)
+        return pn_policy_node_error(check->err, node,
+                                    "the attribute 'certificate-ids' names no certificate");
+    statement->certificate.certificate_ids = ids;
+    statement->certificate.certificate_id_count = count;
+    return PN_OK;
+}
+
 enum pn_rc pn_policy_check_certificate(struct pn_policy_check *check, struct pn_policy_node *node,
                                        struct pn_policy_statement *statement)
 {
-    static const char *const known[] = {"thumbprint", "certificate-id", "body", "password", NULL};
+    static const char *const known[] = {"thumbprint", "certificate-id", "certificate-ids",
+                                        "body",       "password",       NULL};
     struct pn_slice thumbprint = pn_policy_attribute(node, "thumbprint");
     struct pn_slice id = pn_policy_attribute(node, "certificate-id");
+    struct pn_slice ids = pn_policy_attribute(node, "certificate-ids");
     struct pn_slice body = pn_policy_attribute(node, "body");
     enum pn_rc rc = pn_policy_check_attributes(check, node, known, NULL, true);
 
@@ -106,15 +142,17 @@ enum pn_rc pn_policy_check_certificate(struct pn_policy_check *check, struct pn_
         rc = pn_policy_check_no_children(check, node);
     if (rc != PN_OK)
         return rc;
-    if ((thumbprint.ptr != NULL) + (id.ptr != NULL) + (body.ptr != NULL) != 1)
+    if ((thumbprint.ptr != NULL) + (id.ptr != NULL) + (ids.ptr != NULL) + (body.ptr != NULL) != 1)
         return pn_policy_node_error(check->err, node,
-                                    "exactly one of the attributes 'thumbprint', 'certificate-id' "
-                                    "and 'body' is required");
+                                    "exactly one of the attributes 'thumbprint', 'certificate-id', "
+                                    "'certificate-ids' and 'body' is required");
     if (!body.ptr && pn_policy_attribute(node, "password").ptr)
         return pn_policy_node_error(check->err, node,
                                     "the attribute 'password' goes with 'body' only");
     if (body.ptr)
         return check_body(check, node, statement);
+    if (ids.ptr)
+        return check_ids(check, node, ids, statement);
     if (id.ptr) {
         if (!is_resource_name(id))
             return pn_policy_node_error(

@@ -81,13 +81,24 @@ const char *pn_policy_default(enum pn_policy_scope scope)
            "</policies>";
 }
 
-/* false: the statement refers to nothing. */
-static bool reference_of(struct pn_policy_node *node, struct pn_policy_reference *reference)
+/* The statement's reference number `at`; false: there are no more. */
+static bool reference_of(struct pn_policy_node *node, size_t at,
+                         struct pn_policy_reference *reference)
 {
     const struct pn_policy_statement *statement = node->statement;
 
     *reference = (struct pn_policy_reference){
         .element = node->name, .line = node->line, .column = node->column, .node = node};
+    if (statement->kind == PN_STATEMENT_CERTIFICATE && statement->certificate.certificate_ids) {
+        if (at >= statement->certificate.certificate_id_count)
+            return false;
+        reference->kind = PN_POLICY_CERTIFICATE_ID;
+        reference->name = statement->certificate.certificate_ids[at];
+        reference->is_of_several = true;
+        return true;
+    }
+    if (at > 0)
+        return false;
     if (statement->kind == PN_STATEMENT_BACKEND && statement->backend.backend_id.ptr) {
         reference->kind = PN_POLICY_BACKEND_ID;
         reference->name = statement->backend.backend_id;
@@ -131,7 +142,7 @@ enum pn_rc pn_policy_references(const struct pn_policy_document *document,
              rc == PN_OK && node; node = pn_policy_element(node->next)) {
             struct pn_policy_reference reference;
 
-            if (reference_of(node, &reference))
+            for (size_t at = 0; rc == PN_OK && reference_of(node, at, &reference); at++)
                 rc = on_reference(ctx, &reference, err);
         }
     }

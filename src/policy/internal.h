@@ -63,6 +63,8 @@ struct pn_policy_statement {
     union {
         struct { /* exactly one is set; body with password, which may be empty */
             struct pn_slice certificate_id, thumbprint, embedded, body, password;
+            struct pn_slice *certificate_ids; /* of certificate-ids */
+            size_t certificate_id_count;
         } certificate;
         struct pn_slice authorization; /* authentication-basic: the header's value */
         struct {

@@ -18,8 +18,9 @@
 #include "base/error.h"
 #include "http/headers.h"
 
-#define PN_POLICY_BYTES_MAX (256u * 1024)
-#define PN_POLICY_DEPTH_MAX 32
+#define PN_POLICY_BYTES_MAX        (256u * 1024)
+#define PN_POLICY_DEPTH_MAX        32
+#define PN_POLICY_CERTIFICATES_MAX 32 /* in one certificate-ids */
 
 enum pn_policy_format { PN_POLICY_XML, PN_POLICY_RAWXML };
 enum pn_policy_scope {
@@ -53,7 +54,8 @@ enum pn_rc pn_policy_print(const struct pn_policy_document *document, enum pn_po
 const char *pn_policy_default(enum pn_policy_scope scope);
 
 enum pn_policy_reference_kind {
-    PN_POLICY_CERTIFICATE_ID,         /* authentication-certificate certificate-id="c1" */
+    PN_POLICY_CERTIFICATE_ID,         /* authentication-certificate certificate-id="c1", or each of
+                                         certificate-ids="c1, c2" */
     PN_POLICY_CERTIFICATE_THUMBPRINT, /* … thumbprint="ABCD…" */
     PN_POLICY_CERTIFICATE_BODY,       /* … body="base64 PFX" password="…" */
     PN_POLICY_CERTIFICATE_EMBEDDED, /* … a body that was already taken in: name is its id, below */
@@ -68,7 +70,8 @@ struct pn_policy_reference {
     struct pn_slice client_id; /* and whose; empty: the system-assigned identity's */
     const char *element;
     int line, column;
-    void *node; /* for pn_policy_embed */
+    void *node;         /* for pn_policy_embed; the same for all that one statement names */
+    bool is_of_several; /* one of certificate-ids, which API Management does not have */
 };
 /** Calls back for each literal reference, in document order; stops at the first answer other than
  *  PN_OK and returns it. */
@@ -133,6 +136,8 @@ struct pn_policy_context {
     struct pn_slice backend_id;
     /* which certificate: at most one is set; the last authentication-certificate wins */
     struct pn_slice certificate_id;
+    const struct pn_slice *certificate_ids; /* the handshake chooses among them */
+    size_t certificate_id_count;
     struct pn_slice certificate_thumbprint;
     struct pn_slice certificate_embedded;
     /* the documents that named them: the global one means what is the service's own, also when it

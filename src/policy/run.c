@@ -19,6 +19,8 @@ static void apply_certificate(struct pn_policy_context *context, const struct pn
 
     context->certificate_scope = step->scope;
     context->certificate_id = statement->certificate.certificate_id;
+    context->certificate_ids = statement->certificate.certificate_ids;
+    context->certificate_id_count = statement->certificate.certificate_id_count;
     context->certificate_thumbprint = statement->certificate.thumbprint;
     context->certificate_embedded = statement->certificate.embedded;
 }

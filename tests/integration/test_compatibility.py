@@ -104,8 +104,20 @@ def no_force(either, ca, other_ca, picky):
     assert postern.arm("PUT", f"/certificates/{name}?force=true", body).status == (409 if is_strict else 200)
 
 
+def no_certificate_ids(either, ca):
+    postern, is_strict = either
+    name = service.unique("ids")
+    postern.upload(name, ca.client(name))
+    postern.make_api(name, "https://localhost:1")
+    answer = postern.set_policy(f"/apis/{name}", policy(
+        f'<authentication-certificate certificate-ids="{name}" />'), (201, 400))
+    assert answer.status == (400 if is_strict else 201)
+    assert not is_strict or "certificate-ids" in answer.json()["error"]["details"][0]["message"]
+
+
 QUIRKS = {"flat-refresh-secret": flat_refresh_secret, "no-warnings": no_warnings, "no-innererror": no_innererror,
-          "no-orderby": no_orderby, "no-force": no_force}
+          "no-orderby": no_orderby, "no-force": no_force,
+          "no-certificate-ids": no_certificate_ids}
 
 
 @pytest.mark.parametrize("quirk", sorted(QUIRKS))

@@ -208,6 +208,51 @@ def test_a_staged_member_is_shown_in_the_place_of_its_predecessor(postern, ca, o
     assert answer.status == 200
 
 
+def in_policy(postern, url, *names):
+    name = service.unique("listed")
+    postern.make_api(name, url, policy(f'<authentication-certificate certificate-ids="{", ".join(names)}" />'))
+    return name
+
+
+def test_a_policy_may_name_several_of_which_the_backend_chooses(postern, nginx, ca, other_ca, tmp_path, three):
+    order = (three["foreign"], three["rsa"], three["ec"])
+    for stem, expected in (("good", "three-rsa"), ("strangers", "three-foreign")):
+        assert f"CN={expected}" in postern.call(f"/{in_policy(postern, nginx.url(stem), *order)}/x").json()["subject"]
+    with s_server(tmp_path, ca, ca, "-client_sigalgs", "ECDSA+SHA256") as url:
+        assert "three-ec" in postern.call(f"/{in_policy(postern, url, three['rsa'], three['ec'])}/x").text
+    with s_server(tmp_path, ca, pki.Authority("Third CA")) as url:
+        name = in_policy(postern, url, three["rsa"], three["foreign"])
+        assert postern.call(f"/{name}/x").status == 500
+        story = postern.arm("GET", f"/apis/{name}/lastFailure").json()
+        assert story["cause"] == "client_certificate_none_fits" and not story["certificateSent"]
+        assert three["rsa"] in story["sentence"] + story["detail"], story
+
+
+def test_each_certificate_of_a_policys_list_is_in_use_and_pre_flighted_in_its_place(postern, ca, nginx, three):
+    """A member that this backend does not want refuses nothing, for another one is shown."""
+    mine = service.unique("member")
+    postern.upload(mine, ca.client("member-1"))
+    name = in_policy(postern, nginx.url("strangers"), three["foreign"], mine)
+    for certificate in (mine, three["foreign"]):
+        answer = postern.arm("DELETE", f"/certificates/{certificate}", headers={"If-Match": "*"})
+        assert answer.status == 400 and f"/apis/{name}/policies/policy" in answer.text
+    answer = postern.put(f"/certificates/{mine}", {"data": ca.client("member-2").pfx_base64("secret"),
+                                                  "password": "secret"})
+    assert answer.status == 200
+    assert "CN=three-foreign" in postern.call(f"/{name}/x").json()["subject"]
+
+
+@pytest.mark.parametrize("value, words", [("", "names"), ("a,,b", "by commas"), ("a, A", "each once"),
+                                          (",".join(map(str, range(33))), "1 to 32")])
+def test_a_list_that_is_none_is_refused_with_its_place(postern, value, words):
+    name = service.unique("bad")
+    postern.make_api(name, "https://localhost:1")
+    answer = postern.set_policy(f"/apis/{name}", policy(
+        f'<authentication-certificate certificate-ids="{value}" />'), (400,))
+    message = answer.json()["error"]["details"][0]["message"]
+    assert "authentication-certificate" in message and words in message, message
+
+
 # ---- chains
 
 
