@@ -29,6 +29,9 @@ def check(value, schema, where="answer"):
     assert value in schema.get("enum", [value]), f"{where}: {value!r}"
     for name in schema.get("required", ()):
         assert name in value, f"{where}: {name} is missing"
+    if "properties" in schema and not schema.get("additionalProperties"):
+        unknown = set(value) - set(schema["properties"])
+        assert not unknown, f"{where}: the file does not have {unknown}"
     for name, inner in schema.get("properties", {}).items():
         if name in value:
             check(value[name], inner, f"{where}.{name}")
@@ -116,3 +119,18 @@ def test_an_extension_takes_an_api_version_too_and_what_is_azures_needs_one(worl
     assert world.arm("GET", "/certificates/c1/usage", version="2024-05-01").status == 200
     assert world.arm("GET", "/certificates/c1/usage", version="soon").status == 400
     assert world.arm("GET", "/certificates/c1", version=None).status == 400
+
+
+def test_what_a_backend_has_of_ours_is_in_the_file(world, ca, nginx):
+    """tls.postern: the members that the code takes, and what comes back."""
+    schema = DOCUMENT["components"]["schemas"]["BackendTlsPostern"]
+    page = (service.ROOT / "docs/backends.md").read_text()
+    assert set(schema["properties"]) == set(re.findall(r"^\| `(\w+)` \| ", page.split("`tls.postern`")[1].split(
+        "### Explaining")[0], re.M))
+    own = {"caCertificates": [ca.certificate_pem.decode()], "serverName": "localhost", "minimumTlsVersion": "1.2",
+           "pins": ["r/mIkG3eEpVdm+u/ko/cwxzOMo1bk4TyHIlByibiA5E="], "lateAuthentication": False}
+    world.put("/backends/b2", {"url": nginx.url("good"), "protocol": "http", "tls": {
+        "validateCertificateChain": True, "validateCertificateName": True, "postern": own}})
+    stored = world.arm("GET", "/backends/b2").json()["properties"]["tls"]["postern"]
+    assert set(stored) == set(own) == set(schema["properties"])
+    check(stored, schema)
