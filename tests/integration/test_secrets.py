@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Promises 6 and 8: what is in the memory of each process and in the data folder after uploads."""
 import base64
+import json
 import os
 import pathlib
 
@@ -136,6 +137,14 @@ def test_the_secret_of_traces_is_in_no_environment(scanned):
         assert b"PN_LOG_LEVEL=" in environment, "it can be read by the tests"
         found = [x for x in environment.split(b"\0") if x.startswith(b"PN_TRACE_SECRET=")]
         assert not found or found == [b"PN_TRACE_SECRET="] and role != "keyholder", role
+
+
+def test_the_console_is_still_told_what_the_backend_got(scanned):
+    postern, held = scanned
+    answer = postern.arm("POST", "/apis/scan-p256/test",
+                         {"properties": {"method": "GET", "path": "/x"}})
+    assert answer.status == 200, answer
+    assert held.identities["p256"].sha1 in json.dumps(answer.json()["backend"]).upper(), answer.text
 
 
 def test_nothing_is_in_clear_in_the_data_folder(scanned):
