@@ -201,6 +201,9 @@ bool arm_check_linked_access(struct arm_call *call, const char *const *reference
  * the store says, PN_NOMEM. */
 enum pn_rc arm_audit_in(struct arm_call *call, struct pn_store_txn *txn, int status,
                         const json_t *properties, struct pn_error *err) PN_MUST_USE;
+/** What arm_audit_in() would note, for a transaction of another room: a new reference. NULL:
+ * nothing is noted of this call, or no memory (then arm_audit_answer() does it). */
+json_t *arm_audit_entry(const struct arm_call *call, int status);
 /** Notes in the transaction that a certificate goes with what it is in. */
 enum pn_rc arm_audit_removed(struct arm_call *call, struct pn_store_txn *txn,
                              const struct pn_store_item *certificate,

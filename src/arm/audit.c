@@ -3,9 +3,9 @@
  * Evidence (store/audit.h): which principal did what to which certificate, with what result; and
  * GET …/audit, POST …/audit/verify.
  *
- * What makes or deletes a certificate is noted in the transaction that does it. What goes another
- * way (a new generation, a refresh, a refusal) is noted when it is answered; each change of a
- * generation's state is noted by the rotation room in its own transaction.
+ * What makes or deletes a certificate, or gives it a new generation, is noted in the transaction
+ * that does it. What goes another way (a refresh, a refusal) is noted when it is answered; each
+ * change of a generation's state is noted by the rotation room in its own transaction.
  *
  * A note has no body, no header, and no query: nothing of a key file or password can be in it.
  */
@@ -116,6 +116,11 @@ enum pn_rc arm_audit_removed(struct arm_call *call, struct pn_store_txn *txn,
         pn_error_set(err, rc, "out_of_memory", "out of memory");
     json_decref(entry);
     return rc;
+}
+
+json_t *arm_audit_entry(const struct arm_call *call, int status)
+{
+    return is_audited(call) ? entry_of(call, status, NULL, NULL) : NULL;
 }
 
 void arm_audit_answer(struct arm_call *call)

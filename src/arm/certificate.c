@@ -16,6 +16,7 @@
 #include "base/clock.h"
 #include "base/encode.h"
 #include "rotation/generation.h"
+#include "rotation/rotation.h"
 
 #define SHA256_HEX 64
 
@@ -246,10 +247,15 @@ static bool offer_candidate(struct arm_call *call, const struct candidate *candi
     bool force = !arm_has_quirk(call, ARM_QUIRK_NO_FORCE) &&
                  pn_slice_case_eq_str(pn_request_query(call->request, "force"), "true");
     struct pn_error err = {0};
+    json_t *entry = arm_audit_entry(call, 200);
+    struct pn_rotation_note note = {.entry = entry};
     uint64_t number = 0;
-    enum pn_rc rc = services->offer(services->ctx, call->id, candidate->properties,
-                                    candidate->internal, force, &number, &err);
+    enum pn_rc rc =
+        services->offer(services->ctx, call->id, candidate->properties, candidate->internal, force,
+                        entry ? &note : NULL, &number, &err);
 
+    json_decref(entry);
+    call->is_noted = rc == PN_OK && note.is_noted; /* done but not live: that is noted, too */
     if (rc == PN_OK)
         arm_get_with(call, view);
     else if (rc == PN_DENIED)

@@ -95,13 +95,22 @@ enum pn_rc pn_rotation_fetch_certificate(struct pn_rotation *rotation, enum pn_k
  * (code not_key_vault); what store and publisher say. */
 enum pn_rc pn_rotation_refresh(struct pn_rotation *rotation, const char *certificate_id,
                                struct pn_error *err) PN_MUST_USE;
+/** An entry for the audit log (store/audit.h) that tells of a change, in the transaction that makes
+ * it. */
+struct pn_rotation_note {
+    const json_t *entry; /* borrowed */
+    bool is_noted;       /* set by whoever gets it */
+};
+
 /** A new generation of a certificate, made by pn_generation_make() and imported: staged, shown to
  * the backends, and the current one when nobody refuses it, or with `force`. The certificate must
  * exist. `etag` 0, or the revision that it must have (PN_CONFLICT). PN_DENIED: it stays staged; err
- * says who refused it; PN_UNAVAILABLE. Publishes. *number: which generation. */
+ * says who refused it; PN_UNAVAILABLE. Publishes. *number: which generation. `note` (may be NULL)
+ * is noted when it becomes the current one. */
 enum pn_rc pn_rotation_offer(struct pn_rotation *rotation, const char *certificate_id,
                              const json_t *properties, const json_t *internal, const char *cause,
-                             bool force, uint64_t *number, struct pn_error *err) PN_MUST_USE;
+                             bool force, struct pn_rotation_note *note, uint64_t *number,
+                             struct pn_error *err) PN_MUST_USE;
 /** Makes a staged or draining generation the current one. PN_DENIED without `force` when a backend
  * refuses it. PN_NOT_FOUND, PN_INVALID. */
 enum pn_rc pn_rotation_promote(struct pn_rotation *rotation, const char *certificate_id,

@@ -197,7 +197,7 @@ static enum pn_rc offer(struct pn_rotation *rotation, const char *certificate_id
                                 &internal, err);
         if (rc == PN_OK)
             rc = pn_rotation_offer(rotation, certificate_id, properties, internal, "vault", false,
-                                   &number, err);
+                                   NULL, &number, err);
     }
     pn_store_item_fini(&item);
     json_decref(properties);

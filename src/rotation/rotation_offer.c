@@ -99,6 +99,8 @@ static enum pn_rc ask(struct pn_rotation *rotation, const char *certificate_id,
 
 /* One change of the stored certificate, in a transaction of its own. */
 struct edit {
+    bool is_soon; /* nobody is told of it before another one is made: pn_store_begin_soon() */
+    struct pn_rotation_note *note; /* or NULL */
     enum pn_rc (*apply)(struct pn_rotation *rotation, json_t *body, void *ctx,
                         struct pn_error *err);
     void *ctx;
@@ -232,7 +234,8 @@ static enum pn_rc edit_certificate(struct pn_rotation *rotation, const char *cer
     struct pn_store_item item = {0};
     struct pn_store_txn *txn = NULL;
     json_t *before = NULL;
-    enum pn_rc rc = pn_store_begin(rotation->config.store, &txn, err);
+    enum pn_rc rc =
+        (edit->is_soon ? pn_store_begin_soon : pn_store_begin)(rotation->config.store, &txn, err);
 
     if (rc == PN_OK)
         rc = pn_store_txn_get(txn, certificate_id, &item, err);
@@ -247,10 +250,14 @@ static enum pn_rc edit_certificate(struct pn_rotation *rotation, const char *cer
     }
     if (rc == PN_OK)
         rc = audit_states(txn, item.id, before, item.body, err);
+    if (rc == PN_OK && edit->note)
+        rc = pn_audit_add(txn, edit->note->entry, err);
     if (rc == PN_OK)
         rc = pn_store_commit(txn, revision, err);
     else
         pn_store_rollback(txn);
+    if (rc == PN_OK && edit->note)
+        edit->note->is_noted = true;
     if (rc == PN_OK)
         forget_left(rotation, before, item.body);
     json_decref(before);
@@ -373,10 +380,10 @@ static void watch_soon(struct pn_rotation *rotation)
 /* Asks, then makes it current. `internal`: what is shown. */
 static enum pn_rc take_over(struct pn_rotation *rotation, const char *certificate_id,
                             uint64_t number, const json_t *internal, const char *cause, bool force,
-                            json_t *users, struct pn_error *err)
+                            json_t *users, struct pn_rotation_note *note, struct pn_error *err)
 {
     struct promotion promotion = {.number = number, .cause = cause, .used_by = users};
-    const struct edit edit = {.apply = apply_promotion, .ctx = &promotion};
+    const struct edit edit = {.apply = apply_promotion, .ctx = &promotion, .note = note};
     uint64_t revision = 0;
     enum pn_rc rc =
         force ? PN_OK : ask(rotation, certificate_id, internal, &promotion.verdicts, err);
@@ -401,13 +408,16 @@ static enum pn_rc take_over(struct pn_rotation *rotation, const char *certificat
 
 enum pn_rc pn_rotation_offer(struct pn_rotation *rotation, const char *certificate_id,
                              const json_t *properties, const json_t *internal, const char *cause,
-                             bool force, uint64_t *number, struct pn_error *err)
+                             bool force, struct pn_rotation_note *note, uint64_t *number,
+                             struct pn_error *err)
 {
     struct staging staging = {.properties = properties,
                               .internal = internal,
                               .used_by = used_by(rotation, certificate_id),
                               .cause = cause};
-    const struct edit edit = {.apply = apply_staging, .ctx = &staging};
+    /* What follows is on the disk before anybody is answered: the promotion, or the refusal. If
+     * the machine stops in between, the generation was never there, and its key has no use. */
+    const struct edit edit = {.apply = apply_staging, .ctx = &staging, .is_soon = true};
     uint64_t revision;
     enum pn_rc rc = edit_certificate(rotation, certificate_id, &edit, &revision, err);
 
@@ -417,7 +427,7 @@ enum pn_rc pn_rotation_offer(struct pn_rotation *rotation, const char *certifica
         rc = publish(rotation, revision, err);
     else if (rc == PN_OK)
         rc = take_over(rotation, certificate_id, staging.number, internal,
-                       force ? CAUSE_FORCED : cause, force, staging.used_by, err);
+                       force ? CAUSE_FORCED : cause, force, staging.used_by, note, err);
     json_decref(staging.used_by);
     return rc;
 }
@@ -446,7 +456,7 @@ enum pn_rc pn_rotation_promote(struct pn_rotation *rotation, const char *certifi
         json_t *users = used_by(rotation, certificate_id);
 
         rc = take_over(rotation, certificate_id, number, internal,
-                       force ? CAUSE_FORCED : "promoted", force, users, err);
+                       force ? CAUSE_FORCED : "promoted", force, users, NULL, err);
         json_decref(users);
     }
     json_decref(internal);

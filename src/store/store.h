@@ -81,6 +81,11 @@ enum pn_rc pn_store_list_followed(struct pn_store *store, const char *type,
 
 enum pn_rc pn_store_begin(struct pn_store *store, struct pn_store_txn **txn,
                           struct pn_error *err) PN_MUST_USE;
+/** The same for a change that nobody is told of before another one is committed: when its commit
+ * returns it is done, also for a process that is killed, but on the disk only with the next commit
+ * of the other kind. It cannot come to be half there, nor later than what follows it. */
+enum pn_rc pn_store_begin_soon(struct pn_store *store, struct pn_store_txn **txn,
+                               struct pn_error *err) PN_MUST_USE;
 /** Reads see the transaction's own writes. */
 enum pn_rc pn_store_txn_get(struct pn_store_txn *txn, const char *id, struct pn_store_item *item,
                             struct pn_error *err) PN_MUST_USE;

@@ -66,7 +66,8 @@ struct pn_store {
 
     pthread_mutex_t write_mutex; /* guards is_writing */
     pthread_cond_t write_ended;
-    bool is_writing; /* from begin to commit or rollback; then the writer is that thread's */
+    bool is_sync_full; /* a commit of the writer waits for the disk */
+    bool is_writing;   /* from begin to commit or rollback; then the writer is that thread's */
     struct store_connection writer;
     struct pn_auditor auditor;        /* .seal NULL: nothing is audited */
     struct store_audit_end audit_end; /* the writer's */

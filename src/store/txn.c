@@ -50,8 +50,24 @@ static void end(struct pn_store_txn *txn)
     pthread_mutex_unlock(&store->write_mutex);
 }
 
-enum pn_rc pn_store_begin(struct pn_store *store, struct pn_store_txn **result,
-                          struct pn_error *err)
+/* SQLite takes it between transactions only. Whether a commit waits for the disk: in WAL mode all
+ * that was written before is in the same file, and is synced along. */
+static enum pn_rc set_sync(struct pn_store *store, bool is_full, struct pn_error *err)
+{
+    enum pn_rc rc;
+
+    if (store->is_sync_full == is_full)
+        return PN_OK;
+    rc = store_execute(&store->writer,
+                       is_full ? "PRAGMA synchronous = FULL" : "PRAGMA synchronous = NORMAL",
+                       "set synchronous", err);
+    if (rc == PN_OK)
+        store->is_sync_full = is_full;
+    return rc;
+}
+
+static enum pn_rc begin(struct pn_store *store, bool is_full, struct pn_store_txn **result,
+                        struct pn_error *err)
 {
     enum pn_rc rc = PN_OK;
     struct pn_store_txn *txn = calloc(1, sizeof(*txn));
@@ -65,7 +81,9 @@ enum pn_rc pn_store_begin(struct pn_store *store, struct pn_store_txn **result,
         return rc;
     }
     txn->store = store;
-    rc = store_execute(&store->writer, "BEGIN IMMEDIATE", "begin", err);
+    rc = set_sync(store, is_full, err);
+    if (rc == PN_OK)
+        rc = store_execute(&store->writer, "BEGIN IMMEDIATE", "begin", err);
     if (rc == PN_OK)
         rc = store_read_u64(&store->writer, STATEMENT_REVISION, &txn->revision, err);
     if (rc != PN_OK) {
@@ -76,6 +94,17 @@ enum pn_rc pn_store_begin(struct pn_store *store, struct pn_store_txn **result,
     txn->audit_end = store->audit_end;
     *result = txn;
     return PN_OK;
+}
+
+enum pn_rc pn_store_begin(struct pn_store *store, struct pn_store_txn **txn, struct pn_error *err)
+{
+    return begin(store, true, txn, err);
+}
+
+enum pn_rc pn_store_begin_soon(struct pn_store *store, struct pn_store_txn **txn,
+                               struct pn_error *err)
+{
+    return begin(store, false, txn, err);
 }
 
 enum pn_rc pn_store_txn_get(struct pn_store_txn *txn, const char *id, struct pn_store_item *item,

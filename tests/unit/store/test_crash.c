@@ -9,12 +9,61 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #define CRASH_ROUNDS 5
 
-/** Writes /a and /b in one transaction, for ever, and tells each committed number. */
+/* What SQLite calls in this process. */
+static int syncs;
+
+int fdatasync(int fd)
+{
+    syncs++;
+    return (int)syscall(SYS_fdatasync, fd);
+}
+
+int fsync(int fd)
+{
+    syncs++;
+    return (int)syscall(SYS_fsync, fd);
+}
+
+typedef enum pn_rc (*begin_fn)(struct pn_store *store, struct pn_store_txn **txn,
+                               struct pn_error *err);
+
+static int syncs_of(struct pn_store *store, begin_fn begin, int number, bool is_kept)
+{
+    struct pn_store_txn *txn = NULL;
+    json_t *body = json_pack("{s:i}", "n", number);
+    int before = syncs;
+
+    assert_int_equal(begin(store, &txn, NULL), PN_OK);
+    assert_int_equal(pn_store_put(txn, "/a", "t", body, NULL, NULL), PN_OK);
+    if (is_kept)
+        assert_int_equal(pn_store_commit(txn, NULL, NULL), PN_OK);
+    else
+        pn_store_rollback(txn);
+    json_decref(body);
+    return syncs - before;
+}
+
+static void only_what_is_told_of_waits_for_the_disk(void **state)
+{
+    struct store_fixture *f = *state;
+
+    (void)syncs_of(f->store, pn_store_begin, 1, true);
+    assert_true(syncs_of(f->store, pn_store_begin, 2, true) > 0);
+    assert_int_equal(syncs_of(f->store, pn_store_begin_soon, 3, true), 0);
+    assert_int_equal(store_number(f->store, "/a"), 3);
+    assert_true(syncs_of(f->store, pn_store_begin, 4, true) > 0);
+    assert_int_equal(syncs_of(f->store, pn_store_begin_soon, 5, false), 0);
+    assert_true(syncs_of(f->store, pn_store_begin, 6, true) > 0);
+}
+
+/** Writes /a and /b in one transaction, for ever, and tells each committed number. Every other
+ * number is one that nobody is told of before the next. */
 static void write_for_ever(const char *path, int told)
 {
     struct pn_store *store = NULL;
@@ -25,7 +74,7 @@ static void write_for_ever(const char *path, int told)
         struct pn_store_txn *txn = NULL;
         json_t *body = json_pack("{s:i}", "n", n);
 
-        if (pn_store_begin(store, &txn, NULL) != PN_OK ||
+        if ((n % 2 ? pn_store_begin : pn_store_begin_soon)(store, &txn, NULL) != PN_OK ||
             pn_store_put(txn, "/a", "t", body, NULL, NULL) != PN_OK ||
             pn_store_put(txn, "/b", "t", body, NULL, NULL) != PN_OK ||
             pn_store_commit(txn, NULL, NULL) != PN_OK || write(told, &n, sizeof(n)) != sizeof(n))
@@ -145,6 +194,7 @@ static void full_device_is_an_error_that_changes_nothing(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        STORE_TEST(only_what_is_told_of_waits_for_the_disk),
         STORE_TEST(acknowledged_is_durable_and_nothing_is_half_when_killed),
         STORE_TEST(full_device_is_an_error_that_changes_nothing),
     };
