@@ -14,6 +14,7 @@ and for S7, when `has_scale` is set
     start_scale(stage, identities)   route i (/ri/...) has its own backend and presents identities[i]
     change(i, identity)   from now on route i presents this identity; returns when that was accepted
     restart(stage, answers)          only if start_scale() filled a running proxy
+    before_change(i)                 may make the connection that change() uses
 and a line in PEERS.
 """
 import concurrent.futures
@@ -321,6 +322,14 @@ class Postern:
             self.local.session = web.Session(self.postern.control, self.postern.ca_file, keep=True,
                                              timeout=60)
         self.postern.put(path, properties, token=self.token, session=self.local.session)
+
+    def before_change(self, number):
+        """The caller's connection to the management API, which a program has open already."""
+        if not hasattr(self.local, "session"):
+            self.local.session = web.Session(self.postern.control, self.postern.ca_file, keep=True,
+                                             timeout=60)
+        self.postern.arm("GET", f"/certificates/r{number}", token=self.token,
+                         session=self.local.session)
 
     def change(self, number, identity):
         self.upload(f"r{number}", identity)

@@ -69,6 +69,8 @@ def change_under_load(stage, peer, routes, number, identity):
         ["taskset", "-c", str(stage.load_core), *Hot(stage, routes).command(peer.plain + "/", 60)],
         env=dict(os.environ, **stage.load_environment), stdout=subprocess.PIPE, text=True)
     try:
+        if hasattr(peer, "before_change"):
+            peer.before_change(number)
         time.sleep(load_s / 2)
         began = time.monotonic()
         peer.change(number, identity)
@@ -126,7 +128,8 @@ def run_peer(stage, kind, routes, repetitions, seconds):
                 live, accepted, failed = change_under_load(
                     stage, many, routes, number, stage.ca.client(f"route {number}, new"))
                 print(f"    changed certificate live after {live:.1f} ms (accepted after "
-                      f"{accepted:.1f} ms), {failed} failed calls", flush=True)
+                      f"{accepted:.1f} ms, shown by the request after that {live - accepted:.1f} "
+                      f"ms later), {failed} failed calls", flush=True)
                 lives.append(live)
                 fails += failed
             return dict(zip((t[0] for t in TARGETS),

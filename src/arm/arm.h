@@ -58,10 +58,14 @@ struct pn_arm_services {
     enum pn_rc (*import)(void *ctx, enum pn_key_use use, struct pn_slice file,
                          struct pn_slice password, struct pn_imported *imported,
                          struct pn_error *err);
+    /** pn_keyholder_import_soon: has_key() follows before the key is relied on */
+    enum pn_rc (*import_soon)(void *ctx, enum pn_key_use use, struct pn_slice file,
+                              struct pn_slice password, struct pn_imported *imported,
+                              struct pn_error *err);
     /** pn_keyholder_check */
     enum pn_rc (*check)(void *ctx, struct pn_slice file, struct pn_slice password,
                         struct pn_imported *imported, struct pn_error *err);
-    /** PN_NOT_FOUND: the keyholder has no such key of this use. */
+    /** pn_keyholder_settle. PN_NOT_FOUND: the keyholder has no such key of this use. */
     enum pn_rc (*has_key)(void *ctx, enum pn_key_use use, const struct pn_key_id *key,
                           struct pn_error *err);
     /** pn_rotation_forget_unused: after a commit that let go of a key. */

@@ -3,6 +3,9 @@
  * certificates: an uploaded PFX or PEM file, or a reference into a key vault. The file goes to the
  * keyholder at once; what is stored are public facts and the key's name.
  *
+ * The key's file is written when it is imported or, of a certificate that is there already, while
+ * the backends are asked (rotation room); has_key() sees to it in any case.
+ *
  * A key that was imported for a request that is then refused, or that no generation uses any more,
  * is forgotten. Another request may just be importing the same key: therefore the transaction that
  * puts a generation looks whether the keyholder still has its key, and forgetting happens inside a
@@ -153,6 +156,18 @@ bool arm_certificate_file(struct arm_call *call, const json_t *properties, struc
     return false;
 }
 
+/** A certificate that is there already: its next generation's key is settled while the backends are
+ * asked. */
+static bool is_there(struct arm_call *call)
+{
+    struct pn_store_item item = {0};
+    struct pn_error err = {0};
+    bool is_known = pn_store_get(call->arm->config.store, call->id, &item, &err) == PN_OK;
+
+    pn_store_item_fini(&item);
+    return is_known;
+}
+
 /** Imports the file that `data` holds and makes the candidate. False: answered. */
 static bool import_data(struct arm_call *call, const json_t *properties,
                         struct candidate *candidate)
@@ -167,8 +182,9 @@ static bool import_data(struct arm_call *call, const json_t *properties,
     pn_buf_init_secret(&file, PN_IMPORT_BYTES_MAX);
     if (!arm_certificate_file(call, properties, &file))
         goto out;
-    rc = services->import(services->ctx, PN_USE_CLIENT, pn_buf_slice(&file),
-                          pn_json_slice(properties, "password"), &imported, &err);
+    rc = (is_there(call) ? services->import_soon : services->import)(
+        services->ctx, PN_USE_CLIENT, pn_buf_slice(&file), pn_json_slice(properties, "password"),
+        &imported, &err);
     if (rc != PN_OK) {
         arm_certificate_import_failed(call, &err);
         goto out;

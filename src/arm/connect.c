@@ -35,6 +35,15 @@ static enum pn_rc import(void *ctx, enum pn_key_use use, struct pn_slice file,
     return pn_keyholder_import(connection->keyholder, use, file, password, imported, err);
 }
 
+static enum pn_rc import_soon(void *ctx, enum pn_key_use use, struct pn_slice file,
+                              struct pn_slice password, struct pn_imported *imported,
+                              struct pn_error *err)
+{
+    struct pn_arm_connection *connection = ctx;
+
+    return pn_keyholder_import_soon(connection->keyholder, use, file, password, imported, err);
+}
+
 static enum pn_rc check(void *ctx, struct pn_slice file, struct pn_slice password,
                         struct pn_imported *imported, struct pn_error *err)
 {
@@ -47,13 +56,8 @@ static enum pn_rc has_key(void *ctx, enum pn_key_use use, const struct pn_key_id
                           struct pn_error *err)
 {
     struct pn_arm_connection *connection = ctx;
-    struct pn_buf spki;
-    enum pn_rc rc = PN_OK;
 
-    pn_buf_init(&spki, 8192);
-    rc = pn_keyholder_public(connection->keyholder, use, key, &spki, err);
-    pn_buf_fini(&spki);
-    return rc;
+    return pn_keyholder_settle(connection->keyholder, use, key, err);
 }
 
 static void forget_unused(void *ctx, enum pn_key_use use, const struct pn_key_id *key)
@@ -156,6 +160,7 @@ void pn_arm_connect(struct pn_arm_services *services, struct pn_arm_connection *
         .authenticate = authenticate,
         .authorize = authorize,
         .import = import,
+        .import_soon = import_soon,
         .check = check,
         .has_key = has_key,
         .forget_unused = forget_unused,

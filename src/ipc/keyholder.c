@@ -348,18 +348,32 @@ enum pn_rc pn_keyholder_list(struct pn_keyholder *kh, enum pn_key_use use, struc
     return rc;
 }
 
-enum pn_rc pn_keyholder_forget(struct pn_keyholder *kh, enum pn_key_use use,
-                               const struct pn_key_id *key, struct pn_error *err)
+/* A question that names a key, and is answered by a yes. */
+static enum pn_rc ask_of_key(struct pn_keyholder *kh, enum pn_keyholder_frame type,
+                             enum pn_key_use use, const struct pn_key_id *key, int timeout_ms,
+                             struct pn_error *err)
 {
     struct pn_question question;
     enum pn_rc rc;
 
-    pn_question_init(&question, PN_KEYHOLDER_FORGET);
+    pn_question_init(&question, type);
     pn_question_u8(&question, (uint8_t)use);
     pn_question_id(&question, key);
-    rc = pn_keyholder_ask(kh, &question, ANSWER_TIMEOUT_MS, NULL, NULL, err);
+    rc = pn_keyholder_ask(kh, &question, timeout_ms, NULL, NULL, err);
     pn_question_fini(&question);
     return rc;
+}
+
+enum pn_rc pn_keyholder_settle(struct pn_keyholder *kh, enum pn_key_use use,
+                               const struct pn_key_id *key, struct pn_error *err)
+{
+    return ask_of_key(kh, PN_KEYHOLDER_SETTLE, use, key, PN_IMPORT_TIMEOUT_MS, err);
+}
+
+enum pn_rc pn_keyholder_forget(struct pn_keyholder *kh, enum pn_key_use use,
+                               const struct pn_key_id *key, struct pn_error *err)
+{
+    return ask_of_key(kh, PN_KEYHOLDER_FORGET, use, key, ANSWER_TIMEOUT_MS, err);
 }
 
 enum pn_rc pn_keyholder_export_sealed(struct pn_keyholder *kh, struct pn_slice context,

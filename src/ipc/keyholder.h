@@ -80,6 +80,15 @@ void pn_imported_fini(struct pn_imported *imported);
 enum pn_rc pn_keyholder_import(struct pn_keyholder *kh, enum pn_key_use use, struct pn_slice file,
                                struct pn_slice password, struct pn_imported *out,
                                struct pn_error *err) PN_MUST_USE;
+/** The same, but the key may be in memory only, and would be lost with the keyholder: before
+ * anything that is acknowledged relies on it, pn_keyholder_settle() must have said PN_OK. */
+enum pn_rc pn_keyholder_import_soon(struct pn_keyholder *kh, enum pn_key_use use,
+                                    struct pn_slice file, struct pn_slice password,
+                                    struct pn_imported *out, struct pn_error *err) PN_MUST_USE;
+/** PN_OK: the kept key is sealed on disk, as after pn_keyholder_import(). PN_NOT_FOUND. PN_IO: it
+ * cannot be, and is forgotten. */
+enum pn_rc pn_keyholder_settle(struct pn_keyholder *kh, enum pn_key_use use,
+                               const struct pn_key_id *key, struct pn_error *err) PN_MUST_USE;
 /** The same, and the key is not kept: what the file is. */
 enum pn_rc pn_keyholder_check(struct pn_keyholder *kh, struct pn_slice file,
                               struct pn_slice password, struct pn_imported *out,

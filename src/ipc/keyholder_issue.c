@@ -74,16 +74,30 @@ static void put_file(struct pn_question *question, struct pn_slice file, struct 
     pn_question_bytes(question, file);
 }
 
+static enum pn_rc import(struct pn_keyholder *kh, enum pn_keyholder_frame type, enum pn_key_use use,
+                         struct pn_slice file, struct pn_slice password, struct pn_imported *out,
+                         struct pn_error *err)
+{
+    struct pn_question question;
+
+    pn_question_init(&question, type);
+    pn_question_u8(&question, (uint8_t)use);
+    put_file(&question, file, password);
+    return pn_keyholder_ask_imported(kh, &question, PN_IMPORT_TIMEOUT_MS, out, err);
+}
+
 enum pn_rc pn_keyholder_import(struct pn_keyholder *kh, enum pn_key_use use, struct pn_slice file,
                                struct pn_slice password, struct pn_imported *out,
                                struct pn_error *err)
 {
-    struct pn_question question;
+    return import(kh, PN_KEYHOLDER_IMPORT, use, file, password, out, err);
+}
 
-    pn_question_init(&question, PN_KEYHOLDER_IMPORT);
-    pn_question_u8(&question, (uint8_t)use);
-    put_file(&question, file, password);
-    return pn_keyholder_ask_imported(kh, &question, PN_IMPORT_TIMEOUT_MS, out, err);
+enum pn_rc pn_keyholder_import_soon(struct pn_keyholder *kh, enum pn_key_use use,
+                                    struct pn_slice file, struct pn_slice password,
+                                    struct pn_imported *out, struct pn_error *err)
+{
+    return import(kh, PN_KEYHOLDER_IMPORT_SOON, use, file, password, out, err);
 }
 
 enum pn_rc pn_keyholder_check(struct pn_keyholder *kh, struct pn_slice file,

@@ -60,6 +60,8 @@ enum pn_keyholder_frame {
                                    request · bytes sealed */
     PN_KEYHOLDER_VAULT_MERGE, /* vkey · bytes context · u8 format · u8 is_private · u32 n · n ×
                                  bytes DER -> imported */
+    PN_KEYHOLDER_IMPORT_SOON, /* as IMPORT; the key is in memory only until SETTLE */
+    PN_KEYHOLDER_SETTLE,      /* u8 use · id -> - */
     PN_KEYHOLDER_OK = 0x2f0,
     PN_KEYHOLDER_ERROR, /* u32 rc · str code · str target · str message */
     /* imported = id · u8 format · u32 n · n × bytes DER · bytes sealed ("" when kept) · facts

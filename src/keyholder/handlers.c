@@ -188,6 +188,17 @@ static enum pn_rc on_forget(struct pn_session *session, struct pn_slice fields,
     return pn_keys_forget(session->server->keys, use, &id, err);
 }
 
+static enum pn_rc on_settle(struct pn_session *session, struct pn_slice fields,
+                            struct pn_error *err)
+{
+    struct pn_key_id id;
+    enum pn_key_use use;
+
+    if (!read_key(&fields, &use, &id) || fields.len > 0)
+        return pn_question_broken(session, err);
+    return pn_keys_settle(session->server->keys, use, &id, err);
+}
+
 static enum pn_rc put_imported(struct pn_buf *answer, const struct pn_bundle *bundle,
                                const struct pn_key_id *id, struct pn_slice sealed,
                                struct pn_error *err)
@@ -214,11 +225,12 @@ static enum pn_rc put_imported(struct pn_buf *answer, const struct pn_bundle *bu
 }
 
 /* Keeps the key, then answers. Ends the bundle. */
-static enum pn_rc keep(struct pn_session *session, enum pn_key_use use, struct pn_bundle *bundle,
-                       struct pn_buf *answer, struct pn_error *err)
+static enum pn_rc keep(struct pn_session *session, enum pn_key_use use, bool is_soon,
+                       struct pn_bundle *bundle, struct pn_buf *answer, struct pn_error *err)
 {
     struct pn_key_id id;
-    enum pn_rc rc = pn_keys_add(session->server->keys, use, bundle->key, &id, err);
+    enum pn_rc rc = (is_soon ? pn_keys_add_soon : pn_keys_add)(session->server->keys, use,
+                                                               bundle->key, &id, err);
 
     if (rc == PN_OK)
         rc = put_imported(answer, bundle, &id, (struct pn_slice){0}, err);
@@ -265,7 +277,7 @@ static enum pn_rc on_import(struct pn_session *session, uint16_t type, struct pn
     bool is_fine = true;
     enum pn_rc rc;
 
-    if (type == PN_KEYHOLDER_IMPORT)
+    if (type == PN_KEYHOLDER_IMPORT || type == PN_KEYHOLDER_IMPORT_SOON)
         is_fine = read_use(&fields, &use);
     else if (type == PN_KEYHOLDER_IMPORT_SEALED)
         is_fine = pn_frame_read_bytes(&fields, &context) == PN_OK &&
@@ -283,8 +295,9 @@ static enum pn_rc on_import(struct pn_session *session, uint16_t type, struct pn
     bundle.is_private = is_private != 0;
     if (type == PN_KEYHOLDER_CHECK)
         return tell(&bundle, answer, err);
-    return type == PN_KEYHOLDER_IMPORT ? keep(session, use, &bundle, answer, err)
-                                       : pn_give_sealed(session, context, &bundle, answer, err);
+    if (type == PN_KEYHOLDER_IMPORT_SEALED)
+        return pn_give_sealed(session, context, &bundle, answer, err);
+    return keep(session, use, type == PN_KEYHOLDER_IMPORT_SOON, &bundle, answer, err);
 }
 
 static enum pn_rc on_export(struct pn_session *session, struct pn_slice fields,
@@ -360,7 +373,7 @@ static enum pn_rc on_issue(struct pn_session *session, struct pn_slice fields, b
     else
         rc = issue(session, &spec, own_key, &bundle, err);
     if (rc == PN_OK)
-        rc = is_kept ? keep(session, use, &bundle, answer, err)
+        rc = is_kept ? keep(session, use, false, &bundle, answer, err)
                      : pn_give_sealed(session, context, &bundle, answer, err);
     EVP_PKEY_free(own_key);
     pn_arena_destroy(arena);
@@ -379,7 +392,10 @@ static enum pn_rc admin_question(struct pn_session *session, const struct pn_fra
         return on_list(session, fields, answer, err);
     case PN_KEYHOLDER_FORGET:
         return on_forget(session, fields, err);
+    case PN_KEYHOLDER_SETTLE:
+        return on_settle(session, fields, err);
     case PN_KEYHOLDER_IMPORT:
+    case PN_KEYHOLDER_IMPORT_SOON:
     case PN_KEYHOLDER_IMPORT_SEALED:
     case PN_KEYHOLDER_CHECK:
         return on_import(session, question->type, fields, answer, err);

@@ -36,6 +36,7 @@
 struct kept {
     EVP_PKEY *key;        /* NULL: in its file only */
     struct pn_list entry; /* in pn_keys.open while `key` is there */
+    bool is_unsettled;    /* it has no file yet: `key` is all there is */
 };
 
 struct pn_keys {
@@ -46,6 +47,7 @@ struct pn_keys {
     struct pn_map *table; /* use (1 byte) + id -> struct kept */
     struct pn_list open;  /* the one used last first */
     size_t open_count;
+    size_t unsettled_count;
 };
 
 struct place {
@@ -137,13 +139,26 @@ static void shut(struct pn_keys *keys, struct kept *kept)
     keys->open_count--;
 }
 
+/* The one used longest ago; not one that has no file. */
+static void shut_one(struct pn_keys *keys)
+{
+    for (struct pn_list *at = keys->open.prev; at != &keys->open; at = at->prev) {
+        struct kept *kept = PN_CONTAINER(at, struct kept, entry);
+
+        if (kept->is_unsettled)
+            continue;
+        shut(keys, kept);
+        return;
+    }
+}
+
 /* Takes a reference on `key`. */
 static void keep_open(struct pn_keys *keys, struct kept *kept, EVP_PKEY *key)
 {
     if (kept->key)
         return;
     if (keys->open_count >= PN_KEYS_OPEN_MAX)
-        shut(keys, PN_CONTAINER(keys->open.prev, struct kept, entry));
+        shut_one(keys);
     EVP_PKEY_up_ref(key);
     kept->key = key;
     pn_list_push_front(&keys->open, &kept->entry);
@@ -355,7 +370,8 @@ static enum pn_rc look_for_room(struct pn_keys *keys, const struct place *place,
                         PN_KEYS_MAX);
 }
 
-static enum pn_rc enter_open(struct pn_keys *keys, const struct place *place, EVP_PKEY *key)
+static enum pn_rc enter_open(struct pn_keys *keys, const struct place *place, EVP_PKEY *key,
+                             bool is_settled)
 {
     struct kept *kept = NULL;
     enum pn_rc rc;
@@ -364,24 +380,88 @@ static enum pn_rc enter_open(struct pn_keys *keys, const struct place *place, EV
     rc = enter(keys, place, &kept);
     if (rc == PN_OK)
         keep_open(keys, kept, key);
+    if (rc == PN_OK && !is_settled) {
+        kept->is_unsettled = true;
+        keys->unsettled_count++;
+    }
     pthread_mutex_unlock(&keys->lock);
     return rc;
 }
 
+/* Both are held, and nobody else writes files. */
+static void set_settled(struct pn_keys *keys, struct kept *kept)
+{
+    if (!kept->is_unsettled)
+        return;
+    kept->is_unsettled = false;
+    keys->unsettled_count--;
+}
+
+static void drop(struct pn_keys *keys, const struct place *place)
+{
+    struct kept *kept;
+
+    pthread_mutex_lock(&keys->lock);
+    kept = pn_map_remove(keys->table, table_key(place));
+    if (kept) {
+        shut(keys, kept);
+        set_settled(keys, kept);
+    }
+    pthread_mutex_unlock(&keys->lock);
+    free(kept);
+}
+
+/* `change` is held: the key stays in the table meanwhile. */
+static enum pn_rc settle(struct pn_keys *keys, const struct place *place, struct pn_error *err)
+{
+    EVP_PKEY *key = NULL;
+    struct kept *kept;
+    enum pn_rc rc;
+
+    pthread_mutex_lock(&keys->lock);
+    kept = pn_map_get(keys->table, table_key(place));
+    if (kept && kept->is_unsettled) {
+        key = kept->key;
+        EVP_PKEY_up_ref(key);
+    }
+    pthread_mutex_unlock(&keys->lock);
+    if (!kept)
+        return pn_error_set(err, PN_NOT_FOUND, "no_such_key", "the keyholder has no key %s",
+                            place->name);
+    if (!key)
+        return PN_OK;
+    rc = write_file(keys, place, key, err);
+    EVP_PKEY_free(key);
+    if (rc != PN_OK) {
+        drop(keys, place);
+        return rc;
+    }
+    pthread_mutex_lock(&keys->lock);
+    set_settled(keys, kept);
+    pthread_mutex_unlock(&keys->lock);
+    return PN_OK;
+}
+
 /* `change` is held. */
-static enum pn_rc add(struct pn_keys *keys, const struct place *place, EVP_PKEY *key,
+static enum pn_rc add(struct pn_keys *keys, const struct place *place, EVP_PKEY *key, bool is_soon,
                       struct pn_error *err)
 {
     bool is_known = false;
     char path[PATH_MAX];
     enum pn_rc rc = look_for_room(keys, place, &is_known, err);
 
-    if (rc != PN_OK || is_known)
+    if (rc != PN_OK)
         return rc;
+    if (is_known)
+        return is_soon ? PN_OK : settle(keys, place, err);
+    if (is_soon && keys->unsettled_count < PN_KEYS_UNSETTLED_MAX) {
+        rc = enter_open(keys, place, key, false);
+        return rc == PN_OK ? PN_OK : pn_error_set(err, rc, "no_memory", "out of memory");
+    }
     rc = write_file(keys, place, key, err);
     if (rc != PN_OK)
         return rc;
-    rc = enter_open(keys, place, key);
+    rc = enter_open(keys, place, key, true);
     if (rc == PN_OK)
         return PN_OK;
     if (file_path(keys, place->name, path, NULL) == PN_OK)
@@ -389,8 +469,8 @@ static enum pn_rc add(struct pn_keys *keys, const struct place *place, EVP_PKEY 
     return pn_error_set(err, rc, "no_memory", "out of memory");
 }
 
-enum pn_rc pn_keys_add(struct pn_keys *keys, enum pn_key_use use, EVP_PKEY *key,
-                       struct pn_key_id *id, struct pn_error *err)
+static enum pn_rc add_key(struct pn_keys *keys, enum pn_key_use use, EVP_PKEY *key, bool is_soon,
+                          struct pn_key_id *id, struct pn_error *err)
 {
     struct place place;
     enum pn_rc rc = pn_key_id_of(key, id, NULL, err);
@@ -399,7 +479,31 @@ enum pn_rc pn_keys_add(struct pn_keys *keys, enum pn_key_use use, EVP_PKEY *key,
         return rc;
     place = place_of(use, id);
     pthread_mutex_lock(&keys->change);
-    rc = add(keys, &place, key, err);
+    rc = add(keys, &place, key, is_soon, err);
+    pthread_mutex_unlock(&keys->change);
+    return rc;
+}
+
+enum pn_rc pn_keys_add(struct pn_keys *keys, enum pn_key_use use, EVP_PKEY *key,
+                       struct pn_key_id *id, struct pn_error *err)
+{
+    return add_key(keys, use, key, false, id, err);
+}
+
+enum pn_rc pn_keys_add_soon(struct pn_keys *keys, enum pn_key_use use, EVP_PKEY *key,
+                            struct pn_key_id *id, struct pn_error *err)
+{
+    return add_key(keys, use, key, true, id, err);
+}
+
+enum pn_rc pn_keys_settle(struct pn_keys *keys, enum pn_key_use use, const struct pn_key_id *id,
+                          struct pn_error *err)
+{
+    struct place place = place_of(use, id);
+    enum pn_rc rc;
+
+    pthread_mutex_lock(&keys->change);
+    rc = settle(keys, &place, err);
     pthread_mutex_unlock(&keys->change);
     return rc;
 }
@@ -443,18 +547,6 @@ enum pn_rc pn_keys_get(struct pn_keys *keys, enum pn_key_use use, const struct p
         keep_open(keys, kept, *key);
     pthread_mutex_unlock(&keys->lock);
     return PN_OK;
-}
-
-static void drop(struct pn_keys *keys, const struct place *place)
-{
-    struct kept *kept;
-
-    pthread_mutex_lock(&keys->lock);
-    kept = pn_map_remove(keys->table, table_key(place));
-    if (kept)
-        shut(keys, kept);
-    pthread_mutex_unlock(&keys->lock);
-    free(kept);
 }
 
 enum pn_rc pn_keys_forget(struct pn_keys *keys, enum pn_key_use use, const struct pn_key_id *id,

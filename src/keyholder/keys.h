@@ -2,7 +2,8 @@
  *
  * The kept keys: on disk one sealed file for each (use, id), written and synced before anybody
  * hears of it; those in use also in memory, as OpenSSL keys. A damaged file is reported and passed
- * over.
+ * over. A key may be used before its file is there by who promises to ask for that before anything
+ * relies on it: pn_keys_add_soon(), pn_keys_settle().
  */
 #pragma once
 
@@ -11,9 +12,10 @@
 #include "ipc/keyholder.h"
 #include "keyholder/seal.h"
 
-#define PN_KEYS_MAX        100000u /* files */
-#define PN_KEYS_OPEN_MAX   1024u /* what fits into the locked heap as RSA 4096, with room to work */
-#define PN_KEY_FILE_SUFFIX ".key.sealed"
+#define PN_KEYS_MAX           100000u /* files */
+#define PN_KEYS_OPEN_MAX      1024u /* what fits into the locked heap as RSA 4096, with room to work */
+#define PN_KEYS_UNSETTLED_MAX 16u /* above, a file is written at once */
+#define PN_KEY_FILE_SUFFIX    ".key.sealed"
 
 struct pn_keys;
 
@@ -32,6 +34,14 @@ size_t pn_keys_count(struct pn_keys *keys);
  * PN_KEYS_MAX. PN_IO. */
 enum pn_rc pn_keys_add(struct pn_keys *keys, enum pn_key_use use, EVP_PKEY *key,
                        struct pn_key_id *id, struct pn_error *err) PN_MUST_USE;
+/** The same, but a new key is in memory only: lost when the process ends before pn_keys_settle().
+ */
+enum pn_rc pn_keys_add_soon(struct pn_keys *keys, enum pn_key_use use, EVP_PKEY *key,
+                            struct pn_key_id *id, struct pn_error *err) PN_MUST_USE;
+/** PN_OK: its file is written and synced. PN_NOT_FOUND: there is no such key. PN_IO: it could not
+ * be written, and the key is gone. */
+enum pn_rc pn_keys_settle(struct pn_keys *keys, enum pn_key_use use, const struct pn_key_id *id,
+                          struct pn_error *err) PN_MUST_USE;
 /** The caller frees *key (EVP_PKEY_free). PN_NOT_FOUND. The file cannot be opened any more: PN_IO,
  *  PN_DENIED, PN_MALFORMED, PN_INVALID. */
 enum pn_rc pn_keys_get(struct pn_keys *keys, enum pn_key_use use, const struct pn_key_id *id,

@@ -377,6 +377,52 @@ static void watch_soon(struct pn_rotation *rotation)
     pthread_mutex_unlock(&rotation->lock);
 }
 
+/* The disk takes as long as the backends: both are asked at once. */
+struct settling {
+    struct pn_rotation *rotation;
+    struct pn_key_id key;
+    pthread_t thread;
+    bool has_thread;
+    enum pn_rc rc;
+    struct pn_error err;
+};
+
+static void *settle(void *ctx)
+{
+    struct settling *settling = ctx;
+
+    settling->rc = pn_keyholder_settle(settling->rotation->config.keyholder, PN_USE_CLIENT,
+                                       &settling->key, &settling->err);
+    return NULL;
+}
+
+static void settling_begin(struct settling *settling, const json_t *internal)
+{
+    if (!pn_hex_decode(pn_json_slice(internal, "keyId"), settling->key.sha256,
+                       sizeof(settling->key.sha256))) {
+        settling->rc =
+            pn_error_set(&settling->err, PN_INTERNAL, "no_key_id", "the generation has no key id");
+        return;
+    }
+    settling->has_thread = pthread_create(&settling->thread, NULL, settle, settling) == 0;
+    if (!settling->has_thread)
+        (void)settle(settling);
+}
+
+/* What is relied on from now on is on the disk. */
+static enum pn_rc settling_end(struct settling *settling, struct pn_error *err)
+{
+    if (settling->has_thread)
+        (void)pthread_join(settling->thread, NULL);
+    if (settling->rc == PN_NOT_FOUND)
+        return pn_error_set(err, PN_UNAVAILABLE, "key_forgotten",
+                            "The keyholder has the key of this generation no longer; upload the "
+                            "file again.");
+    if (settling->rc != PN_OK)
+        *err = settling->err;
+    return settling->rc;
+}
+
 /* Asks, then makes it current. `internal`: what is shown. */
 static enum pn_rc take_over(struct pn_rotation *rotation, const char *certificate_id,
                             uint64_t number, const json_t *internal, const char *cause, bool force,
@@ -384,10 +430,17 @@ static enum pn_rc take_over(struct pn_rotation *rotation, const char *certificat
 {
     struct promotion promotion = {.number = number, .cause = cause, .used_by = users};
     const struct edit edit = {.apply = apply_promotion, .ctx = &promotion, .note = note};
+    struct settling settling = {.rotation = rotation, .rc = PN_OK};
+    struct pn_error unsettled = {0};
     uint64_t revision = 0;
-    enum pn_rc rc =
-        force ? PN_OK : ask(rotation, certificate_id, internal, &promotion.verdicts, err);
+    enum pn_rc rc;
 
+    settling_begin(&settling, internal);
+    rc = force ? PN_OK : ask(rotation, certificate_id, internal, &promotion.verdicts, err);
+    if (settling_end(&settling, &unsettled) != PN_OK && rc == PN_OK) {
+        *err = unsettled;
+        rc = err->rc;
+    }
     if (rc == PN_OK) {
         rc = edit_certificate(rotation, certificate_id, &edit, &revision, err);
     } else {

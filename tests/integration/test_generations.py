@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Promise 5: a bad new certificate never takes over. Generations, pre-flight, canary, by hand."""
 import contextlib
+import os
+import signal
 import socket
 import ssl
 import subprocess
@@ -250,6 +252,34 @@ def test_a_staged_generation_takes_over_when_the_backend_is_ready_or_by_force(po
     picky.accept(ca)
     forced = postern.arm("POST", promote, {"properties": {"force": True}})
     assert forced.status == 200 and thumbprint(postern, name) == bad.sha1
+
+
+@pytest.mark.parametrize("is_refused", [False, True], ids=["taken", "refused"])
+def test_a_generation_and_its_key_survive_a_kill_after_the_answer(own_postern, ca, other_ca, picky, is_refused):
+    """Its key is written, and its first state synced, while the backends are asked: before the answer."""
+    postern, before, after = own_postern, ca.client("life"), (other_ca if is_refused else ca).client("after")
+    put(postern, "life", before)
+    use(postern, "life", picky, "backend")
+    answer = put(postern, "life", after)
+    pids = postern.family()
+    for pid in pids:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
+    postern.kill()
+    assert answer.status == (409 if is_refused else 200), answer
+    service.wait_for("the end of the children", lambda: not any(
+        service.executable_of(pid).startswith("postern") for pid in pids))
+    postern.start(ports=postern.ready)
+    known = {number: (entry["state"], entry["thumbprint"]) for number, entry in generations(postern, "life").items()}
+    if is_refused:
+        assert known == {1: ("current", before.sha1), 2: ("staged", after.sha1)}
+        picky.accept(ca, other_ca)
+        promote = postern.arm("POST", "/certificates/life/generations/2/promote")
+        assert promote.status == 200, promote  # with its key
+    else:
+        assert known == {1: ("draining", before.sha1), 2: ("current", after.sha1)}
+    service.wait_for("the gateway", lambda: postern.call("/life/x").status == 200)
+    assert thumbprint(postern, "life") == after.sha1
 
 
 def test_a_put_with_force_asks_nobody(postern, ca, other_ca, picky):

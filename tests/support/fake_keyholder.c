@@ -229,6 +229,22 @@ enum pn_rc pn_keyholder_import(struct pn_keyholder *kh, enum pn_key_use use, str
     return import(use, file, password, NULL, out, err);
 }
 
+enum pn_rc pn_keyholder_import_soon(struct pn_keyholder *kh, enum pn_key_use use,
+                                    struct pn_slice file, struct pn_slice password,
+                                    struct pn_imported *out, struct pn_error *err)
+{
+    return pn_keyholder_import(kh, use, file, password, out, err);
+}
+
+enum pn_rc pn_keyholder_settle(struct pn_keyholder *kh, enum pn_key_use use,
+                               const struct pn_key_id *key, struct pn_error *err)
+{
+    (void)kh;
+    if (fake_keyholder_is_away)
+        return away(err);
+    return find(use, key) ? PN_OK : pn_error_set(err, PN_NOT_FOUND, "no_such_key", "no such key");
+}
+
 enum pn_rc pn_keyholder_import_sealed(struct pn_keyholder *kh, struct pn_slice context,
                                       struct pn_slice file, struct pn_slice password,
                                       bool is_private, struct pn_imported *out,

@@ -278,6 +278,7 @@ int arm_setup(void **state)
         .authenticate = fake_authenticate,
         .authorize = fake_authorize,
         .import = fake_import,
+        .import_soon = fake_import,
         .check = fake_check,
         .has_key = fake_has_key,
         .forget_unused = fake_forget_unused,

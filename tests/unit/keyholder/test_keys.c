@@ -30,6 +30,7 @@ static struct {
     atomic_bool is_armed;
     sem_t began, go_on;
 } slow;
+static atomic_bool is_sync_off; /* for a thousand keys */
 
 int fsync(int fd)
 {
@@ -37,6 +38,8 @@ int fsync(int fd)
         sem_post(&slow.began);
         sem_wait(&slow.go_on);
     }
+    if (atomic_load(&is_sync_off))
+        return 0;
     return (int)syscall(SYS_fsync, fd);
 }
 
@@ -135,6 +138,112 @@ static void a_restarted_keyholder_has_its_keys_again(void **state)
     EVP_PKEY_free(key);
     rig_close(&rig);
     rig_remove(&rig);
+}
+
+/* --- keys whose file comes later --- */
+
+static bool has_after_restart(struct rig *rig, const struct pn_key_id *id)
+{
+    EVP_PKEY *key = NULL;
+    struct pn_error err = {0};
+    enum pn_rc rc;
+
+    rig_close(rig);
+    rig_open(rig);
+    rc = pn_keys_get(rig->keys, PN_USE_CLIENT, id, &key, &err);
+    assert_true(rc == PN_OK || rc == PN_NOT_FOUND);
+    EVP_PKEY_free(key);
+    return rc == PN_OK;
+}
+
+static void a_key_is_on_the_disk_once_it_is_settled(void **state)
+{
+    struct rig rig = {0};
+    struct pn_key_id id, other;
+    EVP_PKEY *key = new_key();
+    EVP_PKEY *given = NULL;
+    struct pn_error err = {0};
+
+    (void)state;
+    rig_open(&rig);
+    assert_int_equal(pn_keys_add_soon(rig.keys, PN_USE_CLIENT, key, &id, &err), PN_OK);
+    assert_int_equal(pn_keys_get(rig.keys, PN_USE_CLIENT, &id, &given, &err), PN_OK);
+    assert_int_equal(EVP_PKEY_eq(key, given), 1);
+    EVP_PKEY_free(given);
+    assert_false(has_after_restart(&rig, &id));
+    assert_int_equal(pn_keys_settle(rig.keys, PN_USE_CLIENT, &id, &err), PN_NOT_FOUND);
+
+    assert_int_equal(pn_keys_add_soon(rig.keys, PN_USE_CLIENT, key, &id, &err), PN_OK);
+    assert_int_equal(pn_keys_settle(rig.keys, PN_USE_CLIENT, &id, &err), PN_OK);
+    assert_int_equal(pn_keys_settle(rig.keys, PN_USE_CLIENT, &id, &err), PN_OK);
+    assert_true(has_after_restart(&rig, &id));
+    assert_int_equal(pn_keys_forget(rig.keys, PN_USE_CLIENT, &id, &err), PN_OK);
+
+    /* Who asks for more gets more, and a forgotten one does not come back. */
+    assert_int_equal(pn_keys_add_soon(rig.keys, PN_USE_CLIENT, key, &id, &err), PN_OK);
+    assert_int_equal(pn_keys_add(rig.keys, PN_USE_CLIENT, key, &other, &err), PN_OK);
+    assert_true(has_after_restart(&rig, &id));
+    assert_int_equal(pn_keys_forget(rig.keys, PN_USE_CLIENT, &id, &err), PN_OK);
+    assert_int_equal(pn_keys_add_soon(rig.keys, PN_USE_CLIENT, key, &id, &err), PN_OK);
+    assert_int_equal(pn_keys_forget(rig.keys, PN_USE_CLIENT, &id, &err), PN_OK);
+    assert_int_equal(pn_keys_settle(rig.keys, PN_USE_CLIENT, &id, &err), PN_NOT_FOUND);
+    assert_false(has_after_restart(&rig, &id));
+    EVP_PKEY_free(key);
+    rig_close(&rig);
+    rig_remove(&rig);
+}
+
+static void keys_without_a_file_are_few_and_are_never_shut(void **state)
+{
+    struct rig rig = {0};
+    struct pn_key_id first = {{0}}, last = {{0}}, id;
+    EVP_PKEY *given = NULL;
+    struct pn_error err = {0};
+
+    (void)state;
+    rig_open(&rig);
+    for (size_t i = 0; i <= PN_KEYS_UNSETTLED_MAX; i++) {
+        EVP_PKEY *key = new_key();
+
+        assert_int_equal(pn_keys_add_soon(rig.keys, PN_USE_CLIENT, key, &last, &err), PN_OK);
+        if (i == 0)
+            first = last;
+        EVP_PKEY_free(key);
+    }
+    atomic_store(&is_sync_off, true);
+    for (size_t i = 0; i < PN_KEYS_OPEN_MAX + 8; i++) { /* more than are kept open */
+        EVP_PKEY *key = new_key();
+
+        assert_int_equal(pn_keys_add(rig.keys, PN_USE_SERVER, key, &id, &err), PN_OK);
+        EVP_PKEY_free(key);
+    }
+    atomic_store(&is_sync_off, false);
+    assert_int_equal(pn_keys_get(rig.keys, PN_USE_CLIENT, &first, &given, &err), PN_OK);
+    EVP_PKEY_free(given);
+    assert_int_equal(pn_keys_settle(rig.keys, PN_USE_CLIENT, &first, &err), PN_OK);
+    assert_true(has_after_restart(&rig, &first));
+    assert_true(has_after_restart(&rig, &last)); /* the one too many was written at once */
+    rig_close(&rig);
+    rig_remove(&rig);
+}
+
+static void a_key_that_cannot_be_written_is_gone(void **state)
+{
+    struct rig rig = {0};
+    struct pn_key_id id;
+    EVP_PKEY *key = new_key();
+    EVP_PKEY *given = NULL;
+    struct pn_error err = {0};
+
+    (void)state;
+    rig_open(&rig);
+    assert_int_equal(pn_keys_add_soon(rig.keys, PN_USE_CLIENT, key, &id, &err), PN_OK);
+    rig_remove(&rig); /* the folder, under its feet */
+    assert_int_equal(pn_keys_settle(rig.keys, PN_USE_CLIENT, &id, &err), PN_IO);
+    assert_int_equal(pn_keys_get(rig.keys, PN_USE_CLIENT, &id, &given, &err), PN_NOT_FOUND);
+    assert_int_equal(pn_keys_count(rig.keys), 0);
+    EVP_PKEY_free(key);
+    rig_close(&rig);
 }
 
 /* The one key file of a folder. */
@@ -367,6 +476,9 @@ int main(void)
         cmocka_unit_test(sealed_blob_of_another_context_is_refused),
         cmocka_unit_test(a_sealed_blob_with_any_byte_changed_or_missing_is_refused),
         cmocka_unit_test(a_restarted_keyholder_has_its_keys_again),
+        cmocka_unit_test(a_key_is_on_the_disk_once_it_is_settled),
+        cmocka_unit_test(keys_without_a_file_are_few_and_are_never_shut),
+        cmocka_unit_test(a_key_that_cannot_be_written_is_gone),
         cmocka_unit_test(keys_of_a_harmful_kind_are_refused),
         cmocka_unit_test(a_damaged_key_file_is_passed_over_and_the_others_load),
         cmocka_unit_test(a_key_file_damaged_after_the_start_gives_no_key),

@@ -134,6 +134,39 @@ static void imported_key_signs_for_the_gateway(void **state)
     close_pair(&pair);
 }
 
+/* It can be shown to a backend before its file is there. */
+static void key_whose_file_comes_later_signs_at_once(void **state)
+{
+    struct pair pair;
+    struct pn_imported imported;
+    struct pn_buf message = client_message();
+    struct pn_buf signature;
+    struct pn_key_id unknown = {{0}};
+    struct pn_error err = {0};
+    EVP_PKEY *key = NULL;
+
+    (void)state;
+    open_pair(&pair);
+    pn_buf_init(&signature, 1024);
+    assert_int_equal(pn_keyholder_import_soon(pair.admin, PN_USE_CLIENT, PN_LIT("pfx"),
+                                              PN_LIT("pw"), &imported, &err),
+                     PN_OK);
+    assert_int_equal(pn_keyholder_sign(pair.gateway, PN_USE_CLIENT, &imported.key,
+                                       PN_SIGN_ECDSA_SHA256, pn_buf_slice(&message), &signature,
+                                       &err),
+                     PN_OK);
+    assert_int_equal(pn_keyholder_settle(pair.gateway, PN_USE_CLIENT, &imported.key, &err),
+                     PN_DENIED);
+    assert_int_equal(pn_keyholder_settle(pair.admin, PN_USE_CLIENT, &unknown, &err), PN_NOT_FOUND);
+    assert_int_equal(pn_keyholder_settle(pair.admin, PN_USE_CLIENT, &imported.key, &err), PN_OK);
+    assert_int_equal(pn_keys_get(pair.rig.keys, PN_USE_CLIENT, &imported.key, &key, &err), PN_OK);
+    EVP_PKEY_free(key);
+    pn_imported_fini(&imported);
+    pn_buf_fini(&message);
+    pn_buf_fini(&signature);
+    close_pair(&pair);
+}
+
 static void refused_imports_say_why_and_keep_nothing(void **state)
 {
     struct pair pair;
@@ -514,6 +547,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(imported_key_signs_for_the_gateway),
+        cmocka_unit_test(key_whose_file_comes_later_signs_at_once),
         cmocka_unit_test(refused_imports_say_why_and_keep_nothing),
         cmocka_unit_test(gateway_never_signs_as_one_of_controls_listeners),
         cmocka_unit_test(gateway_may_only_sign_and_seal_its_feed),
