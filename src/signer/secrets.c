@@ -94,15 +94,17 @@ static int derivation_get(void *ctx, OSSL_PARAM params[])
 static const OSSL_PARAM *derivation_settable(void *ctx, void *provctx)
 {
     const struct derivation *derivation = ctx;
+    const OSSL_PARAM *names = theirs.settable(derivation ? derivation->fallback : NULL, provctx);
 
-    return theirs.settable(derivation ? derivation->fallback : NULL, provctx);
+    return names;
 }
 
 static const OSSL_PARAM *derivation_gettable(void *ctx, void *provctx)
 {
     const struct derivation *derivation = ctx;
+    const OSSL_PARAM *names = theirs.gettable(derivation ? derivation->fallback : NULL, provctx);
 
-    return theirs.gettable(derivation ? derivation->fallback : NULL, provctx);
+    return names;
 }
 
 /* ---- what is asked for */
