@@ -4,6 +4,7 @@ outside."""
 import concurrent.futures
 import contextlib
 import os
+import re
 import signal
 import socket
 import ssl
