@@ -223,7 +223,7 @@ static enum pn_rc run(struct pn_store *store, struct pn_arena *arena, const char
         rc = pn_store_txn_get(txn, certificate_id, &certificate, err);
     if (rc == PN_OK && !scope_id)
         rc = pn_error_set(err, PN_NOMEM, "out_of_memory", "out of memory");
-    if (rc == PN_OK)
+    if (rc == PN_OK && scope_id)
         rc = arm_usage_in(txn, arena, scope_id, &certificate, &wish, usage, err);
     pn_store_rollback(txn);
     pn_store_item_fini(&certificate);

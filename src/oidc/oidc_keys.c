@@ -211,7 +211,7 @@ enum pn_rc oidc_endpoints(struct pn_oidc *oidc, const char *url, struct endpoint
 
     pthread_mutex_lock(&oidc->lock);
     rc = look_up(oidc, url, NULL, &entry, err);
-    if (rc == PN_OK) {
+    if (rc == PN_OK && entry) {
         memcpy(endpoints->authorization, entry->facts.authorization_endpoint,
                sizeof endpoints->authorization);
         memcpy(endpoints->token, entry->facts.token_endpoint, sizeof endpoints->token);

@@ -303,7 +303,7 @@ void pn_trust_learn(struct pn_trust *trust, const struct pn_trust_verdict *verdi
         trust->sets = max / trust->ways;
         trust->verdicts = calloc(trust->sets * trust->ways, sizeof(*trust->verdicts));
     }
-    if (trust->verdicts)
+    if (trust->verdicts && trust->ways > 0)
         *place_for(trust, verdict->key) = *verdict;
     pthread_mutex_unlock(&trust->lock);
 }
