@@ -72,7 +72,8 @@ struct session {
     char issuer[PN_OIDC_URL_MAX]; /* of a person of another issuer; then: */
     char groups[PN_PRINCIPAL_GROUPS_MAX][40];
     size_t group_count;
-    int64_t created_s, expires_s;
+    int64_t epoch; /* of the account; another one: it has ended */
+    int64_t expires_s;
 };
 
 struct sign_in_link {
@@ -257,7 +258,7 @@ struct user {
     char display_name[USER_DISPLAY_MAX + 1];
     char object_id[PN_UUID_TEXT];
     bool is_enabled;
-    int64_t sessions_from_s; /* sessions that began before have ended */
+    int64_t sessions_epoch; /* sessions of an earlier one have ended */
     json_t *body;
 };
 void user_fini(struct user *user);

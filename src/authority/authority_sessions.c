@@ -55,7 +55,7 @@ static void take_body(struct session *session, const char *id, const json_t *bod
             snprintf(session->groups[session->group_count++], sizeof session->groups[0], "%s",
                      json_string_value(group));
     }
-    session->created_s = pn_json_int(properties, "createdS", 0);
+    session->epoch = pn_json_int(properties, "epoch", 0);
     session->expires_s = pn_json_int(properties, "expiresS", 0);
 }
 
@@ -85,7 +85,7 @@ static enum pn_rc check_owner(struct pn_authority *authority, struct session *se
     if (session->user_name[0]) {
         rc = authority_user_get(authority, session->user_name, &user, err);
         if (rc == PN_OK &&
-            (!user.is_enabled || user.sessions_from_s > session->created_s ||
+            (!user.is_enabled || user.sessions_epoch != session->epoch ||
              !pn_slice_case_eq_str(pn_slice_str(user.object_id), session->object_id)))
             rc = PN_NOT_FOUND;
         if (rc == PN_OK)
@@ -180,8 +180,8 @@ static enum pn_rc store(struct pn_authority *authority, const struct session *se
                      "properties", "userName", session->user_name, "displayName",
                      session->display_name, "clientId", session->client_id, "objectId",
                      session->object_id, "issuer", session->issuer[0] ? session->issuer : NULL,
-                     "groups", session->issuer[0] ? groups : NULL, "createdS",
-                     (json_int_t)session->created_s, "expiresS", (json_int_t)session->expires_s);
+                     "groups", session->issuer[0] ? groups : NULL, "epoch",
+                     (json_int_t)session->epoch, "expiresS", (json_int_t)session->expires_s);
     json_decref(groups);
     if (rc == PN_OK && !body)
         rc = PN_NOMEM;
@@ -210,8 +210,7 @@ enum pn_rc authority_session_begin(struct pn_authority *authority, struct sessio
         rc = pn_base64url_encode(pn_slice(random, sizeof random), key);
     pn_wipe(random, sizeof random);
     make_id(pn_buf_slice(&cookie), pn_buf_slice(key), session->id);
-    session->created_s = authority->now_s();
-    session->expires_s = session->created_s + PN_SESSION_LIFETIME_S;
+    session->expires_s = authority->now_s() + PN_SESSION_LIFETIME_S;
     if (rc == PN_OK)
         rc = store(authority, session, err);
     if (rc == PN_OK)

@@ -244,6 +244,7 @@ static enum pn_rc by_password(struct pn_authority *authority, const json_t *body
                                              pn_json_slice(body, "password"), peer, &user, err);
 
     if (rc == PN_OK) {
+        session->epoch = user.sessions_epoch;
         snprintf(session->user_name, sizeof session->user_name, "%s", user.name);
         snprintf(session->display_name, sizeof session->display_name, "%s", user.display_name);
         snprintf(session->client_id, sizeof session->client_id, "%s", PN_PORTAL_CLIENT_ID);

@@ -2,7 +2,7 @@
  *
  * Local accounts: people of the directory, administered in the form of Microsoft Graph's users
  * (POST, GET, PATCH, DELETE of /msgraph/v1.0/users). A body in the store is {"name", "properties":
- * {"objectId", "displayName", "isEnabled"}, "internal": {"password", "sessionsFromS"}}. A new
+ * {"objectId", "displayName", "isEnabled"}, "internal": {"password", "sessionsEpoch"}}. A new
  * password, and an account that is switched off, end the sessions.
  */
 #include <stdio.h>
@@ -44,7 +44,7 @@ static void take_body(struct user *user, json_t *body)
     snprintf(user->display_name, sizeof user->display_name, "%s", display ? display : user->name);
     snprintf(user->object_id, sizeof user->object_id, "%s", object ? object : "");
     user->is_enabled = pn_json_bool(properties, "isEnabled", true);
-    user->sessions_from_s = pn_json_int(json_object_get(body, "internal"), "sessionsFromS", 0);
+    user->sessions_epoch = pn_json_int(json_object_get(body, "internal"), "sessionsEpoch", 0);
     user->body = json_incref(body);
 }
 
@@ -204,11 +204,11 @@ static enum pn_rc read_change(struct pn_authority *authority, const struct pn_re
 }
 
 /* Writes what `change` says over `body`. */
-static enum pn_rc apply(const struct pn_authority *authority, const struct change *change,
-                        json_t *body)
+static enum pn_rc apply(const struct change *change, json_t *body)
 {
     json_t *properties = json_object_get(body, "properties");
     json_t *internal = json_object_get(body, "internal");
+    int64_t epoch = pn_json_int(internal, "sessionsEpoch", 0);
     int failed = 0;
 
     if (change->display_name.len > 0)
@@ -220,7 +220,7 @@ static enum pn_rc apply(const struct pn_authority *authority, const struct chang
     if (change->record)
         failed |= json_object_set(internal, "password", change->record);
     if (change->record || json_is_false(change->is_enabled))
-        failed |= json_object_set_new(internal, "sessionsFromS", json_integer(authority->now_s()));
+        failed |= json_object_set_new(internal, "sessionsEpoch", json_integer(epoch + 1));
     return failed ? PN_NOMEM : PN_OK;
 }
 
@@ -274,7 +274,7 @@ static enum pn_rc change_stored(struct pn_authority *authority, const char *id,
     rc = pn_store_txn_get(txn, id, &item, err);
     if (rc == PN_OK) {
         body = json_deep_copy(item.body);
-        rc = body ? apply(authority, change, body) : PN_NOMEM;
+        rc = body ? apply(change, body) : PN_NOMEM;
     }
     if (rc == PN_OK)
         rc = pn_store_put(txn, id, USER_TYPE, body, NULL, err);
@@ -309,7 +309,7 @@ static void create_user(struct pn_authority *authority, const struct pn_request 
         body = json_pack("{s:s%, s:{s:s, s:s%, s:b}, s:{}}", "name", change.name.ptr,
                          change.name.len, "properties", "objectId", object_id, "displayName",
                          change.name.ptr, change.name.len, "isEnabled", 1, "internal");
-        rc = body ? apply(authority, &change, body) : PN_NOMEM;
+        rc = body ? apply(&change, body) : PN_NOMEM;
     }
     if (rc == PN_OK)
         rc = add(authority, id, body, &err);
