@@ -196,4 +196,16 @@ test("sorted and filtered by the server, page by page", async ({ portal: page, p
   await expect(page.getByText("1 item", { exact: true })).toBeVisible();
   await page.getByLabel("Filter the certificates").fill(`${stem}-nothing`);
   await expect(page.getByRole("heading", { name: "No certificate matches" })).toBeVisible();
+  // Where one is chosen, the server finds it by what is typed.
+  await page.goto(`${postern.page}/backends?add=`);
+  const picker = page.getByRole("combobox", { name: "Client certificate" });
+  await picker.click();
+  await expect(page.getByText(/more: type what the id or subject has/)).toBeVisible();
+  await picker.fill(`${stem}-00042`);
+  await page.getByRole("menuitemcheckbox", { name: new RegExp(`^${stem}-00042 `) }).click();
+  await page.keyboard.press("Escape");
+  await expect(picker).toHaveValue(`${stem}-00042`);
+  await picker.click();
+  await picker.fill("nobody has this");
+  await expect(page.getByText("No certificate has “nobody has this”")).toBeVisible();
 });

@@ -40,6 +40,7 @@ async function fill(page, name, value) {
     await target.setChecked(value === "on");
   } else if (role === "combobox") {
     await target.click();
+    if (await target.evaluate((element) => element instanceof HTMLInputElement)) await target.fill(value); // finds it among many
     await page.getByRole("option").or(page.getByRole("menuitemcheckbox")).filter({ hasText: new RegExp(`(^|\\s)${value}(\\s|$)`) }).first().click();
     if ((await target.getAttribute("aria-expanded")) === "true") await page.keyboard.press("Escape");
   } else {

@@ -3,9 +3,10 @@
 import { Button, Dropdown, Field, Input, Option, Radio, RadioGroup } from "@fluentui/react-components";
 import { useState } from "react";
 import * as arm from "../../core/arm";
-import { useAll, useWrite } from "../../core/hooks";
+import { useRead, useWrite } from "../../core/hooks";
 import { useService, useServiceEntity } from "../../core/service";
-import type { Certificate, Policy } from "../../core/types";
+import type { Policy } from "../../core/types";
+import { CertificatePicker } from "../../ui/CertificatePicker";
 import { useNotify } from "../../ui/notify";
 import { ErrorBar, Hint, PageLink, Panel } from "../../ui/parts";
 import { type Credentials, withCredentials } from "./policy";
@@ -13,7 +14,7 @@ import { type Credentials, withCredentials } from "./policy";
 export function CredentialsPanel(props: { scope: string; path: string; xml: string; etag: string | null; current: Credentials; onAgain: () => void; onClose: () => void }): JSX.Element {
   const service = useService();
   const entity = useServiceEntity();
-  const certificates = useAll<Certificate>("/certificates");
+  const certificates = useRead(["certificates", "any"], (signal) => arm.get<arm.Page<unknown>>(`${service.id}/certificates`, { $top: 1 }, signal));
   const [kind, setKind] = useState(props.current.kind);
   const [certificate, setCertificate] = useState(props.current.kind === "certificate" ? props.current.id : "");
   const [username, setUsername] = useState(props.current.kind === "basic" ? props.current.username : "");
@@ -59,10 +60,8 @@ export function CredentialsPanel(props: { scope: string; path: string; xml: stri
       </Field>
       {kind === "certificate" ? (
         <>
-          <Field label="Client certificate" required hint={certificates.data?.length === 0 ? <>There are none yet. <PageLink inline to={`${service.base}/certificates?add=`}>Add one</PageLink> first.</> : undefined}>
-            <Dropdown placeholder={certificates.isPending ? "Loading…" : "Select a certificate"} value={certificate} selectedOptions={[certificate]} onOptionSelect={(_, d) => setCertificate(d.optionValue ?? "")}>
-              {(certificates.data ?? []).map((c) => <Option key={c.id} value={c.name} text={c.name}>{`${c.name} (${c.properties.subject}${c.properties.keyVault ? ", key vault" : ""})`}</Option>)}
-            </Dropdown>
+          <Field label="Client certificate" required hint={certificates.data?.count === 0 ? <>There are none yet. <PageLink inline to={`${service.base}/certificates?add=`}>Add one</PageLink> first.</> : undefined}>
+            <CertificatePicker placeholder="Select a certificate" value={certificate ? [certificate] : []} onChange={([name]) => setCertificate(name ?? "")} />
           </Field>
           {props.current.kind === "certificate" && props.current.thumbprint && !certificate ? <Hint intent="warning">Now named by thumbprint {props.current.thumbprint}, which does not follow a rotation. Choose it here, and it is written by its id.</Hint> : null}
         </>

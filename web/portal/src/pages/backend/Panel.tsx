@@ -7,7 +7,8 @@ import * as arm from "../../core/arm";
 import { isId } from "../../core/format";
 import { useAll, useWrite } from "../../core/hooks";
 import { useService } from "../../core/service";
-import type { Backend, Certificate } from "../../core/types";
+import type { Backend } from "../../core/types";
+import { CertificatePicker } from "../../ui/CertificatePicker";
 import { useNotify } from "../../ui/notify";
 import { ErrorBar, Hint, Panel, useStyles } from "../../ui/parts";
 import { type Form, type Pair, toForm, toProperties } from "./model";
@@ -56,7 +57,6 @@ export function BackendPanel(props: { existing: { value: Backend; etag: string |
   const service = useService();
   const [former, setFormer] = useState(props.existing);
   const [form, setForm] = useState<Form>(() => toForm(props.existing?.value ?? null));
-  const certificates = useAll<Certificate>("/certificates");
   const backends = useAll<Backend>(form.type === "Pool" ? "/backends" : null);
   const write = useWrite<Backend>();
   const notify = useNotify();
@@ -101,10 +101,7 @@ export function BackendPanel(props: { existing: { value: Backend; etag: string |
             <Input value={form.url} placeholder="https://orders.internal:8443" onChange={(_, d) => set({ url: d.value })} />
           </Field>
           <Field label="Client certificate" hint="Presented to this backend, unless a policy names another one.">
-            <Dropdown multiselect placeholder={certificates.isPending ? "Loading…" : certificates.data?.length ? "None" : "There are no certificates yet"} value={form.certificates.join(", ")} selectedOptions={form.certificates}
-              onOptionSelect={(_, d) => set({ certificates: d.selectedOptions })}>
-              {(certificates.data ?? []).map((c) => <Option key={c.id} value={c.name} text={c.name}>{`${c.name} (${c.properties.subject})`}</Option>)}
-            </Dropdown>
+            <CertificatePicker multiple value={form.certificates} onChange={(certificates) => set({ certificates })} />
           </Field>
           <Switch checked={form.chain} onChange={(_, d) => set({ chain: d.checked })} label="Validate certificate chain" />
           <Switch checked={form.nameCheck} onChange={(_, d) => set({ nameCheck: d.checked })} label="Validate certificate name" />

@@ -1,15 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 // The story of a handshake as a picture: each step, how far it went, and what to do.
-import { Badge, Button, Field, Dropdown, makeStyles, mergeClasses, Option, Spinner, Text, tokens } from "@fluentui/react-components";
+import { Badge, Button, Field, makeStyles, mergeClasses, Spinner, Text, tokens } from "@fluentui/react-components";
 import { CheckmarkCircleFilled, CircleRegular, DismissCircleFilled, PlayRegular, WarningFilled } from "@fluentui/react-icons";
 import { useMutation } from "@tanstack/react-query";
 import { type ReactNode, useState } from "react";
 import * as arm from "../../core/arm";
 import { dateText } from "../../core/format";
-import { useAll } from "../../core/hooks";
 import { useWhyNot } from "../../core/permissions";
 import { useService } from "../../core/service";
-import type { Certificate } from "../../core/types";
+import { CertificatePicker } from "../../ui/CertificatePicker";
 import { ActButton, ErrorBar, ExpiryBadge, Hint, useStyles } from "../../ui/parts";
 import { backendPath } from "./Panel";
 
@@ -111,7 +110,6 @@ function Story(props: { probe: Probe }): JSX.Element {
 export function ProbeTab(props: { backend: string }): JSX.Element {
   const service = useService();
   const s = useStyles();
-  const certificates = useAll<Certificate>("/certificates");
   const whyNot = useWhyNot();
   const [certificate, setCertificate] = useState("");
   const probe = useMutation({
@@ -124,10 +122,7 @@ export function ProbeTab(props: { backend: string }): JSX.Element {
       <Text>The gateway shakes hands with the backend as a request would, and tells what happened. No request is sent.</Text>
       <div className={s.row} style={{ alignItems: "flex-end" }}>
         <Field label="Client certificate">
-          <Dropdown value={certificate || "As configured"} selectedOptions={[certificate]} onOptionSelect={(_, d) => setCertificate(d.optionValue ?? "")}>
-            <Option value="" text="As configured">As configured</Option>
-            {(certificates.data ?? []).map((c) => <Option key={c.id} value={c.name} text={c.name}>{c.name}</Option>)}
-          </Dropdown>
+          <CertificatePicker none="As configured" value={[certificate]} onChange={([name]) => setCertificate(name ?? "")} />
         </Field>
         <ActButton appearance="primary" icon={<PlayRegular />} why={whyNot("backends/probe/action")} disabledFocusable={probe.isPending} onClick={() => { if (!probe.isPending) probe.mutate(); }}>Probe</ActButton>
         {probe.isPending ? <Spinner size="tiny" label="Shaking hands…" labelPosition="after" /> : null}
