@@ -53,6 +53,25 @@ enum pn_rc pn_base64_encode(struct pn_slice bytes, struct pn_buf *out)
     return encode64(bytes, base64_alphabet, true, out);
 }
 
+enum pn_rc pn_basic_credentials(struct pn_slice user, struct pn_slice password, struct pn_buf *out)
+{
+    struct pn_buf pair;
+    enum pn_rc rc;
+
+    pn_buf_init_secret(&pair, user.len + password.len + 1);
+    rc = pn_buf_append_slice(&pair, user);
+    if (rc == PN_OK)
+        rc = pn_buf_append_byte(&pair, ':');
+    if (rc == PN_OK)
+        rc = pn_buf_append_slice(&pair, password);
+    if (rc == PN_OK)
+        rc = pn_buf_append_str(out, "Basic ");
+    if (rc == PN_OK)
+        rc = pn_base64_encode(pn_buf_slice(&pair), out);
+    pn_buf_fini(&pair);
+    return rc;
+}
+
 enum pn_rc pn_base64url_encode(struct pn_slice bytes, struct pn_buf *out)
 {
     return encode64(bytes, base64url_alphabet, false, out);

@@ -8,6 +8,10 @@
 #include "base/buf.h"
 
 enum pn_rc pn_base64_encode(struct pn_slice bytes, struct pn_buf *out) PN_MUST_USE;
+/** Appends "Basic " and base64 of user:password (RFC 7617 §2); `out` should be a secret buffer.
+ * PN_NOMEM, PN_LIMIT. */
+enum pn_rc pn_basic_credentials(struct pn_slice user, struct pn_slice password,
+                                struct pn_buf *out) PN_MUST_USE;
 /** White space anywhere is skipped (az sends a trailing newline). PN_MALFORMED, PN_LIMIT, PN_NOMEM.
  */
 enum pn_rc pn_base64_decode(struct pn_slice text, struct pn_buf *out) PN_MUST_USE;

@@ -33,26 +33,16 @@ static enum pn_rc no_content(struct pn_policy_check *check, const struct pn_poli
 static enum pn_rc make_authorization(struct pn_policy_check *check, struct pn_slice username,
                                      struct pn_slice password, struct pn_slice *value)
 {
-    struct pn_buf plain, text;
+    struct pn_buf text;
     enum pn_rc rc;
 
-    pn_buf_init_secret(&plain, USERNAME_BYTES_MAX + PASSWORD_BYTES_MAX + 1);
     pn_buf_init_secret(&text, 2 * (USERNAME_BYTES_MAX + PASSWORD_BYTES_MAX));
-    rc = pn_buf_append_slice(&plain, username);
-    if (rc == PN_OK)
-        rc = pn_buf_append_slice(&plain, PN_LIT(":"));
-    if (rc == PN_OK)
-        rc = pn_buf_append_slice(&plain, password);
-    if (rc == PN_OK)
-        rc = pn_buf_append_slice(&text, PN_LIT("Basic "));
-    if (rc == PN_OK)
-        rc = pn_base64_encode(pn_buf_slice(&plain), &text);
+    rc = pn_basic_credentials(username, password, &text);
     if (rc == PN_OK) {
         *value = pn_arena_dup(check->arena, pn_buf_slice(&text));
         if (!value->ptr)
             rc = PN_NOMEM;
     }
-    pn_buf_fini(&plain);
     pn_buf_fini(&text);
     return rc == PN_OK ? rc : pn_error_set(check->err, PN_NOMEM, "out_of_memory", "out of memory");
 }

@@ -11,33 +11,20 @@
 #include "base/encode.h"
 #include "http/uri.h"
 
-#define BASIC "Basic "
-
 /* --- the value --- */
 
-/** "user:password" in base64 (RFC 7617 §2). */
 static enum pn_rc set_authorization(struct pn_proxy *proxy, struct pn_slice username,
                                     struct pn_slice password)
 {
-    struct pn_buf plain, text;
+    struct pn_buf text;
     enum pn_rc rc;
 
     if (username.len == 0 && password.len == 0)
         return PN_OK;
-    pn_buf_init_secret(&plain, 2 * PN_PROXY_CREDENTIAL_MAX + 1);
     pn_buf_init_secret(&text, 4 * PN_PROXY_CREDENTIAL_MAX);
-    rc = pn_buf_append_slice(&plain, username);
-    if (rc == PN_OK)
-        rc = pn_buf_append_slice(&plain, PN_LIT(":"));
-    if (rc == PN_OK)
-        rc = pn_buf_append_slice(&plain, password);
-    if (rc == PN_OK)
-        rc = pn_buf_append_slice(&text, PN_LIT(BASIC));
-    if (rc == PN_OK)
-        rc = pn_base64_encode(pn_buf_slice(&plain), &text);
+    rc = pn_basic_credentials(username, password, &text);
     if (rc == PN_OK)
         rc = pn_secret_from(&proxy->authorization, text.ptr, text.len);
-    pn_buf_fini(&plain);
     pn_buf_fini(&text);
     return rc;
 }

@@ -37,6 +37,17 @@ static void check_base64(const char *plain, const char *padded, const char *url)
     pn_buf_fini(&out);
 }
 
+static void basic_credentials_are_those_of_rfc_7617(void **state)
+{
+    struct pn_buf out;
+
+    (void)state;
+    pn_buf_init_secret(&out, 100);
+    assert_int_equal(pn_basic_credentials(PN_LIT("Aladdin"), PN_LIT("open sesame"), &out), PN_OK);
+    assert_string_equal(pn_buf_str(&out), "Basic QWxhZGRpbjpvcGVuIHNlc2FtZQ==");
+    pn_buf_fini(&out);
+}
+
 static void base64_round_trips_the_vectors_of_rfc_4648(void **state)
 {
     (void)state;
@@ -198,6 +209,7 @@ static void peer_cannot_forge_a_log_line(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(basic_credentials_are_those_of_rfc_7617),
         cmocka_unit_test(base64_round_trips_the_vectors_of_rfc_4648),
         cmocka_unit_test(broken_base64_is_refused),
         cmocka_unit_test(percent_escapes_decode_or_are_refused),
