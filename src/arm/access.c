@@ -139,10 +139,7 @@ void arm_accesses(struct arm_call *call)
         .view = arm_view_plain,
     };
 
-    if (rule.prefix)
-        arm_list(call, &rule);
-    else
-        arm_answer_error(call, 500, "InternalServerError", "out of memory");
+    arm_list(call, &rule);
 }
 
 void arm_access_get(struct arm_call *call)
@@ -294,18 +291,7 @@ static void store(struct arm_call *call, struct pn_store_txn *txn,
 
 void arm_access_put(struct arm_call *call)
 {
-    struct pn_store_txn *txn = NULL;
-    struct pn_store_item former;
-    json_t *properties = NULL;
-
-    if (!arm_properties(call, pn_access_fields, &properties))
-        return;
-    if (!arm_begin(call, &txn, &former)) {
-        json_decref(properties);
-        return;
-    }
-    store(call, txn, &former, properties);
-    pn_store_item_fini(&former);
+    arm_put(call, pn_access_fields, store);
 }
 
 void arm_access_patch(struct arm_call *call)

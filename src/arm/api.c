@@ -49,10 +49,7 @@ void arm_apis(struct arm_call *call)
         .view = arm_view_plain,
     };
 
-    if (rule.prefix)
-        arm_list(call, &rule);
-    else
-        arm_answer_error(call, 500, "InternalServerError", "out of memory");
+    arm_list(call, &rule);
 }
 
 void arm_api_get(struct arm_call *call)
@@ -288,14 +285,8 @@ void arm_api_delete(struct arm_call *call)
                              "itself.");
         return;
     }
-    if (!arm_begin(call, &txn, &item))
+    if (!arm_begin_delete(call, &txn, &item))
         return;
-    if (!item.id) {
-        pn_store_rollback(txn);
-        if (arm_publish(call, pn_store_revision(call->arm->config.store)))
-            arm_answer_empty(call, 204);
-        return;
-    }
     below = pn_arena_printf(call->arena, "%s/", item.id);
     if (!below)
         pn_error_set(&err, PN_NOMEM, "out_of_memory", "out of memory");

@@ -140,6 +140,13 @@ typedef void (*arm_store_fn)(struct arm_call *call, struct pn_store_txn *txn,
 /** The properties of a stored item as a caller may have given them: a new reference. */
 typedef enum pn_rc (*arm_open_fn)(struct pn_arm *arm, const struct pn_store_item *item,
                                   json_t **properties, struct pn_error *err);
+/** An arm_open_fn's work for a type whose secrets are sealed in internal.sealed: `join` puts them
+ *  back into a copy of the properties (false: no memory). PN_NOMEM; what the keyholder says. */
+enum pn_rc arm_open_sealed(struct pn_arm *arm, const struct pn_store_item *item,
+                           bool (*join)(json_t *properties, json_t *secrets), json_t **properties,
+                           struct pn_error *err) PN_MUST_USE;
+/** PUT: checks body.properties and hands them to `store`. */
+void arm_put(struct arm_call *call, const struct pn_field *fields, arm_store_fn store);
 /** PATCH: merges body.properties into the stored ones, checks the result, and hands it to `store`.
  *  `open` NULL: the stored properties have nothing sealed. */
 void arm_patch(struct arm_call *call, const struct pn_field *fields, arm_open_fn open,
@@ -156,6 +163,16 @@ bool arm_store_and_answer(struct arm_call *call, struct pn_store_txn *txn,
 /** Deletes everything of that type below `prefix`. PN_IO … */
 enum pn_rc arm_delete_below(struct pn_store_txn *txn, const char *prefix, const char *type,
                             struct pn_error *err) PN_MUST_USE;
+/** What goes with a deleted item, by its "internal". */
+typedef enum pn_rc (*arm_dropped_fn)(struct arm_call *call, const json_t *internal,
+                                     struct pn_error *err);
+/** Deletes what of that type below `prefix` (NULL: there was no memory for it) nobody refers to.
+ *  `dropped` may be NULL. PN_NOMEM, PN_IO … */
+enum pn_rc arm_delete_unused(struct pn_store_txn *txn, const char *prefix, const char *type,
+                             arm_dropped_fn dropped, struct arm_call *call,
+                             struct pn_error *err) PN_MUST_USE;
+/** arm_begin() of a DELETE. False: answered, with 204 when the item is not there. */
+bool arm_begin_delete(struct arm_call *call, struct pn_store_txn **txn, struct pn_store_item *item);
 /** DELETE of a type without children of its own. */
 void arm_delete(struct arm_call *call);
 /** Whether the resource above the addressed one exists; takes over its casing. False: answered. */
@@ -215,7 +232,7 @@ void arm_audit_answer(struct arm_call *call);
 /** Pages and filters what is stored of `type` below call->id + suffix. `fields`: what $filter may
  * name, NULL-ended. */
 struct arm_list_rule {
-    const char *prefix; /* ids start with it */
+    const char *prefix; /* ids start with it; NULL: there was no memory for it, which is answered */
     const char *type;
     const char *const *fields;
     arm_view_fn view;

@@ -44,7 +44,7 @@ static json_t *split_secrets(json_t *properties)
     return NULL;
 }
 
-static bool join_secrets(json_t *properties, const json_t *secrets)
+static bool join_secrets(json_t *properties, json_t *secrets)
 {
     json_t *credentials = json_object_get(properties, "credentials");
     json_t *proxy = json_object_get(properties, "proxy");
@@ -69,23 +69,7 @@ static bool join_secrets(json_t *properties, const json_t *secrets)
 enum pn_rc arm_backend_open(struct pn_arm *arm, const struct pn_store_item *item,
                             json_t **properties, struct pn_error *err)
 {
-    const char *sealed = pn_json_str(json_object_get(item->body, "internal"), "sealed");
-    json_t *copy = json_deep_copy(json_object_get(item->body, "properties"));
-    json_t *secrets = NULL;
-    enum pn_rc rc = copy ? PN_OK : PN_NOMEM;
-
-    if (rc == PN_OK && sealed)
-        rc = arm_unseal(&arm->config.services, item->id, sealed, &secrets, err);
-    else if (rc != PN_OK)
-        pn_error_set(err, rc, "out_of_memory", "out of memory");
-    if (rc == PN_OK && secrets && !join_secrets(copy, secrets))
-        rc = pn_error_set(err, PN_NOMEM, "out_of_memory", "out of memory");
-    json_decref(secrets);
-    if (rc == PN_OK)
-        *properties = copy;
-    else
-        json_decref(copy);
-    return rc;
+    return arm_open_sealed(arm, item, join_secrets, properties, err);
 }
 
 static json_t *view(struct arm_call *call, const struct pn_store_item *item, struct pn_error *err)
@@ -165,10 +149,7 @@ void arm_backends(struct arm_call *call)
         .view = view,
     };
 
-    if (rule.prefix)
-        arm_list(call, &rule);
-    else
-        arm_answer_error(call, 500, "InternalServerError", "out of memory");
+    arm_list(call, &rule);
 }
 
 void arm_backend_get(struct arm_call *call)
@@ -178,18 +159,7 @@ void arm_backend_get(struct arm_call *call)
 
 void arm_backend_put(struct arm_call *call)
 {
-    struct pn_store_txn *txn = NULL;
-    struct pn_store_item former;
-    json_t *properties = NULL;
-
-    if (!arm_properties(call, pn_backend_fields, &properties))
-        return;
-    if (!arm_begin(call, &txn, &former)) {
-        json_decref(properties);
-        return;
-    }
-    store(call, txn, &former, properties);
-    pn_store_item_fini(&former);
+    arm_put(call, pn_backend_fields, store);
 }
 
 void arm_backend_patch(struct arm_call *call)

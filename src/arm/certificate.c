@@ -116,10 +116,7 @@ void arm_certificates(struct arm_call *call)
         .keep = pn_slice_case_eq_str(failed, "true") ? is_refresh_failed : NULL,
     };
 
-    if (rule.prefix)
-        arm_list(call, &rule);
-    else
-        arm_answer_error(call, 500, "InternalServerError", "out of memory");
+    arm_list(call, &rule);
 }
 
 void arm_certificate_get(struct arm_call *call)

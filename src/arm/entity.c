@@ -245,6 +245,45 @@ enum pn_rc arm_delete_below(struct pn_store_txn *txn, const char *prefix, const 
     return rc;
 }
 
+enum pn_rc arm_delete_unused(struct pn_store_txn *txn, const char *prefix, const char *type,
+                             arm_dropped_fn dropped, struct arm_call *call, struct pn_error *err)
+{
+    struct pn_store_list list = {0};
+    enum pn_rc rc = prefix ? pn_store_txn_list(txn, prefix, type, &list, err)
+                           : pn_error_set(err, PN_NOMEM, "out_of_memory", "out of memory");
+
+    if (rc != PN_OK)
+        return rc;
+    for (size_t i = 0; rc == PN_OK && i < list.count; i++) {
+        struct pn_store_list users;
+
+        rc = pn_store_users(txn, list.items[i].id, &users, err);
+        if (rc != PN_OK)
+            break;
+        if (users.count == 0) {
+            rc = pn_store_delete(txn, list.items[i].id, err);
+            if (rc == PN_OK && dropped)
+                rc = dropped(call, json_object_get(list.items[i].body, "internal"), err);
+        }
+        pn_store_list_fini(&users);
+    }
+    pn_store_list_fini(&list);
+    return rc;
+}
+
+bool arm_begin_delete(struct arm_call *call, struct pn_store_txn **txn, struct pn_store_item *item)
+{
+    if (!arm_begin(call, txn, item))
+        return false;
+    if (item->id)
+        return true;
+    pn_store_rollback(*txn);
+    /* Gone already, perhaps by a request whose answer was "not yet live". */
+    if (arm_publish(call, pn_store_revision(call->arm->config.store)))
+        arm_answer_empty(call, 204);
+    return false;
+}
+
 void arm_delete(struct arm_call *call)
 {
     struct pn_store_txn *txn = NULL;
@@ -252,15 +291,8 @@ void arm_delete(struct arm_call *call)
     struct pn_error err = {0};
     uint64_t revision = 0;
 
-    if (!arm_begin(call, &txn, &item))
+    if (!arm_begin_delete(call, &txn, &item))
         return;
-    if (!item.id) {
-        pn_store_rollback(txn);
-        /* Gone already, perhaps by a request whose answer was "not yet live". */
-        if (arm_publish(call, pn_store_revision(call->arm->config.store)))
-            arm_answer_empty(call, 204);
-        return;
-    }
     if (arm_refuse_while_used(call, txn)) {
         if (pn_store_delete(txn, call->id, &err) != PN_OK ||
             arm_audit_in(call, txn, 200, json_object_get(item.body, "properties"), &err) != PN_OK) {
@@ -310,6 +342,43 @@ bool arm_parent(struct arm_call *call, size_t names_up)
     if (!call->id)
         arm_answer_error(call, 500, "InternalServerError", "out of memory");
     return call->id != NULL;
+}
+
+enum pn_rc arm_open_sealed(struct pn_arm *arm, const struct pn_store_item *item,
+                           bool (*join)(json_t *properties, json_t *secrets), json_t **properties,
+                           struct pn_error *err)
+{
+    const char *sealed = pn_json_str(json_object_get(item->body, "internal"), "sealed");
+    json_t *copy = json_deep_copy(json_object_get(item->body, "properties"));
+    json_t *secrets = NULL;
+    enum pn_rc rc = copy ? PN_OK : pn_error_set(err, PN_NOMEM, "out_of_memory", "out of memory");
+
+    if (rc == PN_OK && sealed)
+        rc = arm_unseal(&arm->config.services, item->id, sealed, &secrets, err);
+    if (rc == PN_OK && secrets && !join(copy, secrets))
+        rc = pn_error_set(err, PN_NOMEM, "out_of_memory", "out of memory");
+    json_decref(secrets);
+    if (rc == PN_OK)
+        *properties = copy;
+    else
+        json_decref(copy);
+    return rc;
+}
+
+void arm_put(struct arm_call *call, const struct pn_field *fields, arm_store_fn store)
+{
+    struct pn_store_txn *txn = NULL;
+    struct pn_store_item former;
+    json_t *properties = NULL;
+
+    if (!arm_properties(call, fields, &properties))
+        return;
+    if (!arm_begin(call, &txn, &former)) {
+        json_decref(properties);
+        return;
+    }
+    store(call, txn, &former, properties);
+    pn_store_item_fini(&former);
 }
 
 void arm_patch(struct arm_call *call, const struct pn_field *fields, arm_open_fn open,

@@ -179,6 +179,10 @@ void arm_list(struct arm_call *call, const struct arm_list_rule *rule)
     uint64_t count = 0;
     enum pn_rc rc = PN_OK;
 
+    if (!rule->prefix) {
+        arm_answer_error(call, 500, "InternalServerError", "out of memory");
+        return;
+    }
     if (!read_page(call, rule, &page))
         return;
     value = json_array();

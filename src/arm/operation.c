@@ -23,10 +23,7 @@ void arm_operations(struct arm_call *call)
     if (!arm_parent(call, 0))
         return;
     rule.prefix = pn_arena_printf(call->arena, "%s/operations/", call->id);
-    if (rule.prefix)
-        arm_list(call, &rule);
-    else
-        arm_answer_error(call, 500, "InternalServerError", "out of memory");
+    arm_list(call, &rule);
 }
 
 void arm_operation_get(struct arm_call *call)
@@ -202,19 +199,8 @@ static void store(struct arm_call *call, struct pn_store_txn *txn,
 
 void arm_operation_put(struct arm_call *call)
 {
-    struct pn_store_txn *txn = NULL;
-    struct pn_store_item former;
-    json_t *properties = NULL;
-
-    if (!arm_parent(call, 1) || arm_websocket_keeps_operations(call) ||
-        !arm_properties(call, pn_operation_fields, &properties))
-        return;
-    if (!arm_begin(call, &txn, &former)) {
-        json_decref(properties);
-        return;
-    }
-    store(call, txn, &former, properties);
-    pn_store_item_fini(&former);
+    if (arm_parent(call, 1) && !arm_websocket_keeps_operations(call))
+        arm_put(call, pn_operation_fields, store);
 }
 
 void arm_operation_patch(struct arm_call *call)
@@ -232,14 +218,8 @@ void arm_operation_delete(struct arm_call *call)
     const char *below = NULL;
 
     if (!arm_parent(call, 1) || arm_websocket_keeps_operations(call) ||
-        !arm_begin(call, &txn, &item))
+        !arm_begin_delete(call, &txn, &item))
         return;
-    if (!item.id) {
-        pn_store_rollback(txn);
-        if (arm_publish(call, pn_store_revision(call->arm->config.store)))
-            arm_answer_empty(call, 204);
-        return;
-    }
     below = pn_arena_printf(call->arena, "%s/", item.id);
     if (!below)
         pn_error_set(&err, PN_NOMEM, "out_of_memory", "out of memory");

@@ -39,26 +39,15 @@ static json_t *as_xml(const struct arm_call *call, struct pn_slice rawxml, struc
     return value;
 }
 
+static bool join_secrets(json_t *properties, json_t *secrets)
+{
+    return json_object_update(properties, secrets) == 0;
+}
+
 enum pn_rc arm_policy_open(struct pn_arm *arm, const struct pn_store_item *item,
                            json_t **properties, struct pn_error *err)
 {
-    const char *sealed = pn_json_str(json_object_get(item->body, "internal"), "sealed");
-    json_t *copy = json_copy(json_object_get(item->body, "properties"));
-    json_t *secrets = NULL;
-    enum pn_rc rc = copy ? PN_OK : PN_NOMEM;
-
-    if (rc == PN_OK && sealed)
-        rc = arm_unseal(&arm->config.services, item->id, sealed, &secrets, err);
-    else if (rc != PN_OK)
-        pn_error_set(err, rc, "out_of_memory", "out of memory");
-    if (rc == PN_OK && secrets && json_object_update(copy, secrets) != 0)
-        rc = pn_error_set(err, PN_NOMEM, "out_of_memory", "out of memory");
-    json_decref(secrets);
-    if (rc == PN_OK)
-        *properties = copy;
-    else
-        json_decref(copy);
-    return rc;
+    return arm_open_sealed(arm, item, join_secrets, properties, err);
 }
 
 static json_t *view(struct arm_call *call, const struct pn_store_item *item, struct pn_error *err)
@@ -135,10 +124,7 @@ void arm_policies(struct arm_call *call)
     if (!find_scope(call, 0) || !read_format(call))
         return;
     rule.prefix = pn_arena_printf(call->arena, "%s/policies/", call->id);
-    if (rule.prefix)
-        arm_list(call, &rule);
-    else
-        arm_answer_error(call, 500, "InternalServerError", "out of memory");
+    arm_list(call, &rule);
 }
 
 void arm_policy_get(struct arm_call *call)
@@ -257,14 +243,8 @@ void arm_policy_delete(struct arm_call *call)
     json_t *body = NULL;
     enum pn_rc rc = PN_OK;
 
-    if (!find_scope(call, 1) || !fix_name(call) || !arm_begin(call, &txn, &item))
+    if (!find_scope(call, 1) || !fix_name(call) || !arm_begin_delete(call, &txn, &item))
         return;
-    if (!item.id) {
-        pn_store_rollback(txn);
-        if (arm_publish(call, pn_store_revision(call->arm->config.store)))
-            arm_answer_empty(call, 204);
-        return;
-    }
     if (scope_of(call) == PN_SCOPE_GLOBAL) { /* it goes back to the default */
         body = json_pack("{s:s,s:{s:s,s:s}}", "name", "policy", "properties", "value",
                          pn_policy_default(PN_SCOPE_GLOBAL), "format", "rawxml");

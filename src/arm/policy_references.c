@@ -483,29 +483,10 @@ enum pn_rc arm_drop_keys(struct arm_call *call, const json_t *internal, struct p
 enum pn_rc arm_policy_drop_embedded(struct arm_call *call, struct pn_store_txn *txn,
                                     struct pn_error *err)
 {
-    struct pn_store_list list;
     const char *prefix = pn_arena_printf(call->arena, "%s/posternEmbedded/", call->scope_id);
-    enum pn_rc rc = PN_OK;
+    enum pn_rc rc = arm_delete_unused(txn, prefix, pn_type_facts(PN_TYPE_EMBEDDED)->type,
+                                      arm_drop_keys, call, err);
 
-    if (!prefix)
-        return pn_error_set(err, PN_NOMEM, "out_of_memory", "out of memory");
-    rc = pn_store_txn_list(txn, prefix, pn_type_facts(PN_TYPE_EMBEDDED)->type, &list, err);
-    if (rc != PN_OK)
-        return rc;
-    for (size_t i = 0; rc == PN_OK && i < list.count; i++) {
-        struct pn_store_list users;
-
-        rc = pn_store_users(txn, list.items[i].id, &users, err);
-        if (rc != PN_OK)
-            break;
-        if (users.count == 0) {
-            rc = pn_store_delete(txn, list.items[i].id, err);
-            if (rc == PN_OK)
-                rc = arm_drop_keys(call, json_object_get(list.items[i].body, "internal"), err);
-        }
-        pn_store_list_fini(&users);
-    }
-    pn_store_list_fini(&list);
     return rc == PN_OK ? arm_tokens_drop(call, txn, err) : rc;
 }
 

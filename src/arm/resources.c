@@ -91,10 +91,7 @@ void arm_groups(struct arm_call *call)
         .view = group_view,
     };
 
-    if (rule.prefix)
-        arm_list(call, &rule);
-    else
-        arm_answer_error(call, 500, "InternalServerError", "out of memory");
+    arm_list(call, &rule);
 }
 
 void arm_group_get(struct arm_call *call)
@@ -198,8 +195,5 @@ void arm_resources(struct arm_call *call)
         .keep = is_tracked,
     };
 
-    if (rule.prefix)
-        arm_list(call, &rule);
-    else
-        arm_answer_error(call, 500, "InternalServerError", "out of memory");
+    arm_list(call, &rule);
 }

@@ -79,10 +79,7 @@ void arm_services_list(struct arm_call *call)
         .view = view,
     };
 
-    if (rule.prefix)
-        arm_list(call, &rule);
-    else
-        arm_answer_error(call, 500, "InternalServerError", "out of memory");
+    arm_list(call, &rule);
 }
 
 /* ---- writing ---- */

@@ -124,27 +124,9 @@ bool arm_token_is_good(const struct pn_store_item *item)
 
 enum pn_rc arm_tokens_drop(struct arm_call *call, struct pn_store_txn *txn, struct pn_error *err)
 {
-    struct pn_store_list list;
     const char *prefix = pn_arena_printf(call->arena, "%s/posternTokens/", call->service_id);
-    enum pn_rc rc;
 
-    if (!prefix)
-        return pn_error_set(err, PN_NOMEM, "out_of_memory", "out of memory");
-    rc = pn_store_txn_list(txn, prefix, pn_type_facts(PN_TYPE_TOKEN)->type, &list, err);
-    if (rc != PN_OK)
-        return rc;
-    for (size_t i = 0; rc == PN_OK && i < list.count; i++) {
-        struct pn_store_list users;
-
-        rc = pn_store_users(txn, list.items[i].id, &users, err);
-        if (rc != PN_OK)
-            break;
-        if (users.count == 0)
-            rc = pn_store_delete(txn, list.items[i].id, err);
-        pn_store_list_fini(&users);
-    }
-    pn_store_list_fini(&list);
-    return rc;
+    return arm_delete_unused(txn, prefix, pn_type_facts(PN_TYPE_TOKEN)->type, NULL, call, err);
 }
 
 /* ---- renewing ---- */

@@ -19,10 +19,7 @@ void arm_workspaces(struct arm_call *call)
         .view = arm_view_plain,
     };
 
-    if (rule.prefix)
-        arm_list(call, &rule);
-    else
-        arm_answer_error(call, 500, "InternalServerError", "out of memory");
+    arm_list(call, &rule);
 }
 
 void arm_workspace_get(struct arm_call *call)
@@ -38,18 +35,7 @@ static void store(struct arm_call *call, struct pn_store_txn *txn,
 
 void arm_workspace_put(struct arm_call *call)
 {
-    struct pn_store_txn *txn = NULL;
-    struct pn_store_item former;
-    json_t *properties = NULL;
-
-    if (!arm_properties(call, pn_workspace_fields, &properties))
-        return;
-    if (!arm_begin(call, &txn, &former)) {
-        json_decref(properties);
-        return;
-    }
-    store(call, txn, &former, properties);
-    pn_store_item_fini(&former);
+    arm_put(call, pn_workspace_fields, store);
 }
 
 void arm_workspace_patch(struct arm_call *call)
@@ -100,14 +86,8 @@ void arm_workspace_delete(struct arm_call *call)
     struct pn_error err = {0};
     uint64_t revision = 0;
 
-    if (!arm_begin(call, &txn, &item))
+    if (!arm_begin_delete(call, &txn, &item))
         return;
-    if (!item.id) {
-        pn_store_rollback(txn);
-        if (arm_publish(call, pn_store_revision(call->arm->config.store)))
-            arm_answer_empty(call, 204);
-        return;
-    }
     if (remove_all(call, txn, item.id, &err) != PN_OK) {
         pn_store_rollback(txn);
         arm_answer_failure(call, &err);
