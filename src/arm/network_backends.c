@@ -61,24 +61,53 @@ static bool add_certificate(const struct pn_store_item *item, json_t *list)
                                            json_object_get(item->body, "internal"))) == 0;
 }
 
-static bool is_named(const struct pn_store_item *item, const json_t *texts, const char *member)
+static bool has_thumbprint(const struct pn_store_item *item, const json_t *thumbprints)
 {
     const json_t *properties = json_object_get(item->body, "properties");
     const json_t *text;
     size_t i;
 
-    json_array_foreach(texts, i, text)
+    json_array_foreach(thumbprints, i, text)
     {
         struct pn_slice wanted = pn_slice(json_string_value(text), json_string_length(text));
         char thumbprint[PN_THUMBPRINT_TEXT];
 
-        if (member && pn_thumbprint_parse(wanted, thumbprint) &&
-            pn_slice_case_eq_str(pn_json_slice(properties, member), thumbprint))
-            return true;
-        if (!member && pn_slice_case_eq_str(wanted, strrchr(item->id, '/') + 1))
+        if (pn_thumbprint_parse(wanted, thumbprint) &&
+            pn_slice_case_eq_str(pn_json_slice(properties, "thumbprint"), thumbprint))
             return true;
     }
     return false;
+}
+
+static void add_by_name(struct arm_call *call, const char *prefix, const json_t *names,
+                        json_t *list)
+{
+    for (size_t i = 0; i < json_array_size(names) && i < PN_CERTIFICATE_REFS_MAX; i++) {
+        const char *id = pn_arena_printf(call->arena, "%s%s", prefix,
+                                         json_string_value(json_array_get(names, i)));
+        struct pn_store_item item = {0};
+        struct pn_error err = {0};
+
+        if (id && pn_store_get(call->arm->config.store, id, &item, &err) == PN_OK)
+            (void)add_certificate(&item, list);
+        pn_store_item_fini(&item);
+    }
+}
+
+static void add_by_thumbprint(struct arm_call *call, const char *prefix, const json_t *thumbprints,
+                              json_t *list)
+{
+    struct pn_store_list all = {0};
+    struct pn_error err = {0};
+
+    if (pn_store_list(call->arm->config.store, prefix, pn_type_facts(PN_TYPE_CERTIFICATE)->type,
+                      &all, &err) != PN_OK)
+        return;
+    for (size_t i = 0; i < all.count && json_array_size(list) < PN_CERTIFICATE_REFS_MAX; i++) {
+        if (has_thumbprint(&all.items[i], thumbprints))
+            (void)add_certificate(&all.items[i], list);
+    }
+    pn_store_list_fini(&all);
 }
 
 /* Those that the backend shows: by name, else by thumbprint; of its own workspace or service. */
@@ -90,25 +119,15 @@ static json_t *certificates_of(struct arm_call *call, const struct pn_store_item
     const json_t *thumbprints =
         json_object_get(json_object_get(properties, "credentials"), "certificate");
     const char *mark = strcasestr(backend->id, "/backends/");
-    struct pn_store_list all = {0};
-    struct pn_error err = {0};
-    json_t *list = json_array();
-    bool by_name = json_array_size(names) > 0;
     const char *prefix = mark ? pn_arena_printf(call->arena, "%.*s/certificates/",
                                                 (int)(mark - backend->id), backend->id)
                               : NULL;
+    json_t *list = json_array();
 
-    if (!by_name && json_array_size(thumbprints) == 0)
-        return list;
-    if (!prefix || pn_store_list(call->arm->config.store, prefix,
-                                 pn_type_facts(PN_TYPE_CERTIFICATE)->type, &all, &err) != PN_OK)
-        return list;
-    for (size_t i = 0; i < all.count && json_array_size(list) < PN_CERTIFICATE_REFS_MAX; i++) {
-        if (by_name ? is_named(&all.items[i], names, NULL)
-                    : is_named(&all.items[i], thumbprints, "thumbprint"))
-            (void)add_certificate(&all.items[i], list);
-    }
-    pn_store_list_fini(&all);
+    if (list && prefix && json_array_size(names) > 0)
+        add_by_name(call, prefix, names, list);
+    else if (list && prefix && json_array_size(thumbprints) > 0)
+        add_by_thumbprint(call, prefix, thumbprints, list);
     return list;
 }
 
