@@ -54,6 +54,8 @@ interface CallOptions {
   method?: string;
   body?: unknown;
   etag?: string;
+  /** A PUT that makes something and must not change what is there. */
+  isNew?: boolean;
   query?: Record<string, string | number | undefined>;
   version?: string;
   audience?: string;
@@ -76,6 +78,7 @@ async function send(path: string, options: CallOptions): Promise<Response> {
   };
   if (options.body !== undefined) headers["Content-Type"] = "application/json";
   if (options.etag) headers["If-Match"] = options.etag;
+  if (options.isNew) headers["If-None-Match"] = "*";
   try {
     return await fetch(`${path}?${query}`, {
       method: options.method ?? "GET",
@@ -98,6 +101,9 @@ async function toError(answer: Response): Promise<ApiError> {
   return new ApiError(answer.status, body.error?.code ?? String(answer.status), message, body.error?.details ?? [], answer.headers.get("x-ms-request-id"));
 }
 
+const alreadyThere = (path: string): ApiError =>
+  new ApiError(409, "AlreadyExists", `There is a ${nameOf(path)} already, and it stays as it is. Choose another name, or open that one to change it.`);
+
 /** One call; a token that has expired meanwhile is replaced once. */
 export async function call<T>(path: string, options: CallOptions = {}): Promise<Answer<T>> {
   let answer = await send(path, options);
@@ -106,6 +112,7 @@ export async function call<T>(path: string, options: CallOptions = {}): Promise<
     answer = await send(path, options);
     if (answer.status === 401) session.lose();
   }
+  if (answer.status === 412 && options.isNew) throw alreadyThere(path);
   if (!answer.ok) throw await toError(answer);
   const text = answer.status === 204 ? "" : await answer.text();
   return { value: (text ? JSON.parse(text) : undefined) as T, etag: answer.headers.get("ETag"), status: answer.status, headers: answer.headers };

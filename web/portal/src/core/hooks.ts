@@ -36,6 +36,8 @@ export interface Write {
   path: string;
   body?: unknown;
   etag?: string | null;
+  /** must not be there yet */
+  isNew?: boolean;
   query?: Record<string, string>;
 }
 
@@ -49,6 +51,7 @@ export function useWrite<T = unknown>() {
         method: write.method,
         body: write.body,
         ...(write.etag ? { etag: write.etag } : {}),
+        ...(write.isNew ? { isNew: true } : {}),
         ...(write.query ? { query: write.query } : {}),
       }),
     onSuccess: (_, write) => {

@@ -3,7 +3,7 @@
 import { Button, Dropdown, Field, Input, Option, Switch } from "@fluentui/react-components";
 import { AddRegular, AppsListRegular, ArrowClockwiseRegular, CodeRegular, SearchRegular } from "@fluentui/react-icons";
 import { useMutation, useQueryClient } from "@tanstack/react-query";
-import { useDeferredValue, useState } from "react";
+import { useDeferredValue, useRef, useState } from "react";
 import { useNavigate, useSearchParams } from "react-router-dom";
 import * as arm from "../core/arm";
 import { containsAny, isId } from "../core/format";
@@ -33,11 +33,12 @@ function AddApi(props: { onClose: (made: string | null) => void }): JSX.Element 
   const backends = useAll<Backend>("/backends");
   const notify = useNotify();
   const id = name || displayName.trim().toLowerCase().replace(/[^a-z0-9]+/g, "-").replace(/^-+|-+$/g, "");
-  // Each step may be made again, so a second try goes on where the first one ended.
+  const begun = useRef(""); // the id of what we made ourselves: a second try goes on where the first one ended
   const write = useMutation({
     mutationFn: async () => {
       const api = `${service.id}/apis/${encodeURIComponent(id)}`;
-      await arm.call(api, { method: "PUT", body: { properties: { displayName: displayName.trim(), path: path.trim(), ...(!backend && url.trim() ? { serviceUrl: url.trim() } : {}), protocols: ["http", "https"], subscriptionRequired: keys } } });
+      await arm.call(api, { method: "PUT", isNew: begun.current !== id, body: { properties: { displayName: displayName.trim(), path: path.trim(), ...(!backend && url.trim() ? { serviceUrl: url.trim() } : {}), protocols: ["http", "https"], subscriptionRequired: keys } } });
+      begun.current = id;
       if (backend)
         await arm.call(`${api}/policies/policy`, { method: "PUT", body: { properties: { format: "rawxml", value: sendsTo(backend) } } });
       if (whole)

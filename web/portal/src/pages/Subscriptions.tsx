@@ -22,7 +22,7 @@ function AddPanel(props: { onClose: () => void }): JSX.Element {
   const id = name.trim().toLowerCase().replace(/[^a-z0-9]+/g, "-").replace(/^-+|-+$/g, "");
   return (
     <Panel open title="New subscription" onClose={props.onClose} footer={<>
-      <Button appearance="primary" disabledFocusable={!isId(id) || write.isPending} onClick={() => { if (isId(id)) write.mutate({ method: "PUT", path: `/subscriptions/${id}`, body: { properties: { displayName: name.trim(), scope: scope ? `${service.id}/apis/${scope}` : `${service.id}/apis` } } }, { onSuccess: props.onClose }); }}>Create</Button>
+      <Button appearance="primary" disabledFocusable={!isId(id) || write.isPending} onClick={() => { if (isId(id)) write.mutate({ method: "PUT", path: `/subscriptions/${id}`, isNew: true, body: { properties: { displayName: name.trim(), scope: scope ? `${service.id}/apis/${scope}` : `${service.id}/apis` } } }, { onSuccess: props.onClose }); }}>Create</Button>
       <Button onClick={props.onClose}>Cancel</Button>
     </>}>
       <ErrorBar error={write.error} title="Not created" />

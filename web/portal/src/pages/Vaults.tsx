@@ -18,6 +18,7 @@ function AddVault(props: { onClose: (made: string | null) => void }): JSX.Elemen
   const service = useService();
   const entity = useServiceEntity();
   const client = useQueryClient();
+  const vaults = useVaults();
   const [name, setName] = useState("");
   const [rbac, setRbac] = useState("no");
   const [failure, setFailure] = useState<unknown>();
@@ -27,6 +28,8 @@ function AddVault(props: { onClose: (made: string | null) => void }): JSX.Elemen
     setBusy(true);
     setFailure(undefined);
     try {
+      if ((await vaults.refetch()).data?.some((v) => v.name.toLowerCase() === name.toLowerCase()))
+        throw new Error(`There is a key vault ${name} already, and it stays as it is. Choose another name.`); // a PUT would take its access policies away
       await arm.call<Vault>(`/subscriptions/${service.subscription}/resourceGroups/${service.group}/providers/Microsoft.KeyVault/vaults/${name}`, {
         method: "PUT", version: VAULT_ARM_VERSION,
         body: { location: entity.data?.value.location ?? "local", properties: { tenantId: serverFacts()?.tenantId, sku: { family: "A", name: "standard" }, accessPolicies: [], ...(rbac === "yes" ? { enableRbacAuthorization: true } : {}) } },

@@ -26,7 +26,7 @@ function AddWorkspace(props: { onClose: (made: string | null) => void }): JSX.El
   const error = write.error instanceof arm.ApiError ? write.error : null;
   const isWhole = isId(id) && displayName.trim() !== "";
   const save = (): void => write.mutate({
-    method: "PUT", path: `/workspaces/${encodeURIComponent(id)}`,
+    method: "PUT", path: `/workspaces/${encodeURIComponent(id)}`, isNew: true,
     body: { properties: { displayName: displayName.trim(), ...(description.trim() ? { description: description.trim() } : {}) } },
   }, { onSuccess: () => { notify("success", "Workspace created", displayName); props.onClose(id); } });
   return (

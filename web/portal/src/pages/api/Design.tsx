@@ -61,7 +61,7 @@ function OperationPanel(props: { api: string; existing: Operation | null; onClos
   const parameters = [...template.matchAll(/\{\*?([^{}]+)\}/g)].map((m) => m[1] ?? "");
   const isWhole = Boolean(name) && template.startsWith("/");
   const save = (): void => write.mutate({
-    method: "PUT", path: `${apiPath(props.api)}/operations/${encodeURIComponent(name)}`, etag: props.existing ? "*" : null,
+    method: "PUT", path: `${apiPath(props.api)}/operations/${encodeURIComponent(name)}`, etag: props.existing ? "*" : null, isNew: !props.existing,
     body: { properties: { ...props.existing?.properties, displayName: displayName.trim(), method, urlTemplate: template, templateParameters: parameters.map((p) => props.existing?.properties.templateParameters?.find((t) => t.name === p) ?? { name: p, type: "string", required: true }) } },
   }, { onSuccess: () => props.onClose(name) });
   return (

@@ -44,9 +44,10 @@ export function PolicyEditor(props: { path: string; label: string; onSaved?: () 
     return place ? { ...place, message: words } : null;
   }, [write.error]);
   if (policy.isPending || text === null) return policy.error ? <ErrorBar error={policy.error} title="The policy cannot be shown" onRetry={() => void policy.refetch()} /> : <Loading />;
-  const conflict = write.error instanceof arm.ApiError && write.error.status === 412;
+  // Either it has changed, or somebody has made the first one.
+  const conflict = write.error instanceof arm.ApiError && (write.error.status === 412 || write.error.code === "AlreadyExists");
   const isChanged = text !== (value ?? "").replace(/\r\n/g, "\n") || policy.isMissing;
-  const save = (): void => write.mutate({ method: "PUT", path: props.path, etag, body: { properties: { format: "rawxml", value: text } } }, {
+  const save = (): void => write.mutate({ method: "PUT", path: props.path, etag, isNew: etag === null, body: { properties: { format: "rawxml", value: text } } }, {
     onSuccess: (answer) => {
       setEtag(answer.etag);
       setText(null);

@@ -132,7 +132,7 @@ export function BackendPanel(props: { existing: { value: Backend; etag: string |
               <Pairs label="Header" value={form.headers} onChange={(headers) => set({ headers })} />
               <Pairs label="Query parameter" value={form.query} onChange={(query) => set({ query })} />
               <div className={s.row}>
-                <Field label="Authorization scheme"><Input value={form.scheme} placeholder="Bearer" onChange={(_, d) => set({ scheme: d.value })} /></Field>
+                <Field label="Authorization scheme" validationMessage={isHalf ? "Scheme and parameter belong together: fill both, or none." : undefined}><Input value={form.scheme} placeholder="Bearer" onChange={(_, d) => set({ scheme: d.value })} /></Field>
                 <Field label="Parameter"><Input type="password" autoComplete="off" value={form.parameter} onChange={(_, d) => set({ parameter: d.value })} /></Field>
               </div>
             </AccordionPanel>

@@ -131,7 +131,7 @@ export function CertificatePanel(props: { replace: string | null; onClose: () =>
     write.mutate({
       method: "PUT", path: pathOf(id),
       // A new one must be new; a replaced one must be the one that was looked at.
-      etag: props.replace ? existing.data?.etag ?? null : null,
+      etag: props.replace ? existing.data?.etag ?? null : null, isNew: props.replace === null,
       body: {
         properties: source === "custom" && file ? { data: file.data, password }
           : { keyVault: { secretIdentifier: identifier.trim(), ...(identity === SYSTEM ? {} : { identityClientId: identity }) } },
