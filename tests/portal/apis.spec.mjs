@@ -27,7 +27,8 @@ test("the pencil of Gateway credentials: client certificate, effective at once, 
   const panel = page.getByRole("dialog", { name: "Gateway credentials" });
   await panel.getByRole("radio", { name: "Client cert" }).click();
   await panel.getByRole("combobox", { name: "Client certificate" }).click();
-  await page.getByRole("option", { name }).click();
+  await page.getByRole("menuitemcheckbox", { name: `${name} (` }).click();
+  await page.keyboard.press("Escape");
   await expectAccessible(page, "Gateway credentials");
   await panel.getByRole("button", { name: "Save" }).click();
   await expect(page.getByRole("region", { name: "Backend" })).toContainText(`Client cert: ${name}`);
@@ -150,6 +151,15 @@ test("an API and an operation are made, set and called; the console tells what t
   await expect(response).toContainText(`${name}, generation 1`);
   await expect(response).toContainText(first.thumbprint);
   await expect(response).toContainText(`/items/a%20b`);
+  const [, total, firstByte] = /Time([\d.]+) ms, first byte after ([\d.]+) ms/.exec(await response.textContent());
+  expect(Number(total)).toBeGreaterThan(0);
+  expect(Number(total)).toBeGreaterThanOrEqual(Number(firstByte));
+  expect(Number(total)).toBeLessThan(30000);
+  await response.getByRole("tab", { name: "Headers" }).click();
+  await expect(response).toContainText(/content-type: application\/json/i);
+  await response.getByRole("tab", { name: "Request" }).click();
+  await expect(response).toContainText(`GET /${name}/items/a%20b HTTP/1.1`);
+  await expect(response).toContainText("Ocp-Apim-Subscription-Key: ••••"); // the key itself is not shown
   await expectAccessible(page, "the test console");
   await page.getByRole("checkbox", { name: /all-access/ }).click();
   await page.getByRole("button", { name: "Send" }).click();
@@ -169,4 +179,41 @@ test("an API and an operation are made, set and called; the console tells what t
   await expect(page.getByText("Settings saved").first()).toBeVisible();
   expect((await postern.gateway(`/${name}/items/1`)).status).toBe(200);
   await expectAccessible(page, "Settings");
+});
+
+test("the pencil keeps what it does not show, chooses among several certificates, and warns before it takes one out", async ({ portal: page, postern, backend }) => {
+  const name = unique("keeps");
+  const [one, two] = [await upload(postern, pki.makeClient(name)), await upload(postern, pki.makeClient(`${name}-two`))];
+  await trustBackend(postern, backend, name);
+  await makeApi(postern, backend, name, `<set-backend-service backend-id="${name}" /><authentication-managed-identity id="told" resource="api://kept" output-token-variable-name="kept" ignore-error="true" />` +
+    `<authentication-basic username="jo" password="p" /><authentication-certificate id="mine" certificate-id="${name}" /><set-header name="X-After"><value>1</value></set-header>`);
+  const panel = page.getByRole("dialog", { name: "Gateway credentials" });
+  const document = async () => (await postern.arm("GET", `/apis/${name}/policies/policy?format=rawxml`)).properties.value;
+  const choose = async (certificate) => {
+    await panel.getByRole("combobox", { name: "Client certificate" }).click();
+    await page.getByRole("menuitemcheckbox", { name: `${certificate} (` }).click();
+    await page.keyboard.press("Escape");
+  };
+  await page.goto(`${postern.page}/apis/${name}/design`);
+  await expect(page.getByRole("region", { name: "Backend" })).toContainText(`Client cert: ${name}`);
+  await page.getByRole("button", { name: "Gateway credentials" }).click();
+  await expect(panel).toContainText("This policy has 2 of them: authentication-basic, authentication-certificate.");
+  await choose(`${name}-two`);
+  await panel.getByRole("button", { name: "Save" }).click();
+  await expect(page.getByRole("region", { name: "Backend" })).toContainText(`Client cert: ${name}, ${name}-two`);
+  const after = await document();
+  expect(after).toMatch(new RegExp(`<authentication-certificate [^>]*certificate-ids="${name}, ${name}-two"`));
+  expect(after).toMatch(/<authentication-certificate [^>]*id="mine"/);
+  expect(after).toContain(`output-token-variable-name="kept"`);
+  expect(after).not.toContain("authentication-basic");
+  expect(after.indexOf("authentication-certificate")).toBeLessThan(after.indexOf("X-After")); // in its place
+  expect([one.thumbprint, two.thumbprint]).toContain(await seen(postern, `/${name}/whoami`));
+
+  await page.getByRole("button", { name: "Gateway credentials" }).click();
+  await expect(panel.getByText("This policy has")).toHaveCount(0);
+  await choose(name);
+  await panel.getByRole("button", { name: "Save" }).click();
+  await expect(page.getByRole("region", { name: "Backend" })).toContainText(`Client cert: ${name}-two`);
+  expect(await document()).toMatch(new RegExp(`<authentication-certificate [^>]*certificate-id="${name}-two"`));
+  expect(await seen(postern, `/${name}/whoami`)).toBe(two.thumbprint);
 });

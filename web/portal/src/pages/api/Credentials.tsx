@@ -9,14 +9,14 @@ import type { Policy } from "../../core/types";
 import { CertificatePicker } from "../../ui/CertificatePicker";
 import { useNotify } from "../../ui/notify";
 import { ErrorBar, Hint, PageLink, Panel } from "../../ui/parts";
-import { type Credentials, withCredentials } from "./policy";
+import { credentialNames, type Credentials, parse, withCredentials } from "./policy";
 
 export function CredentialsPanel(props: { scope: string; path: string; xml: string; etag: string | null; current: Credentials; onAgain: () => void; onClose: () => void }): JSX.Element {
   const service = useService();
   const entity = useServiceEntity();
-  const certificates = useRead(["certificates", "any"], (signal) => arm.get<arm.Page<unknown>>(`${service.id}/certificates`, { $top: 1 }, signal));
+  const any = useRead(["certificates", "any"], (signal) => arm.get<arm.Page<unknown>>(`${service.id}/certificates`, { $top: 1 }, signal));
   const [kind, setKind] = useState(props.current.kind);
-  const [certificate, setCertificate] = useState(props.current.kind === "certificate" ? props.current.id : "");
+  const [certificates, setCertificates] = useState(props.current.kind === "certificate" ? props.current.ids : []);
   const [username, setUsername] = useState(props.current.kind === "basic" ? props.current.username : "");
   const [password, setPassword] = useState(props.current.kind === "basic" ? props.current.password : "");
   const [resource, setResource] = useState(props.current.kind === "identity" ? props.current.resource : "");
@@ -24,10 +24,12 @@ export function CredentialsPanel(props: { scope: string; path: string; xml: stri
   const [failure, setFailure] = useState<unknown>();
   const write = useWrite<Policy>();
   const notify = useNotify();
+  const document = parse(props.xml);
+  const several = document ? credentialNames(document) : [];
   const users = Object.entries(entity.data?.value.identity?.userAssignedIdentities ?? {});
-  const chosen: Credentials = kind === "certificate" ? { kind, id: certificate, thumbprint: props.current.kind === "certificate" && !certificate ? props.current.thumbprint : "" }
+  const chosen: Credentials = kind === "certificate" ? { kind, ids: certificates, thumbprint: "" }
     : kind === "basic" ? { kind, username, password } : kind === "identity" ? { kind, resource, clientId } : { kind: "none" };
-  const isWhole = kind === "none" || (kind === "certificate" ? Boolean(certificate || (chosen.kind === "certificate" && chosen.thumbprint)) : kind === "basic" ? Boolean(username && password) : Boolean(resource));
+  const isWhole = kind === "none" || (kind === "certificate" ? certificates.length > 0 : kind === "basic" ? Boolean(username && password) : Boolean(resource));
   const conflict = write.error instanceof arm.ApiError && write.error.status === 412;
   const save = (): void => {
     setFailure(undefined);
@@ -58,12 +60,15 @@ export function CredentialsPanel(props: { scope: string; path: string; xml: stri
           <Radio value="identity" label="Managed identity" disabled={service.parent !== undefined} />
         </RadioGroup>
       </Field>
+      {several.length > 1 ? <Hint intent="warning">This policy has {several.length} of them: {several.join(", ")}. Saving leaves the one that is chosen here; to keep several, use the policy code.</Hint> : null}
       {kind === "certificate" ? (
         <>
-          <Field label="Client certificate" required hint={certificates.data?.count === 0 ? <>There are none yet. <PageLink inline to={`${service.base}/certificates?add=`}>Add one</PageLink> first.</> : undefined}>
-            <CertificatePicker placeholder="Select a certificate" value={certificate ? [certificate] : []} onChange={([name]) => setCertificate(name ?? "")} />
+          <Field label="Client certificate" required hint={any.data?.count === 0 ? <>There are none yet. <PageLink inline to={`${service.base}/certificates?add=`}>Add one</PageLink> first.</> : "Of several, the backend's request decides which is shown."}>
+            <CertificatePicker multiple placeholder="Select a certificate" value={certificates} onChange={setCertificates} />
           </Field>
-          {props.current.kind === "certificate" && props.current.thumbprint && !certificate ? <Hint intent="warning">Now named by thumbprint {props.current.thumbprint}, which does not follow a rotation. Choose it here, and it is written by its id.</Hint> : null}
+          {props.current.kind === "certificate" && props.current.ids.length === 0 && certificates.length === 0 ? (
+            <Hint intent="warning">{props.current.thumbprint ? `Now named by thumbprint ${props.current.thumbprint}, which does not follow a rotation.` : "Now the certificate is in the document itself, and does not follow a rotation."} Choose it here, and it is written by its id.</Hint>
+          ) : null}
         </>
       ) : null}
       {kind === "basic" ? (

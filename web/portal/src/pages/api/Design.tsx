@@ -91,7 +91,8 @@ function Statements(props: { list: Statement[] }): JSX.Element {
 
 function credentialWords(c: Credentials, base: string): JSX.Element {
   switch (c.kind) {
-    case "certificate": return c.id ? <>Client cert: <PageLink to={`${base}/certificates/${encodeURIComponent(c.id)}`}>{c.id}</PageLink></> : <>Client cert with thumbprint {c.thumbprint}</>;
+    case "certificate": return c.ids.length ? <>Client cert: {c.ids.map((id, i) => <span key={id}>{i ? ", " : null}<PageLink to={`${base}/certificates/${encodeURIComponent(id)}`}>{id}</PageLink></span>)}</>
+      : c.thumbprint ? <>Client cert with thumbprint {c.thumbprint}</> : <>Client cert in the policy itself</>;
     case "basic": return <>Basic, as {c.username}</>;
     case "identity": return <>Managed identity for {c.resource}</>;
     default: return <>None at this scope</>;

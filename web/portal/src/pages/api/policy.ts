@@ -35,22 +35,35 @@ export const statements = (document: Document, name: Section): Statement[] =>
 export type Credentials =
   | { kind: "none" }
   | { kind: "basic"; username: string; password: string }
-  | { kind: "certificate"; id: string; thumbprint: string }
+  /** `ids`: one, or several of which the handshake chooses; without any: by thumbprint, or with the file in the document itself. */
+  | { kind: "certificate"; ids: string[]; thumbprint: string }
   | { kind: "identity"; resource: string; clientId: string };
+
+const list = (text: string): string[] => text.split(",").map((part) => part.trim()).filter(Boolean);
 
 const ELEMENTS = ["authentication-basic", "authentication-certificate", "authentication-managed-identity"];
 
+/** The statements with which the gateway proves itself; a token that only goes into a variable is none. */
+const credentialElements = (inbound: Element | null): Element[] =>
+  [...(inbound?.children ?? [])].filter((e) => ELEMENTS.includes(e.tagName) && !e.hasAttribute("output-token-variable-name"));
+
+/** The names of those statements, first to last. */
+export const credentialNames = (document: Document): string[] => credentialElements(section(document, "inbound")).map((e) => e.tagName);
+
 /** The last one that runs wins. */
 export function credentialsOf(document: Document): Credentials {
-  const found = [...(section(document, "inbound")?.children ?? [])].filter((e) => ELEMENTS.includes(e.tagName)).pop();
+  const found = credentialElements(section(document, "inbound")).pop();
   const at = (name: string): string => found?.getAttribute(name) ?? "";
   switch (found?.tagName) {
     case "authentication-basic": return { kind: "basic", username: at("username"), password: at("password") };
-    case "authentication-certificate": return { kind: "certificate", id: at("certificate-id"), thumbprint: at("thumbprint") };
+    case "authentication-certificate": return { kind: "certificate", ids: [...list(at("certificate-id")), ...list(at("certificate-ids"))], thumbprint: at("thumbprint") };
     case "authentication-managed-identity": return { kind: "identity", resource: at("resource"), clientId: at("client-id") };
     default: return { kind: "none" };
   }
 }
+
+/** Attributes that the form writes. */
+const SHOWN = ["username", "password", "certificate-id", "certificate-ids", "thumbprint", "body", "resource", "client-id"];
 
 function elementOf(document: Document, credentials: Credentials): Element | null {
   const make = (name: string, attributes: Record<string, string>): Element => {
@@ -61,7 +74,7 @@ function elementOf(document: Document, credentials: Credentials): Element | null
   switch (credentials.kind) {
     case "basic": return make("authentication-basic", { username: credentials.username, password: credentials.password });
     // By id: a certificate that rotates keeps its id, not its thumbprint.
-    case "certificate": return make("authentication-certificate", credentials.id ? { "certificate-id": credentials.id } : { thumbprint: credentials.thumbprint });
+    case "certificate": return make("authentication-certificate", credentials.ids.length > 1 ? { "certificate-ids": credentials.ids.join(", ") } : { "certificate-id": credentials.ids[0] ?? "" });
     case "identity": return make("authentication-managed-identity", { resource: credentials.resource, "client-id": credentials.clientId });
     default: return null;
   }
@@ -77,14 +90,21 @@ export function withCredentials(xml: string, credentials: Credentials): string {
     inbound.append("\n        ", document.createElement("base"), "\n    ");
     document.documentElement.prepend("\n    ", inbound);
   }
-  for (const element of [...inbound.children].filter((e) => ELEMENTS.includes(e.tagName))) {
-    if (element.previousSibling?.nodeType === Node.TEXT_NODE && !element.previousSibling.nodeValue?.trim()) element.previousSibling.remove();
-    element.remove();
-  }
   const element = elementOf(document, credentials);
-  if (element) {
-    const last = inbound.lastChild;
-    if (last?.nodeType === Node.TEXT_NODE && !last.nodeValue?.trim()) last.remove();
+  const former = credentialElements(inbound);
+  const last = former.pop();
+  if (last && element) {
+    // In its place; what the form does not show of the same statement (id, ignore-error) stays.
+    if (last.tagName === element.tagName) for (const { name, value } of [...last.attributes]) if (!SHOWN.includes(name)) element.setAttribute(name, value);
+    last.replaceWith(element);
+  } else if (last) former.push(last);
+  for (const gone of former) {
+    if (gone.previousSibling?.nodeType === Node.TEXT_NODE && !gone.previousSibling.nodeValue?.trim()) gone.previousSibling.remove();
+    gone.remove();
+  }
+  if (element && !last) {
+    const end = inbound.lastChild;
+    if (end?.nodeType === Node.TEXT_NODE && !end.nodeValue?.trim()) end.remove();
     inbound.append("\n        ", element, "\n    ");
   }
   return new XMLSerializer().serializeToString(document);
