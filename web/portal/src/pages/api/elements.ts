@@ -4,30 +4,29 @@ export interface ElementHelp { name: string; help: string; attributes?: Record<s
 
 const anywhere = ["base", "set-header", "return-response"];
 const yes = ["true", "false"];
+const id = { help: "A name for this statement, shown in errors." };
 const action = { help: "What happens if it is there already.", values: ["override", "skip", "append", "delete"] };
 
 export const elements: ElementHelp[] = [
   { name: "policies", help: "The document.", children: ["inbound", "backend", "outbound", "on-error"], top: true },
   { name: "inbound", help: "Runs before the backend is called.", children: [...anywhere, "authentication-certificate", "authentication-basic", "authentication-managed-identity", "set-backend-service", "set-query-parameter", "rewrite-uri"] },
-  { name: "backend", help: "Calls the backend. An empty one calls none.", children: ["base", "forward-request", "set-backend-service"] },
+  { name: "backend", help: "Calls the backend. An empty one calls none.", children: [...anywhere, "forward-request", "set-backend-service", "set-query-parameter"] },
   { name: "outbound", help: "Runs on the backend's answer.", children: anywhere },
   { name: "on-error", help: "Runs instead of the rest when a statement fails or the backend cannot be reached.", children: anywhere },
-  { name: "base", help: "The same section of the next outer scope, at this place." },
-  { name: "authentication-certificate", help: "Presents this client certificate to the backend. The last one that runs wins, and wins over the backend's own.", attributes: {
-    "certificate-id": { help: "Id of a certificate. It follows every rotation." }, thumbprint: { help: "SHA-1 thumbprint. It does not follow a rotation." },
+  { name: "base", help: "The same section of the next outer scope, at this place.", attributes: { id } },
+  { name: "authentication-certificate", help: "Presents this client certificate to the backend. The last one that runs wins, and wins over the backend's own.", attributes: { id, "certificate-id": { help: "Id of a certificate. It follows every rotation." }, "certificate-ids": { help: "Several, by commas: the backend's request decides in the handshake which is shown." }, thumbprint: { help: "SHA-1 thumbprint. It does not follow a rotation." },
     body: { help: "A PFX file in base64, in the document itself." }, password: { help: "Password of body." } } },
-  { name: "authentication-basic", help: "Sends an Authorization header of scheme Basic.", attributes: { username: { help: "User name." }, password: { help: "Password." } } },
-  { name: "authentication-managed-identity", help: "Sends a token of the service's managed identity.", attributes: { resource: { help: "Audience of the token." }, "client-id": { help: "A user-assigned identity; without it the system-assigned one." },
+  { name: "authentication-basic", help: "Sends an Authorization header of scheme Basic.", attributes: { id, username: { help: "User name." }, password: { help: "Password." } } },
+  { name: "authentication-managed-identity", help: "Sends a token of the service's managed identity.", attributes: { id, resource: { help: "Audience of the token." }, "client-id": { help: "A user-assigned identity; without it the system-assigned one." },
     "output-token-variable-name": { help: "Keeps the token in this variable and sets no header." }, "ignore-error": { help: "Without a token the request goes on.", values: yes } } },
-  { name: "set-backend-service", help: "Sends the request to another backend.", attributes: { "backend-id": { help: "Id of a backend." }, "base-url": { help: "An address instead of a backend." } } },
-  { name: "forward-request", help: "Sends the request to the backend.", attributes: {
-    timeout: { help: "Seconds until the head of the answer." }, "timeout-ms": { help: "The same in milliseconds." }, "continue-timeout": { help: "Seconds until 100 Continue." }, "buffer-response": { help: "Both values stream.", values: yes }, "follow-redirects": { help: "Follows 3xx answers.", values: yes },
+  { name: "set-backend-service", help: "Sends the request to another backend.", attributes: { id, "backend-id": { help: "Id of a backend." }, "base-url": { help: "An address instead of a backend." } } },
+  { name: "forward-request", help: "Sends the request to the backend.", attributes: { id, timeout: { help: "Seconds until the head of the answer." }, "timeout-ms": { help: "The same in milliseconds." }, "continue-timeout": { help: "Seconds until 100 Continue." }, "buffer-response": { help: "Both values stream.", values: yes }, "follow-redirects": { help: "Follows 3xx answers.", values: yes },
     "buffer-request-body": { help: "Reads the whole body first.", values: yes }, "fail-on-error-status-code": { help: "400 and above go to on-error.", values: yes }, "http-version": { help: "Version to the backend.", values: ["1", "2or1", "2"] } } },
-  { name: "set-header", help: "Sets a header field.", attributes: { name: { help: "Name of the field." }, "exists-action": action }, children: ["value"] },
-  { name: "set-query-parameter", help: "Sets a parameter of the query.", attributes: { name: { help: "Name of the parameter." }, "exists-action": action }, children: ["value"] },
+  { name: "set-header", help: "Sets a header field.", attributes: { id, name: { help: "Name of the field." }, "exists-action": action }, children: ["value"] },
+  { name: "set-query-parameter", help: "Sets a parameter of the query.", attributes: { id, name: { help: "Name of the parameter." }, "exists-action": action }, children: ["value"] },
   { name: "value", help: "One value." },
-  { name: "rewrite-uri", help: "Changes the path that the backend sees.", attributes: { template: { help: "New path, with {parameters} of the operation." }, "copy-unmatched-params": { help: "Keeps the rest of the query.", values: yes } } },
-  { name: "return-response", help: "Answers at once, without a backend.", children: ["set-status", "set-header", "set-body"] },
+  { name: "rewrite-uri", help: "Changes the path that the backend sees.", attributes: { id, template: { help: "New path, with {parameters} of the operation." }, "copy-unmatched-params": { help: "Keeps the rest of the query.", values: yes } } },
+  { name: "return-response", help: "Answers at once, without a backend.", attributes: { id }, children: ["set-status", "set-header", "set-body"] },
   { name: "set-status", help: "Status of the answer.", attributes: { code: { help: "200 to 599." }, reason: { help: "Words after the code." } } },
   { name: "set-body", help: "Body of the answer." },
 ];
