@@ -133,11 +133,15 @@ export function send(url, options, body) {
   });
 }
 
-/** A backend without TLS that answers with the headers it got. */
+/** A backend without TLS that answers with the headers it got; `urls` are those that were asked for. */
 export async function startEcho() {
-  const server = createServer((request, answer) => answer.end(JSON.stringify(request.headers)));
+  const urls = [];
+  const server = createServer((request, answer) => {
+    urls.push(request.url);
+    answer.end(JSON.stringify(request.headers));
+  });
   await new Promise((done) => server.listen(0, "127.0.0.1", done));
-  return { url: `http://127.0.0.1:${server.address().port}`, stop: () => server.close() };
+  return { url: `http://127.0.0.1:${server.address().port}`, urls, stop: () => server.close() };
 }
 
 /** postern-sample-backend: demands a client certificate of the tests' authority and says what it saw. */

@@ -63,11 +63,12 @@ export function BackendPanel(props: { existing: { value: Backend; etag: string |
   const s = useStyles();
   const set = (change: Partial<Form>): void => setForm((old) => ({ ...old, ...change }));
   const isNew = props.existing === null;
-  const isWhole = isId(form.name) && (form.type === "Pool" ? form.members.some((m) => m.id) : /^(https?|wss?):\/\/\S+$/i.test(form.url.trim()));
+  const isHalf = Boolean(form.scheme.trim()) !== Boolean(form.parameter);
+  const isWhole = isId(form.name) && !isHalf && (form.type === "Pool" ? form.members.some((m) => m.id) : /^(https?|wss?):\/\/\S+$/i.test(form.url.trim()));
   const error = write.error instanceof arm.ApiError ? write.error : null;
   const conflict = error?.status === 412;
   const save = (): void =>
-    write.mutate({ method: "PUT", path: backendPath(form.name), etag: former?.etag ?? null, body: { properties: toProperties(form, former?.value ?? null, service.id) } }, {
+    write.mutate({ method: "PUT", path: backendPath(form.name), etag: former?.etag ?? null, isNew, body: { properties: toProperties(form, former?.value ?? null, service.id) } }, {
       onSuccess: () => {
         notify("success", isNew ? "Backend created" : "Backend saved", `${form.name}: the next request obeys it.`);
         props.onClose(form.name);

@@ -24,7 +24,7 @@ function useVaultWrite(vault: Vault) {
   const client = useQueryClient();
   return useMutation({
     mutationFn: ({ path = "", method, body, version = VAULT_ARM_VERSION }: { path?: string; method: string; body?: unknown; version?: string }) => arm.call(`${vault.id}${path}`, { method, version, ...(body !== undefined ? { body } : {}) }),
-    onSuccess: () => Promise.all([client.invalidateQueries({ queryKey: ["vaults"] }), client.invalidateQueries({ queryKey: ["assignments", vault.id] })]),
+    onSuccess: () => Promise.all([client.invalidateQueries({ queryKey: ["vaults"] }), client.invalidateQueries({ queryKey: ["assignments", vault.id] }), client.invalidateQueries({ queryKey: ["permissions"] })]),
   });
 }
 
