@@ -75,26 +75,16 @@ static bool refer_to_certificate_ids(struct arm_call *call, struct pn_store_txn 
     return true;
 }
 
-/** By thumbprint: references the uploaded certificate that has it now. */
-static bool refer_to_thumbprint(struct arm_call *call, const struct pn_store_list *certificates,
-                                struct pn_slice text, struct arm_backend_references *references)
+/** References the uploaded certificate among `found`, which have the thumbprint now. */
+static bool refer_to_found(struct arm_call *call, const struct pn_store_list *found,
+                           const char *thumbprint, struct arm_backend_references *references)
 {
-    char thumbprint[PN_THUMBPRINT_TEXT];
     const struct pn_store_item *from_vault = NULL;
 
-    if (!pn_thumbprint_parse(text, thumbprint)) {
-        arm_answer_invalid(call, "credentials",
-                           "A thumbprint in 'credentials.certificate' is not 40 hexadecimal "
-                           "digits.");
-        return false;
-    }
-    for (size_t i = 0; i < certificates->count; i++) {
-        const struct pn_store_item *item = &certificates->items[i];
-        const json_t *properties = json_object_get(item->body, "properties");
+    for (size_t i = 0; i < found->count; i++) {
+        const struct pn_store_item *item = &found->items[i];
 
-        if (!pn_slice_case_eq_str(pn_json_slice(properties, "thumbprint"), thumbprint))
-            continue;
-        if (json_object_get(properties, "keyVault")) {
+        if (json_object_get(json_object_get(item->body, "properties"), "keyVault")) {
             from_vault = item;
             continue;
         }
@@ -119,30 +109,45 @@ static bool refer_to_thumbprint(struct arm_call *call, const struct pn_store_lis
     return false;
 }
 
+static bool refer_to_thumbprint(struct arm_call *call, struct pn_store_txn *txn, const char *prefix,
+                                struct pn_slice text, struct arm_backend_references *references)
+{
+    char thumbprint[PN_THUMBPRINT_TEXT];
+    struct pn_store_list found = {0};
+    struct pn_error err = {0};
+    bool is_fine = false;
+
+    if (!pn_thumbprint_parse(text, thumbprint)) {
+        arm_answer_invalid(call, "credentials",
+                           "A thumbprint in 'credentials.certificate' is not 40 hexadecimal "
+                           "digits.");
+        return false;
+    }
+    if (pn_store_txn_list_thumbprint(txn, prefix, pn_type_facts(PN_TYPE_CERTIFICATE)->type,
+                                     thumbprint, &found, &err) == PN_OK)
+        is_fine = refer_to_found(call, &found, thumbprint, references);
+    else
+        arm_answer_failure(call, &err);
+    pn_store_list_fini(&found);
+    return is_fine;
+}
+
 static bool refer_to_thumbprints(struct arm_call *call, struct pn_store_txn *txn,
                                  const json_t *thumbprints,
                                  struct arm_backend_references *references)
 {
-    struct pn_store_list certificates = {0};
-    struct pn_error err = {0};
     const char *prefix = pn_arena_printf(call->arena, "%s/certificates/", call->scope_id);
-    bool is_fine = true;
+    bool is_fine = prefix != NULL;
 
-    if (json_array_size(thumbprints) == 0)
-        return true;
-    if (!prefix || pn_store_txn_list(txn, prefix, pn_type_facts(PN_TYPE_CERTIFICATE)->type,
-                                     &certificates, &err) != PN_OK) {
-        arm_answer_failure(call, &err);
-        return false;
-    }
+    if (!prefix)
+        arm_answer_error(call, 500, "InternalServerError", "out of memory");
     for (size_t i = 0; is_fine && i < json_array_size(thumbprints); i++) {
         const json_t *entry = json_array_get(thumbprints, i);
 
-        is_fine = refer_to_thumbprint(call, &certificates,
+        is_fine = refer_to_thumbprint(call, txn, prefix,
                                       pn_slice(json_string_value(entry), json_string_length(entry)),
                                       references);
     }
-    pn_store_list_fini(&certificates);
     return is_fine;
 }
 

@@ -251,8 +251,6 @@ struct referring {
     struct arm_policy_work *work;
     const char **ids; /* NULL-ended */
     size_t count;
-    struct pn_store_list certificates; /* loaded at the first thumbprint */
-    bool has_certificates;
 };
 
 static enum pn_rc add(struct referring *referring, const char *id, struct pn_error *err)
@@ -281,44 +279,26 @@ static enum pn_rc refer_by_id(struct referring *referring, const char *kind, con
     return add(referring, id, err);
 }
 
-static enum pn_rc refer_by_thumbprint(struct referring *referring,
-                                      const struct pn_policy_reference *reference,
-                                      struct pn_error *err)
+/** To one that was uploaded: the thumbprint of one from a vault changes by itself. */
+static enum pn_rc refer_to_found(struct referring *referring, const struct pn_store_list *found,
+                                 const char *thumbprint,
+                                 const struct pn_policy_reference *reference, struct pn_error *err)
 {
-    char thumbprint[PN_THUMBPRINT_TEXT];
+    struct arm_call *call = referring->call;
     const struct pn_store_item *from_vault = NULL;
-    const char *prefix =
-        pn_arena_printf(referring->call->arena, "%s/certificates/", referring->call->scope_id);
 
-    if (!pn_thumbprint_parse(reference->name, thumbprint))
-        return pn_policy_reference_error(reference, err, "a thumbprint has 40 hexadecimal digits");
-    if (!prefix)
-        return pn_error_set(err, PN_NOMEM, "out_of_memory", "out of memory");
-    if (!referring->has_certificates) {
-        enum pn_rc rc =
-            pn_store_txn_list(referring->txn, prefix, pn_type_facts(PN_TYPE_CERTIFICATE)->type,
-                              &referring->certificates, err);
+    for (size_t i = 0; i < found->count; i++) {
+        const struct pn_store_item *item = &found->items[i];
+        enum pn_rc rc;
 
-        if (rc != PN_OK)
-            return rc;
-        referring->has_certificates = true;
-    }
-    for (size_t i = 0; i < referring->certificates.count; i++) {
-        const struct pn_store_item *item = &referring->certificates.items[i];
-        const json_t *properties = json_object_get(item->body, "properties");
-
-        if (!pn_slice_case_eq_str(pn_json_slice(properties, "thumbprint"), thumbprint))
+        if (json_object_get(json_object_get(item->body, "properties"), "keyVault")) {
+            from_vault = item;
             continue;
-        if (!json_object_get(properties, "keyVault")) {
-            enum pn_rc rc =
-                add(referring, arm_thumbprint_reference(referring->call, thumbprint), err);
-
-            return rc == PN_OK
-                       ? add(referring,
-                             pn_arena_strdup(referring->call->arena, pn_slice_str(item->id)), err)
-                       : rc;
         }
-        from_vault = item;
+        rc = add(referring, arm_thumbprint_reference(call, thumbprint), err);
+        return rc == PN_OK
+                   ? add(referring, pn_arena_strdup(call->arena, pn_slice_str(item->id)), err)
+                   : rc;
     }
     if (!from_vault)
         return pn_policy_reference_error(
@@ -331,6 +311,28 @@ static enum pn_rc refer_by_thumbprint(struct referring *referring,
         pn_json_str(json_object_get(json_object_get(from_vault->body, "properties"), "keyVault"),
                     "secretIdentifier"),
         strrchr(from_vault->id, '/') + 1);
+}
+
+static enum pn_rc refer_by_thumbprint(struct referring *referring,
+                                      const struct pn_policy_reference *reference,
+                                      struct pn_error *err)
+{
+    char thumbprint[PN_THUMBPRINT_TEXT];
+    struct pn_store_list found = {0};
+    const char *prefix =
+        pn_arena_printf(referring->call->arena, "%s/certificates/", referring->call->scope_id);
+    enum pn_rc rc;
+
+    if (!pn_thumbprint_parse(reference->name, thumbprint))
+        return pn_policy_reference_error(reference, err, "a thumbprint has 40 hexadecimal digits");
+    if (!prefix)
+        return pn_error_set(err, PN_NOMEM, "out_of_memory", "out of memory");
+    rc = pn_store_txn_list_thumbprint(
+        referring->txn, prefix, pn_type_facts(PN_TYPE_CERTIFICATE)->type, thumbprint, &found, err);
+    if (rc == PN_OK)
+        rc = refer_to_found(referring, &found, thumbprint, reference, err);
+    pn_store_list_fini(&found);
+    return rc;
 }
 
 /** Puts an embedded certificate that this call imported. */
@@ -453,7 +455,6 @@ bool arm_policy_refer(struct arm_call *call, struct pn_store_txn *txn,
         rc = pn_error_set(&err, PN_NOMEM, "out_of_memory", "out of memory");
     else
         rc = pn_policy_references(document, on_reference, &referring, &err);
-    pn_store_list_fini(&referring.certificates);
     if (rc != PN_OK)
         arm_answer_failure(call, &err);
     *references = (const char *const *)referring.ids;

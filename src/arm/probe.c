@@ -158,33 +158,28 @@ static bool add_thumbprints(struct arm_probe *probe, json_t *list)
     const json_t *wanted =
         json_object_get(json_object_get(probe->properties, "credentials"), "certificate");
     const char *prefix = pn_arena_printf(call->arena, "%s/certificates/", call->scope_id);
-    struct pn_store_list all = {0};
-    struct pn_error err = {0};
-    bool is_fine = true;
+    bool is_fine = prefix != NULL;
 
-    if (json_array_size(wanted) == 0)
-        return true;
-    if (!prefix || pn_store_list(call->arm->config.store, prefix,
-                                 pn_type_facts(PN_TYPE_CERTIFICATE)->type, &all, &err) != PN_OK) {
-        arm_answer_failure(call, &err);
-        return false;
-    }
+    if (!prefix)
+        arm_answer_error(call, 500, "InternalServerError", "out of memory");
     for (size_t i = 0; is_fine && i < json_array_size(wanted); i++) {
         char thumbprint[PN_THUMBPRINT_TEXT];
+        struct pn_store_list found = {0};
+        struct pn_error err = {0};
 
         if (!pn_thumbprint_parse(pn_slice_str(json_string_value(json_array_get(wanted, i))),
                                  thumbprint))
             continue;
-        for (size_t k = 0; is_fine && k < all.count; k++) {
-            const json_t *properties = json_object_get(all.items[k].body, "properties");
-
-            if (!pn_slice_case_eq_str(pn_json_slice(properties, "thumbprint"), thumbprint))
-                continue;
-            is_fine = add_candidate(probe, list, all.items[k].id);
-            break;
+        if (pn_store_list_thumbprint(call->arm->config.store, prefix,
+                                     pn_type_facts(PN_TYPE_CERTIFICATE)->type, thumbprint, &found,
+                                     &err) != PN_OK) {
+            arm_answer_failure(call, &err);
+            is_fine = false;
+        } else if (found.count > 0) {
+            is_fine = add_candidate(probe, list, found.items[0].id);
         }
+        pn_store_list_fini(&found);
     }
-    pn_store_list_fini(&all);
     return is_fine;
 }
 

@@ -18,6 +18,10 @@ static const char *const statement_texts[STATEMENT_COUNT] = {
     [STATEMENT_LIST_PATH] = "SELECT id, type, body, revision, created, modified FROM resources"
                             " INDEXED BY resources_path WHERE type = ?3 AND path = ?4 AND key > ?1 "
                             "AND key < ?2 ORDER BY key",
+    [STATEMENT_LIST_THUMBPRINT] =
+        "SELECT id, type, body, revision, created, modified FROM resources"
+        " INDEXED BY resources_thumbprint WHERE type = ?3 AND thumbprint = ?4 AND key > ?1"
+        " AND key < ?2 ORDER BY key",
     [STATEMENT_PAGE] = "SELECT id, type, body, revision, created, modified FROM resources"
                        " WHERE key > ?1 AND key < ?2 ORDER BY key LIMIT ?4",
     [STATEMENT_PAGE_TYPE] = "SELECT id, type, body, revision, created, modified FROM resources"
@@ -32,12 +36,13 @@ static const char *const statement_texts[STATEMENT_COUNT] = {
     [STATEMENT_DUE] = "SELECT id, type, body, revision, created, modified FROM resources"
                       " INDEXED BY resources_due WHERE due <= ?1 ORDER BY due, key LIMIT ?2",
     [STATEMENT_PUT] = "INSERT INTO resources (key, id, type, body, revision, created, modified,"
-                      " key_id, follows, path, name, due)"
-                      " VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?6, ?7, ?8, ?9, ?10, ?11)"
+                      " key_id, follows, path, name, due, thumbprint)"
+                      " VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?6, ?7, ?8, ?9, ?10, ?11, ?12)"
                       " ON CONFLICT (key) DO UPDATE SET type = excluded.type, body = excluded.body,"
                       " revision = excluded.revision, modified = excluded.modified,"
                       " key_id = excluded.key_id, follows = excluded.follows, path = excluded.path,"
-                      " name = excluded.name, due = excluded.due",
+                      " name = excluded.name, due = excluded.due,"
+                      " thumbprint = excluded.thumbprint",
     [STATEMENT_DELETE] = "DELETE FROM resources WHERE key = ?1",
     [STATEMENT_BURY] = "INSERT INTO tombstones (key, id, type, revision, deleted)"
                        " SELECT key, id, type, ?2, ?3 FROM resources WHERE key = ?1"

@@ -160,9 +160,9 @@ static char *range_end(const char *prefix)
     return end;
 }
 
-/** `path` without bytes: any. */
+/** `value` of the statement's own column; without bytes: any. */
 static enum pn_rc list_below(struct store_connection *connection, enum store_statement which,
-                             const char *prefix, const char *type, struct pn_slice path,
+                             const char *prefix, const char *type, struct pn_slice value,
                              struct pn_store_list *list, struct pn_error *err)
 {
     enum pn_rc rc = PN_IO;
@@ -187,8 +187,8 @@ static enum pn_rc list_below(struct store_connection *connection, enum store_sta
         sqlite3_bind_zeroblob(statement, 2, 1);
     if (type)
         sqlite3_bind_text(statement, 3, type, -1, SQLITE_STATIC);
-    if (path.ptr)
-        sqlite3_bind_text64(statement, 4, path.ptr, path.len, SQLITE_STATIC, SQLITE_UTF8);
+    if (value.ptr)
+        sqlite3_bind_text64(statement, 4, value.ptr, value.len, SQLITE_STATIC, SQLITE_UTF8);
     rc = store_list_read(connection, statement, list, err);
 out:
     store_statement_done(statement);
@@ -204,11 +204,11 @@ enum pn_rc store_list(struct store_connection *connection, const char *prefix, c
                       pn_slice(NULL, 0), list, err);
 }
 
-enum pn_rc store_list_path(struct store_connection *connection, const char *prefix,
-                           const char *type, struct pn_slice path, struct pn_store_list *list,
-                           struct pn_error *err)
+enum pn_rc store_list_with(struct store_connection *connection, enum store_statement which,
+                           const char *prefix, const char *type, struct pn_slice value,
+                           struct pn_store_list *list, struct pn_error *err)
 {
-    return list_below(connection, STATEMENT_LIST_PATH, prefix, type, path, list, err);
+    return list_below(connection, which, prefix, type, value, list, err);
 }
 
 enum pn_rc store_page(struct store_connection *connection, const char *prefix, const char *type,

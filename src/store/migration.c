@@ -71,6 +71,11 @@ static const char *const steps[] = {
     "CREATE TRIGGER audit_is_not_cut BEFORE DELETE ON audit"
     " WHEN old.seq > (SELECT value FROM numbers WHERE name = 'audit_floor')"
     " BEGIN SELECT RAISE(ABORT, 'an entry of the audit log is not deleted'); END;",
+    /* Which certificate has a thumbprint: asked by what names one. */
+    "ALTER TABLE resources ADD COLUMN thumbprint TEXT COLLATE NOCASE;"
+    "UPDATE resources SET thumbprint = json_extract(body, '$.properties.thumbprint');"
+    "CREATE INDEX resources_thumbprint ON resources (type, thumbprint)"
+    " WHERE thumbprint IS NOT NULL;",
 };
 
 #define STEP_COUNT ((int)(sizeof(steps) / sizeof(steps[0])))

@@ -224,6 +224,23 @@ enum pn_rc pn_store_list(struct pn_store *store, const char *prefix, const char 
     return look_up(store, &question, list, err);
 }
 
+static enum pn_rc by_thumbprint(struct store_connection *reader, const struct question *question,
+                                struct pn_store_list *list, struct pn_error *err)
+{
+    return store_list_with(reader, STATEMENT_LIST_THUMBPRINT, question->prefix, question->type,
+                           pn_slice_str(question->text[0]), list, err);
+}
+
+enum pn_rc pn_store_list_thumbprint(struct pn_store *store, const char *prefix, const char *type,
+                                    const char *thumbprint, struct pn_store_list *list,
+                                    struct pn_error *err)
+{
+    const struct question question = {
+        .read = by_thumbprint, .prefix = prefix, .type = type, .text = {thumbprint}};
+
+    return look_up(store, &question, list, err);
+}
+
 enum pn_rc pn_store_list_followed(struct pn_store *store, const char *type,
                                   struct pn_store_list *list, struct pn_error *err)
 {

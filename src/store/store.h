@@ -79,6 +79,12 @@ enum pn_rc pn_store_list_due(struct pn_store *store, int64_t until_s, size_t max
 enum pn_rc pn_store_list_followed(struct pn_store *store, const char *type,
                                   struct pn_store_list *list, struct pn_error *err) PN_MUST_USE;
 
+/** Every resource of `type` below `prefix` whose properties.thumbprint is that one, without ASCII
+ * case, ordered by key. What the others are does not cost anything. */
+enum pn_rc pn_store_list_thumbprint(struct pn_store *store, const char *prefix, const char *type,
+                                    const char *thumbprint, struct pn_store_list *list,
+                                    struct pn_error *err) PN_MUST_USE;
+
 enum pn_rc pn_store_begin(struct pn_store *store, struct pn_store_txn **txn,
                           struct pn_error *err) PN_MUST_USE;
 /** The same for a change that nobody is told of before another one is committed: when its commit
@@ -97,6 +103,10 @@ extern const char *const pn_store_keep_references[];
 enum pn_rc pn_store_txn_list_path(struct pn_store_txn *txn, const char *prefix, const char *type,
                                   struct pn_slice path, struct pn_store_list *list,
                                   struct pn_error *err) PN_MUST_USE;
+enum pn_rc pn_store_txn_list_thumbprint(struct pn_store_txn *txn, const char *prefix,
+                                        const char *type, const char *thumbprint,
+                                        struct pn_store_list *list,
+                                        struct pn_error *err) PN_MUST_USE;
 /** Inserts or replaces. `references`: ids this resource uses, ended by NULL (NULL: none); they
  *  replace the former ones. The target need not exist: that is the caller's check. PN_LIMIT. */
 enum pn_rc pn_store_put(struct pn_store_txn *txn, const char *id, const char *type, json_t *body,

@@ -37,6 +37,7 @@ enum store_statement {
     STATEMENT_KEY_IN_USE,
     STATEMENT_FOLLOWED,
     STATEMENT_LIST_PATH,
+    STATEMENT_LIST_THUMBPRINT,
     STATEMENT_PAGE,
     STATEMENT_PAGE_TYPE,
     STATEMENT_PART,
@@ -122,10 +123,11 @@ enum pn_rc store_get(struct store_connection *connection, const char *id,
                      struct pn_store_item *item, struct pn_error *err) PN_MUST_USE;
 enum pn_rc store_list(struct store_connection *connection, const char *prefix, const char *type,
                       struct pn_store_list *list, struct pn_error *err) PN_MUST_USE;
-/** What pn_store_txn_list_path() asks. */
-enum pn_rc store_list_path(struct store_connection *connection, const char *prefix,
-                           const char *type, struct pn_slice path, struct pn_store_list *list,
-                           struct pn_error *err) PN_MUST_USE;
+/** What pn_store_txn_list_path() and pn_store_list_thumbprint() ask: `which` is STATEMENT_LIST_PATH
+ *  or STATEMENT_LIST_THUMBPRINT. */
+enum pn_rc store_list_with(struct store_connection *connection, enum store_statement which,
+                           const char *prefix, const char *type, struct pn_slice value,
+                           struct pn_store_list *list, struct pn_error *err) PN_MUST_USE;
 /** What pn_store_part() asks. */
 enum pn_rc store_part(struct store_connection *connection, const char *prefix, const char *type,
                       uint64_t skip, uint64_t max, bool from_end, struct pn_store_list *list,

@@ -123,7 +123,15 @@ enum pn_rc pn_store_txn_list_path(struct pn_store_txn *txn, const char *prefix, 
                                   struct pn_slice path, struct pn_store_list *list,
                                   struct pn_error *err)
 {
-    return store_list_path(&txn->store->writer, prefix, type, path, list, err);
+    return store_list_with(&txn->store->writer, STATEMENT_LIST_PATH, prefix, type, path, list, err);
+}
+
+enum pn_rc pn_store_txn_list_thumbprint(struct pn_store_txn *txn, const char *prefix,
+                                        const char *type, const char *thumbprint,
+                                        struct pn_store_list *list, struct pn_error *err)
+{
+    return store_list_with(&txn->store->writer, STATEMENT_LIST_THUMBPRINT, prefix, type,
+                           pn_slice_str(thumbprint), list, err);
 }
 
 /** Steps a statement that gives no row, and lets go of it. */
@@ -184,6 +192,7 @@ static enum pn_rc put_row(struct pn_store_txn *txn, const char *key, const char 
         sqlite3_bind_text(statement, 10, strrchr(key, '/') + 1, -1, SQLITE_STATIC);
     if (json_is_integer(json_object_get(internal, "due")))
         sqlite3_bind_int64(statement, 11, pn_json_int(internal, "due", 0));
+    bind_slice(statement, 12, pn_json_slice(properties, "thumbprint"));
     return run(writer, statement, "write a resource", err);
 }
 

@@ -368,6 +368,50 @@ static void path_is_found_without_case_below_its_prefix_only(void **state)
     assert_int_equal(count_at(f, "/s/apis/", "moved"), 1);
 }
 
+/** The ids below `prefix` that have it, each with a space before the next. */
+static void check_thumbprint(struct store_fixture *f, const char *prefix, const char *thumbprint,
+                             const char *expected)
+{
+    struct pn_store_list list, in_txn;
+    struct pn_store_txn *txn = NULL;
+    char ids[128] = "";
+
+    assert_int_equal(
+        pn_store_list_thumbprint(f->store, prefix, "certificate", thumbprint, &list, &f->err),
+        PN_OK);
+    for (size_t i = 0; i < list.count; i++)
+        (void)snprintf(ids + strlen(ids), sizeof(ids) - strlen(ids), "%s%s", i ? " " : "",
+                       list.items[i].id);
+    assert_string_equal(ids, expected);
+    assert_int_equal(pn_store_begin(f->store, &txn, &f->err), PN_OK);
+    assert_int_equal(
+        pn_store_txn_list_thumbprint(txn, prefix, "certificate", thumbprint, &in_txn, &f->err),
+        PN_OK);
+    assert_int_equal(in_txn.count, list.count);
+    pn_store_rollback(txn);
+    pn_store_list_fini(&in_txn);
+    pn_store_list_fini(&list);
+}
+
+static void certificates_are_found_by_their_thumbprint(void **state)
+{
+    struct store_fixture *f = *state;
+
+    put_text(f, "/s/certificates/a", "certificate", "{\"properties\":{\"thumbprint\":\"AB01\"}}");
+    put_text(f, "/s/certificates/b", "certificate", "{\"properties\":{\"thumbprint\":\"AB01\"}}");
+    put_text(f, "/s/certificates/c", "certificate", "{\"properties\":{\"thumbprint\":\"AB02\"}}");
+    put_text(f, "/s/w/certificates/d", "certificate", "{\"properties\":{\"thumbprint\":\"AB01\"}}");
+    put_text(f, "/s/certificates/e", "other", "{\"properties\":{\"thumbprint\":\"AB01\"}}");
+    check_thumbprint(f, "/s/certificates/", "ab01", "/s/certificates/a /s/certificates/b");
+    check_thumbprint(f, "/s/", "AB01", "/s/certificates/a /s/certificates/b /s/w/certificates/d");
+    check_thumbprint(f, "/s/certificates/", "AB03", "");
+    put_text(f, "/s/certificates/a", "certificate", "{\"properties\":{\"thumbprint\":\"AB03\"}}");
+    check_thumbprint(f, "/s/certificates/", "AB01", "/s/certificates/b");
+    check_thumbprint(f, "/s/certificates/", "AB03", "/s/certificates/a");
+    put_text(f, "/s/certificates/a", "certificate", "{}");
+    check_thumbprint(f, "/s/certificates/", "AB03", "");
+}
+
 /** Back to what the first schema had, with what was stored by then. */
 static void make_old(const struct store_fixture *f)
 {
@@ -378,6 +422,8 @@ static void make_old(const struct store_fixture *f)
                                   "DROP INDEX resources_key_id; DROP INDEX resources_follows;"
                                   "DROP INDEX resources_path; DROP INDEX resources_type;"
                                   "DROP INDEX resources_name; DROP INDEX resources_due;"
+                                  "DROP INDEX resources_thumbprint;"
+                                  "ALTER TABLE resources DROP COLUMN thumbprint;"
                                   "ALTER TABLE resources DROP COLUMN name;"
                                   "ALTER TABLE resources DROP COLUMN due;"
                                   "ALTER TABLE resources DROP COLUMN path;"
@@ -396,7 +442,8 @@ static void database_of_the_first_schema_learns_which_keys_are_used(void **state
     struct store_fixture *f = *state;
     struct pn_store_list list;
 
-    put_text(f, "/c/1", "certificate", "{\"internal\":{\"keyId\":\"aa\"}}");
+    put_text(f, "/c/1", "certificate",
+             "{\"internal\":{\"keyId\":\"aa\"},\"properties\":{\"thumbprint\":\"ABCD\"}}");
     put_text(f, "/c/2", "certificate", VAULT_BODY);
     put_text(f, "/subscriptions/s/vaults/Mine", "vault", "{}");
     put_text(f, "/vault/v/objects/c", "vault/object",
@@ -418,6 +465,7 @@ static void database_of_the_first_schema_learns_which_keys_are_used(void **state
     assert_int_equal(list.count, 1);
     assert_string_equal(list.items[0].id, "/vault/v/objects/c");
     pn_store_list_fini(&list);
+    check_thumbprint(f, "/c/", "abcd", "/c/1");
 }
 
 static void pages_begin_behind_the_last_one(void **state)
@@ -551,6 +599,7 @@ int main(void)
         STORE_TEST(path_is_found_without_case_below_its_prefix_only),
         STORE_TEST(only_what_follows_a_vault_is_listed_as_followed),
         STORE_TEST(database_of_the_first_schema_learns_which_keys_are_used),
+        STORE_TEST(certificates_are_found_by_their_thumbprint),
         STORE_TEST(pages_begin_behind_the_last_one),
         STORE_TEST(a_part_of_a_list_is_read_from_either_end),
         STORE_TEST(what_is_due_comes_the_most_urgent_first),
