@@ -2,8 +2,8 @@
  *
  * GET …/networkstatus: what the service depends on, and which layer fails. Of the key vaults that
  * its certificates come from, what the last look at each said: a certificate's lastStatus is the
- * same. Of the token authority, whether rules or tokens fail. Of the backends, what a connection
- * says now.
+ * same. Of the token authority, whether rules or tokens fail. Of the backends, and of APIs that
+ * send to a URL by themselves, what a connection says now.
  */
 #include <string.h>
 #include <strings.h>
@@ -154,6 +154,7 @@ static json_t *status(struct arm_call *call)
     struct pn_error err = {0};
     json_t *list = json_array(), *sources = json_array();
     bool failed = !list || !sources;
+    size_t left_out = 0;
 
     if (!failed &&
         pn_store_list_followed(call->arm->config.store, type, &followed, &err) != PN_OK) {
@@ -168,12 +169,13 @@ static json_t *status(struct arm_call *call)
             !add(list, &followed.items[i]);
     failed = failed || !add_authority(call, list, &followed);
     pn_store_list_fini(&followed);
-    failed = failed || !arm_network_add_backends(call, list);
+    failed = failed || !arm_network_add_backends(call, list, &left_out) ||
+             !arm_network_add_apis(call, list, &left_out);
     if (!failed && call->arm->config.tokens)
         failed = !pn_token_source_tell(call->arm->config.tokens, sources);
     if (!failed)
-        return json_pack("{s:[], s:o, s:{s:o}}", "dnsServers", "connectivityStatus", list,
-                         "postern", "tokenSources", sources);
+        return json_pack("{s:[], s:o, s:{s:o, s:I}}", "dnsServers", "connectivityStatus", list,
+                         "postern", "tokenSources", sources, "notTried", (json_int_t)left_out);
     json_decref(list);
     json_decref(sources);
     arm_answer_error(call, 500, "InternalServerError", "out of memory");

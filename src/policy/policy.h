@@ -116,6 +116,22 @@ enum pn_rc pn_policy_compile(const struct pn_policy_document *const *documents,
                              struct pn_policy_program **program, struct pn_error *err) PN_MUST_USE;
 void pn_policy_program_destroy(struct pn_policy_program *program);
 
+/** Where a program sends requests and as whom, as far as that is written in it: what a run would
+ *  leave in the context of the same names. Slices are the documents'. */
+struct pn_policy_way {
+    bool sends_nothing;       /* it answers by itself, or has no forward-request */
+    bool depends;             /* on the request or on a named value: not known here */
+    struct pn_slice base_url; /* at most one of the two is set; neither: serviceUrl */
+    struct pn_slice backend_id;
+    struct pn_slice certificate_id; /* at most one of the four is set; none: no certificate */
+    const struct pn_slice *certificate_ids;
+    size_t certificate_id_count;
+    struct pn_slice certificate_thumbprint;
+    struct pn_slice certificate_embedded;
+    enum pn_policy_scope certificate_scope; /* of the document that names the certificate */
+};
+void pn_policy_program_way(const struct pn_policy_program *program, struct pn_policy_way *way);
+
 /** The request as policies see and change it. All memory is in `arena`. The gateway fills it before
  *  inbound and reads it when it forwards and when it answers. */
 struct pn_policy_context {

@@ -122,6 +122,58 @@ enum pn_rc pn_policy_compile(const struct pn_policy_document *const *documents,
     return PN_OK;
 }
 
+/* --- what can be told without a request --- */
+
+static bool is_open(struct pn_slice text)
+{
+    return pn_policy_is_expression(text) || pn_slice_find_slice(text, PN_LIT("{{")) < text.len;
+}
+
+static void take_certificate(struct pn_policy_way *way, const struct pn_policy_step *step)
+{
+    const struct pn_policy_statement *statement = step->statement;
+
+    way->certificate_id = statement->certificate.certificate_id;
+    way->certificate_ids = statement->certificate.certificate_ids;
+    way->certificate_id_count = statement->certificate.certificate_id_count;
+    way->certificate_thumbprint = statement->certificate.thumbprint;
+    way->certificate_embedded = statement->certificate.embedded;
+    way->certificate_scope = step->scope;
+    way->depends =
+        way->depends || is_open(way->certificate_id) || is_open(way->certificate_thumbprint);
+}
+
+static void take_step(struct pn_policy_way *way, const struct pn_policy_step *step)
+{
+    const struct pn_policy_statement *statement = step->statement;
+
+    if (statement->kind == PN_STATEMENT_CERTIFICATE) {
+        take_certificate(way, step);
+    } else if (statement->kind == PN_STATEMENT_BACKEND) {
+        way->base_url = statement->backend.base_url;
+        way->backend_id = statement->backend.backend_id;
+        way->depends = way->depends || is_open(way->base_url) || is_open(way->backend_id);
+    } else if (statement->kind == PN_STATEMENT_FORWARD) {
+        way->sends_nothing = false;
+    }
+}
+
+void pn_policy_program_way(const struct pn_policy_program *program, struct pn_policy_way *way)
+{
+    static const enum pn_policy_section order[] = {PN_SECTION_INBOUND, PN_SECTION_BACKEND};
+
+    *way = (struct pn_policy_way){.sends_nothing = true, .certificate_scope = PN_SCOPE_GLOBAL};
+    for (size_t i = 0; i < sizeof order / sizeof *order; i++) {
+        for (size_t k = 0; k < program->sections[order[i]].count; k++) {
+            const struct pn_policy_step *step = &program->sections[order[i]].steps[k];
+
+            if (step->statement->kind == PN_STATEMENT_RESPONSE)
+                return;
+            take_step(way, step);
+        }
+    }
+}
+
 void pn_policy_program_destroy(struct pn_policy_program *program)
 {
     if (!program)

@@ -1,9 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
 """…/networkstatus tells for each vault whether it can be reached, and which layer fails."""
+import json
+import os
 import uuid
 
 import pytest
 from lab import backends, dns, people, service
+
+needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="makes a mount namespace")
 
 
 @pytest.fixture(scope="module")
@@ -76,6 +80,8 @@ def test_the_failing_layer_is_named(vault, layer, code):
     entry = vault.wait_for("failure")
     last = vault.refresh()
     assert last["code"] == code and entry["error"] == last["message"]
+    assert {"role": "ForbiddenBy", "firewall": "ForbiddenByFirewall"}[layer] in last["message"]
+    assert ("ForbiddenByFirewall" in last["message"]) == (layer == "firewall")
     assert entry["postern"] == {"layer": layer, "code": code, "certificate": vault.certificate}
     vault.set(["get", "list"])
     vault.wait_for("success")
@@ -84,8 +90,11 @@ def test_the_failing_layer_is_named(vault, layer, code):
 def test_a_service_without_its_identity(postern, vault):
     postern.arm("PATCH", "", {"identity": {"type": "None"}})
     try:
-        assert vault.wait_for("failure")["postern"] == {
+        entry, last = vault.wait_for("failure"), vault.refresh()
+        assert entry["postern"] == {
             "layer": "identity", "code": "IdentityNotEnabled", "certificate": vault.certificate}
+        assert last["code"] == "IdentityNotEnabled" and entry["error"] == last["message"]
+        assert "Identity (system-assigned) is not enabled" in last["message"]
     finally:
         postern.arm("PATCH", "", {"identity": {"type": "SystemAssigned"}})
     vault.wait_for("success")
@@ -193,6 +202,110 @@ def test_a_backend_that_wants_a_certificate(house, ca, tmp_path):
         server.stop()
 
 
+# --- APIs that send to a URL by themselves ---
+
+def of_api(house, name):
+    return next(e for e in entries(house)
+                if f"apis/{name}" in e.get("postern", {}).get("apis", []))
+
+
+@pytest.fixture
+def mutual(ca, tmp_path):
+    """A server that demands a certificate; its URL."""
+    bundle = tmp_path / "clients.pem"
+    bundle.write_bytes(ca.certificate_pem)
+    server = _server(tmp_path, ca, client_ca=bundle)
+    yield f"https://there.test:{server.httpd.server_address[1]}"
+    server.stop()
+
+
+def test_an_api_without_a_backend_entity_is_tried_as_its_policies_say(house, ca, mutual):
+    house.upload("bare-1", ca.client("bare-1"))
+    thumbprint = house.upload("bare-2", ca.client("bare-2")).json()["properties"]["thumbprint"]
+    policies = {
+        "none": (None, [], "no policy names one"),
+        "by-id": (service.with_certificate("bare-1"), ["bare-1"], "the policy of the API"),
+        "by-thumbprint": (service.policy(
+            f'<authentication-certificate thumbprint="{thumbprint}" />'), ["bare-2"],
+            "the policy of the API"),
+        "several": (service.policy('<authentication-certificate certificate-ids="bare-2, bare-1" />'),
+                    ["bare-2", "bare-1"], "the policy of the API"),
+        "the-last": (service.policy('<authentication-certificate certificate-id="bare-1" />'
+                                    '<authentication-certificate certificate-id="bare-2" />'),
+                     ["bare-2"], "the policy of the API"),
+    }
+    try:
+        for name, (document, _, _) in policies.items():
+            house.make_api(name, mutual, document, operations=False)
+        for name, (_, certificates, source) in policies.items():
+            entry = of_api(house, name)
+            assert (entry["name"], entry["resourceType"]) == (mutual, "Api")
+            assert entry["postern"]["certificates"] == certificates, entry
+            assert entry["postern"]["certificateFrom"] == source, entry
+            if certificates:
+                assert entry["status"] == "success" and entry["error"] == "", entry
+            else:
+                assert entry["status"] == "failure", entry
+                assert entry["postern"]["layer"] == "identity", entry
+                assert entry["postern"]["code"] == "tls_client_certificate_required", entry
+    finally:
+        for name in policies:
+            house.delete(f"/apis/{name}")
+
+
+def test_the_services_policy_counts_where_the_apis_lets_it(house, ca, mutual):
+    house.upload("outer", ca.client("outer"))
+    house.upload("inner", ca.client("inner"))
+    inner = '<authentication-certificate certificate-id="inner" />'
+    cases = {
+        "inherits": (None, ["outer"], "the policy of the service"),
+        "overrides": (service.policy(inner), ["inner"], "the policy of the API"),
+        "before-base": (f"<policies><inbound>{inner}<base /></inbound></policies>", ["outer"],
+                        "the policy of the service"),
+        "no-base": ("<policies><inbound /></policies>", [], "no policy names one"),
+    }
+    house.set_policy("", '<policies><inbound><authentication-certificate certificate-id="outer" />'
+                         "</inbound><backend><forward-request /></backend></policies>")
+    try:
+        for name, (document, _, _) in cases.items():
+            house.make_api(name, mutual, document, operations=False)
+        for name, (_, certificates, source) in cases.items():
+            entry = of_api(house, name)
+            assert (entry["postern"]["certificates"], entry["postern"]["certificateFrom"]) == \
+                (certificates, source), (name, entry)
+            assert entry["status"] == ("success" if certificates else "failure"), entry
+    finally:
+        for name in cases:
+            house.delete(f"/apis/{name}")
+        house.delete("/policies/policy")
+
+
+def test_apis_that_are_alike_are_tried_once(house, ca, mutual, echo):
+    closed = backends.free_port()
+    house.upload("plain", ca.client("plain"))
+    apis = {"twin-1": (f"http://there.test:{closed}/a", None),
+            "twin-2": (f"http://there.test:{closed}/b", None),
+            "plain": (echo.url, service.with_certificate("plain")),
+            "based": (f"http://there.test:{closed}", service.policy(
+                f'<set-backend-service base-url="{echo.url}" />')),
+            "answers": (f"http://there.test:{closed}", service.policy(
+                '<return-response><set-status code="204" reason="No Content" /></return-response>'))}
+    try:
+        for name, (url, document) in apis.items():
+            house.make_api(name, url, document, operations=False)
+        twins = of_api(house, "twin-1")
+        assert twins["postern"]["apis"] == ["apis/twin-1", "apis/twin-2"]
+        assert (twins["postern"]["layer"], twins["postern"]["code"]) == ("tcp", "connect_refused")
+        assert of_api(house, "plain")["postern"]["code"] == "certificate_needs_tls"
+        assert of_api(house, "plain")["postern"]["layer"] == "identity"
+        assert of_api(house, "based")["status"] == "success"
+        assert not any("apis/answers" in e.get("postern", {}).get("apis", [])
+                       for e in entries(house)), "it sends nothing"
+    finally:
+        for name in apis:
+            house.delete(f"/apis/{name}")
+
+
 def test_the_authority(house):
     entry = next(e for e in entries(house) if e["resourceType"] == "AzureActiveDirectory")
     assert entry["name"] == house.control and entry["status"] == "success"
@@ -212,6 +325,8 @@ def test_each_layer_of_a_vault(own_postern, ca, other_ca, tmp_path):
         last = house.arm("GET", "/certificates/net").json()["properties"]["keyVault"]["lastStatus"]
         entry = next(e for e in entries(house) if e["name"] == origin)
         assert entry["error"] == ("" if last["code"] == "Success" else last["message"])
+        assert {"VaultConnectError": "connect", "VaultTlsError": "SSL"}.get(last["code"], "") in \
+            last.get("message", ""), last
         return last["code"], entry.get("postern", {}).get("layer")
     assert look() == ("Success", None)
     house.stop()
@@ -231,3 +346,48 @@ def test_a_vault_without_a_name(house):
     answer = house.arm("PUT", "/certificates/nowhere", {"properties": {"keyVault": {
         "secretIdentifier": "https://nowhere.invalid/secrets/x"}}})
     assert answer.status >= 400 and "resolve host" in answer.text, answer
+
+
+@needs_root
+def test_a_vault_whose_name_is_gone(ca, tmp_path, trust):
+    """Its name is in a hosts file of this Postern's own, and is taken out of it. The vault is one that
+    knows a challenge and one secret: ours has no name that a resolver would be asked for."""
+    server = _server(tmp_path, ca, "kv.vault.test")
+    port = server.httpd.server_address[1]
+    tokens = backends.Python()
+    tokens.route("/token", lambda request: request.answer(200, json.dumps({
+        "access_token": "a.token", "expires_on": "4102444800", "token_type": "Bearer"}).encode()))
+
+    def secret(request):
+        if request.headers.get("Authorization") != "Bearer a.token":
+            request.answer(401, headers={"WWW-Authenticate": 'Bearer authorization="https://login.test",'
+                                         f' resource="https://vault.test:{port}"'})
+            return
+        request.answer(200, json.dumps({
+            "id": f"https://kv.vault.test:{port}/secrets/c/0123456789abcdef0123456789abcdef",
+            "contentType": "application/x-pkcs12", "attributes": {"enabled": True},
+            "value": ca.client("named").pfx_base64()}).encode())
+    server.route("/secrets/c", secret)
+    server.route("/secrets/c/", secret)
+    hosts = tmp_path / "hosts"
+    hosts.write_text("127.0.0.1 localhost kv.vault.test\n")
+    house = service.Postern(tmp_path / "house", environment=dict(
+        trust, IDENTITY_ENDPOINT=tokens.url + "/token", IDENTITY_HEADER="header"),
+        options=["--token-source", "app-service"])
+    house.prefix = ["unshare", "-m", "sh", "-c", 'mount --bind "$0" /etc/hosts && exec "$@"',
+                    str(hosts)]
+    house.start()
+    try:
+        origin = f"https://kv.vault.test:{port}"
+        house.put("/certificates/named", {"keyVault": {"secretIdentifier": f"{origin}/secrets/c"}})
+        hosts.write_text("127.0.0.1 localhost\n")
+        house.arm("POST", "/certificates/named/refreshSecret")
+        last = house.arm("GET", "/certificates/named").json()["properties"]["keyVault"]["lastStatus"]
+        assert last["code"] == "VaultDnsError" and "resolve host" in last["message"], last
+        entry = next(e for e in entries(house) if e["name"] == origin)
+        assert entry["postern"] == {"layer": "dns", "code": "VaultDnsError", "certificate": "named"}
+        assert entry["error"] == last["message"]
+    finally:
+        house.stop()
+        server.stop()
+        tokens.stop()

@@ -57,6 +57,7 @@ class Postern:
         self.data = self.folder / "data"
         self.log_path = self.folder / "postern.log"
         self.options = list(options)
+        self.prefix = []  # of the command: what changes its world before it starts
         self.environment = dict(os.environ, **(environment or {}))
         self.process = None
         self.ready = {}
@@ -77,7 +78,7 @@ class Postern:
             command += [f"--{option}", f"localhost:{port}"]
         self._stale = self._ready_stamp()  # what a killed Postern left behind
         with self.log_path.open("ab") as log:
-            self.process = subprocess.Popen(command + self.options, stdin=subprocess.DEVNULL,
+            self.process = subprocess.Popen(self.prefix + command + self.options, stdin=subprocess.DEVNULL,
                                             stdout=log, stderr=log, env=self.environment,
                                             start_new_session=True)
         try:

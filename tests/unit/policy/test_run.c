@@ -416,6 +416,57 @@ static void request_without_memory_fails_and_does_not_crash(void **state)
     tear_down(&b);
 }
 
+static struct pn_policy_way way_of(struct bench *bench)
+{
+    struct pn_policy_way way;
+
+    pn_policy_program_way(bench->program, &way);
+    tear_down(bench); /* slices are compared by their length, or not at all */
+    return way;
+}
+
+#define CERTIFICATE(id) "<authentication-certificate certificate-id='" id "'/>"
+
+static void way_of_a_program_is_known_without_a_request(void **state)
+{
+    struct pn_policy_way way;
+    struct bench b;
+
+    (void)state;
+    set_up(&b, NULL, NULL, NULL);
+    way = way_of(&b);
+    assert_false(way.sends_nothing || way.depends || way.base_url.ptr || way.backend_id.ptr ||
+                 way.certificate_id.ptr);
+
+    set_up(&b,
+           "<policies><inbound>" CERTIFICATE("outer") "</inbound><backend><forward-request/>"
+                                                      "</backend></policies>",
+           IN(CERTIFICATE("own") "<base/>"), NULL);
+    pn_policy_program_way(b.program, &way);
+    check_slice(way.certificate_id, "outer");
+    assert_int_equal(way.certificate_scope, PN_SCOPE_GLOBAL);
+    tear_down(&b);
+
+    set_up(&b, NULL,
+           IN("<base/>" CERTIFICATE(
+               "a") "<authentication-certificate "
+                    "certificate-ids='b, c'/><set-backend-service base-url='http://u'/>"),
+           NULL);
+    pn_policy_program_way(b.program, &way);
+    assert_null(way.certificate_id.ptr);
+    assert_int_equal(way.certificate_id_count, 2);
+    check_slice(way.certificate_ids[1], "c");
+    check_slice(way.base_url, "http://u");
+    assert_int_equal(way.certificate_scope, PN_SCOPE_API);
+    tear_down(&b);
+
+    set_up(&b, NULL, "<policies><backend/></policies>", NULL);
+    assert_true(way_of(&b).sends_nothing);
+    set_up(&b, NULL, IN("<return-response><set-status code='200' reason='OK'/></return-response>"),
+           NULL);
+    assert_true(way_of(&b).sends_nothing);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -434,6 +485,7 @@ int main(void)
         cmocka_unit_test(rewrite_puts_parameters_into_path_and_query),
         cmocka_unit_test(rewrite_with_an_unknown_parameter_fails_with_its_place),
         cmocka_unit_test(request_without_memory_fails_and_does_not_crash),
+        cmocka_unit_test(way_of_a_program_is_known_without_a_request),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
