@@ -85,6 +85,9 @@ enum pn_rc pn_stream_writev(struct pn_stream *stream, const struct iovec *iov, i
                             size_t *written) PN_MUST_USE;
 /** True when bytes are already decrypted and wait inside. */
 bool pn_stream_has_pending(const struct pn_stream *stream);
+/** True when nothing waits inside, and the socket was empty when it was last read: the next bytes
+ * come with an event. Else only a read can tell, for the event of what waits may be over. */
+bool pn_stream_is_quiet(const struct pn_stream *stream);
 /** For client streams, between two messages and not within a read or write: what only the TLS
  * library could take, session tickets above all, has come by now if it ever does. If the context
  * allows it, our own record layer takes the connection over (tls/takeover.h); else nothing

@@ -152,6 +152,15 @@ bool pn_stream_has_pending(const struct pn_stream *stream)
            (SSL_has_pending(stream->ssl) == 1 || stream->link.ahead_at < stream->link.ahead_end);
 }
 
+bool pn_stream_is_quiet(const struct pn_stream *stream)
+{
+    const struct pn_stream *lowest = stream;
+
+    while (lowest->link.below)
+        lowest = lowest->link.below->stream;
+    return lowest->link.is_drained && !pn_stream_has_pending(stream);
+}
+
 void pn_stream_settle(struct pn_stream *stream)
 {
     if (stream->link.below)

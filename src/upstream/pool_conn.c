@@ -196,6 +196,18 @@ bool pn_group_evict_idle(struct pn_pool_group *group)
     return true;
 }
 
+/** Bytes behind the answer would be taken for the next one. What waits in the TLS, or in a socket
+ * whose event is over, no event tells of: only a read does. TLS: it may be only a session ticket. */
+static bool has_said_more(const struct pn_conn *conn)
+{
+    char byte;
+    size_t len;
+
+    return conn->inlet.start != conn->inlet.end ||
+           (!pn_stream_is_quiet(conn->stream) &&
+            pn_stream_read(conn->stream, &byte, 1, &len) != PN_AGAIN);
+}
+
 void pn_pool_give_back(struct pn_conn *conn)
 {
     struct pn_pool_group *group = conn->group;
@@ -207,9 +219,8 @@ void pn_pool_give_back(struct pn_conn *conn)
         group->idle_count >= pool->limits.idle_max)
         pn_limit_hit(PN_LIMIT_BACKEND_IDLE_CONNECTIONS);
     count_end(conn);
-    if (group->is_retired || group->idle_count >= pool->limits.idle_max ||
-        conn->inlet.start != conn->inlet.end || !is_reusable(conn) || pn_group_gives_way(group) ||
-        pn_conn_has_had_its_turn(conn)) {
+    if (group->is_retired || group->idle_count >= pool->limits.idle_max || !is_reusable(conn) ||
+        pn_group_gives_way(group) || pn_conn_has_had_its_turn(conn) || has_said_more(conn)) {
         pn_pool_drop(conn);
         return;
     }

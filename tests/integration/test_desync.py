@@ -1,0 +1,128 @@
+# SPDX-License-Identifier: Apache-2.0
+"""One message too many, at the border of two connections: bytes that wait where no event tells of
+them, fields that only a trailer brings, streams that hold what others need."""
+import ssl
+import time
+
+import pytest
+from lab import h2peer, raw, service
+from lab.raw import connect, request
+
+POISON = b"HTTP/1.1 200 OK\r\nContent-Length: 6\r\n\r\npoison"
+
+
+class Records:
+    """The server's half of a TLS connection, whose records leave when flush() says so."""
+
+    def __init__(self, sock, context):
+        self.sock = sock
+        self.incoming, self.outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
+        self.tls = context.wrap_bio(self.incoming, self.outgoing, server_side=True)
+        self._until(self.tls.do_handshake)
+
+    def _until(self, step):
+        while True:
+            try:
+                return step()
+            except ssl.SSLWantReadError:
+                self.flush()
+                data = self.sock.recv(65536)
+                if not data:
+                    raise ConnectionResetError from None
+                self.incoming.write(data)
+
+    def flush(self):
+        data = self.outgoing.read()
+        if data:
+            self.sock.sendall(data)
+
+    def recv(self, size):
+        return self._until(lambda: self.tls.read(size))
+
+    def write(self, data):
+        """One record."""
+        self.tls.write(data)
+
+
+@pytest.mark.parametrize("at", [0, 1, 2])
+@pytest.mark.parametrize("version", ["TLSv1_2", "TLSv1_3"])
+def test_a_record_behind_an_answer_never_becomes_the_next_answer(postern, ca, tmp_path, version, at):
+    """As over plain TCP, but the second answer is a record of its own that came with the first one:
+    it waits in the TLS of the connection, and no event of the socket tells of it."""
+    certificate, key = ca.server().write(tmp_path, "server")
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(certificate, key)
+    context.minimum_version = context.maximum_version = ssl.TLSVersion[version]
+
+    def serve(sock, number):
+        records = Records(sock, context)
+        asked = 0
+        while raw.head_of(records)[0]:
+            records.write(raw.OK)
+            if number == 0 and asked == at:
+                records.write(POISON)
+            records.flush()
+            asked += 1
+
+    with raw.Script(serve) as backend, connect(postern) as sock:
+        name = service.unique("poison")
+        postern.make_api(name, f"https://localhost:{backend.port}")
+        for i in range(6):
+            sock.sendall(request("GET", f"/{name}/{i}"))
+            answer = sock.recv(65536)
+            assert answer.startswith(b"HTTP/1.1 200") and answer.endswith(b"ok"), answer
+            time.sleep(0.02)
+        assert backend.connections == 2, "the poisoned connection carries no further request"
+
+
+# --- fields of the connection that come behind the body
+
+CHUNKED = "Transfer-Encoding: chunked"
+BEHIND = b"3\r\nabc\r\n0\r\nX-Hop: 1\r\nX-SECRET: 2\r\nX-Sum: 3\r\n\r\n"
+
+
+def test_trailers_that_connection_names_end_at_the_gateway(postern):
+    name = service.unique("hop")
+    with raw.Recorder() as backend, connect(postern) as sock:
+        postern.make_api(name, backend.url)
+        sock.sendall(request("POST", f"/{name}/x", CHUNKED, "Connection: keep-alive, x-hop",
+                             "Connection: X-Secret", body=BEHIND))
+        assert sock.recv(65536).startswith(b"HTTP/1.1 200")
+    (seen,) = backend.requests
+    assert (seen.body, seen.trailers) == (b"abc", [("x-sum", "3")])
+
+
+def test_trailers_that_an_answers_connection_names_end_at_the_gateway(postern):
+    def serve(sock, _):
+        raw.head_of(sock)
+        sock.sendall(b"HTTP/1.1 200 OK\r\nConnection: X-Hop\r\nConnection: close, x-secret\r\n"
+                     b"Transfer-Encoding: chunked\r\n\r\n" + BEHIND)
+
+    name = service.unique("hop")
+    with raw.Script(serve) as backend:
+        postern.make_api(name, backend.url)
+        with connect(postern) as sock:
+            sock.sendall(request("GET", f"/{name}/x", "TE: trailers", "Connection: TE, close"))
+            received = raw.read_all(sock)
+        assert received.endswith(b"3\r\nabc\r\n0\r\nX-Sum: 3\r\n\r\n"), received
+        with h2peer.Peer(postern.gateway) as peer:
+            answer = peer.call("GET", f"/{name}/x", [("te", "trailers")])
+        assert (answer.body, answer.trailers) == (b"abc", {"x-sum": "3"})
+
+
+def test_an_informational_answer_has_no_length(postern):
+    """RFC 9110 section 8.6: who believes it takes the beginning of the final answer for a body."""
+    def serve(sock, _):
+        while raw.head_of(sock)[0]:
+            sock.sendall(b"HTTP/1.1 103 Early Hints\r\nLink: </x>\r\nContent-Length: 17\r\n\r\n" + raw.OK)
+
+    name = service.unique("early")
+    with raw.Script(serve) as backend:
+        postern.make_api(name, backend.url)
+        with connect(postern) as sock:
+            sock.sendall(request("GET", f"/{name}/x", "Connection: close"))
+            interim, _, final = raw.read_all(sock).partition(b"\r\n\r\n")
+        assert interim == b"HTTP/1.1 103 Early Hints\r\nLink: </x>" and final.endswith(b"ok"), interim
+        with h2peer.Peer(postern.gateway) as peer:
+            answer = peer.call("GET", f"/{name}/x")
+        assert answer.informational == [{":status": "103", "link": "</x>"}] and answer.body == b"ok"
