@@ -162,6 +162,7 @@ static void begin_call(struct pn_client *client, size_t head_bytes)
         request->keep_alive && !client->worker->is_draining && !pn_client_is_used_up(client);
     pn_body_in_init(&turn->in, &client->inlet, client->stream, PN_H1_REQUEST, request->framing,
                     request->content_length, limits, &turn->trailers);
+    turn->in.framing.connection = request->connection;
     turn->front.upgrade = find_upgrade(request);
     pn_call_begin(turn->front.call);
 }

@@ -66,11 +66,13 @@ struct pn_h1_body {
     size_t trailer_bytes;
     size_t trailer_count;
     struct pn_headers *trailers;
+    struct pn_slice connection; /* the head's: may be set after _init */
     struct pn_http_limits limits;
 };
 
 /** `trailers`: where trailer fields are copied to, or NULL: they are checked and dropped. Fields
- * that may not be trailers (RFC 9110 §6.5.1: framing, routing, authentication) are always dropped.
+ * that may not be trailers (RFC 9110 §6.5.1: framing, routing, authentication) are always dropped,
+ * and those that body->connection names (§7.6.1).
  */
 void pn_h1_body_init(struct pn_h1_body *body, enum pn_h1_side side, enum pn_framing framing,
                      uint64_t content_length, const struct pn_http_limits *limits,

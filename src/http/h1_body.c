@@ -197,7 +197,8 @@ static enum pn_rc on_trailer(struct pn_h1_body *body, struct pn_slice line,
     if (body->trailer_count > body->limits.trailer_count_max)
         return over(fault, PN_LIMIT_TRAILER_COUNT, body->side == PN_H1_REQUEST ? 431 : 502,
                     "more trailer fields than the limit trailer-count");
-    if (!body->trailers || !pn_http_is_trailer_allowed(name))
+    if (!body->trailers || !pn_http_is_trailer_allowed(name) ||
+        pn_http_is_listed(body->connection, name))
         return PN_OK;
     rc = pn_headers_add_copy(body->trailers, name, value);
     if (rc != PN_OK)

@@ -160,15 +160,23 @@ static enum pn_rc read_content_length(struct pn_slice value, int status,
     return PN_OK;
 }
 
-static enum pn_rc read_connection(struct pn_slice value, int status,
+static enum pn_rc read_connection(struct pn_slice value, struct pn_arena *arena, int status,
                                   struct pn_h1_framing_fields *framing, struct pn_http_fault *fault)
 {
     struct pn_slice part;
+    const char *both;
 
-    framing->connection_bytes += value.len;
-    if (framing->connection_bytes > PN_CONNECTION_BYTES_MAX)
+    if (framing->connection.len + value.len > PN_CONNECTION_BYTES_MAX)
         return pn_h1_refuse(fault, PN_LIMIT, status == 400 ? 431 : status,
                             "Connection is longer than PN_CONNECTION_BYTES_MAX");
+    if (framing->connection.len == 0) {
+        framing->connection = value;
+    } else {
+        both = pn_arena_printf(arena, "%.*s,%.*s", PN_FMT(framing->connection), PN_FMT(value));
+        if (!both)
+            return pn_h1_refuse(fault, PN_NOMEM, 500, "out of memory");
+        framing->connection = pn_slice_str(both);
+    }
     while (pn_slice_cut(&value, ',', &part)) {
         part = pn_slice_trim(part);
         framing->says_close = framing->says_close || pn_slice_case_eq_str(part, "close");
@@ -192,7 +200,7 @@ enum pn_rc pn_h1_read_framing(const struct pn_headers *headers, int minor_versio
         switch (field->name.len) { /* spares three comparisons for most fields */
         case 10:
             if (pn_slice_case_eq_str(field->name, "Connection"))
-                rc = read_connection(field->value, status, framing, fault);
+                rc = read_connection(field->value, headers->arena, status, framing, fault);
             break;
         case 14:
             if (pn_slice_case_eq_str(field->name, "Content-Length"))

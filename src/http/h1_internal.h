@@ -119,7 +119,7 @@ struct pn_h1_framing_fields {
     uint64_t length;
     bool says_close;
     bool says_keep_alive;
-    size_t connection_bytes;
+    struct pn_slice connection; /* what all Connection fields list */
 };
 /** RFC 9112 §6. PN_MALFORMED, PN_UNSUPPORTED (501: a transfer coding we do not know),
  *  PN_LIMIT. */
@@ -131,6 +131,8 @@ enum pn_rc pn_h1_read_version(struct pn_slice text, int *minor_version) PN_MUST_
 
 /* ---- what HTTP/2 reads alike ---- */
 
+/** Whether a list of tokens has `token`, without case. */
+bool pn_http_is_listed(struct pn_slice list, struct pn_slice token);
 /** RFC 9110 §6.5.1: whether a trailer of that name is passed on. */
 bool pn_http_is_trailer_allowed(struct pn_slice name);
 /** Reads Expect of a request whose framing is known. PN_UNSUPPORTED (417). */

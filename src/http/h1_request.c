@@ -179,6 +179,7 @@ enum pn_rc pn_h1_request_parse(struct pn_slice head, const struct pn_http_limits
     else
         request->framing = PN_BODY_NONE; /* RFC 9112 §6.3: a request without both has none */
     request->content_length = framing.length;
+    request->connection = framing.connection;
     request->keep_alive =
         !framing.says_close && (request->minor_version == 1 || framing.says_keep_alive);
     return pn_http_read_expect(request, fault);

@@ -86,6 +86,7 @@ enum pn_rc pn_h1_response_parse(struct pn_slice head, const struct pn_http_limit
                             fault);
     if (rc != PN_OK)
         return rc;
+    response->connection = framing.connection;
     response->keep_alive =
         !framing.says_close && (response->minor_version == 1 || framing.says_keep_alive);
     decide_framing(response, method, &framing);

@@ -2,9 +2,9 @@
  *
  * What a proxy must know of fields and methods (RFC 9110 §7.6.1, §9.2).
  */
-#include "http/h1.h"
+#include "http/h1_internal.h"
 
-static bool list_has(struct pn_slice list, struct pn_slice token)
+bool pn_http_is_listed(struct pn_slice list, struct pn_slice token)
 {
     struct pn_slice part;
 
@@ -22,7 +22,7 @@ bool pn_http_list_has(const struct pn_headers *headers, const char *name, const 
 
     for (size_t i = 0; i < headers->count; i++) {
         if (pn_slice_case_eq(headers->items[i].name, wanted) &&
-            list_has(headers->items[i].value, wanted_token))
+            pn_http_is_listed(headers->items[i].value, wanted_token))
             return true;
     }
     return false;
@@ -58,7 +58,7 @@ static bool connection_names(const struct pn_headers *headers, size_t from, size
 {
     for (size_t i = from; i < to; i++) {
         if (pn_slice_case_eq_str(headers->items[i].name, "Connection") &&
-            list_has(headers->items[i].value, name))
+            pn_http_is_listed(headers->items[i].value, name))
             return true;
     }
     return false;

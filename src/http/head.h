@@ -70,9 +70,10 @@ struct pn_request_head {
     int minor_version;         /* 0 or 1 */
     struct pn_headers headers; /* all fields as sent; names keep their case */
     enum pn_framing framing;
-    uint64_t content_length; /* with PN_BODY_LENGTH */
-    bool keep_alive;         /* the client lets the connection be used again (RFC 9112 §9.3) */
-    bool expects_continue;   /* Expect: 100-continue (RFC 9110 §10.1.1), and a body is announced */
+    uint64_t content_length;    /* with PN_BODY_LENGTH */
+    bool keep_alive;            /* the client lets the connection be used again (RFC 9112 §9.3) */
+    struct pn_slice connection; /* all that Connection lists; empty: no such field. HTTP/1.1 */
+    bool expects_continue; /* Expect: 100-continue (RFC 9110 §10.1.1), and a body is announced */
 };
 
 struct pn_response_head {
@@ -81,8 +82,9 @@ struct pn_response_head {
     struct pn_slice reason;
     struct pn_headers headers;
     enum pn_framing framing;
-    uint64_t content_length; /* with PN_BODY_LENGTH */
-    bool keep_alive;         /* the connection can take another request when the body has ended */
+    uint64_t content_length;    /* with PN_BODY_LENGTH */
+    struct pn_slice connection; /* all that Connection lists; empty: no such field. HTTP/1.1 */
+    bool keep_alive; /* the connection can take another request when the body has ended */
 };
 
 /* ---- rules both sides share ---- */

@@ -90,6 +90,7 @@ static bool read_head(struct pn_exchange *exchange)
         &exchange->h1.body, &exchange->conn->inlet, exchange->conn->stream, PN_H1_RESPONSE,
         exchange->response.status == 101 ? PN_BODY_UNTIL_CLOSE : exchange->response.framing,
         exchange->response.content_length, exchange->spec.limits, &exchange->trailers);
+    exchange->h1.body.framing.connection = exchange->response.connection;
     exchange->answer = &exchange->h1.body.source;
     pn_exchange_answering(exchange);
     return false;

@@ -197,7 +197,8 @@ bool pn_group_evict_idle(struct pn_pool_group *group)
 }
 
 /** Bytes behind the answer would be taken for the next one. What waits in the TLS, or in a socket
- * whose event is over, no event tells of: only a read does. TLS: it may be only a session ticket. */
+ * whose event is over, no event tells of: only a read does. TLS: it may be only a session ticket.
+ */
 static bool has_said_more(const struct pn_conn *conn)
 {
     char byte;
