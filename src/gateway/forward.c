@@ -308,6 +308,8 @@ static void on_informational(void *ctx)
     struct pn_response_head *response = &call->exchange.response;
 
     pn_http_strip_hop_by_hop(&response->headers);
+    /* RFC 9110 §8.6: there is no body to count, and who counted would lose its step. */
+    (void)pn_headers_remove(&response->headers, PN_LIT("Content-Length"));
     call->front->ops->inform(call->front, response->status, response->reason, &response->headers);
 }
 
