@@ -90,8 +90,9 @@
       "body bytes received and not yet sent on, of one stream")                                    \
     X(H2_CONNECTION_WINDOW, "h2-connection-window", BYTES, 1048576, 65535, 1073741824, GATEWAY,    \
       "the same of all streams of a client's connection")                                          \
-    X(H2_BACKEND_CONNECTION_WINDOW, "h2-backend-connection-window", BYTES, 16777216, 65535,        \
-      1073741824, GATEWAY, "the same of all streams of a backend's connection")                    \
+    X(H2_BACKEND_CONNECTION_WINDOW, "h2-backend-connection-window", BYTES, 26214400, 65535,        \
+      1073741824, GATEWAY,                                                                         \
+      "the same of a backend's connection; it has no more streams than fit into it")               \
     X(H2_STALL_TIMEOUT, "h2-stall-timeout", MS, 60000, 100, 86400000, GATEWAY,                     \
       "a stream's body waits for the peer's window; then the stream is reset")                     \
     X(H2_HEAD_BYTES, "h2-head-bytes", BYTES, 262144, 65536, 16777216, GATEWAY,                     \

@@ -12,6 +12,16 @@ static uint32_t limit(enum pn_limit name)
     return (uint32_t)pn_limit_value(name); /* the table lets no greater one pass */
 }
 
+/* All clients share a backend's connection: the streams of one who does not read must not use up
+ * the window of the others. */
+static void leave_window(struct pn_h2_config *config)
+{
+    uint32_t fit = config->connection_window_bytes / config->stream_window_bytes;
+
+    if (config->streams_max > fit)
+        config->streams_max = fit > 0 ? fit : 1;
+}
+
 void pn_h2_config_init(struct pn_h2_config *config, enum pn_h2_side side)
 {
     bool is_server = side == PN_H2_SERVER;
@@ -35,6 +45,8 @@ void pn_h2_config_init(struct pn_h2_config *config, enum pn_h2_side side)
         .hpack_table_bytes = limit(PN_LIMIT_H2_HPACK_TABLE),
         .head_bytes_hard_max = limit(PN_LIMIT_H2_HEAD_BYTES),
     };
+    if (!is_server)
+        leave_window(config);
 }
 
 void pn_h2_bucket_init(struct h2_bucket *bucket, uint32_t per_minute, uint64_t now_ms)

@@ -5,9 +5,13 @@ import ssl
 import time
 
 import pytest
-from lab import h2peer, raw, service
+from h2.settings import SettingCodes
+from lab import h2peer, raw, service, web
+from lab.nodes import Node
 from lab.raw import connect, request
+from lab.service import policy
 
+VERSION_2 = '<forward-request http-version="2" />'
 POISON = b"HTTP/1.1 200 OK\r\nContent-Length: 6\r\n\r\npoison"
 
 
@@ -126,3 +130,25 @@ def test_an_informational_answer_has_no_length(postern):
         with h2peer.Peer(postern.gateway) as peer:
             answer = peer.call("GET", f"/{name}/x")
         assert answer.informational == [{":status": "103", "link": "</x>"}] and answer.body == b"ok"
+
+
+# --- streams that are not read
+
+def test_streams_that_a_client_does_not_read_stop_nobody_else(postern):
+    """All clients share a backend's HTTP/2 connection: who asks for much and gives no window must not
+    use up the window of the connection, which is everybody's."""
+    backend = Node("h2_backend.mjs")
+    name = service.unique("stalled")
+    try:
+        postern.make_api(name, backend.url.replace("https:", "http:"), policy("", VERSION_2))
+        assert postern.call(f"/{name}/echo").status == 200  # SETTINGS are known
+        with h2peer.Peer(postern.gateway, acknowledge=False,
+                         settings={SettingCodes.INITIAL_WINDOW_SIZE: 0}) as greedy:
+            asked = [greedy.request("GET", f"/{name}/big?bytes=1000000") for _ in range(95)]
+            assert greedy.until(lambda: all(greedy.streams[n].head for n in asked)), "all have begun"
+            time.sleep(1)  # the windows fill up
+            for _ in range(6):  # on either thread
+                answer = web.Session(postern.gateway, timeout=10).call("GET", f"/{name}/big?bytes=70000")
+                assert (answer.status, len(answer.body)) == (200, 70000)
+    finally:
+        backend.stop()
