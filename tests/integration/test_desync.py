@@ -5,6 +5,7 @@ import ssl
 import time
 
 import pytest
+from h2.errors import ErrorCodes
 from h2.settings import SettingCodes
 from lab import h2peer, raw, service, web
 from lab.nodes import Node
@@ -137,10 +138,10 @@ def test_an_informational_answer_has_no_length(postern):
 def test_streams_that_a_client_does_not_read_stop_nobody_else(postern):
     """All clients share a backend's HTTP/2 connection: who asks for much and gives no window must not
     use up the window of the connection, which is everybody's."""
-    backend = Node("h2_backend.mjs")
+    backend = Node("h2_backend.mjs", "http")
     name = service.unique("stalled")
     try:
-        postern.make_api(name, backend.url.replace("https:", "http:"), policy("", VERSION_2))
+        postern.make_api(name, backend.url, policy("", VERSION_2))
         assert postern.call(f"/{name}/echo").status == 200  # SETTINGS are known
         with h2peer.Peer(postern.gateway, acknowledge=False,
                          settings={SettingCodes.INITIAL_WINDOW_SIZE: 0}) as greedy:
@@ -150,5 +151,49 @@ def test_streams_that_a_client_does_not_read_stop_nobody_else(postern):
             for _ in range(6):  # on either thread
                 answer = web.Session(postern.gateway, timeout=10).call("GET", f"/{name}/big?bytes=70000")
                 assert (answer.status, len(answer.body)) == (200, 70000)
+    finally:
+        backend.stop()
+
+
+def test_uploads_that_are_reset_give_their_window_back(postern):
+    """Each leaves bytes that nobody will read; all together are many windows of the connection."""
+    def serve(sock, _):
+        raw.head_of(sock)
+        time.sleep(30)  # reads nothing more
+
+    name = service.unique("reset")
+    with raw.Script(serve) as backend, h2peer.Peer(postern.gateway) as peer:
+        postern.make_api(name, backend.url)
+        for _ in range(60):
+            number = peer.request("POST", f"/{name}/x", [("content-length", "500000")], end=False)
+            peer.data(number, b"u" * 60000)
+            peer.h2.reset_stream(number, ErrorCodes.CANCEL)
+            peer.flush()
+        assert peer.until(lambda: peer.h2.outbound_flow_control_window >= 500000, 10), \
+            peer.h2.outbound_flow_control_window
+        assert peer.call("GET", "/healthz").status == 200
+
+
+def test_answers_that_are_reset_give_their_window_back(postern):
+    """The same at a backend: a hundred of a quarter MiB are its connection's whole window."""
+    backend = Node("h2_backend.mjs", "http")
+    name = service.unique("reset")
+    try:
+        postern.make_api(name, backend.url, policy("", VERSION_2))
+        with h2peer.Peer(postern.gateway, acknowledge=False,
+                         settings={SettingCodes.INITIAL_WINDOW_SIZE: 0}) as greedy:
+            for _ in range(6):
+                asked = [greedy.request("GET", f"/{name}/big?bytes=1000000") for _ in range(40)]
+                assert greedy.until(lambda: all(greedy.streams[n].head for n in asked))
+                time.sleep(0.3)
+                for number in asked:
+                    greedy.h2.reset_stream(number, ErrorCodes.CANCEL)
+                greedy.flush()
+            number = greedy.request("GET", f"/{name}/big?bytes=300000")
+            greedy.h2.increment_flow_control_window(400000, number)
+            greedy.h2.increment_flow_control_window(400000)
+            greedy.flush()
+            assert len(greedy.answer(number).body) == 300000
+            assert len(postern.call(f"/{name}/stats").json()) <= 2, "the connections are the first ones"
     finally:
         backend.stop()

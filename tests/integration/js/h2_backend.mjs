@@ -17,7 +17,9 @@ const tls = options.cert && {
     requestCert: Boolean(options.clientCa),
     rejectUnauthorized: Boolean(options.clientCa),
 };
-const settings = options.streams ? {settings: {maxConcurrentStreams: options.streams}} : {};
+// Many streams that nobody reads: Node would end them by its own bound of 10 MB.
+const settings = {maxSessionMemory: 1000,
+    ...(options.streams && {settings: {maxConcurrentStreams: options.streams}})};
 const server = tls ? http2.createSecureServer({...tls, ...settings})
     : http2.createServer(settings);
 
