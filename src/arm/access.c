@@ -13,6 +13,7 @@
 
 #define KEY_BYTES 16
 #define KEY_TEXT  (2 * KEY_BYTES + 1)
+#define PRODUCTS  "/products/"
 
 static const char *const filter_fields[] = {"name",      "displayName", "stateComment",
                                             "ownerId",   "scope",       "userId",
@@ -38,17 +39,17 @@ const char *arm_access_scope(struct pn_arena *arena, const char *scope_id, const
         return "/apis";
     if (pn_slice_case_starts_with(text, PN_LIT("/apis/")))
         name = pn_slice_sub(text, 6, text.len - 6);
+    else if (pn_slice_case_starts_with(text, PN_LIT(PRODUCTS)))
+        name = pn_slice_sub(text, strlen(PRODUCTS), text.len - strlen(PRODUCTS));
     if (name.len > 0 && pn_slice_find(name, '/') == name.len) {
         lower = arm_lower(arena, text);
         if (!lower)
             pn_error_set(err, PN_NOMEM, "out_of_memory", "out of memory");
         return lower;
     }
-    pn_error_set(err, PN_INVALID, "invalid_scope", "%s",
-                 pn_slice_case_starts_with(text, PN_LIT("/products"))
-                     ? "Products are not offered by this Postern: 'scope' must be /apis or "
-                       "/apis/{apiId}."
-                     : "'scope' must be /apis or /apis/{apiId} of this service or workspace.");
+    pn_error_set(err, PN_INVALID, "invalid_scope",
+                 "'scope' must be /apis, /apis/{apiId} or /products/{productId} of this service or "
+                 "workspace.");
     (void)pn_error_target(err, "scope");
     return NULL;
 }
@@ -180,32 +181,52 @@ static const char *gateway_scope(struct arm_call *call, const char *scope)
                      : NULL;
 }
 
+/** What a subscription opens, and with it everything that is behind it. */
+struct opened {
+    const char *id;  /* of the API or product; NULL: all APIs */
+    json_t *product; /* its properties; NULL: it is no product. A reference of the caller's */
+};
+
+static enum pn_rc read_opened(struct arm_call *call, struct pn_store_txn *txn, const char *id,
+                              bool is_product, struct opened *opened, struct pn_error *err)
+{
+    struct pn_store_item item;
+    enum pn_rc rc = pn_store_txn_get(txn, id, &item, err);
+
+    if (rc != PN_OK)
+        return rc;
+    opened->id = pn_arena_strdup(call->arena, pn_slice_str(item.id));
+    if (is_product)
+        opened->product = json_incref(json_object_get(item.body, "properties"));
+    pn_store_item_fini(&item);
+    return opened->id ? PN_OK : pn_error_set(err, PN_NOMEM, "out_of_memory", "out of memory");
+}
+
 /** Makes scope and references. False: answered. */
 static bool set_scope(struct arm_call *call, struct pn_store_txn *txn, json_t *properties,
-                      json_t *internal, const char **api)
+                      json_t *internal, struct opened *opened)
 {
     struct pn_error err = {0};
-    struct pn_store_item item;
     const char *given = pn_json_str(properties, "scope");
     const char *scope = arm_access_scope(call->arena, call->scope_id, given, &err);
     const char *full = NULL;
+    bool is_product = scope && strncmp(scope, PRODUCTS, strlen(PRODUCTS)) == 0;
 
-    *api = NULL;
     if (!scope) {
         arm_answer_failure(call, &err);
         return false;
     }
     full = pn_arena_printf(call->arena, "%s%s", call->scope_id, scope);
-    if (full && scope[0] && strncmp(scope, "/apis/", 6) == 0) {
-        if (pn_store_txn_get(txn, full, &item, &err) != PN_OK) {
+    if (full && (is_product || strncmp(scope, "/apis/", 6) == 0)) {
+        if (read_opened(call, txn, full, is_product, opened, &err) != PN_OK) {
             if (err.rc == PN_NOT_FOUND)
-                arm_answer_invalid(call, "scope", "API with id '%s' not found.", scope + 6);
+                arm_answer_invalid(call, "scope", "%s with id '%s' not found.",
+                                   is_product ? "Product" : "API", strrchr(scope, '/') + 1);
             else
                 arm_answer_failure(call, &err);
             return false;
         }
-        *api = full = pn_arena_strdup(call->arena, pn_slice_str(item.id));
-        pn_store_item_fini(&item);
+        full = opened->id;
     }
     if (scope && call->workspace.len > 0)
         scope = gateway_scope(call, scope);
@@ -253,14 +274,28 @@ static bool set_keys(struct arm_call *call, struct pn_store_txn *txn,
     return rc == PN_OK;
 }
 
-static bool set_facts(const struct pn_store_item *former, json_t *properties)
+/** The state of one that was given none. To a product it stays as it was, so that who writes the
+ *  rest once more neither approves it nor takes it back. */
+static const char *default_state(const json_t *was, const json_t *product)
 {
-    const char *created = pn_json_str(json_object_get(former->body, "properties"), "createdDate");
+    const char *state = pn_json_str(was, "state");
+
+    if (!product)
+        return "active";
+    if (state)
+        return state;
+    return pn_json_bool(product, "approvalRequired", false) ? "submitted" : "active";
+}
+
+static bool set_facts(const struct pn_store_item *former, json_t *properties, const json_t *product)
+{
+    const json_t *was = json_object_get(former->body, "properties");
+    const char *created = pn_json_str(was, "createdDate");
     char now[PN_TIME_TEXT];
 
     pn_time_iso8601(pn_clock_unix_s(), now);
     if (!json_object_get(properties, "state") &&
-        json_object_set_new(properties, "state", json_string("active")) != 0)
+        json_object_set_new(properties, "state", json_string(default_state(was, product))) != 0)
         return false;
     if (!json_object_get(properties, "allowTracing") &&
         json_object_set_new(properties, "allowTracing", json_false()) != 0)
@@ -269,22 +304,80 @@ static bool set_facts(const struct pn_store_item *former, json_t *properties)
            0;
 }
 
+/** Whether it takes a place of those that a product's limit leaves to its owner. */
+static bool takes_place(const json_t *properties)
+{
+    const char *state = pn_json_str(properties, "state");
+
+    return state && strcmp(state, "rejected") != 0 && strcmp(state, "cancelled") != 0 &&
+           strcmp(state, "expired") != 0;
+}
+
+static struct pn_slice owner_of(const json_t *properties)
+{
+    return pn_json_slice(properties, "ownerId");
+}
+
+/** subscriptionsLimit: of one owner; those without an owner are one, too. Who had a place keeps it,
+ *  also when the limit was lowered. False: answered. */
+static bool check_limit(struct arm_call *call, struct pn_store_txn *txn,
+                        const struct pn_store_item *former, const json_t *properties,
+                        const struct opened *opened)
+{
+    int64_t limit = pn_json_int(opened->product, "subscriptionsLimit", INT64_MAX);
+    const json_t *was = json_object_get(former->body, "properties");
+    struct pn_store_list users = {0};
+    struct pn_error err = {0};
+    int64_t count = 0;
+    enum pn_rc rc;
+
+    if (limit == INT64_MAX || !takes_place(properties) ||
+        (takes_place(was) && pn_slice_case_eq(owner_of(was), owner_of(properties)) &&
+         pn_slice_case_eq_str(pn_json_slice(was, "scope"), opened->id)))
+        return true;
+    rc = pn_store_users(txn, opened->id, &users, &err);
+    for (size_t i = 0; rc == PN_OK && i < users.count; i++) {
+        const json_t *other = json_object_get(users.items[i].body, "properties");
+
+        count += strcasecmp(users.items[i].id, call->id) != 0 && takes_place(other) &&
+                 pn_slice_case_eq(owner_of(other), owner_of(properties));
+    }
+    pn_store_list_fini(&users);
+    if (rc != PN_OK)
+        arm_answer_failure(call, &err);
+    else if (count >= limit)
+        arm_answer_invalid(call, "scope",
+                           "The product allows %lld subscriptions of one owner at a time "
+                           "(subscriptionsLimit), and there are as many. Delete or cancel one, or "
+                           "raise the product's limit.",
+                           (long long)limit);
+    return rc == PN_OK && count < limit;
+}
+
 /** Stores and answers. Takes `properties`; ends the transaction. */
 static void store(struct arm_call *call, struct pn_store_txn *txn,
                   const struct pn_store_item *former, json_t *properties)
 {
     json_t *internal = json_object();
-    const char *references[2] = {NULL, NULL};
+    struct opened opened = {0};
 
-    if (!internal || !set_facts(former, properties)) {
+    if (!internal) {
         arm_answer_error(call, 500, "InternalServerError", "out of memory");
-    } else if (set_scope(call, txn, properties, internal, &references[0]) &&
-               set_keys(call, txn, former, properties, internal)) {
-        (void)arm_store_and_answer(call, txn, former, properties, internal, references,
-                                   arm_view_plain);
-        return;
+    } else if (set_scope(call, txn, properties, internal, &opened)) {
+        if (!set_facts(former, properties, opened.product)) {
+            arm_answer_error(call, 500, "InternalServerError", "out of memory");
+        } else if ((!opened.product || check_limit(call, txn, former, properties, &opened)) &&
+                   set_keys(call, txn, former, properties, internal)) {
+            const char *references[2] = {opened.id, NULL};
+
+            (void)arm_store_and_answer(call, txn, former, properties, internal, references,
+                                       arm_view_plain);
+            json_decref(opened.product);
+            return;
+        }
     }
     pn_store_rollback(txn);
+    json_decref(opened.product);
     json_decref(properties);
     json_decref(internal);
 }
@@ -317,8 +410,6 @@ static void regenerate(struct arm_call *call, bool is_primary)
     struct pn_error err = {0};
     json_t *keys = NULL;
     json_t *internal = NULL;
-    const char *api[2] = {NULL, NULL};
-    const char *scope = NULL;
     uint64_t revision = 0;
     enum pn_rc rc = PN_OK;
 
@@ -330,16 +421,13 @@ static void regenerate(struct arm_call *call, bool is_primary)
         return;
     }
     internal = json_object_get(item.body, "internal");
-    scope = pn_json_str(internal, "scope");
-    if (scope && strstr(scope, "/apis/"))
-        api[0] = pn_json_str(json_object_get(item.body, "properties"), "scope");
     rc = open_keys(call, &item, &keys, &err);
     if (rc == PN_OK)
         rc = arm_access_seal(&call->arm->config.services, item.id,
                              is_primary ? NULL : pn_json_str(keys, "primaryKey"),
                              is_primary ? pn_json_str(keys, "secondaryKey") : NULL, internal, &err);
     if (rc == PN_OK)
-        rc = pn_store_put(txn, item.id, item.type, item.body, api, &err);
+        rc = pn_store_put(txn, item.id, item.type, item.body, pn_store_keep_references, &err);
     if (rc != PN_OK) {
         pn_store_rollback(txn);
         arm_answer_failure(call, &err);

@@ -251,19 +251,19 @@ void arm_api_patch(struct arm_call *call)
         arm_patch(call, pn_api_fields, NULL, store);
 }
 
-/** Deletes the subscriptions that open nothing but this API: a later API of that name must not be
- *  opened by old keys. */
+/** Takes it out of its products, and deletes the subscriptions that open nothing but this API: a
+ *  later API of that name must not be opened by old keys. */
 static enum pn_rc delete_accesses(struct arm_call *call, struct pn_store_txn *txn,
                                   struct pn_error *err)
 {
     struct pn_store_list users;
-    const char *type = pn_type_facts(PN_TYPE_ACCESS)->type;
     enum pn_rc rc = pn_store_users(txn, call->id, &users, err);
 
     if (rc != PN_OK)
         return rc;
     for (size_t i = 0; rc == PN_OK && i < users.count; i++)
-        if (strcmp(users.items[i].type, type) == 0)
+        if (strcmp(users.items[i].type, pn_type_facts(PN_TYPE_ACCESS)->type) == 0 ||
+            strcmp(users.items[i].type, pn_type_facts(PN_TYPE_PRODUCT_API)->type) == 0)
             rc = pn_store_delete(txn, users.items[i].id, err);
     pn_store_list_fini(&users);
     return rc;

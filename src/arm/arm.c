@@ -139,7 +139,7 @@ static bool read_body(struct arm_call *call)
     if (pn_slice_starts_with(text, PN_LIT("\xef\xbb\xbf")))
         text = pn_slice_sub(text, 3, text.len - 3);
     if (text.len == 0) {
-        if (!call->route->put && !call->route->patch)
+        if ((!call->route->put && !call->route->patch) || call->route->is_association)
             return true;
         arm_answer_error(call, 400, "InvalidRequestContent",
                          "The request content was empty; a JSON object is expected.");

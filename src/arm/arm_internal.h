@@ -30,8 +30,9 @@ struct arm_route {
     enum pn_type type;
     const char *action; /* read and write are appended; with .post it is the whole action */
     arm_handler_fn get, put, patch, remove, post;
-    bool is_extension; /* of ours, docs/openapi/postern.json: needs no api-version */
-    bool in_workspace; /* also below a workspace: "workspaces/" then stands in the action, too */
+    bool is_extension;   /* of ours, docs/openapi/postern.json: needs no api-version */
+    bool in_workspace;   /* also below a workspace: "workspaces/" then stands in the action, too */
+    bool is_association; /* its PUT has no body: all that it says is in the address */
 };
 
 struct arm_call {
@@ -191,6 +192,7 @@ bool arm_refuse_while_used(struct arm_call *call, struct pn_store_txn *txn);
 /* usage.c */
 #define ARM_USERS_MAX          10000 /* entries of one answer; above, it says that there are more */
 #define ARM_DETAILED_USERS_MAX 100   /* named by the refusal to delete */
+#define ARM_BY_PRODUCT         "product" /* an API that is in a product whose policy does */
 #define ARM_BY_SECRET          "sameSecret"
 #define ARM_BY_CERTIFICATE     "sameCertificate"
 struct arm_usage_wish {
@@ -350,14 +352,27 @@ enum pn_rc arm_policy_open(struct pn_arm *arm, const struct pn_store_item *item,
                            json_t **properties, struct pn_error *err) PN_MUST_USE;
 
 /* access.c */
-/** "/" , "/apis" or "/apis/echo" in lower case, from what a caller may give; NULL in the arena's
- *  place: not acceptable, err tells. */
+/** "/" , "/apis", "/apis/echo" or "/products/gold" in lower case, from what a caller may give; NULL
+ * in the arena's place: not acceptable, err tells. */
 const char *arm_access_scope(struct pn_arena *arena, const char *scope_id, const char *scope,
                              struct pn_error *err);
 /** Fills internal with key hashes and sealed keys. NULL keys are made. */
 enum pn_rc arm_access_seal(const struct pn_arm_services *services, const char *id,
                            const char *primary, const char *secondary, json_t *internal,
                            struct pn_error *err) PN_MUST_USE;
+
+/* product.c */
+/** Whether calls of its APIs need no key. */
+bool arm_product_is_open(const json_t *properties);
+
+/* product_api.c: which APIs are in which products (ADR 250) */
+/** Another open product that the API is in: its name in *name (in the arena), else NULL. What the
+ *  store says, PN_NOMEM. */
+enum pn_rc arm_product_other_open(struct arm_call *call, struct pn_store_txn *txn,
+                                  const char *api_id, const char *product_id, const char **name,
+                                  struct pn_error *err) PN_MUST_USE;
+/** The API that a stored link is of: its id; borrowed. NULL: it is no link. */
+const char *arm_product_link_api(const struct pn_store_item *link);
 
 /* seal.c */
 /** Seals JSON as base64 text, bound to the id in lower case. */
@@ -456,6 +471,21 @@ void arm_operation_get(struct arm_call *call);
 void arm_operation_put(struct arm_call *call);
 void arm_operation_patch(struct arm_call *call);
 void arm_operation_delete(struct arm_call *call);
+void arm_products(struct arm_call *call);
+void arm_product_get(struct arm_call *call);
+void arm_product_put(struct arm_call *call);
+void arm_product_patch(struct arm_call *call);
+void arm_product_delete(struct arm_call *call);
+void arm_product_accesses(struct arm_call *call);
+void arm_api_products(struct arm_call *call);
+void arm_product_apis(struct arm_call *call);
+void arm_product_api_get(struct arm_call *call);
+void arm_product_api_put(struct arm_call *call);
+void arm_product_api_delete(struct arm_call *call);
+void arm_product_links(struct arm_call *call);
+void arm_product_link_get(struct arm_call *call);
+void arm_product_link_put(struct arm_call *call);
+void arm_product_link_delete(struct arm_call *call);
 void arm_policies(struct arm_call *call);
 void arm_policy_get(struct arm_call *call);
 void arm_policy_put(struct arm_call *call);

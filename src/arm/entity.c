@@ -305,6 +305,14 @@ void arm_delete(struct arm_call *call)
     pn_store_item_fini(&item);
 }
 
+/** "Operation", "Product", "API": what a resource below it is told that there is none of. */
+static const char *parent_noun(struct pn_slice type)
+{
+    if (pn_slice_eq_str(type, "operations"))
+        return "Operation";
+    return pn_slice_eq_str(type, "products") ? "Product" : "API";
+}
+
 bool arm_parent(struct arm_call *call, size_t names_up)
 {
     struct pn_id id;
@@ -313,7 +321,7 @@ bool arm_parent(struct arm_call *call, size_t names_up)
     const char *rest = NULL;
     char *parent_id = NULL;
 
-    if (!arm_drop_revision(call))
+    if (strstr(call->route->pattern, "/service/*/apis/") && !arm_drop_revision(call))
         return false;
     if (pn_id_parse(pn_slice_str(call->id), &id, &err) != PN_OK || id.part_count <= names_up) {
         arm_answer_error(call, 400, "InvalidRequestUri", "The resource id is malformed.");
@@ -326,9 +334,7 @@ bool arm_parent(struct arm_call *call, size_t names_up)
         arm_answer_error(call, 500, "InternalServerError", "out of memory");
         return false;
     }
-    call->parent_noun = pn_slice_eq_str(id.parts[id.part_count - 1 - names_up].type, "operations")
-                            ? "Operation"
-                            : "API";
+    call->parent_noun = parent_noun(id.parts[id.part_count - 1 - names_up].type);
     if (pn_store_get(call->arm->config.store, parent_id, &parent, &err) != PN_OK) {
         if (err.rc == PN_NOT_FOUND)
             arm_answer_error(call, 404, "ResourceNotFound", "%s not found.", call->parent_noun);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * policies at global, workspace, API and operation scope. One canonical form is stored (rawxml,
+ * policies at global, workspace, product, API and operation scope. One canonical form is stored (rawxml,
  * CRLF lines); `format` only decides how a value is read and answered.
  */
 #include "policy/policy.h"
@@ -15,6 +15,8 @@ static enum pn_policy_scope scope_of(const struct arm_call *call)
         return PN_SCOPE_OPERATION;
     if (call->route->type == PN_TYPE_API_POLICY)
         return PN_SCOPE_API;
+    if (call->route->type == PN_TYPE_PRODUCT_POLICY)
+        return PN_SCOPE_PRODUCT;
     return call->workspace.len > 0 ? PN_SCOPE_WORKSPACE : PN_SCOPE_GLOBAL;
 }
 

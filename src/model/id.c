@@ -23,6 +23,7 @@ static const char *const known_segments[] = {
     "operations",
     "policies",
     "products",
+    "apiLinks",
     "namedValues",
     "policyFragments",
     "workspaces",

@@ -18,6 +18,7 @@
 #define PN_HOSTNAMES_MAX        20   /* hostnameConfigurations of a service */
 #define PN_CERTIFICATE_REFS_MAX 32   /* credentials.certificateIds and .certificate of a backend */
 #define PN_POOL_MEMBERS_MAX     30   /* pool.services of a backend */
+#define PN_API_PRODUCTS_MAX     64   /* products that one API is in */
 #define PN_BREAKER_RULES_MAX    15   /* circuitBreaker.rules of a backend; the first one counts */
 #define PN_BREAKER_MATCHES_MAX  10   /* statusCodeRanges, and errorReasons, of one rule */
 #define PN_TRUST_CAS_MAX        32   /* certificates in tls.postern.caCertificates of a backend */

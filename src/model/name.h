@@ -19,7 +19,10 @@ enum pn_type {
     PN_TYPE_POLICY, /* global scope */
     PN_TYPE_API_POLICY,
     PN_TYPE_OPERATION_POLICY,
-    PN_TYPE_ACCESS,   /* of API Management: ".../service/subscriptions" */
+    PN_TYPE_ACCESS, /* of API Management: ".../service/subscriptions" */
+    PN_TYPE_PRODUCT,
+    PN_TYPE_PRODUCT_API, /* an API is in a product: ".../products/apis" (ADR 250) */
+    PN_TYPE_PRODUCT_POLICY,
     PN_TYPE_EMBEDDED, /* "postern/embedded": a certificate taken out of a policy's body= */
     PN_TYPE_TOKEN,    /* "postern/token": a managed identity's, for policies (ADR 235) */
     PN_TYPE_HOSTNAME, /* "postern/hostname": one of the service's hostnameConfigurations */

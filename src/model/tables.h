@@ -14,8 +14,10 @@ extern const struct pn_field pn_reconnect_fields[]; /* of a POST .../reconnect *
 extern const struct pn_field pn_api_fields[];
 extern const struct pn_field pn_operation_fields[];
 extern const struct pn_field pn_policy_fields[];
-extern const struct pn_field pn_access_fields[];      /* a subscription of API Management */
-extern const struct pn_field pn_service_fields[];     /* properties of the service */
-extern const struct pn_field pn_hostnames_fields[];   /* its hostnameConfigurations */
-extern const struct pn_field pn_service_top_fields[]; /* location, sku, tags, identity */
-extern const struct pn_field pn_group_fields[];       /* a resource group's location and tags */
+extern const struct pn_field pn_access_fields[]; /* a subscription of API Management */
+extern const struct pn_field pn_product_fields[];
+extern const struct pn_field pn_product_link_fields[]; /* of a product's apiLinks */
+extern const struct pn_field pn_service_fields[];      /* properties of the service */
+extern const struct pn_field pn_hostnames_fields[];    /* its hostnameConfigurations */
+extern const struct pn_field pn_service_top_fields[];  /* location, sku, tags, identity */
+extern const struct pn_field pn_group_fields[];        /* a resource group's location and tags */

@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * Schemas of APIs and operations.
+ * Schemas of APIs, operations and products.
  */
 #include "model/tables.h"
+
+#include <stdint.h>
 
 #define TEXT(field, lowest, highest)                                                               \
     {                                                                                              \
@@ -164,5 +166,23 @@ const struct pn_field pn_operation_fields[] = {
      .flags = PN_FIELD_EMPTY_IS_ABSENT,
      .min = 1,
      .max = IMPORT_CHARACTERS_MAX},
+    END,
+};
+
+static const char *const product_states[] = {"notPublished", "published", NULL};
+
+const struct pn_field pn_product_fields[] = {
+    NEEDED("displayName", 1, 300),
+    TEXT("description", 0, 1000),
+    TEXT("terms", 0, 100000),
+    {.name = "subscriptionRequired", .kind = PN_FIELD_BOOL},
+    {.name = "approvalRequired", .kind = PN_FIELD_BOOL},
+    {.name = "subscriptionsLimit", .kind = PN_FIELD_INT, .min = 0, .max = INT32_MAX},
+    {.name = "state", .kind = PN_FIELD_ENUM, .values = product_states},
+    END,
+};
+
+const struct pn_field pn_product_link_fields[] = {
+    NEEDED("apiId", 1, PN_ID_BYTES_MAX),
     END,
 };

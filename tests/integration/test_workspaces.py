@@ -103,7 +103,7 @@ def test_what_is_in_no_workspace_is_not_found(postern, path):
 
 
 def test_an_unknown_type_in_a_workspace_is_told(team):
-    assert error_of(team.arm("GET", "/products"), 404)["code"] == "InvalidResourceType"
+    assert error_of(team.arm("GET", "/gateways"), 404)["code"] == "InvalidResourceType"
     assert error_of(team.arm("GET", "/workspaces/inner"), 404)["code"] == "InvalidResourceType"
     assert error_of(team.arm("GET", "/networkstatus"), 404)["code"] == "InvalidResourceType"
 
