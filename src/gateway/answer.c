@@ -154,8 +154,7 @@ void pn_call_fail_policy(struct pn_call *call)
 void pn_call_fail(struct pn_call *call, const struct pn_call_error *error)
 {
     struct pn_policy_run run;
-    const struct pn_policy_program *program =
-        call->operation && !call->operation->is_broken ? call->operation->program : NULL;
+    const struct pn_policy_program *program = call->program;
 
     pn_uuid_v4(call->request_id);
     if (error->status >= 500)

@@ -60,6 +60,8 @@ struct pn_call *pn_call_create(struct pn_worker *worker, struct pn_front *front)
     call->identity_pin = NULL;
     call->api = NULL;
     call->operation = NULL;
+    call->product = NULL;
+    call->program = NULL;
     call->backend = NULL;
     call->pool = NULL;
     call->was_rerouted = false;

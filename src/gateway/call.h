@@ -45,6 +45,9 @@ struct pn_call {
     struct pn_pin *identity_pin; /* a newer one, for the certificate only; mostly NULL */
     const struct pn_api *api;
     const struct pn_operation *operation;
+    const struct pn_product *product;        /* by whose key, or openness, it came; NULL: none */
+    const struct pn_policy_program *program; /* the operation's, or the product's of it; NULL: there
+                                                is none that could run */
     struct pn_route_match match;
     struct pn_policy_context context;
     struct pn_policy_run run; /* of the backend section, between forward and answer */

@@ -13,8 +13,7 @@
 
 #include "base/metrics.h"
 
-#define GLOBAL_POLICY_KEY "/policies/policy"
-#define POLICY_KEY_MAX    512 /* "/workspaces/{name}/policies/policy" */
+#define GLOBAL_POLICY_KEY PN_POLICY_SUFFIX
 
 /* --- committing --- */
 
@@ -23,6 +22,20 @@ static bool is_workspace_policy(const char *key)
     size_t scope = pn_catalog_slot_workspace(key).len;
 
     return scope > 0 && strcmp(key + scope, GLOBAL_POLICY_KEY) == 0;
+}
+
+/** A product or its policy, not a link to it: that makes its own API dirty. */
+static enum pn_rc note_product(struct pn_catalog *catalog, const char *key)
+{
+    struct pn_slice product = pn_catalog_product(key);
+
+    if (product.len == 0 ||
+        (key[product.len] != '\0' && strcmp(key + product.len, PN_POLICY_SUFFIX) != 0))
+        return PN_OK;
+    if (!catalog->changed_products)
+        catalog->changed_products = pn_map_create(false);
+    return catalog->changed_products ? pn_map_set(catalog->changed_products, product, catalog, NULL)
+                                     : PN_NOMEM;
 }
 
 static enum pn_rc apply(struct pn_catalog *catalog)
@@ -38,7 +51,9 @@ static enum pn_rc apply(struct pn_catalog *catalog)
             continue;
         if (former && change->item && pn_item_eq(former, change->item))
             continue; /* the same again: keep the compiled one */
-        rc = pn_catalog_put(catalog, change->key, change->item);
+        rc = note_product(catalog, change->key);
+        if (rc == PN_OK)
+            rc = pn_catalog_put(catalog, change->key, change->item);
         if (rc != PN_OK)
             return rc;
         change->former = former; /* the map's reference is now ours */
@@ -77,40 +92,26 @@ static void undo(struct pn_catalog *catalog)
     }
 }
 
-/** The policy of the API's workspace, or NULL. */
-static struct pn_item *workspace_policy(const struct pn_catalog *catalog,
-                                        const struct pn_catalog_slot *slot)
-{
-    struct pn_slice workspace = pn_catalog_slot_workspace(slot->key);
-    char key[POLICY_KEY_MAX];
-    int len;
-
-    if (workspace.len == 0)
-        return NULL;
-    len = snprintf(key, sizeof(key), "%.*s" GLOBAL_POLICY_KEY, PN_FMT(workspace));
-    return len > 0 && (size_t)len < sizeof(key)
-               ? pn_map_get(catalog->items, pn_slice(key, (size_t)len))
-               : NULL;
-}
-
 /** A change that comes alone is compiled to see whether it can be; otherwise that waits for the
  * first request. A changed global document alone can make no API unusable that was not. */
 static enum pn_rc renew_dirty(struct pn_catalog *catalog, struct pn_error *err)
 {
-    struct pn_item *bases[PN_API_BASES] = {
-        pn_map_get(catalog->items, PN_LIT(GLOBAL_POLICY_KEY)),
-    };
     enum pn_rc rc = PN_OK;
 
     for (struct pn_list *at = catalog->dirty.next; rc == PN_OK && at != &catalog->dirty;
          at = at->next) {
         struct pn_catalog_slot *slot = PN_CONTAINER(at, struct pn_catalog_slot, dirty);
         struct pn_item *item = pn_catalog_slot_api(slot);
+        struct pn_item **bases = NULL;
+        size_t base_count = 0;
 
         if (!item)
             continue; /* the API is gone: slot->next stays NULL */
-        bases[1] = workspace_policy(catalog, slot);
-        rc = pn_api_entry_create(item, slot->items, slot->count, bases, slot->current, &slot->next);
+        rc = pn_catalog_slot_bases(catalog, slot, &bases, &base_count);
+        if (rc == PN_OK)
+            rc = pn_api_entry_create(item, slot->items, slot->count, bases, base_count,
+                                     slot->current, &slot->next);
+        free(bases);
         if (rc != PN_OK)
             return pn_error_set(err, rc, "out_of_memory", "no memory for %s", slot->key);
         if (!pn_catalog_keeps_broken(catalog) && slot->has_changed)
@@ -119,10 +120,22 @@ static enum pn_rc renew_dirty(struct pn_catalog *catalog, struct pn_error *err)
     return rc;
 }
 
-/** The APIs that stand on a document which changed: all, or (`of_workspaces`) those of workspaces.
- */
-static void mark_dirty(struct pn_catalog *catalog, bool of_workspaces)
+/** Whether the API is in a product that changed, or whose policy did. */
+static bool is_in_changed_product(const struct pn_catalog *catalog,
+                                  const struct pn_catalog_slot *slot)
 {
+    size_t at = slot->count;
+
+    while (pn_catalog_slot_link(slot, &at))
+        if (pn_map_get(catalog->changed_products, pn_catalog_product(slot->items[at]->key)))
+            return true;
+    return false;
+}
+
+/** The APIs that stand on something that changed. */
+static void mark_dirty(struct pn_catalog *catalog)
+{
+    bool with_workspaces = catalog->has_workspace_changed;
     struct pn_slice key;
     size_t position = 0;
     void *value;
@@ -130,7 +143,9 @@ static void mark_dirty(struct pn_catalog *catalog, bool of_workspaces)
     while (pn_map_next(catalog->slots, &position, &key, &value)) {
         struct pn_catalog_slot *slot = value;
 
-        if (of_workspaces && !pn_slice_starts_with(key, PN_LIT("/" PN_WORKSPACE_PREFIX)))
+        if (!catalog->has_global_changed &&
+            !(with_workspaces && pn_slice_starts_with(key, PN_LIT("/" PN_WORKSPACE_PREFIX))) &&
+            !(catalog->changed_products && is_in_changed_product(catalog, slot)))
             continue;
         pn_list_remove(&slot->dirty);
         pn_list_push_back(&catalog->dirty, &slot->dirty);
@@ -162,6 +177,8 @@ static void settle(struct pn_catalog *catalog, bool is_committed)
     memset(catalog->has_changed, 0, sizeof(catalog->has_changed));
     catalog->has_global_changed = false;
     catalog->has_workspace_changed = false;
+    pn_map_destroy(catalog->changed_products, NULL);
+    catalog->changed_products = NULL;
 }
 
 static enum pn_rc apply_pending(struct pn_catalog *catalog, struct pn_error *err)
@@ -208,10 +225,8 @@ static enum pn_rc compile(struct pn_catalog *catalog, struct pn_snapshot **next,
 {
     enum pn_rc rc;
 
-    if (catalog->has_global_changed)
-        mark_dirty(catalog, false);
-    else if (catalog->has_workspace_changed)
-        mark_dirty(catalog, true);
+    if (catalog->has_global_changed || catalog->has_workspace_changed || catalog->changed_products)
+        mark_dirty(catalog);
     rc = renew_dirty(catalog, err);
     if (rc == PN_OK)
         rc = pn_catalog_make_snapshot(catalog, next, err);

@@ -41,7 +41,8 @@ struct pn_catalog {
     struct pn_list dirty;
     bool has_changed[PN_ITEM_KINDS]; /* by kind, within a commit */
     bool has_global_changed;
-    bool has_workspace_changed; /* the policy of one */
+    bool has_workspace_changed;      /* the policy of one */
+    struct pn_map *changed_products; /* "/products/gold" -> anything; NULL: none, within a commit */
 
     struct pn_map *pending; /* key -> change */
     struct pn_list pending_order;
@@ -66,10 +67,22 @@ static inline bool pn_item_is_open(const struct pn_item *item)
     return atomic_load_explicit(&item->is_open, memory_order_acquire);
 }
 
+#define PN_POLICY_SUFFIX "/policies/policy"
+
 /* --- items and slots (catalog_slots.c) --- */
 
 /** "/workspaces/w" of a key below it; else empty. */
 struct pn_slice pn_catalog_slot_workspace(const char *key);
+/** "/products/gold" of the product itself and of what is below it; else empty. */
+struct pn_slice pn_catalog_product(const char *key);
+/** The next of the slot's links to products before number `at` (slot->count: the last one). False:
+ * no more. */
+bool pn_catalog_slot_link(const struct pn_catalog_slot *slot, size_t *at);
+/** What the slot's API stands on, as pn_api_entry_create() wants it: an array that the caller frees
+ * with free(). PN_NOMEM. */
+enum pn_rc pn_catalog_slot_bases(const struct pn_catalog *catalog,
+                                 const struct pn_catalog_slot *slot, struct pn_item ***bases,
+                                 size_t *count) PN_MUST_USE;
 void pn_catalog_slot_destroy(void *slot);
 /** The API's own item, or NULL. */
 struct pn_item *pn_catalog_slot_api(const struct pn_catalog_slot *slot);

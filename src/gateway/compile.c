@@ -14,7 +14,7 @@
 struct build {
     struct pn_api *api;
     const struct pn_api_entry *entry;
-    struct pn_item *const *bases; /* the global policy, the workspace's */
+    struct pn_item *const *bases; /* the entry's */
     bool keep_broken;
     struct pn_error *err;
 };
@@ -23,6 +23,7 @@ static void api_destroy(struct pn_api *api)
 {
     if (!api)
         return;
+    pn_api_products_fini(api);
     pn_route_tree_destroy(api->tree);
     for (size_t i = 0; i < api->own_program_count; i++)
         pn_policy_program_destroy(api->own_programs[i]);
@@ -114,6 +115,8 @@ static enum pn_rc compile_program(struct build *build, const struct pn_item *api
         own ? own->as.policy : NULL,
     };
 
+    memcpy(build->api->documents, documents, sizeof(build->api->documents));
+
     return pn_policy_compile(documents, scopes, own ? 4 : 3, program, build->err);
 }
 
@@ -180,6 +183,7 @@ static enum pn_rc operation_program(struct build *build, struct pn_item *item,
         return rc;
     api->own_programs[api->own_program_count++] = program;
     operation->program = program;
+    operation->document = own->as.policy;
     return PN_OK;
 }
 
@@ -191,6 +195,7 @@ static enum pn_rc add_operation(struct build *build, struct pn_item *item,
     enum pn_rc rc;
 
     operation->id = item->name;
+    operation->index = api->operation_count;
     operation->method = text_or(item->properties, "method", "");
     operation->url_template = text_or(item->properties, "urlTemplate", "/");
     operation->is_broken = item->is_broken;
@@ -241,7 +246,9 @@ static enum pn_rc compile(struct build *build, struct pn_item *api_item)
         rc = compile_api_program(build, policy);
     if (rc == PN_OK)
         rc = add_operations(build, policy);
-    return rc;
+    if (rc == PN_OK)
+        rc = pn_api_products_read(api, build->entry);
+    return rc == PN_NOMEM ? out_of_memory(build) : rc;
 }
 
 /* --- entries --- */
@@ -261,7 +268,7 @@ static void close_items(const struct pn_api_entry *entry, size_t count)
 
 static enum pn_rc open_items(const struct pn_api_entry *entry)
 {
-    for (size_t i = 0; i < entry->count + PN_API_BASES; i++) {
+    for (size_t i = 0; i < entry->count + entry->base_count; i++) {
         struct pn_item *item = item_at(entry, i);
         enum pn_rc rc = item ? pn_item_open_locked(item) : PN_OK;
 
@@ -295,7 +302,7 @@ static enum pn_rc compile_entry(struct pn_api_entry *entry, bool keep_broken, st
         return PN_OK;
     }
     api_destroy(build.api);
-    close_items(entry, entry->count + PN_API_BASES);
+    close_items(entry, entry->count + entry->base_count);
     return rc;
 }
 
@@ -341,7 +348,7 @@ void pn_api_entry_shut(struct pn_api_entry *entry)
     if (api) {
         atomic_store_explicit(&entry->api, NULL, memory_order_relaxed);
         api_destroy(api);
-        close_items(entry, entry->count + PN_API_BASES);
+        close_items(entry, entry->count + entry->base_count);
     }
     pthread_mutex_unlock(&entry->house->lock);
 }
@@ -351,7 +358,7 @@ void pn_api_entry_unref(struct pn_api_entry *entry)
     if (!entry || --entry->refs > 0)
         return;
     pn_api_entry_shut(entry);
-    for (size_t i = 0; i < entry->count + PN_API_BASES; i++)
+    for (size_t i = 0; i < entry->count + entry->base_count; i++)
         pn_item_unref(item_at(entry, i));
     free(entry);
 }
@@ -383,7 +390,7 @@ static enum pn_rc read_place(struct pn_item *item, char **path, bool *is_current
 }
 
 enum pn_rc pn_api_entry_create(struct pn_item *api_item, struct pn_item *const *items, size_t count,
-                               struct pn_item *const bases[PN_API_BASES],
+                               struct pn_item *const *bases, size_t base_count,
                                const struct pn_api_entry *former, struct pn_api_entry **out)
 {
     struct pn_error reason = {.rc = PN_OK};
@@ -407,7 +414,7 @@ enum pn_rc pn_api_entry_create(struct pn_item *api_item, struct pn_item *const *
         pn_error_prefix(&reason, "%s", api_item->key);
         pn_log_error(PN_LOG_ERROR, "api_not_routed", &reason);
     }
-    entry = calloc(1, sizeof(*entry) + (count + PN_API_BASES) * sizeof(struct pn_item *) +
+    entry = calloc(1, sizeof(*entry) + (count + base_count) * sizeof(struct pn_item *) +
                           (path ? strlen(path) : 0) + 1);
     if (!entry) {
         free(path);
@@ -418,12 +425,13 @@ enum pn_rc pn_api_entry_create(struct pn_item *api_item, struct pn_item *const *
     entry->house = api_item->house;
     entry->is_current = is_current;
     entry->is_routed = path != NULL;
-    entry->count = count;
+    entry->count = (uint32_t)count;
+    entry->base_count = (uint32_t)base_count;
     for (size_t i = 0; i < count; i++)
         entry->items[i] = pn_item_ref(items[i]);
-    for (size_t i = 0; i < PN_API_BASES; i++)
+    for (size_t i = 0; i < base_count; i++)
         entry->items[count + i] = bases[i] ? pn_item_ref(bases[i]) : NULL;
-    entry->path = (char *)&entry->items[count + PN_API_BASES];
+    entry->path = (char *)&entry->items[count + base_count];
     if (path)
         memcpy(entry->path, path, strlen(path) + 1);
     free(path);

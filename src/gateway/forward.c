@@ -206,8 +206,8 @@ static void run_outbound(struct pn_call *call)
 {
     struct pn_policy_run run;
 
-    if (pn_policy_has_section(call->operation->program, PN_SECTION_OUTBOUND)) {
-        pn_policy_run_init(&run, call->operation->program, PN_SECTION_OUTBOUND);
+    if (pn_policy_has_section(call->program, PN_SECTION_OUTBOUND)) {
+        pn_policy_run_init(&run, call->program, PN_SECTION_OUTBOUND);
         switch (pn_policy_resume(&run, &call->context)) {
         case PN_POLICY_DONE:
             break;
@@ -255,7 +255,7 @@ static void resume_backend(struct pn_call *call, bool has_forwarded)
 
 void pn_call_run_backend(struct pn_call *call)
 {
-    pn_policy_run_init(&call->run, call->operation->program, PN_SECTION_BACKEND);
+    pn_policy_run_init(&call->run, call->program, PN_SECTION_BACKEND);
     resume_backend(call, false);
 }
 

@@ -187,6 +187,9 @@ static enum pn_rc read_subscription(struct pn_item *item, struct pn_error *err)
     item->as.subscription = keys;
     keys->subscription.id = item->name;
     keys->subscription.scope = pn_json_str(item->internal, "scope");
+    keys->subscription.is_of_product =
+        keys->subscription.scope &&
+        pn_slice_starts_with(below_scope(keys->subscription.scope), PN_LIT(PN_PRODUCT_PREFIX));
     keys->subscription.is_active =
         pn_slice_eq_str(pn_json_slice(item->properties, "state"), "active");
     if (!keys->subscription.scope)
@@ -207,6 +210,8 @@ static enum pn_policy_scope policy_scope(const char *key)
 {
     struct pn_slice rest = below_scope(key);
 
+    if (pn_slice_starts_with(rest, PN_LIT(PN_PRODUCT_PREFIX)))
+        return PN_SCOPE_PRODUCT;
     if (pn_slice_find_slice(rest, PN_LIT("/operations/")) < rest.len)
         return PN_SCOPE_OPERATION;
     if (pn_slice_starts_with(rest, PN_LIT("apis/")))
@@ -277,6 +282,7 @@ static enum pn_rc read_item(struct pn_item *item, struct pn_error *err)
         return read_service(item, err);
     case PN_ITEM_API:
     case PN_ITEM_OPERATION:
+    case PN_ITEM_PRODUCT:
         return item->properties ? PN_OK : refuse(err, "properties are missing");
     case PN_ITEM_POLICY:
         return read_policy(item, err);
@@ -293,6 +299,8 @@ static enum pn_rc read_item(struct pn_item *item, struct pn_error *err)
         return pn_outbound_compile(item->properties, &item->as.outbound, err);
     case PN_ITEM_TOKEN:
         return read_token(item, err);
+    case PN_ITEM_PRODUCT_API:
+        return PN_OK;
     case PN_ITEM_KINDS:
         break;
     }
@@ -301,7 +309,7 @@ static enum pn_rc read_item(struct pn_item *item, struct pn_error *err)
 
 static const char *const type_names[] = {"service",  "api",         "operation",    "policy",
                                          "backend",  "certificate", "subscription", "hostname",
-                                         "outbound", "token"};
+                                         "outbound", "token",       "product",      "productapi"};
 
 const char *pn_item_type(const struct pn_item *item)
 {
@@ -341,11 +349,15 @@ static void trim(struct pn_item *item)
     static const char *const for_people[] = {"displayName", "description",        "responses",
                                              "request",     "templateParameters", NULL};
 
-    if (item->kind == PN_ITEM_CERTIFICATE || item->kind == PN_ITEM_POLICY)
+    if (item->kind == PN_ITEM_CERTIFICATE || item->kind == PN_ITEM_POLICY ||
+        item->kind == PN_ITEM_PRODUCT_API)
         drop_tree(item);
     else if (item->kind == PN_ITEM_API || item->kind == PN_ITEM_OPERATION)
         for (size_t i = 0; for_people[i]; i++)
             (void)json_object_del(item->properties, for_people[i]);
+    else if (item->kind == PN_ITEM_PRODUCT)
+        (void)(json_object_del(item->properties, "description") +
+               json_object_del(item->properties, "terms"));
 }
 
 /* --- open and shut --- */
@@ -397,6 +409,8 @@ static void shut(struct pn_item *item)
         break;
     case PN_ITEM_API:
     case PN_ITEM_OPERATION:
+    case PN_ITEM_PRODUCT:
+    case PN_ITEM_PRODUCT_API:
     case PN_ITEM_KINDS:
         break;
     }

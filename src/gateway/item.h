@@ -30,6 +30,7 @@
 #define PN_EMBEDDED_KEY_PREFIX  "posternembedded/" /* certificates taken out of policies */
 #define PN_EMBEDDED_NAME_PREFIX "embedded:"
 #define PN_WORKSPACE_PREFIX     "workspaces/"
+#define PN_PRODUCT_PREFIX       "products/"
 #define PN_ITEM_KEY_MAX         4096 /* bytes */
 
 enum pn_item_kind {
@@ -43,6 +44,8 @@ enum pn_item_kind {
     PN_ITEM_HOSTNAME, /* of our TLS listener */
     PN_ITEM_OUTBOUND, /* network rules of connections to backends */
     PN_ITEM_TOKEN,    /* of a managed identity, for a policy */
+    PN_ITEM_PRODUCT,
+    PN_ITEM_PRODUCT_API, /* that an API is in a product: nothing but its key */
     PN_ITEM_KINDS
 };
 

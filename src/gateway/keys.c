@@ -68,10 +68,18 @@ enum pn_rc pn_key_table_add(struct pn_key_table *table, const uint8_t sha256[PN_
     return PN_OK;
 }
 
-bool pn_subscription_covers(const struct pn_subscription *subscription, struct pn_slice api_key)
+bool pn_subscription_covers(const struct pn_subscription *subscription,
+                            const struct pn_key_door *door)
 {
     struct pn_slice scope = pn_slice_str(subscription->scope);
+    struct pn_slice api_key = door->api_key;
 
+    if (subscription->is_of_product) {
+        for (size_t i = 0; i < door->product_count; i++)
+            if (pn_slice_case_eq_str(scope, door->product_keys[i]))
+                return true;
+        return false;
+    }
     if (pn_slice_eq_str(scope, "/"))
         return true;
     if (!pn_slice_ends_with(scope, PN_LIT("/apis")))
@@ -81,7 +89,7 @@ bool pn_subscription_covers(const struct pn_subscription *subscription, struct p
 }
 
 enum pn_rc pn_key_table_check(const struct pn_key_table *table, struct pn_slice key,
-                              struct pn_slice api_key, const struct pn_subscription **who)
+                              const struct pn_key_door *door, const struct pn_subscription **who)
 {
     uint8_t sha256[PN_SHA256_BYTES];
     const struct pn_subscription *found = NULL;
@@ -94,7 +102,7 @@ enum pn_rc pn_key_table_check(const struct pn_key_table *table, struct pn_slice 
 
         if (pn_equal_constant_time(pn_slice(entry->sha256, PN_SHA256_BYTES),
                                    pn_slice(sha256, PN_SHA256_BYTES)) &&
-            entry->subscription->is_active && pn_subscription_covers(entry->subscription, api_key))
+            entry->subscription->is_active && pn_subscription_covers(entry->subscription, door))
             found = entry->subscription;
         slot = (slot + 1) & table->mask;
     }

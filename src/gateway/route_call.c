@@ -82,15 +82,23 @@ static struct pn_slice find_key(struct pn_call *call)
     return decoded;
 }
 
+/** A product's key, or no key for an API in an open one, makes the call one of that product. */
 static bool check_key(struct pn_call *call)
 {
     struct pn_call_error error = {.status = 401, .source = "authorization"};
+    const struct pn_subscription *who = NULL;
     struct pn_slice key;
 
-    if (!call->api->subscription_required)
+    if (!call->api->subscription_required && call->api->product_count == 0)
         return true;
     key = find_key(call);
-    if (key.len > 0 && pn_snapshot_check_key(call->pin->snapshot, call->api, key, NULL) == PN_OK)
+    if (key.len > 0 && pn_snapshot_check_key(call->pin->snapshot, call->api, key, &who) == PN_OK) {
+        if (who->is_of_product)
+            call->product = pn_api_product(call->api, who->scope);
+        return true;
+    }
+    call->product = call->api->open_product;
+    if (call->product || !call->api->subscription_required)
         return true;
     error.reason = key.len > 0 ? "SubscriptionKeyInvalid" : "SubscriptionKeyNotFound";
     error.message = key.len > 0 ? KEY_INVALID : KEY_MISSING;
@@ -99,6 +107,20 @@ static bool check_key(struct pn_call *call)
         call->front->origin->is_tls ? "https" : "http", PN_FMT(call->request.host), call->api->path,
         call->api->key_header);
     pn_call_fail(call, &error);
+    return false;
+}
+
+/** The program that has the product's policy in it. False: answered. */
+static bool use_product(struct pn_call *call)
+{
+    const struct pn_policy_program *program =
+        call->product->is_broken ? NULL : pn_api_program(call->api, call->operation, call->product);
+
+    call->program = program;
+    if (program)
+        return true;
+    unusable(call, call->product->is_broken ? "the product's policy cannot be used"
+                                            : "the product's policy cannot be compiled");
     return false;
 }
 
@@ -128,8 +150,8 @@ static void run_inbound(struct pn_call *call)
 {
     struct pn_policy_run run;
 
-    if (pn_policy_has_section(call->operation->program, PN_SECTION_INBOUND)) {
-        pn_policy_run_init(&run, call->operation->program, PN_SECTION_INBOUND);
+    if (pn_policy_has_section(call->program, PN_SECTION_INBOUND)) {
+        pn_policy_run_init(&run, call->program, PN_SECTION_INBOUND);
         switch (pn_policy_resume(&run, &call->context)) {
         case PN_POLICY_DONE:
             break;
@@ -223,7 +245,10 @@ void pn_call_route(struct pn_call *call)
         unusable(call, "the operation's policy cannot be used");
         return;
     }
+    call->program = call->operation->program;
     if (!check_key(call))
+        return;
+    if (call->product && !use_product(call))
         return;
     if (fill_context(call, rest) != PN_OK) {
         unusable(call, "out of memory");

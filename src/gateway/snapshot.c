@@ -477,7 +477,9 @@ const struct pn_identity_token *pn_snapshot_token(const struct pn_snapshot *snap
 enum pn_rc pn_snapshot_check_key(const struct pn_snapshot *snapshot, const struct pn_api *api,
                                  struct pn_slice key, const struct pn_subscription **who)
 {
-    return pn_key_table_check(snapshot->keys->keys, key, pn_slice_str(api->key), who);
+    const struct pn_key_door door = {pn_slice_str(api->key), api->product_keys, api->product_count};
+
+    return pn_key_table_check(snapshot->keys->keys, key, &door, who);
 }
 
 struct pn_tls_server *pn_snapshot_listener(const struct pn_snapshot *snapshot)

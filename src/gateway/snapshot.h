@@ -17,12 +17,35 @@
 #define PN_SUBSCRIPTION_HEADER "Ocp-Apim-Subscription-Key"
 #define PN_SUBSCRIPTION_QUERY  "subscription-key"
 
+/** The documents that an API's policies stand on: the global one, and its workspace's. */
+#define PN_API_BASES 2
+
 struct pn_operation {
     const char *id;
     const char *method;
     const char *url_template;
-    const struct pn_policy_program *program; /* the API's, or of its own */
-    bool is_broken;                          /* its policy cannot be used: answer 500 */
+    const struct pn_policy_program *program;   /* the API's, or of its own */
+    const struct pn_policy_document *document; /* of its own; NULL: there is none */
+    size_t index;                              /* among the API's operations */
+    bool is_broken;                            /* its policy cannot be used: answer 500 */
+};
+
+struct pn_product_program {
+    _Atomic(struct pn_policy_program *) made; /* NULL: not yet */
+};
+
+/** A product that an API is in, as the API's calls see it. */
+struct pn_product {
+    const char *key;  /* "/products/gold" */
+    const char *id;   /* "gold" */
+    const char *name; /* its display name */
+    bool is_open;     /* calls need no key */
+    bool is_broken;   /* its policy cannot be used: its calls are answered 500 */
+    const struct pn_policy_document
+        *policy; /* NULL: it has none, and calls run the API's programs */
+    /* With a policy: the programs of calls of this product, made when the first of them comes. The
+     * API's own first, then those of operations with a document of their own, by their index. */
+    struct pn_product_program *programs;
 };
 
 /** An API with its operations and policies, compiled when the first request comes to it. */
@@ -45,6 +68,12 @@ struct pn_api {
     size_t operation_count;
     struct pn_route_tree *tree;
     struct pn_policy_program *program; /* global, workspace and API scope */
+    const struct pn_policy_document *documents[PN_API_BASES + 1]; /* what it is made of */
+    struct pn_product *products;                                  /* that it is in */
+    const char **product_keys;                                    /* of each */
+    size_t product_count;
+    const struct pn_product *open_product; /* of those the one that needs no key, or NULL */
+    struct pn_item_house *house;
     struct pn_policy_program **own_programs;
     size_t own_program_count;
 };
@@ -99,6 +128,13 @@ pn_snapshot_certificate_embedded_named(const struct pn_snapshot *snapshot, struc
 /** A managed identity's token by pn_policy_token_name(). NULL: no such thing. */
 const struct pn_identity_token *pn_snapshot_token(const struct pn_snapshot *snapshot,
                                                   struct pn_slice name);
+/** The product of the API by its key, without case, or NULL. */
+const struct pn_product *pn_api_product(const struct pn_api *api, const char *key);
+/** What a call of this operation runs, made when it was not: the operation's program with the
+ * product's policy in its place. `product` NULL: without. NULL: there is no memory. Any thread. */
+const struct pn_policy_program *pn_api_program(const struct pn_api *api,
+                                               const struct pn_operation *operation,
+                                               const struct pn_product *product);
 /** PN_DENIED. `who` may be NULL. */
 enum pn_rc pn_snapshot_check_key(const struct pn_snapshot *snapshot, const struct pn_api *api,
                                  struct pn_slice key,

@@ -18,19 +18,20 @@ struct pn_api_entry {
     _Atomic(struct pn_api *) api; /* NULL: not compiled */
     struct pn_item_house *house;  /* borrowed */
     char *path;                   /* without slashes at its ends; its place is behind `items` */
-    size_t count;
-    struct pn_item *items[]; /* the API, its operations and policies in the order of their keys;
-                                behind them PN_API_BASES, each may be NULL */
+    uint32_t count, base_count;
+    struct pn_item *items[]; /* the API, its operations and policies and its links to products in
+                                the order of their keys; behind them the bases */
 };
 
-/** The documents that an API's policies stand on: the global one, and its workspace's. */
-#define PN_API_BASES 2
+/** What an API stands on, each may be NULL: PN_API_BASES policies, the global one and its
+ * workspace's; then for each link, in their order, its product and the product's policy. */
+#define PN_LINK_BASES 2
 
 /** `items` (count of them, sorted by key; the API's own among them): references are taken.
  * `former`: another version of the same API, whose path is taken over when its item is the same;
  * may be NULL. PN_NOMEM. */
 enum pn_rc pn_api_entry_create(struct pn_item *api_item, struct pn_item *const *items, size_t count,
-                               struct pn_item *const bases[PN_API_BASES],
+                               struct pn_item *const *bases, size_t base_count,
                                const struct pn_api_entry *former,
                                struct pn_api_entry **entry) PN_MUST_USE;
 void pn_api_entry_unref(struct pn_api_entry *entry);
@@ -41,6 +42,12 @@ enum pn_rc pn_api_entry_check(struct pn_api_entry *entry, struct pn_error *err) 
 void pn_api_entry_shut(struct pn_api_entry *entry);
 /** Compiled when it was not; what cannot be used is marked as broken. Never NULL. Any thread. */
 const struct pn_api *pn_api_entry_use(struct pn_api_entry *entry);
+
+/** product.c: what the API is in, once its own programs are made. The house's lock is held.
+ * PN_NOMEM.
+ */
+enum pn_rc pn_api_products_read(struct pn_api *api, const struct pn_api_entry *entry) PN_MUST_USE;
+void pn_api_products_fini(struct pn_api *api);
 
 /** The route table and the APIs in it. With a base, what differs from it. */
 struct pn_route_list {

@@ -621,8 +621,8 @@ static void no_name_leads_out_of_its_scope(void **state)
     "{\"properties\":{\"format\":\"rawxml\",\"value\":\"<policies><inbound><base/><set-header "    \
     "name='" name "'><value>1</value></set-header></inbound></policies>\"}}"
 
-/** The names of the headers that the API's inbound policies set. */
-static void check_headers(struct pn_catalog *catalog, const char *path, const char *expected)
+/** The names of the headers that the program's inbound policies set. */
+static void check_program(const struct pn_policy_program *program, const char *expected)
 {
     struct pn_arena *arena = pn_arena_create(4096, 1 << 20);
     struct pn_policy_context context = {.arena = arena};
@@ -630,13 +630,18 @@ static void check_headers(struct pn_catalog *catalog, const char *path, const ch
     char names[64] = "";
 
     pn_headers_init(&context.request_headers, arena);
-    pn_policy_run_init(&run, api_at(catalog, path)->program, PN_SECTION_INBOUND);
+    pn_policy_run_init(&run, program, PN_SECTION_INBOUND);
     assert_int_equal(pn_policy_resume(&run, &context), PN_POLICY_DONE);
     for (size_t i = 0; i < context.request_headers.count; i++)
         snprintf(names + strlen(names), sizeof(names) - strlen(names), "%.*s",
                  PN_FMT(context.request_headers.items[i].name));
     assert_string_equal(names, expected);
     pn_arena_destroy(arena);
+}
+
+static void check_headers(struct pn_catalog *catalog, const char *path, const char *expected)
+{
+    check_program(api_at(catalog, path)->program, expected);
 }
 
 static void workspaces_policy_stands_between_global_and_api(void **state)
@@ -686,6 +691,128 @@ static void a_workspaces_key_opens_its_apis_only(void **state)
     assert_int_equal(pn_snapshot_check_key(snapshot, echo, PN_LIT("w1"), NULL), PN_DENIED);
     assert_int_equal(pn_snapshot_check_key(snapshot, a, PN_LIT("apis"), NULL), PN_DENIED);
     assert_int_equal(pn_snapshot_check_key(snapshot, a, PN_LIT("all"), NULL), PN_OK);
+}
+
+/* --- products --- */
+
+#define PRODUCT(open) "{\"properties\":{\"displayName\":\"P\",\"subscriptionRequired\":" open "}}"
+#define LINK          "{\"properties\":{},\"internal\":{}}"
+
+/** The names of the headers that a call of the product's (NULL: of none) gets from its program. */
+static void check_product_headers(struct pn_catalog *catalog, const char *path, const char *key,
+                                  const char *expected)
+{
+    const struct pn_api *api = api_at(catalog, path);
+    const struct pn_product *product = key ? pn_api_product(api, key) : NULL;
+
+    assert_true(!key || product);
+    check_program(pn_api_program(api, &api->operations[0], product), expected);
+}
+
+static void a_products_policy_stands_between_global_and_api_for_its_calls(void **state)
+{
+    struct fixture *f = *state;
+    const struct pn_policy_program *program;
+    const struct pn_api *other;
+
+    load(f->catalog);
+    assert_int_equal(put(f->catalog, "/policies/policy", "policy", WITH_HEADER("G")), PN_OK);
+    assert_int_equal(put(f->catalog, "/apis/echo/policies/policy", "policy", WITH_HEADER("A")),
+                     PN_OK);
+    assert_int_equal(put(f->catalog, "/products/gold", "product", PRODUCT("true")), PN_OK);
+    assert_int_equal(put(f->catalog, "/products/open", "product", PRODUCT("false")), PN_OK);
+    assert_int_equal(put(f->catalog, "/products/gold/apis/echo", "productapi", LINK), PN_OK);
+    assert_int_equal(put(f->catalog, "/products/open/apis/echo", "productapi", LINK), PN_OK);
+    assert_int_equal(pn_catalog_commit(f->catalog, PN_LIT("e1"), 2, NULL), PN_OK);
+    check_product_headers(f->catalog, "/echo", "/products/gold", "GA");
+    assert_int_equal(api_at(f->catalog, "/echo")->product_count, 2);
+    assert_string_equal(api_at(f->catalog, "/echo")->open_product->id, "open");
+    /* Nobody has a policy: nothing is made beside the API's own. */
+    assert_null(api_at(f->catalog, "/echo")->products[0].programs);
+    other = api_at(f->catalog, "/other");
+    assert_int_equal(put(f->catalog, "/products/gold/policies/policy", "policy", WITH_HEADER("P")),
+                     PN_OK);
+    assert_int_equal(pn_catalog_commit(f->catalog, PN_LIT("e1"), 3, NULL), PN_OK);
+    check_product_headers(f->catalog, "/echo", "/products/gold", "GPA");
+    check_product_headers(f->catalog, "/echo", "/products/open", "GA");
+    check_product_headers(f->catalog, "/echo", NULL, "GA");
+    assert_ptr_equal(api_at(f->catalog, "/other"), other); /* is in none: as it was */
+    program =
+        pn_api_program(api_at(f->catalog, "/echo"), &api_at(f->catalog, "/echo")->operations[0],
+                       pn_api_product(api_at(f->catalog, "/echo"), "/products/gold"));
+    assert_ptr_equal(program,
+                     pn_api_program(api_at(f->catalog, "/echo"),
+                                    &api_at(f->catalog, "/echo")->operations[0],
+                                    pn_api_product(api_at(f->catalog, "/echo"), "/products/GOLD")));
+    assert_int_equal(
+        put(f->catalog, "/apis/echo/operations/get/policies/policy", "policy", WITH_HEADER("O")),
+        PN_OK);
+    assert_int_equal(pn_catalog_commit(f->catalog, PN_LIT("e1"), 4, NULL), PN_OK);
+    check_product_headers(f->catalog, "/echo", "/products/gold", "GPAO");
+    assert_int_equal(pn_catalog_delete(f->catalog, PN_LIT("/products/gold/policies/policy")),
+                     PN_OK);
+    assert_int_equal(pn_catalog_commit(f->catalog, PN_LIT("e1"), 5, NULL), PN_OK);
+    check_product_headers(f->catalog, "/echo", "/products/gold", "GAO");
+    assert_int_equal(pn_catalog_delete(f->catalog, PN_LIT("/products/gold/apis/echo")), PN_OK);
+    assert_int_equal(pn_catalog_delete(f->catalog, PN_LIT("/products/gold")), PN_OK);
+    assert_int_equal(pn_catalog_commit(f->catalog, PN_LIT("e1"), 6, NULL), PN_OK);
+    assert_null(pn_api_product(api_at(f->catalog, "/echo"), "/products/gold"));
+}
+
+static void a_products_key_opens_what_is_in_it_only(void **state)
+{
+    struct fixture *f = *state;
+    const struct pn_subscription *who = NULL;
+    const struct pn_snapshot *snapshot;
+
+    load(f->catalog);
+    assert_int_equal(put(f->catalog, "/workspaces/w1/apis/echo", "api", API("inner")), PN_OK);
+    assert_int_equal(put(f->catalog, "/workspaces/w1/products/gold", "product", PRODUCT("true")),
+                     PN_OK);
+    assert_int_equal(put(f->catalog, "/workspaces/w1/products/gold/apis/echo", "productapi", LINK),
+                     PN_OK);
+    assert_int_equal(put(f->catalog, "/products/gold", "product", PRODUCT("true")), PN_OK);
+    assert_int_equal(put(f->catalog, "/products/gold/apis/other", "productapi", LINK), PN_OK);
+    subscription(f->catalog, "s1", "gold", "/products/gold", "active");
+    subscription(f->catalog, "s2", "inner", "/workspaces/w1/products/gold", "active");
+    subscription(f->catalog, "s3", "gone", "/products/gone", "active");
+    subscription(f->catalog, "s4", "asleep", "/products/gold", "submitted");
+    assert_int_equal(pn_catalog_commit(f->catalog, PN_LIT("e1"), 2, NULL), PN_OK);
+    snapshot = pn_catalog_snapshot(f->catalog);
+    for (size_t i = 0; i < 3; i++) {
+        static const char *const paths[] = {"/echo", "/other", "/inner"};
+        static const char *const opened_by[] = {"", "gold", "inner"};
+        static const char *const keys[] = {"gold", "inner", "gone", "asleep"};
+        const struct pn_api *api = api_at(f->catalog, paths[i]);
+
+        for (size_t k = 0; k < 4; k++)
+            assert_int_equal(pn_snapshot_check_key(snapshot, api, pn_slice_str(keys[k]), &who),
+                             strcmp(keys[k], opened_by[i]) == 0 ? PN_OK : PN_DENIED);
+    }
+    assert_true(who->is_of_product);
+}
+
+static void a_product_that_cannot_be_used_opens_nothing(void **state)
+{
+    struct fixture *f = *state;
+    const struct pn_api *echo;
+
+    assert_int_equal(pn_catalog_full(f->catalog, PN_LIT("e1")), PN_OK);
+    assert_int_equal(put(f->catalog, "/apis/echo", "api", API("echo")), PN_OK);
+    assert_int_equal(put(f->catalog, "/products/bad", "product", "{}"), PN_OK);
+    assert_int_equal(put(f->catalog, "/products/bad/apis/echo", "productapi", LINK), PN_OK);
+    assert_int_equal(put(f->catalog, "/products/none/apis/echo", "productapi", LINK), PN_OK);
+    assert_int_equal(put(f->catalog, "/products/odd", "product", PRODUCT("true")), PN_OK);
+    assert_int_equal(put(f->catalog, "/products/odd/apis/echo", "productapi", LINK), PN_OK);
+    assert_int_equal(put(f->catalog, "/products/odd/policies/policy", "policy",
+                         "{\"properties\":{\"value\":\"<policies><inbound><teleport /></inbound>"
+                         "</policies>\"}}"),
+                     PN_OK);
+    assert_int_equal(pn_catalog_commit(f->catalog, PN_LIT("e1"), 1, NULL), PN_OK);
+    echo = api_at(f->catalog, "/echo");
+    assert_false(echo->is_broken);
+    assert_int_equal(echo->product_count, 1);
+    assert_true(pn_api_product(echo, "/products/odd")->is_broken);
 }
 
 /* --- the log --- */
@@ -892,6 +1019,9 @@ int main(void)
         TEST(one_name_in_three_scopes_is_three_certificates),
         TEST(no_name_leads_out_of_its_scope),
         TEST(workspaces_policy_stands_between_global_and_api),
+        TEST(a_products_policy_stands_between_global_and_api_for_its_calls),
+        TEST(a_products_key_opens_what_is_in_it_only),
+        TEST(a_product_that_cannot_be_used_opens_nothing),
         TEST(a_workspaces_key_opens_its_apis_only),
         TEST(log_replays_what_was_committed_and_cuts_a_torn_tail),
         TEST(log_with_any_byte_changed_is_not_replayed_from_there_on),
