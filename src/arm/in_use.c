@@ -83,6 +83,9 @@ static const char *how(const struct arm_call *call, const json_t *user)
         return "names its thumbprint";
     if (strcmp(by, "policy") == 0)
         return "uses it by its policy";
+    if (strcmp(by, ARM_BY_PRODUCT) == 0)
+        return pn_arena_printf(call->arena, "is in %.*s, whose policy uses it",
+                               PN_FMT(short_id(call, pn_json_str(user, "via"))));
     if (is_direct(call, user))
         return "refers to it";
     return pn_arena_printf(call->arena, "refers to %.*s",

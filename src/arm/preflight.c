@@ -225,22 +225,12 @@ static enum pn_rc add_policys_backends(struct preflight *flight, const char *pol
     return rc;
 }
 
-/** Where the API above the policy sends by itself. */
-static void add_policys_api(struct preflight *flight, const char *policy_id, const json_t *listed)
+/** Where the API sends by itself. */
+static void add_api(struct preflight *flight, const char *api_id, const json_t *listed)
 {
-    struct pn_slice id = pn_slice_str(policy_id);
-    struct pn_slice rest = pn_id_relative(id, pn_slice_str(flight->scope_id));
-    struct pn_slice part = {0};
     struct pn_store_item api = {0};
     struct pn_error err = {0};
-    const char *api_id;
 
-    /* "/apis/{name}/…" */
-    (void)pn_slice_cut(&rest, '/', &part);
-    if (!pn_slice_cut(&rest, '/', &part) || !pn_slice_case_eq_str(part, "apis") ||
-        !pn_slice_cut(&rest, '/', &part))
-        return;
-    api_id = pn_arena_printf(flight->arena, "%s/apis/%.*s", flight->scope_id, PN_FMT(part));
     if (api_id && pn_store_txn_get(flight->txn, api_id, &api, &err) == PN_OK) {
         json_t *properties =
             json_pack("{s:O*}", "url",
@@ -251,6 +241,86 @@ static void add_policys_api(struct preflight *flight, const char *policy_id, con
         json_decref(properties);
     }
     pn_store_item_fini(&api);
+}
+
+struct sending {
+    struct preflight *flight;
+    const json_t *listed;
+};
+
+static enum pn_rc on_sent(void *ctx, const struct pn_policy_reference *reference,
+                          struct pn_error *err)
+{
+    struct sending *sending = ctx;
+    struct preflight *flight = sending->flight;
+    struct pn_store_item backend = {0};
+    const char *id;
+
+    if (reference->kind != PN_POLICY_BACKEND_ID)
+        return PN_OK;
+    id = pn_arena_printf(flight->arena, "%s/backends/%.*s", flight->scope_id,
+                         PN_FMT(reference->name));
+    if (id && pn_store_txn_get(flight->txn, id, &backend, err) == PN_OK)
+        add_backend(flight, &backend, sending->listed);
+    pn_store_item_fini(&backend);
+    return PN_OK;
+}
+
+/** An API in a product whose policy names the certificate: the backends that its own policy sends
+ * to, or where it sends by itself. */
+static void add_api_of_product(struct preflight *flight, const char *api_id, const json_t *listed)
+{
+    const char *policy_id = pn_arena_printf(flight->arena, "%s/policies/policy", api_id);
+    struct sending sending = {flight, listed};
+    struct pn_policy_document *document = NULL;
+    struct pn_store_item policy = {0};
+    struct pn_error err = {0};
+    size_t before = flight->count;
+
+    if (policy_id && pn_store_txn_get(flight->txn, policy_id, &policy, &err) == PN_OK &&
+        pn_policy_parse(pn_json_slice(json_object_get(policy.body, "properties"), "value"),
+                        PN_POLICY_RAWXML, PN_SCOPE_API, &document, &err) == PN_OK &&
+        pn_policy_references(document, on_sent, &sending, &err) != PN_OK)
+        flight->is_cut = true; /* cannot be: on_sent refuses nothing */
+    pn_policy_document_destroy(document);
+    pn_store_item_fini(&policy);
+    if (flight->count == before)
+        add_api(flight, api_id, listed);
+}
+
+static void add_apis_of_product(struct preflight *flight, const char *product_id,
+                                const json_t *listed)
+{
+    const char *prefix = pn_arena_printf(flight->arena, "%s/apis/", product_id);
+    struct pn_store_list links = {0};
+    struct pn_error err = {0};
+
+    if (!prefix || pn_store_txn_list(flight->txn, prefix, pn_type_facts(PN_TYPE_PRODUCT_API)->type,
+                                     &links, &err) != PN_OK)
+        return;
+    for (size_t i = 0; !flight->is_cut && i < links.count; i++)
+        add_api_of_product(flight, arm_product_link_api(&links.items[i]), listed);
+    pn_store_list_fini(&links);
+}
+
+/** Where the API above the policy sends by itself; of a product's policy, all that are in it. */
+static void add_policys_apis(struct preflight *flight, const char *policy_id, const json_t *listed)
+{
+    struct pn_slice id = pn_slice_str(policy_id);
+    struct pn_slice rest = pn_id_relative(id, pn_slice_str(flight->scope_id));
+    struct pn_slice kind = {0}, name = {0};
+    const char *above;
+
+    /* "/apis/{name}/…" */
+    (void)pn_slice_cut(&rest, '/', &kind);
+    if (!pn_slice_cut(&rest, '/', &kind) || !pn_slice_cut(&rest, '/', &name))
+        return;
+    above = pn_arena_printf(flight->arena, "%s/%.*s/%.*s", flight->scope_id, PN_FMT(kind),
+                            PN_FMT(name));
+    if (above && pn_slice_case_eq_str(kind, "apis"))
+        add_api(flight, above, listed);
+    else if (above && pn_slice_case_eq_str(kind, "products"))
+        add_apis_of_product(flight, above, listed);
 }
 
 static enum pn_rc add_users(struct preflight *flight, const char *reference, struct pn_error *err)
@@ -271,7 +341,7 @@ static enum pn_rc add_users(struct preflight *flight, const char *reference, str
                 listed = json_array();
             rc = add_policys_backends(flight, user->id, listed, err);
             if (flight->count == before)
-                add_policys_api(flight, user->id, listed);
+                add_policys_apis(flight, user->id, listed);
             json_decref(listed);
         }
     }

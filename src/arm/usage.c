@@ -2,7 +2,8 @@
  *
  * GET …/certificates/{id}/usage: who uses it, directly or through others. The references are data
  * (store/store.h), so this is a walk against their direction: certificate <- backend <- pool <-
- * policy, and a policy stands for the API or operation that it is of. A host name of our listener
+ * policy, and a policy stands for the API, operation or product that it is of; a product, then,
+ * for the APIs that are in it. A host name of our listener
  * has a key of its own; it is there when it shows the same certificate or follows the same secret,
  * for it is rotated and expires with it.
  */
@@ -12,7 +13,7 @@
 #include "arm/arm_internal.h"
 #include "keyvault/keyvault.h"
 
-#define BY_POLICY       "policy" /* an API or operation, by its policy; its own users are not meant */
+#define BY_POLICY       "policy" /* of an API, operation or product; its own users are not meant */
 #define USAGE_BYTES_MAX (16u * 1024 * 1024)
 
 struct walk {
@@ -52,6 +53,25 @@ static enum pn_rc add(struct walk *walk, const char *id, const char *type, const
     return PN_OK;
 }
 
+/** The APIs in a product whose policy uses the item. */
+static enum pn_rc add_apis(struct walk *walk, const char *product_id)
+{
+    const char *prefix = pn_arena_printf(walk->arena, "%s/apis/", product_id);
+    const char *type = pn_type_facts(PN_TYPE_API)->type;
+    struct pn_store_list links = {0};
+    enum pn_rc rc =
+        prefix ? pn_store_txn_list(walk->txn, prefix, pn_type_facts(PN_TYPE_PRODUCT_API)->type,
+                                   &links, walk->err)
+               : pn_error_set(walk->err, PN_NOMEM, "out_of_memory", "out of memory");
+
+    for (size_t i = 0; rc == PN_OK && !walk->is_cut && i < links.count; i++) {
+        rc = add(walk, arm_product_link_api(&links.items[i]), type, product_id, ARM_BY_PRODUCT);
+        rc = rc == PN_NOMEM ? rc : PN_OK;
+    }
+    pn_store_list_fini(&links);
+    return rc;
+}
+
 /** What the policy with this id is of: the id without "/policies/policy". */
 static enum pn_rc add_scope(struct walk *walk, const char *policy_id)
 {
@@ -71,6 +91,8 @@ static enum pn_rc add_scope(struct walk *walk, const char *policy_id)
     if (rc != PN_OK)
         return rc == PN_NOT_FOUND ? PN_OK : rc;
     rc = add(walk, scope.id, scope.type, policy_id, BY_POLICY);
+    if (rc == PN_OK && strcmp(scope.type, pn_type_facts(PN_TYPE_PRODUCT)->type) == 0)
+        rc = add_apis(walk, scope.id);
     pn_store_item_fini(&scope);
     return rc == PN_NOMEM ? rc : PN_OK;
 }
@@ -103,7 +125,8 @@ static enum pn_rc follow(struct walk *walk)
         const json_t *entry = json_array_get(walk->list, i);
         const char *id = pn_json_str(entry, "id");
 
-        if (id && strcmp(pn_json_str(entry, "by"), BY_POLICY) != 0)
+        if (id && strcmp(pn_json_str(entry, "by"), BY_POLICY) != 0 &&
+            strcmp(pn_json_str(entry, "by"), ARM_BY_PRODUCT) != 0)
             rc = add_users(walk, id, id, "reference");
     }
     return rc;

@@ -77,11 +77,22 @@ def use(postern, name, picky, how):
         postern.put(f"/backends/{name}", {"url": picky.url, "protocol": "http", "credentials": {
             "certificateIds": [f"{postern.service_id}/certificates/{name}"]}})
         postern.make_api(name, picky.url, policy(f'<set-backend-service backend-id="{name}" />'))
+    elif how == "product":
+        postern.make_api(name, picky.url)
+        postern.put(f"/products/{name}", {"displayName": name, "subscriptionRequired": False})
+        assert postern.arm("PUT", f"/products/{name}/apis/{name}").status == 201
+        postern.set_policy(f"/products/{name}", with_certificate(name))
+    elif how == "products backend":
+        postern.put(f"/backends/{name}", {"url": picky.url, "protocol": "http"})
+        postern.make_api(name, "http://localhost:1", policy(f'<set-backend-service backend-id="{name}" />'))
+        postern.put(f"/products/{name}", {"displayName": name, "subscriptionRequired": False})
+        assert postern.arm("PUT", f"/products/{name}/apis/{name}").status == 201
+        postern.set_policy(f"/products/{name}", with_certificate(name))
     else:
         postern.make_api(name, picky.url, with_certificate(name))
 
 
-@pytest.mark.parametrize("how", ["backend", "policy"])
+@pytest.mark.parametrize("how", ["backend", "policy", "product", "products backend"])
 def test_a_bad_new_certificate_never_takes_over(postern, ca, other_ca, picky, how):
     name = service.unique("gen")
     good, bad, better = ca.client(name), other_ca.client(name), ca.client(name)

@@ -163,3 +163,25 @@ def test_every_operation_of_the_key_vault_packages(postern):
     assert facts["keyBackup"] == ["Conflict", True, True, True, 256]
     assert facts["keyRecovered"] is True and facts["keysListed"] == [True, True, True]
     assert "needle" not in postern.log()
+
+
+def test_azure_arm_apimanagement_does_products(postern, ca, nginx):
+    name, api = service.unique("gold"), service.unique("api")
+    identity = ca.client(name)
+    postern.upload(name, identity)
+    postern.make_api(api, nginx.url("good"), subscription_required=True)
+    facts = run(postern, "products.mjs", name=name, api=api, certificate=name, serviceId=postern.service_id)
+    assert facts["made"] == ["Gold", "published", True, 5] and facts["tags"] is True
+    assert facts["updated"] == ["changed", None, "t"]
+    assert facts["listed"] == [name] == facts["products"] and facts["missing"] == facts["notIn"] == 404
+    assert facts["added"] == api and facts["apis"] == [api] and facts["none"] == []
+    whole = f"{postern.service_id}/apis/{api}"
+    assert facts["link"] == ["mine", whole, whole] and facts["links"] == ["mine"]
+    assert facts["policy"] is True and facts["policyTag"].startswith('"') and facts["policies"] == ["policy"]
+    assert (facts["submitted"], facts["before"], facts["without"]) == ("submitted", 401, 401)
+    assert facts["called"] == identity.sha1 and facts["plain"] == 400 and facts["out"] == 401
+    assert facts["subscriptions"] == [name]
+    assert (facts["inUse"]["statusCode"], facts["inUse"]["code"]) == (400, "ValidationError")
+    assert facts["gone"] == [404, 404]
+    assert facts["inner"] == "Microsoft.ApiManagement/service/workspaces/products"
+    assert facts["innerLinks"] == ["l1"] and facts["innerPolicy"] == "policy" and facts["innerList"] == []
