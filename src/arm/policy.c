@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * policies at global, workspace, product, API and operation scope. One canonical form is stored (rawxml,
- * CRLF lines); `format` only decides how a value is read and answered.
+ * policies at global, workspace, product, API and operation scope. One canonical form is stored
+ * (rawxml, CRLF lines); `format` only decides how a value is read and answered.
  */
 #include "policy/policy.h"
 
