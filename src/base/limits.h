@@ -179,6 +179,12 @@
     X(OVERLOAD_LAG, "overload-lag", MS, 300, 0, 60000, GATEWAY,                                    \
       "a gateway thread's turns last so long on average: new requests get 503 with Retry-After "   \
       "until it is three quarters of that; 0: not watched")                                        \
+    X(EXPRESSION_STEPS, "expression-steps", COUNT, 10000, 100, 10000000, GATEWAY,                  \
+      "steps of one evaluation of a policy expression; above: 500")                                \
+    X(EXPRESSION_BYTES, "expression-bytes", BYTES, 262144, 1024, 67108864, GATEWAY,                \
+      "what one evaluation of a policy expression makes; above: 500")                              \
+    X(EXPRESSION_REGEX_STEPS, "expression-regex-steps", COUNT, 100000, 100, 100000000, GATEWAY,    \
+      "steps (match limit) of one regular expression of a policy; above: 500")                     \
     X(DRAIN_DELAY, "drain-delay", MS, 0, 0, 3600000, GATEWAY,                                      \
       "after SIGTERM, all is served as before while /readyz says 503, so that balancers notice")   \
     X(DRAIN_IDLE, "drain-idle", MS, 1000, 0, 60000, GATEWAY,                                       \

@@ -17,6 +17,7 @@
 #include "base/buf.h"
 #include "base/error.h"
 #include "http/headers.h"
+#include "policy/value.h"
 
 #define PN_POLICY_BYTES_MAX        (256u * 1024)
 #define PN_POLICY_DEPTH_MAX        32
@@ -101,11 +102,51 @@ void pn_policy_token_name(struct pn_slice client_id, struct pn_slice resource,
  *  is a sentence, static or in the context's arena. Never blocks. */
 typedef bool (*pn_policy_token_fn)(void *host, struct pn_slice name, struct pn_slice *token,
                                    const char **why);
-/** Of set-variable's kind, in the context's arena; later ones come first. */
+/** context.Variables, in the context's arena; later ones come first. */
 struct pn_policy_variable {
-    struct pn_slice name, value;
+    struct pn_slice name;
+    struct pn_expr_value value;
     struct pn_policy_variable *next;
 };
+
+/* What an expression may ask and the context does not hold: texts where nothing else is said. */
+enum pn_policy_fact {
+    PN_FACT_SCHEME, /* of the URL as the client sent it: "https" */
+    PN_FACT_HOST,
+    PN_FACT_PORT, /* int */
+    PN_FACT_PATH, /* raw */
+    PN_FACT_QUERY,
+    PN_FACT_BASE_URL, /* of the backend as it is set now; null: none */
+    PN_FACT_IP_ADDRESS,
+    PN_FACT_REQUEST_ID, /* Guid */
+    PN_FACT_TIMESTAMP,  /* DateTime: when the request began */
+    PN_FACT_NOW,        /* DateTime */
+    PN_FACT_API_ID,
+    PN_FACT_API_NAME,
+    PN_FACT_API_PATH,
+    PN_FACT_API_REVISION,
+    PN_FACT_API_VERSION,
+    PN_FACT_OPERATION_ID,
+    PN_FACT_OPERATION_NAME,
+    PN_FACT_OPERATION_METHOD,
+    PN_FACT_OPERATION_TEMPLATE,
+    PN_FACT_SUBSCRIPTION_ID, /* null: without a key */
+    PN_FACT_SUBSCRIPTION_NAME,
+    PN_FACT_SUBSCRIPTION_KEY,
+    PN_FACT_SERVICE_NAME,
+    PN_FACT_REGION,
+    PN_FACT_GATEWAY_ID,
+    PN_FACT_CERTIFICATE_THUMBPRINT, /* the client's; null: it showed none */
+    PN_FACT_CERTIFICATE_SUBJECT,
+    PN_FACT_CERTIFICATE_ISSUER,
+    PN_FACT_CERTIFICATE_SERIAL,
+    PN_FACT_CERTIFICATE_NOT_BEFORE, /* DateTime */
+    PN_FACT_CERTIFICATE_NOT_AFTER,
+};
+/** Fills *value, which is null, in the context's arena; leaves it where there is no such thing.
+ *  Never blocks. */
+typedef void (*pn_policy_fact_fn)(void *host, enum pn_policy_fact fact,
+                                  struct pn_expr_value *value);
 
 struct pn_policy_program;
 
@@ -161,7 +202,8 @@ struct pn_policy_context {
     enum pn_policy_scope backend_scope, certificate_scope;
 
     pn_policy_token_fn find_token; /* NULL: there are none */
-    void *host;                    /* find_token's */
+    pn_policy_fact_fn find_fact;   /* NULL: nothing is known */
+    void *host;                    /* find_token's and find_fact's */
     struct pn_policy_variable *variables;
 
     /* the answer: from the backend, or made by return-response */

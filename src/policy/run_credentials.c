@@ -25,8 +25,8 @@ static enum pn_rc set_variable(struct pn_policy_context *context, struct pn_slic
     if (!variable)
         return PN_NOMEM;
     variable->name = name;
-    variable->value = pn_arena_dup(context->arena, value);
-    if (!variable->value.ptr)
+    variable->value = pn_expr_string(pn_arena_dup(context->arena, value));
+    if (!variable->value.s.ptr)
         return PN_NOMEM;
     variable->next = context->variables;
     context->variables = variable;

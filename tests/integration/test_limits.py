@@ -57,6 +57,8 @@ ELSEWHERE = {
     "h2-priorities": "test_h2_conformance.py", "h2-empty-data": "test_h2_conformance.py",
     "h2-window-updates": "test_h2_conformance.py", "backend-connections": "test_backend_limits.py",
     "backend-host-connections": "test_backend_limits.py", "backend-queue": "test_backend_limits.py",
+    "expression-steps": "test_expressions.py", "expression-bytes": "test_expressions.py",
+    "expression-regex-steps": "test_expressions.py",
     "backend-idle-connections": "test_limit_counters.py", "last-failures": "test_last_failure.py",
     "backend-connect-timeout": "test_limit_counters.py",
     "backend-response-timeout": "test_backend_limits.py",
