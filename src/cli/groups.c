@@ -14,6 +14,7 @@ const struct pn_cli_group pn_cli_groups[] = {
      false},
     {"api", "APIs and their operations", pn_cli_api_commands, true},
     {"backend", "backends: address, certificates, checks", pn_cli_backend_commands, true},
+    {"product", "APIs that are offered together", pn_cli_product_commands, true},
     {"subscription", "keys with which callers open APIs", pn_cli_subscription_commands, true},
     {"policy", "policy documents", pn_cli_policy_commands, true},
     {"workspace", "teams with resources of their own", pn_cli_workspace_commands, false},

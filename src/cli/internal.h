@@ -28,6 +28,7 @@ extern const struct pn_cli_command pn_cli_audit_commands[];
 extern const struct pn_cli_command pn_cli_api_commands[];
 extern const struct pn_cli_command pn_cli_backend_commands[];
 extern const struct pn_cli_command pn_cli_subscription_commands[];
+extern const struct pn_cli_command pn_cli_product_commands[];
 extern const struct pn_cli_command pn_cli_policy_commands[];
 extern const struct pn_cli_command pn_cli_workspace_commands[];
 extern const struct pn_cli_command pn_cli_vault_commands[];

@@ -9,11 +9,12 @@
 #include "cli/internal.h"
 #include "policy/policy.h"
 
-/* Path of the policy that --api and --operation name; NULL: wrong usage, which was told. */
+/* Path of the policy that the options name; NULL: wrong usage, which was told. */
 static char *policy_path(const struct pn_cli *cli, const char *query)
 {
     const char *api = pn_cli_value(cli, "api");
     const char *operation = pn_cli_value(cli, "operation");
+    const char *product = pn_cli_value(cli, "product");
     char *api_path;
     char *operation_path;
     char *path = NULL;
@@ -22,7 +23,14 @@ static char *policy_path(const struct pn_cli *cli, const char *query)
         (void)pn_cli_usage(cli, "--operation goes with --api");
         return NULL;
     }
-    api_path = api ? pn_cli_path("/apis/", api, "") : strdup("");
+    if (product && api) {
+        (void)pn_cli_usage(cli, "--product or --api, not both");
+        return NULL;
+    }
+    if (product)
+        api_path = pn_cli_path("/products/", product, "");
+    else
+        api_path = api ? pn_cli_path("/apis/", api, "") : strdup("");
     operation_path = operation ? pn_cli_path("/operations/", operation, "") : strdup("");
     if (asprintf(&path, "%s%s/policies/policy%s", api_path, operation_path, query) < 0)
         path = NULL;
@@ -112,6 +120,7 @@ static enum pn_cli_exit run_check(struct pn_cli *cli)
 static const struct pn_cli_option options[] = {
     {"api", "NAME", "the policy of this API (default: the global one)"},
     {"operation", "NAME", "the policy of this operation of the API"},
+    {"product", "NAME", "the policy of this product"},
     {NULL, NULL, NULL},
 };
 

@@ -47,16 +47,27 @@ static enum pn_cli_exit on_subscription(struct pn_cli *cli, const char *method, 
 static enum pn_cli_exit run_add(struct pn_cli *cli)
 {
     const char *api = pn_cli_value(cli, "api");
+    const char *product = pn_cli_value(cli, "product");
     const char *title = pn_cli_value(cli, "title");
-    char *scope = api ? pn_cli_path("/apis/", api, "") : NULL;
-    json_t *body = json_pack("{s:{s:s, s:s, s:s}}", "properties", "displayName",
-                             title ? title : cli->positionals[0], "scope", scope ? scope : "/apis",
-                             "state", "active");
-    enum pn_cli_exit code = body ? on_subscription(cli, "PUT", "", body, columns)
-                                 : pn_cli_usage(cli, "the arguments must be UTF-8 text");
+    json_t *scope = json_string("/apis");
+    json_t *body;
+    enum pn_cli_exit code;
 
+    if (api && product) {
+        json_decref(scope);
+        return pn_cli_usage(cli, "--api or --product, not both");
+    }
+    if (api || product) {
+        json_decref(scope);
+        scope = json_sprintf("%s%s", api ? "/apis/" : "/products/", api ? api : product);
+    }
+    /* To a product that asks for approval it waits: the server says so where no state is given. */
+    body = json_pack("{s:{s:s, s:o, s:s*}}", "properties", "displayName",
+                     title ? title : cli->positionals[0], "scope", scope, "state",
+                     product ? NULL : "active");
+    code = body ? on_subscription(cli, "PUT", "", body, columns)
+                : pn_cli_usage(cli, "the arguments must be UTF-8 text");
     json_decref(body);
-    free(scope);
     return code;
 }
 
@@ -118,12 +129,14 @@ static enum pn_cli_exit run_delete(struct pn_cli *cli)
 
 static const struct pn_cli_option add_options[] = {
     {"api", "NAME", "opens this API only (default: all)"},
+    {"product", "NAME", "opens the APIs of this product only"},
     {"title", "TEXT", "display name (default: NAME)"},
     {NULL, NULL, NULL},
 };
 
 const struct pn_cli_command pn_cli_subscription_commands[] = {
-    {"subscription add", "NAME", 1, 1, add_options, "Makes keys that open an API, or all of them.",
+    {"subscription add", "NAME", 1, 1, add_options,
+     "Makes keys that open an API, the APIs of a product, or all of them.",
      "postern subscription add shop --api orders", run_add},
     {"subscription list", NULL, 0, 0, NULL, "Lists the subscriptions, without keys.",
      "postern subscription list", run_list},

@@ -343,6 +343,51 @@ def test_keys_of_a_subscription(postern, cli, at, echo):
     cli("subscription", "show", name, *at, expect=1)
 
 
+def test_a_products_certificate_is_chosen_by_its_key_by_commands_alone(postern, cli, at, ca, nginx, tmp_path):
+    api, name = service.unique("api"), service.unique("gold")
+    identity = ca.client(name)
+    (tmp_path / "c.pfx").write_bytes(identity.pfx("p"))
+    (tmp_path / "pw").write_text("p")
+    (tmp_path / "policy.xml").write_text(with_certificate(name))
+    cli("certificate", "add", name, "--pfx", tmp_path / "c.pfx", "--password-file", tmp_path / "pw", *at)
+    cli("api", "add", api, "--url", nginx.url("good"), *at)
+    cli("product", "add", name, "--title", "All of gold", "--api", api, "--approval-required", "yes", *at)
+    assert "All of gold" in cli("product", "list", "--api", api, *at).stdout
+    assert api in cli("product", "show", name, *at).stdout and api in cli("product", "api", "list", name, *at).stdout
+    cli("policy", "set", tmp_path / "policy.xml", "--product", name, *at)
+    assert name in cli("policy", "show", "--product", name, *at).stdout
+    assert "submitted" in cli("subscription", "add", name, "--product", name, *at).stdout
+    key = cli("subscription", "keys", name, "--query", "/primaryKey", *at).stdout.strip()
+
+    def call():
+        return postern.call(f"/{api}/x", headers={"Ocp-Apim-Subscription-Key": key})
+    assert call().status == 401
+    cli("subscription", "activate", name, *at)
+    assert call().json()["sha1"].upper() == identity.sha1
+    used = cli("certificate", "usage", name, *at).stdout
+    assert f"/products/{name}/policies/policy" in used and f"/apis/{api}" in used
+    report = cli("certificate", "expiry", name, "--days", "36500", *at, expect=1).stdout
+    assert f"/products/{name}" in report and f"/apis/{api}" in report
+    assert f"/subscriptions/{name}" in cli("product", "delete", name, *at, expect=1).stderr
+    cli("product", "api", "remove", name, api, *at)
+    assert call().status == 401
+    cli("product", "update", name, "--approval-required", "no", "--subscriptions-limit", "1", *at)
+    assert "1 subscriptions of one owner" in cli("subscription", "add", name + "-2", "--product", name, *at,
+                                                 expect=1).stderr
+    cli("product", "delete", name, "--with-subscriptions", *at)
+    cli("product", "show", name, *at, expect=1)
+    for wrong in (["product", "add", name, "--subscriptions-limit", "0"], ["product", "update", name],
+                  ["product", "add", name, "--approval-required", "maybe"],
+                  ["policy", "show", "--product", name, "--api", api],
+                  ["subscription", "add", name, "--product", name, "--api", api]):
+        cli(*wrong, *at, expect=2)
+    inside = ["--workspace", service.unique("team"), *at]
+    cli("workspace", "add", inside[1], *at)
+    cli("product", "add", name, *inside)
+    assert "1 products" in cli("workspace", "delete", inside[1], *at, expect=1).stderr
+    cli("workspace", "delete", inside[1], "--with-contents", *at)
+
+
 def test_the_readme_leads_to_ones_own_backend(postern, cli, at, ca, other_ca, nginx, tmp_path):
     """The commands of README.md under "By command", with a backend of a private authority."""
     readme = (service.ROOT / "README.md").read_text()
