@@ -56,14 +56,25 @@ static bool read_ports(struct pn_slice text, struct pn_rule_ports *ports)
 
 /* --- prefixes --- */
 
+/* On which side of which rule a prefix stands. */
+enum place { FROM_HERE, TO_THERE, FROM_THERE, TO_HERE };
+
 static enum pn_rc read_prefix(struct pn_slice text, const char *rule, const char *member,
-                              bool may_call_in, struct pn_rule_prefix *prefix, struct pn_error *err)
+                              enum place place, struct pn_rule_prefix *prefix, struct pn_error *err)
 {
     bool is_word = text.len > 0 && (text.ptr[0] | 0x20) >= 'a' && (text.ptr[0] | 0x20) <= 'z' &&
                    pn_slice_find(text, ':') == text.len;
 
     prefix->tag = pn_service_tag_from(text);
-    if (prefix->tag >= PN_TAG_INBOUND_FIRST && prefix->tag < PN_TAG_SERVICE_FIRST && !may_call_in)
+    /* Such a rule would fit no connection, and nobody would notice. */
+    if (place == FROM_HERE && prefix->tag != PN_TAG_NONE && prefix->tag != PN_TAG_ANY &&
+        prefix->tag != PN_TAG_VIRTUAL_NETWORK)
+        return bad(err, "SecurityRuleInvalidServiceTag", rule, member,
+                   "cannot be the source of an outbound rule, which is the subnet itself: use '*', "
+                   "VirtualNetwork or address ranges",
+                   text);
+    if (prefix->tag >= PN_TAG_INBOUND_FIRST && prefix->tag < PN_TAG_SERVICE_FIRST &&
+        place != FROM_THERE)
         return bad(err, "SecurityRuleInvalidServiceTag", rule, member,
                    "is a service that calls in: it can be the source of an inbound rule only",
                    text);
@@ -108,7 +119,7 @@ static json_t *texts_of(const json_t *properties, const char *name, const char *
 }
 
 static enum pn_rc read_side(const json_t *properties, const char *side, const char *rule,
-                            bool may_call_in, struct pn_rule_side *out, struct pn_error *err)
+                            enum place place, struct pn_rule_side *out, struct pn_error *err)
 {
     char names[4][48];
     json_t *prefixes, *ports, *text;
@@ -139,7 +150,7 @@ static enum pn_rc read_side(const json_t *properties, const char *side, const ch
     {
         if (rc == PN_OK)
             rc = read_prefix(pn_slice(json_string_value(text), json_string_length(text)), rule,
-                             names[0], may_call_in, &out->prefixes[out->prefix_count++], err);
+                             names[0], place, &out->prefixes[out->prefix_count++], err);
     }
     if (rc == PN_OK)
         json_array_foreach(ports, index, text)
@@ -244,9 +255,11 @@ enum pn_rc pn_security_rule_read(const json_t *rule, struct pn_security_rule *ou
     if (rc == PN_OK)
         out->priority = (unsigned)json_integer_value(priority);
     if (rc == PN_OK)
-        rc = read_side(properties, "source", out->name, !out->is_outbound, &out->source, err);
+        rc = read_side(properties, "source", out->name, out->is_outbound ? FROM_HERE : FROM_THERE,
+                       &out->source, err);
     if (rc == PN_OK)
-        rc = read_side(properties, "destination", out->name, false, &out->destination, err);
+        rc = read_side(properties, "destination", out->name, out->is_outbound ? TO_THERE : TO_HERE,
+                       &out->destination, err);
     if (rc != PN_OK)
         pn_security_rule_fini(out);
     if (rc == PN_NOMEM)

@@ -90,6 +90,12 @@ def test_a_group_and_its_rules(postern):
     ({"destinationAddressPrefix": ""}, "SecurityRuleInvalidAddressPrefix"),
     ({"destinationAddressPrefix": "Storage.WestEurope"}, "SecurityRuleInvalidServiceTag"),
     ({"destinationAddressPrefix": "AzureLoadBalancer"}, "SecurityRuleInvalidServiceTag"),
+    ({"destinationAddressPrefix": "AzureCloud"}, "SecurityRuleInvalidServiceTag"),
+    ({"destinationAddressPrefix": "AzureFrontDoor.Backend"}, "SecurityRuleInvalidServiceTag"),
+    ({"destinationAddressPrefixes": ["10.0.0.0/8", "Storag"]}, "SecurityRuleInvalidServiceTag"),
+    ({"sourceAddressPrefix": "Internet"}, "SecurityRuleInvalidServiceTag"),
+    ({"sourceAddressPrefix": "AzureKeyVault"}, "SecurityRuleInvalidServiceTag"),
+    ({"sourceAddressPrefix": "AzureLoadBalancer"}, "SecurityRuleInvalidServiceTag"),
     ({"destinationAddressPrefixes": "10.0.0.0/8"}, "SecurityRuleInvalidAddressPrefix"),
     ({"description": "d" * 141}, "InvalidRequestFormat"),
     ({"destinationApplicationSecurityGroups": [{"id": "/x"}]},
@@ -349,6 +355,46 @@ def test_every_address_of_a_name_is_judged(house, group, remotes):
 def test_ports(house, group, remotes, api, denied, ports):
     group.set(rule("ports", 300, to="VirtualNetwork", ports=ports.format(remotes[0].port)))
     assert house.call(f"/{api.a}/x").status == (500 if denied else 200)
+
+
+@pytest.mark.parametrize("tag, host", [
+    ("AzureKeyVault", "kv.vault.azure.net"), ("AzureActiveDirectory", "login.microsoftonline.com"),
+    ("Storage", "a.blob.core.windows.net"), ("Sql", "a.database.windows.net"),
+    ("EventHub", "a.servicebus.windows.net"), ("ServiceBus", "a.servicebus.windows.net"),
+    ("AzureMonitor", "dc.services.visualstudio.com"), ("AzureCosmosDB", "a.documents.azure.com"),
+    ("AzureContainerRegistry", "a.azurecr.io"), ("AppService", "a.azurewebsites.net"),
+    ("AzureResourceManager", "management.azure.com"), ("VirtualNetwork", "here.test"), ("*", "here.test"),
+    ("Internet", "public.test")])
+def test_every_tag_that_is_taken_governs(house, group, names, echo, tag, host):
+    """The tags that can be written are these; the names lead to this machine, and Internet to an address
+    that nobody has (TEST-NET-1)."""
+    port = echo.httpd.server_address[1]
+    names.names[host] = ["192.0.2.1"] if tag == "Internet" else ["127.0.0.1"]
+    api = service.unique("tag")
+    house.make_api(api, f"http://{host}:{port}", service.policy(
+        backend='<forward-request timeout="1" />', base=False), operations=False)
+    house.put(f"/apis/{api}/operations/get", {"displayName": "g", "method": "GET", "urlTemplate": "/*"})
+    word = service.unique("tag")
+
+    def is_named():
+        return f"the rule '{word}'" in house.log()
+    other = "AppService" if tag == "Storage" else "Storage"
+    group.set(rule(word, 100, to=other))
+    if tag != "Internet":
+        assert house.call(f"/{api}/x").status == 200, "another tag"
+    assert not is_named()
+    group.set(rule(word, 100, to=tag.upper() if tag != "*" else tag))
+    assert house.call(f"/{api}/x").status == 500
+    service.wait_for("the log", is_named)
+    house.delete(f"/apis/{api}")
+
+
+def test_the_tags_are_told_when_one_is_wrong(postern):
+    answer = Group(postern).set(rule("bad", 200, to="AzureCloud"), expect=(400,))
+    for tag in ("AzureKeyVault", "AzureActiveDirectory", "Storage", "Sql", "EventHub", "ServiceBus",
+                "AzureMonitor", "AzureCosmosDB", "AzureContainerRegistry", "AppService",
+                "AzureResourceManager", "Internet", "VirtualNetwork"):
+        assert tag in answer.text, (tag, answer)
 
 
 @needs_root
