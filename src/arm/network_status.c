@@ -20,21 +20,14 @@ static const char *layer_of(const char *code, const char *message)
     static const struct {
         const char *code, *layer;
     } layers[] = {
-        {"NetworkRuleDenied", "rule"},
-        {"VaultDnsError", "dns"},
-        {"VaultConnectError", "tcp"},
-        {"VaultTimeout", "tcp"},
-        {"VaultTlsError", "tls"},
-        {"VaultTokenError", "identity"},
-        {"VaultChallengeError", "identity"},
-        {"VaultUnauthorized", "identity"},
-        {"IdentityNotEnabled", "identity"},
-        {"VaultNotFound", "content"},
-        {"VaultContentError", "content"},
-        {"CertificateRefused", "content"},
-        {"VaultThrottled", "service"},
-        {"VaultUnavailable", "service"},
-        {"KeyholderUnavailable", "keyholder"},
+        {"NetworkRuleDenied", "rule"},     {"AddressGuarded", "rule"},
+        {"VaultDnsError", "dns"},          {"VaultConnectError", "tcp"},
+        {"VaultTimeout", "tcp"},           {"VaultTlsError", "tls"},
+        {"VaultTokenError", "identity"},   {"VaultChallengeError", "identity"},
+        {"VaultUnauthorized", "identity"}, {"IdentityNotEnabled", "identity"},
+        {"VaultNotFound", "content"},      {"VaultContentError", "content"},
+        {"CertificateRefused", "content"}, {"VaultThrottled", "service"},
+        {"VaultUnavailable", "service"},   {"KeyholderUnavailable", "keyholder"},
     };
 
     if (strcmp(code, "VaultForbidden") == 0)
@@ -120,8 +113,9 @@ static bool add_authority(struct arm_call *call, json_t *list, const struct pn_s
     char now[PN_TIME_TEXT];
     json_t *entry;
 
-    if (config->outbound && pn_outbound_check_service(config->outbound, config->control_url,
-                                                      PN_TAG_ACTIVE_DIRECTORY, &err) != PN_OK) {
+    if (config->outbound &&
+        pn_outbound_check_service(config->outbound, config->control_url, PN_TAG_ACTIVE_DIRECTORY,
+                                  false, &err) != PN_OK) {
         code = "NetworkRuleDenied";
         message = err.message;
         layer = "rule";

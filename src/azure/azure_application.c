@@ -63,8 +63,10 @@ enum pn_rc azure_application(struct azure_source *source, const struct pn_identi
                              int64_t *expires_s, struct pn_error *err)
 {
     char url[2 * AZURE_TEXT_MAX + 32];
-    struct pn_fetch_request request = {
-        .url = url, .outbound = source->outbound, .service = PN_TAG_ACTIVE_DIRECTORY};
+    struct pn_fetch_request request = {.url = url,
+                                       .outbound = source->outbound,
+                                       .service = PN_TAG_ACTIVE_DIRECTORY,
+                                       .kind = PN_OUTBOUND_AUTHORITY};
     struct pn_fetch_answer answer = {.status = 0};
     struct pn_buf form;
     enum pn_rc rc;

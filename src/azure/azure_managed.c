@@ -65,6 +65,7 @@ enum pn_rc azure_managed(struct azure_source *source, const struct pn_identity_r
     const char *headers[2] = {NULL, NULL};
     struct pn_fetch_request request = {.headers = headers,
                                        .is_local = true,
+                                       .kind = PN_OUTBOUND_AUTHORITY,
                                        .timeout_ms = TIMEOUT_MS,
                                        .connect_timeout_ms = CONNECT_TIMEOUT_MS};
     struct pn_fetch_answer answer = {.status = 0};

@@ -23,6 +23,7 @@
 #include "base/log.h"
 #include "ipc/channel.h"
 #include "ipc/feed.h"
+#include "network/denials.h"
 
 #define RECONNECT_MS  100
 #define STATS_WAIT_MS 2000
@@ -52,6 +53,7 @@ struct pn_feed {
     unsigned stats_wanted;              /* number of the newest question */
     unsigned stats_given;               /* number of the question that `stats` answers */
     int64_t stats[PN_COUNTER_COUNT];
+    struct pn_buf denials; /* with them: network/denials.h */
 };
 
 static void wake(struct pn_feed *feed)
@@ -253,7 +255,7 @@ static enum pn_rc on_nack(struct pn_feed *feed, struct pn_slice fields)
 
 static enum pn_rc on_stats(struct pn_feed *feed, const struct pn_frame *frame)
 {
-    struct pn_slice fields = frame->fields;
+    struct pn_slice fields = frame->fields, denials = {0};
     uint32_t count;
     enum pn_rc rc = pn_frame_read_u32(&fields, &count);
 
@@ -265,6 +267,11 @@ static enum pn_rc on_stats(struct pn_feed *feed, const struct pn_frame *frame)
         if (rc == PN_OK && i < PN_COUNTER_COUNT)
             feed->stats[i] = (int64_t)value;
     }
+    if (rc == PN_OK)
+        rc = pn_frame_read_bytes(&fields, &denials);
+    pn_buf_clear(&feed->denials);
+    if (rc == PN_OK)
+        rc = pn_buf_append_slice(&feed->denials, denials);
     feed->stats_given = frame->id;
     pthread_cond_broadcast(&feed->changed);
     pthread_mutex_unlock(&feed->lock);
@@ -498,6 +505,7 @@ enum pn_rc pn_feed_create(struct pn_broker *broker, struct pn_store *store, stru
     made->broker = broker;
     made->store = store;
     made->channel.fd = -1;
+    pn_buf_init(&made->denials, PN_DENIALS_TEXT_MAX);
     made->end_fd = -1;
     made->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
     if (made->wake_fd < 0) {
@@ -549,6 +557,7 @@ void pn_feed_destroy(struct pn_feed *feed)
     close(feed->wake_fd);
     pthread_cond_destroy(&feed->changed);
     pthread_mutex_destroy(&feed->lock);
+    pn_buf_fini(&feed->denials);
     free(feed);
 }
 
@@ -557,7 +566,8 @@ struct pn_publisher pn_feed_publisher(struct pn_feed *feed)
     return (struct pn_publisher){publish, feed};
 }
 
-enum pn_rc pn_feed_stats(struct pn_feed *feed, int64_t values[PN_COUNTER_COUNT])
+enum pn_rc pn_feed_stats(struct pn_feed *feed, int64_t values[PN_COUNTER_COUNT],
+                         struct pn_buf *denials)
 {
     struct timespec deadline = deadline_after(STATS_WAIT_MS);
     enum pn_rc rc = PN_OK;
@@ -569,10 +579,12 @@ enum pn_rc pn_feed_stats(struct pn_feed *feed, int64_t values[PN_COUNTER_COUNT])
     wake(feed);
     while ((int)(feed->stats_given - number) < 0 && feed->is_connected && waited == 0)
         waited = pthread_cond_timedwait(&feed->changed, &feed->lock, &deadline);
-    if ((int)(feed->stats_given - number) >= 0)
+    if ((int)(feed->stats_given - number) >= 0) {
         memcpy(values, feed->stats, sizeof(feed->stats));
-    else
+        rc = pn_buf_append_slice(denials, pn_buf_slice(&feed->denials));
+    } else {
         rc = feed->is_connected ? PN_TIMEOUT : PN_UNAVAILABLE;
+    }
     pthread_mutex_unlock(&feed->lock);
     return rc;
 }

@@ -38,7 +38,9 @@ void pn_feed_stop(struct pn_feed *feed);
 void pn_feed_destroy(struct pn_feed *feed);
 /** For the rooms that write: see store/publish.h. Valid until destroy. */
 struct pn_publisher pn_feed_publisher(struct pn_feed *feed);
-/** The gateway's counters. PN_UNAVAILABLE or PN_TIMEOUT (2 s). Any thread. */
-enum pn_rc pn_feed_stats(struct pn_feed *feed, int64_t values[PN_COUNTER_COUNT]) PN_MUST_USE;
+/** The gateway's counters, and its text of denied connections (network/denials.h) behind what is in
+ *  `denials`. PN_UNAVAILABLE or PN_TIMEOUT (2 s). Any thread. */
+enum pn_rc pn_feed_stats(struct pn_feed *feed, int64_t values[PN_COUNTER_COUNT],
+                         struct pn_buf *denials) PN_MUST_USE;
 /** Whether the gateway has acknowledged the store's newest revision; for /readyz. Any thread. */
 bool pn_feed_is_current(struct pn_feed *feed);

@@ -105,7 +105,7 @@ static enum pn_rc embedded_token(void *ctx, const struct pn_identity_ref *identi
     if (rc != PN_OK) /* not its vault: another source is asked, under the rules of its own */
         return rc;
     rc = pn_outbound_check_service(&plane->outbound, plane->endpoints.control_url,
-                                   PN_TAG_ACTIVE_DIRECTORY, err);
+                                   PN_TAG_ACTIVE_DIRECTORY, true, err);
     if (rc != PN_OK)
         pn_secret_fini(token);
     return rc;

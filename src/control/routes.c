@@ -14,6 +14,7 @@
 #include "control/feed.h"
 #include "control/portal.h"
 #include "events/forecast.h"
+#include "network/denials.h"
 #include "resource/resource.h"
 #include "vault/vault.h"
 
@@ -32,10 +33,12 @@ static void answer_text(struct pn_response *response, int status, const char *te
 static void answer_metrics(const struct pn_routes *routes, struct pn_response *response)
 {
     int64_t values[PN_COUNTER_COUNT] = {0};
-    bool has_gateway = pn_feed_stats(routes->feed, values) == PN_OK;
-    struct pn_buf text;
+    struct pn_buf text, denials;
+    bool has_gateway;
     enum pn_rc rc;
 
+    pn_buf_init(&denials, PN_DENIALS_TEXT_MAX);
+    has_gateway = pn_feed_stats(routes->feed, values, &denials) == PN_OK;
     for (size_t i = 0; i < PN_COUNTER_COUNT; i++)
         values[i] += pn_counter_get(i);
     pn_buf_init(&text, METRICS_BYTES_MAX);
@@ -46,12 +49,15 @@ static void answer_metrics(const struct pn_routes *routes, struct pn_response *r
     if (rc == PN_OK)
         rc = pn_metrics_print(values, &text);
     if (rc == PN_OK)
+        rc = pn_denials_print(pn_buf_slice(&denials), &text);
+    if (rc == PN_OK)
         rc = pn_forecast_print(routes->forecast, pn_clock_unix_s(), &text);
     if (rc == PN_OK)
         rc = pn_response_body(response, 200, "text/plain; version=0.0.4; charset=utf-8",
                               pn_buf_slice(&text));
     if (rc != PN_OK)
         response->status = 500;
+    pn_buf_fini(&denials);
     pn_buf_fini(&text);
 }
 

@@ -11,6 +11,7 @@
 
 #include "base/log.h"
 #include "events/events_internal.h"
+#include "network/address.h"
 #include "outbound/call.h"
 
 #define SYSTEM_CA_PATH "/etc/ssl/certs"
@@ -19,19 +20,15 @@ bool webhook_origin(const char *url, char *out, size_t size, bool *is_loopback, 
 {
     CURLU *parts = curl_url();
     char *scheme = NULL, *host = NULL, *port = NULL;
-    size_t len;
     bool is_url = parts && curl_url_set(parts, CURLUPART_URL, url, 0) == CURLUE_OK &&
                   curl_url_get(parts, CURLUPART_SCHEME, &scheme, 0) == CURLUE_OK &&
                   curl_url_get(parts, CURLUPART_HOST, &host, 0) == CURLUE_OK &&
                   curl_url_get(parts, CURLUPART_PORT, &port, CURLU_DEFAULT_PORT) == CURLUE_OK;
 
     if (is_url) {
-        len = strlen(host);
         *is_https = strcasecmp(scheme, "https") == 0;
         is_url = *is_https || strcasecmp(scheme, "http") == 0;
-        *is_loopback = strcasecmp(host, "localhost") == 0 || strcmp(host, "[::1]") == 0 ||
-                       strncmp(host, "127.", 4) == 0 ||
-                       (len > 10 && strcasecmp(host + len - 10, ".localhost") == 0);
+        *is_loopback = pn_host_is_loopback(host);
         (void)snprintf(out, size, "%s://%.250s:%s", scheme, host, port);
     }
     curl_free(scheme);
@@ -84,6 +81,12 @@ static CURLcode perform(struct pn_events *events, CURL *curl, const struct hook 
                         struct pn_slice body, const struct curl_slist *headers,
                         struct pn_outbound_call *outbound, uint64_t *retry_after_ms)
 {
+    /* The operator names his webhooks when he starts the service: any address is meant. */
+    const struct pn_outbound_spec spec = {.scope = events->config.outbound,
+                                          .url = hook->url,
+                                          .service = PN_TAG_NONE,
+                                          .kind = PN_OUTBOUND_WEBHOOK,
+                                          .allows_guarded = true};
     char shown[300];
     bool is_loopback = false, is_https = false;
     size_t left = 65536;
@@ -114,8 +117,7 @@ static CURLcode perform(struct pn_events *events, CURL *curl, const struct hook 
     if (webhook_origin(hook->url, shown, sizeof(shown), &is_loopback, &is_https) && is_loopback)
         SET(curl, CURLOPT_PROXY, ""); /* one of the environment is for the world outside */
     if (code == CURLE_OK)
-        code =
-            pn_outbound_call_begin(outbound, events->config.outbound, curl, hook->url, PN_TAG_NONE);
+        code = pn_outbound_call_begin(outbound, &spec, curl);
     return code == CURLE_OK ? curl_easy_perform(curl) : code;
 }
 

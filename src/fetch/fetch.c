@@ -8,21 +8,16 @@
 #include <malloc.h>
 #include <openssl/ssl.h>
 #include <pthread.h>
-#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <strings.h>
-#include <sys/socket.h>
-#include <unistd.h>
 
 #include "base/secret.h"
 #include "network/address.h"
 #include "outbound/call.h"
 
-#define HOST_TEXT         256
-#define RETRY_AFTER_MAX_S 3600u
-#define MAX_AGE_MAX_S     (7 * 86400)
+#define HOST_TEXT     256
+#define MAX_AGE_MAX_S (7 * 86400)
 
 static void wiping_free(void *ptr)
 {
@@ -70,14 +65,6 @@ struct place {
     bool is_loopback, is_https;
 };
 
-static bool is_loopback_name(const char *host)
-{
-    size_t len = strlen(host);
-
-    return strcasecmp(host, "localhost") == 0 ||
-           (len > 10 && strcasecmp(host + len - 10, ".localhost") == 0);
-}
-
 static enum pn_rc read_url(const struct pn_fetch_request *request, struct place *place,
                            struct pn_error *err)
 {
@@ -90,15 +77,16 @@ static enum pn_rc read_url(const struct pn_fetch_request *request, struct place 
                 curl_url_get(parts, CURLUPART_PORT, &port, CURLU_DEFAULT_PORT) == CURLUE_OK &&
                 curl_url_get(parts, CURLUPART_USER, &user, 0) != CURLUE_OK &&
                 strlen(host) + strlen(port) + 2 <= HOST_TEXT;
+    struct pn_address unused;
 
     *place = (struct place){.is_https = false};
     if (good) {
         place->is_https = strcmp(scheme, "https") == 0;
         snprintf(place->host, sizeof place->host, "%s:%s", host, port);
-        if (is_loopback_name(host)) /* RFC 6761 §6.3: no resolver is asked */
+        place->is_loopback = pn_host_is_loopback(host);
+        /* RFC 6761 §6.3: no resolver is asked for a name. */
+        if (place->is_loopback && !pn_address_parse(pn_slice_str(host), &unused))
             snprintf(place->resolve, sizeof place->resolve, "%s:%s:127.0.0.1,[::1]", host, port);
-        place->is_loopback =
-            place->resolve[0] || strncmp(host, "127.", 4) == 0 || strcmp(host, "[::1]") == 0;
         good = place->is_https || (request->is_local && strcmp(scheme, "http") == 0);
     }
     curl_free(scheme);
@@ -113,9 +101,14 @@ static enum pn_rc read_url(const struct pn_fetch_request *request, struct place 
 
 /* ---- callbacks ---- */
 
+struct transfer {
+    const struct pn_fetch_request *request;
+    struct pn_fetch_answer *answer;
+};
+
 static size_t on_body(char *bytes, size_t size, size_t count, void *ctx)
 {
-    struct pn_fetch_answer *answer = ctx;
+    struct pn_fetch_answer *answer = ((struct transfer *)ctx)->answer;
 
     return pn_buf_append(&answer->body, bytes, size * count) == PN_OK ? size * count : 0;
 }
@@ -136,52 +129,52 @@ static void read_cache_control(struct pn_slice value, struct pn_fetch_answer *an
     }
 }
 
+static bool is_kept(const struct pn_fetch_request *request, struct pn_slice name,
+                    struct pn_slice value)
+{
+    return request->kept_header && pn_slice_case_eq_str(name, request->kept_header) &&
+           (!request->kept_prefix ||
+            pn_slice_case_starts_with(value, pn_slice_str(request->kept_prefix)));
+}
+
 static size_t on_header(char *bytes, size_t size, size_t count, void *ctx)
 {
-    struct pn_fetch_answer *answer = ctx;
+    const struct transfer *transfer = ctx;
+    struct pn_fetch_answer *answer = transfer->answer;
     struct pn_slice line = pn_slice_trim(pn_slice(bytes, size * count));
     size_t colon = pn_slice_find(line, ':');
     struct pn_slice value = pn_slice_trim(pn_slice_sub(line, colon + 1, line.len));
     uint64_t seconds;
 
     line.len = colon;
+    if (is_kept(transfer->request, line, value))
+        (void)snprintf(answer->kept, sizeof answer->kept, "%.*s", PN_FMT(value));
     if (pn_slice_case_eq_str(line, "Cache-Control"))
         read_cache_control(value, answer);
     else if (pn_slice_case_eq_str(line, "Retry-After") &&
              pn_slice_to_u64(value, UINT32_MAX, &seconds))
-        answer->retry_after_s = seconds < RETRY_AFTER_MAX_S ? (unsigned)seconds : RETRY_AFTER_MAX_S;
+        answer->retry_after_s =
+            seconds < PN_FETCH_RETRY_AFTER_MAX_S ? (unsigned)seconds : PN_FETCH_RETRY_AFTER_MAX_S;
     return size * count;
 }
 
-/* The system's authorities, as the gateway has them. */
+/* Asked about once a second while nothing moves; not 0 ends the transfer. */
+static int on_progress(void *ctx, curl_off_t down_total, curl_off_t down, curl_off_t up_total,
+                       curl_off_t up)
+{
+    const struct transfer *transfer = ctx;
+
+    (void)down_total, (void)down, (void)up_total, (void)up;
+    return atomic_load_explicit(transfer->request->is_stopping, memory_order_relaxed) ? 1 : 0;
+}
+
+/* Besides ca_file: the system's authorities, as the gateway has them. */
 static CURLcode on_ssl_ctx(CURL *curl, void *ssl_ctx, void *ctx)
 {
     (void)curl;
     (void)ctx;
     SSL_CTX_set_options(ssl_ctx, SSL_OP_CLEANSE_PLAINTEXT);
     return SSL_CTX_set_default_verify_paths(ssl_ctx) == 1 ? CURLE_OK : CURLE_SSL_CACERT_BADFILE;
-}
-
-struct gate {
-    const struct pn_fetch_request *request;
-    struct pn_outbound_call outbound;
-};
-
-/* Looked at when the name has been resolved: a name cannot be turned to a guarded address. */
-static curl_socket_t on_open_socket(void *ctx, curlsocktype purpose, struct curl_sockaddr *peer)
-{
-    struct gate *gate = ctx;
-    struct sockaddr_storage address = {0};
-    struct pn_address where;
-
-    memcpy(&address, (const char *)peer + offsetof(struct curl_sockaddr, addr),
-           peer->addrlen < sizeof address ? peer->addrlen : sizeof address);
-    where = pn_address_of((const struct sockaddr *)&address);
-    if (!gate->request->is_local && pn_address_is_guarded(&where))
-        return CURL_SOCKET_BAD;
-    if (gate->outbound.rules)
-        return pn_outbound_call_socket(&gate->outbound, purpose, peer);
-    return socket(peer->family, peer->socktype | SOCK_CLOEXEC, peer->protocol);
 }
 
 /* ---- the exchange ---- */
@@ -192,9 +185,9 @@ static curl_socket_t on_open_socket(void *ctx, curlsocktype purpose, struct curl
             code = curl_easy_setopt(curl, option, value);                                          \
     } while (0)
 
-static CURLcode configure(CURL *curl, const struct pn_fetch_request *request,
-                          const struct place *place, struct pn_fetch_answer *answer)
+static CURLcode configure(CURL *curl, const struct place *place, struct transfer *transfer)
 {
+    const struct pn_fetch_request *request = transfer->request;
     CURLcode code = CURLE_OK;
 
     SET(curl, CURLOPT_URL, request->url);
@@ -205,7 +198,7 @@ static CURLcode configure(CURL *curl, const struct pn_fetch_request *request,
     SET(curl, CURLOPT_SSL_VERIFYPEER, 1L);
     SET(curl, CURLOPT_SSL_VERIFYHOST, 2L);
     SET(curl, CURLOPT_SSLVERSION, (long)CURL_SSLVERSION_TLSv1_2);
-    SET(curl, CURLOPT_CAINFO, NULL);
+    SET(curl, CURLOPT_CAINFO, request->ca_file);
     SET(curl, CURLOPT_CAPATH, NULL);
     SET(curl, CURLOPT_SSL_CTX_FUNCTION, on_ssl_ctx);
     SET(curl, CURLOPT_CONNECTTIMEOUT_MS,
@@ -215,9 +208,14 @@ static CURLcode configure(CURL *curl, const struct pn_fetch_request *request,
         (long)(request->timeout_ms ? request->timeout_ms : PN_FETCH_TIMEOUT_MS));
     SET(curl, CURLOPT_USERAGENT, "postern/" PN_VERSION);
     SET(curl, CURLOPT_WRITEFUNCTION, on_body);
-    SET(curl, CURLOPT_WRITEDATA, answer);
+    SET(curl, CURLOPT_WRITEDATA, transfer);
     SET(curl, CURLOPT_HEADERFUNCTION, on_header);
-    SET(curl, CURLOPT_HEADERDATA, answer);
+    SET(curl, CURLOPT_HEADERDATA, transfer);
+    if (request->is_stopping) {
+        SET(curl, CURLOPT_NOPROGRESS, 0L);
+        SET(curl, CURLOPT_XFERINFOFUNCTION, on_progress);
+        SET(curl, CURLOPT_XFERINFODATA, transfer);
+    }
     if (place->is_loopback || request->is_local) /* a proxy is for the world outside */
         SET(curl, CURLOPT_PROXY, "");
     if (request->form.ptr) {
@@ -246,6 +244,9 @@ static enum pn_rc tell_failure(CURLcode code, const char *detail, const struct p
         name = "fetch_limit";
         rc = PN_LIMIT;
         detail = "it answered more than is allowed";
+    } else if (code == CURLE_ABORTED_BY_CALLBACK) {
+        return pn_error_set(err, PN_UNAVAILABLE, "fetch_stopped",
+                            "Postern is stopping: the fetch was given up");
     } else if (code == CURLE_OUT_OF_MEMORY) {
         return PN_NOMEM;
     }
@@ -270,9 +271,15 @@ static struct curl_slist *make_headers(const struct pn_fetch_request *request)
 enum pn_rc pn_fetch(const struct pn_fetch_request *request, struct pn_fetch_answer *answer,
                     struct pn_error *err)
 {
+    const struct pn_outbound_spec spec = {.scope = request->outbound,
+                                          .url = request->url,
+                                          .service = request->service,
+                                          .kind = request->kind,
+                                          .allows_guarded = request->is_local};
+    struct transfer transfer = {.request = request, .answer = answer};
     char detail[CURL_ERROR_SIZE] = "";
     struct curl_slist *headers = NULL, *resolve = NULL;
-    struct gate gate = {.request = request};
+    struct pn_outbound_call outbound = {0};
     struct place place;
     CURLcode code;
     CURL *curl = NULL;
@@ -281,7 +288,7 @@ enum pn_rc pn_fetch(const struct pn_fetch_request *request, struct pn_fetch_answ
 
     memset(answer, 0, sizeof *answer);
     answer->max_age_s = -1;
-    pn_buf_init_secret(&answer->body, PN_FETCH_BYTES_MAX);
+    pn_buf_init_secret(&answer->body, request->bytes_max ? request->bytes_max : PN_FETCH_BYTES_MAX);
     rc = pn_fetch_setup(err);
     if (rc == PN_OK)
         rc = read_url(request, &place, err);
@@ -289,7 +296,7 @@ enum pn_rc pn_fetch(const struct pn_fetch_request *request, struct pn_fetch_answ
         return rc;
     curl = curl_easy_init();
     headers = make_headers(request);
-    code = curl && headers ? configure(curl, request, &place, answer) : CURLE_OUT_OF_MEMORY;
+    code = curl && headers ? configure(curl, &place, &transfer) : CURLE_OUT_OF_MEMORY;
     if (place.resolve[0])
         resolve = curl_slist_append(NULL, place.resolve);
     if (resolve)
@@ -297,10 +304,7 @@ enum pn_rc pn_fetch(const struct pn_fetch_request *request, struct pn_fetch_answ
     SET(curl, CURLOPT_HTTPHEADER, headers);
     SET(curl, CURLOPT_ERRORBUFFER, detail);
     if (code == CURLE_OK)
-        code = pn_outbound_call_begin(&gate.outbound, request->outbound, curl, request->url,
-                                      request->service);
-    SET(curl, CURLOPT_OPENSOCKETFUNCTION, on_open_socket);
-    SET(curl, CURLOPT_OPENSOCKETDATA, &gate);
+        code = pn_outbound_call_begin(&outbound, &spec, curl);
     if (code == CURLE_OK)
         code = curl_easy_perform(curl);
     if (code == CURLE_OK)
@@ -309,13 +313,13 @@ enum pn_rc pn_fetch(const struct pn_fetch_request *request, struct pn_fetch_answ
     curl_easy_cleanup(curl);
     curl_slist_free_all(headers);
     curl_slist_free_all(resolve);
-    pn_outbound_call_end(&gate.outbound);
-    if (code == CURLE_COULDNT_CONNECT && gate.outbound.denied.rc == PN_DENIED) {
-        pn_error_set(err, PN_UNAVAILABLE, "network_rule", "%s: %s", place.host,
-                     gate.outbound.denied.message);
-        return PN_UNAVAILABLE;
-    }
-    return code == CURLE_OK ? PN_OK : tell_failure(code, detail, &place, err);
+    if (pn_outbound_call_was_denied(&outbound, code))
+        rc = pn_error_set(err, PN_UNAVAILABLE, outbound.denied.code, "%s: %s", place.host,
+                          outbound.denied.message);
+    else if (code != CURLE_OK)
+        rc = tell_failure(code, detail, &place, err);
+    pn_outbound_call_end(&outbound);
+    return rc;
 }
 
 void pn_fetch_answer_fini(struct pn_fetch_answer *answer)

@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "base/metrics.h"
+#include "network/denials.h"
 
 void pn_feed_init(struct pn_feed *feed, struct pn_catalog *catalog, bool keeps_batch)
 {
@@ -145,6 +146,7 @@ enum pn_rc pn_feed_write_nack(struct pn_buf *out, uint64_t revision, const char 
 
 enum pn_rc pn_feed_write_stats(struct pn_buf *out, uint32_t id)
 {
+    struct pn_buf denials;
     size_t start;
     enum pn_rc rc = pn_frame_begin(out, PN_FEED_STATS, id, &start);
 
@@ -152,6 +154,12 @@ enum pn_rc pn_feed_write_stats(struct pn_buf *out, uint32_t id)
         rc = pn_frame_u32(out, (uint32_t)PN_COUNTER_COUNT);
     for (size_t i = 0; rc == PN_OK && i < PN_COUNTER_COUNT; i++)
         rc = pn_frame_u64(out, (uint64_t)pn_counter_get(i));
+    pn_buf_init(&denials, PN_DENIALS_TEXT_MAX);
+    if (rc == PN_OK)
+        rc = pn_denials_write(&denials);
+    if (rc == PN_OK)
+        rc = pn_frame_bytes(out, pn_buf_slice(&denials));
+    pn_buf_fini(&denials);
     return rc == PN_OK ? pn_frame_end(out, start) : rc;
 }
 

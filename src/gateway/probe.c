@@ -379,6 +379,7 @@ static void start(struct probe *probe)
         .proxy = probe->proxy,
         .proxy_tls = probe->proxy_tls,
         .timeout_ms = probe->facts.timeout_ms,
+        .kind = PN_OUTBOUND_PROBE,
         .on_open = on_open,
         .on_failed = on_failed,
         .on_step = on_step,

@@ -11,6 +11,7 @@
  * from now on gateway -> control  NACK    u64 revision · str message          refused whole; the
  * former stays control -> gateway  STATS   (id)                                ask for the counters
  *   gateway -> control  STATS   (same id) · u32 n · n × u64         pn_metric order
+ *                               · bytes                             pn_denials_write()
  *
  * The gateway has sealed and written a batch to its own log before it says ACK. The key of a
  * resource is its path below the service in lower case: "/apis/echo/operations/get".

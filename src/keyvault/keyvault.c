@@ -153,7 +153,7 @@ enum pn_rc pn_keyvault_create(const struct pn_keyvault_options *options,
     made->response_bytes_max =
         options->response_bytes_max ? options->response_bytes_max : PN_KEYVAULT_RESPONSE_BYTES_MAX;
     made->outbound = options->outbound;
-    made->transport = curl_transport;
+    made->transport = fetch_transport;
     pthread_mutex_init(&made->lock, NULL);
     if (options->ca_file) {
         made->ca_file = strdup(options->ca_file);

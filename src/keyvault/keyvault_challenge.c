@@ -11,6 +11,7 @@
 #include <curl/curl.h>
 
 #include "keyvault/keyvault_internal.h"
+#include "network/address.h"
 
 #define DEFAULT_SUFFIX "/.default"
 
@@ -116,8 +117,8 @@ enum pn_rc challenge_check(const struct challenge *challenge, const struct pn_ke
                  strcasecmp(vault.host + host_len - resource_len, resource.host) == 0 &&
                  vault.host[host_len - resource_len - 1] == '.' && vault.port == resource.port;
         /* The bare loopback names are one vault of the embedded server, on the same port. */
-        if (!covers && host_is_loopback(id->host) && !strstr(id->host, ".localhost") &&
-            host_is_loopback(resource.host))
+        if (!covers && pn_host_is_loopback(id->host) && !strstr(id->host, ".localhost") &&
+            pn_host_is_loopback(resource.host))
             covers = vault.port == resource.port;
     }
     if (covers)

@@ -141,7 +141,7 @@ static enum pn_rc send_with_token(struct pn_keyvault *keyvault,
     rc = pn_token_source_get(keyvault->tokens, identity, &target, &token, err);
     if (rc != PN_OK) {
         if (err && strcmp(err->code, "identity_not_enabled") != 0 &&
-            strcmp(err->code, "network_rule") != 0)
+            strcmp(err->code, "network_rule") != 0 && strcmp(err->code, "address_guarded") != 0)
             snprintf(err->code, sizeof err->code, "vault_token");
         return rc == PN_NOMEM ? rc : PN_UNAVAILABLE;
     }

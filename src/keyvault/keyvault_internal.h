@@ -31,7 +31,7 @@ struct challenge {
 };
 
 /* `token` may be NULL. Errors: code vault_dns, vault_connect, vault_tls, vault_timeout,
- * vault_content. */
+ * vault_content, network_rule, address_guarded. */
 typedef enum pn_rc (*transport_fn)(struct pn_keyvault *keyvault, const char *url,
                                    const struct pn_secret *token, struct exchange *exchange,
                                    struct pn_error *err);
@@ -50,10 +50,10 @@ struct pn_keyvault {
     size_t next_challenge;
 };
 
-/* keyvault_curl.c */
-enum pn_rc curl_transport(struct pn_keyvault *keyvault, const char *url,
-                          const struct pn_secret *token, struct exchange *exchange,
-                          struct pn_error *err) PN_MUST_USE;
+/* keyvault_transport.c */
+enum pn_rc fetch_transport(struct pn_keyvault *keyvault, const char *url,
+                           const struct pn_secret *token, struct exchange *exchange,
+                           struct pn_error *err) PN_MUST_USE;
 
 /* keyvault_challenge.c */
 /* Reads a WWW-Authenticate value. PN_MALFORMED: not a challenge with a resource. */
@@ -62,8 +62,6 @@ enum pn_rc challenge_parse(const char *text, struct challenge *challenge,
 /* PN_DENIED: a vault at `origin` may not ask for a token for that resource. */
 enum pn_rc challenge_check(const struct challenge *challenge, const struct pn_keyvault_id *id,
                            struct pn_error *err) PN_MUST_USE;
-/* localhost, *.localhost and loopback addresses. */
-bool host_is_loopback(const char *host);
 
 /* keyvault_get.c: GET with a token; only 200 is PN_OK. */
 enum pn_rc keyvault_get(struct pn_keyvault *keyvault, const struct pn_identity_ref *identity,

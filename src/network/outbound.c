@@ -12,6 +12,7 @@
 #include <string.h>
 
 #include "base/json.h"
+#include "network/denials.h"
 #include "network/security_rule.h"
 
 #define RANGES_MAX 256 /* of one list */
@@ -357,6 +358,11 @@ struct pn_outbound_verdict pn_outbound_judge(const struct pn_outbound *rules,
             return (struct pn_outbound_verdict){rule->is_allow, rule->name, rule->priority};
     }
     return by_default(rules, &target->address);
+}
+
+const char *pn_outbound_rule_of(const struct pn_outbound_verdict *verdict)
+{
+    return verdict->rule ? verdict->rule : PN_DENIED_UNUSABLE;
 }
 
 void pn_outbound_explain(const struct pn_outbound *rules, const struct pn_outbound_target *target,

@@ -46,6 +46,8 @@ struct pn_outbound_verdict {
     unsigned priority;
 };
 
+/** The verdict's rule as a denial is counted by (network/denials.h). */
+const char *pn_outbound_rule_of(const struct pn_outbound_verdict *verdict);
 /** NULL rules: there is no group, everything is allowed. An address of no family is refused. */
 struct pn_outbound_verdict pn_outbound_judge(const struct pn_outbound *rules,
                                              const struct pn_outbound_target *target);

@@ -25,8 +25,10 @@ void oidc_facts_fini(struct issuer_facts *facts)
 static enum pn_rc get_json(const struct pn_outbound_scope *outbound, const char *url, json_t **json,
                            int64_t *max_age_s, struct pn_error *err)
 {
-    const struct pn_fetch_request request = {
-        .url = url, .outbound = outbound, .service = PN_TAG_ACTIVE_DIRECTORY};
+    const struct pn_fetch_request request = {.url = url,
+                                             .outbound = outbound,
+                                             .service = PN_TAG_ACTIVE_DIRECTORY,
+                                             .kind = PN_OUTBOUND_ISSUER};
     struct pn_fetch_answer answer;
     enum pn_rc rc = pn_fetch(&request, &answer, err);
 

@@ -119,7 +119,8 @@ static enum pn_rc ask_token(struct pn_oidc *oidc, const struct pn_trusted_issuer
     struct pn_fetch_request request = {.url = endpoints->token,
                                        .headers = headers,
                                        .outbound = oidc->outbound,
-                                       .service = PN_TAG_ACTIVE_DIRECTORY};
+                                       .service = PN_TAG_ACTIVE_DIRECTORY,
+                                       .kind = PN_OUTBOUND_ISSUER};
     struct pn_fetch_answer got = {.status = 0};
     char words[WORDS_MAX];
     struct pn_buf form, basic;

@@ -38,6 +38,8 @@ enum pn_rc pn_outbound_rules_now(const struct pn_outbound_scope *scope, struct p
                                  struct pn_error *err) PN_MUST_USE;
 
 /** Whether a connection to an own service at `url` would be allowed, when it is not made because
- * the service is in this process. PN_DENIED (network_rule), PN_NOMEM. */
+ * the service is in this process. `is_counted`: as a denied connection to an authority, if it is
+ * one. PN_DENIED (network_rule), PN_NOMEM. */
 enum pn_rc pn_outbound_check_service(const struct pn_outbound_scope *scope, const char *url,
-                                     enum pn_service_tag service, struct pn_error *err) PN_MUST_USE;
+                                     enum pn_service_tag service, bool is_counted,
+                                     struct pn_error *err) PN_MUST_USE;

@@ -16,6 +16,7 @@ static const struct {
 } status_codes[] = {
     {"vault_dns", "VaultDnsError"},
     {"network_rule", "NetworkRuleDenied"},
+    {"address_guarded", "AddressGuarded"},
     {"vault_connect", "VaultConnectError"},
     {"vault_tls", "VaultTlsError"},
     {"vault_timeout", "VaultTimeout"},

@@ -49,6 +49,7 @@ enum pn_rc pn_acquire_connect(struct pn_acquire *acquire)
                                    .proxy = group->proxy,
                                    .proxy_tls = group->proxy_tls,
                                    .timeout_ms = acquire->pool->limits.connect_timeout_ms,
+                                   .kind = PN_OUTBOUND_BACKEND,
                                    .on_open = on_open,
                                    .on_failed = on_failed,
                                    .on_step = on_step,

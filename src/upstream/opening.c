@@ -100,11 +100,18 @@ bool pn_opening_may_connect(struct pn_opening *opening, const struct pn_peer_add
     host = dialled_host(opening);
     if (pn_resolver_may_connect(opening->spec.resolver, host, peer))
         return true;
-    pn_resolver_explain(opening->spec.resolver, host, peer, words, sizeof(words));
+    (void)snprintf(opening->denied_by, sizeof(opening->denied_by), "%s",
+                   pn_resolver_explain(opening->spec.resolver, host, peer, words, sizeof(words)));
     pn_failure_set(failure, "network_rule", "'%.*s': %s", PN_FMT(pn_slice_sub(host, 0, 200)),
                    words);
     pn_peer_address_print(peer, failure->peer);
     return false;
+}
+
+/** failure tells why; nothing that could be connected to is allowed. */
+static void note_denial(const struct pn_opening *opening, const char *rule)
+{
+    pn_denial_note(opening->spec.kind, rule, opening->spec.failure->text);
 }
 
 bool pn_opening_go_on(struct pn_opening *opening)
@@ -127,6 +134,7 @@ static void on_stream_open(void *ctx, struct pn_stream *stream)
 
     /* The rules may have changed since it was dialled; those of the pool were judged anew then. */
     if (!pn_opening_may_connect(opening, &opening->winner->peer)) {
+        note_denial(opening, opening->denied_by);
         pn_opening_tell(opening, PN_OPENING_LOST, opening->winner, stream);
         opening->stream = NULL;
         pn_stream_destroy(stream);
@@ -390,7 +398,7 @@ static bool drop_denied(struct pn_opening *opening)
     }
     resolve->count = kept;
     /* Behind a proxy a name is the proxy's to look up, but an address is what it is. */
-    if (kept > 0 && opening->spec.proxy && pn_address_parse(opening->spec.host, &target)) {
+    if (kept > 0 && opening->spec.proxy && pn_address_parse_loosely(opening->spec.host, &target)) {
         struct pn_peer_address peer = {.family = (sa_family_t)target.family};
 
         memcpy(peer.ip, target.ip, sizeof(peer.ip));
@@ -404,6 +412,8 @@ static bool drop_denied(struct pn_opening *opening)
                        "'%.*s' has a link-local address or that of a metadata service, which no "
                        "backend may have (--link-local-backends deny)",
                        PN_FMT(opening->spec.host));
+    if (kept == 0)
+        note_denial(opening, is_denied ? opening->denied_by : PN_DENIED_GUARDED);
     return kept > 0;
 }
 

@@ -15,6 +15,7 @@
  */
 #pragma once
 
+#include "network/denials.h"
 #include "upstream/failure.h"
 #include "upstream/proxy.h"
 #include "upstream/resolve.h"
@@ -45,6 +46,7 @@ struct pn_opening_spec {
     const struct pn_proxy *proxy;    /* NULL: directly; borrowed */
     struct pn_tls_client *proxy_tls; /* to a proxy that is reached by TLS, else NULL; borrowed */
     uint32_t timeout_ms;             /* of one address: TCP, then tunnel and TLS */
+    enum pn_outbound_kind kind;      /* as which a denial is counted */
     /** The stream is the receiver's; its events must be set. The opening is over. */
     void (*on_open)(void *ctx, struct pn_stream *stream);
     /** *failure says why. The opening is over. */

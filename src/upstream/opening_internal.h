@@ -4,6 +4,7 @@
  */
 #pragma once
 
+#include "network/security_rule.h"
 #include "upstream/opening.h"
 
 enum pn_attempt_state { PN_ATTEMPT_UNTRIED, PN_ATTEMPT_RUNNING, PN_ATTEMPT_USED };
@@ -31,6 +32,7 @@ struct pn_opening {
     bool is_answering;
     struct pn_stream *stream;
     struct pn_deferred deferred;
+    char denied_by[PN_RULE_NAME_MAX + 1]; /* the rule; see pn_opening_may_connect() */
 };
 
 /** Ends it and tells the receiver; spec.failure is filled. */

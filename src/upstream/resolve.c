@@ -94,13 +94,14 @@ bool pn_resolver_may_connect(const struct pn_resolver *resolver, struct pn_slice
     return pn_outbound_judge(resolver->outbound, &target).is_allowed;
 }
 
-void pn_resolver_explain(const struct pn_resolver *resolver, struct pn_slice host,
-                         const struct pn_peer_address *peer, char *out, size_t size)
+const char *pn_resolver_explain(const struct pn_resolver *resolver, struct pn_slice host,
+                                const struct pn_peer_address *peer, char *out, size_t size)
 {
     struct pn_outbound_target target = target_of(host, peer);
     struct pn_outbound_verdict verdict = pn_outbound_judge(resolver->outbound, &target);
 
     pn_outbound_explain(resolver->outbound, &target, &verdict, out, size);
+    return pn_outbound_rule_of(&verdict);
 }
 
 /* --- names that need no query --- */

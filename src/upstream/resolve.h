@@ -50,9 +50,10 @@ void pn_resolver_set_outbound(struct pn_resolver *resolver, struct pn_outbound *
 /** Whether the rules allow a connection to `peer` (with its port), which `host` led to. */
 bool pn_resolver_may_connect(const struct pn_resolver *resolver, struct pn_slice host,
                              const struct pn_peer_address *peer);
-/** Why they do not. */
-void pn_resolver_explain(const struct pn_resolver *resolver, struct pn_slice host,
-                         const struct pn_peer_address *peer, char *out, size_t size);
+/** Why they do not: a sentence in `out`, and the rule as it is counted by, which lives as long as
+ *  the rules. */
+const char *pn_resolver_explain(const struct pn_resolver *resolver, struct pn_slice host,
+                                const struct pn_peer_address *peer, char *out, size_t size);
 /** No question may be open. */
 void pn_resolver_destroy(struct pn_resolver *resolver);
 /** PN_OK: answered at once. PN_AGAIN: on_done comes, from the loop. Otherwise query->rc and

@@ -182,10 +182,14 @@ def test_a_queue_has_an_end(own_postern, hook):
         [line for line in text.splitlines() if "vault-events" in line]
 
 
-@pytest.mark.parametrize("case", ["no-handshake", "http", "link-local", "schema", "name", "type"])
+@pytest.mark.parametrize("case", ["no-handshake", "http", "http-127", "link-local", "mapped", "6to4",
+                                  "number", "metadata", "schema", "name", "type"])
 def test_what_is_no_webhook_is_refused(postern, hook, case):
     hook.validates = case != "no-handshake"
-    url = {"http": "http://hooks.example/x", "link-local": "https://169.254.169.254/x"}
+    guarded = {"link-local": "169.254.169.254", "mapped": "[::ffff:169.254.169.254]",
+               "6to4": "[2002:a9fe:a9fe::1]", "number": "2852039166", "metadata": "168.63.129.16"}
+    url = {"http": "http://hooks.example/x", "http-127": "http://127.example/x",
+           **{name: f"https://{host}/x" for name, host in guarded.items()}}
     body = {"destination": {"endpointType": "EventHub" if case == "type" else "WebHook",
                             "properties": {"endpointUrl": url.get(case, hook.url)}}}
     if case == "schema":
@@ -196,8 +200,12 @@ def test_what_is_no_webhook_is_refused(postern, hook, case):
     assert answer.status == 400, answer
     assert postern.arm("GET", f"{vault_id(postern)}{EVENTS}/{name}",
                        version="2022-06-15").status == 404
-    if case == "link-local":
-        assert "link-local" in answer.json()["error"]["message"]
+    if case in guarded:
+        assert "no connection is made on behalf of others" in answer.text, answer
+        assert postern.metric("postern_outbound_denied_total", kind="webhook",
+                              rule="guarded-address") >= 1
+    if case == "http-127":
+        assert "must be an https URL" in answer.text, answer
 
 
 def test_requests_above_the_limit_are_throttled(own_postern):

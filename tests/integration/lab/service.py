@@ -271,12 +271,13 @@ class Postern:
         """One request through the gateway's plain listener, on a connection that is kept."""
         return self.session(self.gateway).call(method, path, body, headers, **more)
 
-    def metric(self, name):
-        """The sum of a metric over its labels; 0 when it is not there."""
+    def metric(self, name, **labels):
+        """The sum of a metric over its labels, or where they are these; 0 when it is not there."""
+        wanted = [f'{k}="{v}"' for k, v in labels.items()]
         text = self.session(self.control).get("/metrics").text
         total = 0.0
         for line in text.splitlines():
-            if line.split("{")[0].split(" ")[0] == name:
+            if line.split("{")[0].split(" ")[0] == name and all(w in line for w in wanted):
                 total += float(line.rsplit(" ", 1)[1])
         return total
 

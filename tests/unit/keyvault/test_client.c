@@ -123,6 +123,18 @@ static void no_token_goes_to_a_host_its_resource_does_not_cover(void **state)
     assert_int_equal(script.authorized, 0);
 }
 
+static void name_that_begins_like_a_loopback_address_gets_no_token(void **state)
+{
+    struct pn_keyvault_secret secret;
+    struct pn_error err = {0};
+
+    (void)state;
+    script.challenge = "Bearer authorization=\"https://a/t\", resource=\"https://localhost:9444\"";
+    assert_int_equal(get("https://127.example:9444/secrets/c", &secret, &err), PN_DENIED);
+    assert_string_equal(err.code, "vault_challenge");
+    assert_int_equal(script.authorized, 0);
+}
+
 static void bare_loopback_names_belong_to_the_embedded_vault(void **state)
 {
     struct pn_keyvault_secret secret;
@@ -251,6 +263,7 @@ int main(void)
         TEST(bad_identifiers_are_refused),
         TEST(secret_is_fetched_after_one_challenge),
         TEST(no_token_goes_to_a_host_its_resource_does_not_cover),
+        TEST(name_that_begins_like_a_loopback_address_gets_no_token),
         TEST(bare_loopback_names_belong_to_the_embedded_vault),
         TEST(failures_name_their_layer),
         TEST(refused_token_is_asked_for_anew_once),
