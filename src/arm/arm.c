@@ -20,12 +20,17 @@ enum pn_rc pn_arm_create(const struct pn_arm_config *config, struct pn_arm **res
     if (!arm)
         return pn_error_set(err, PN_NOMEM, "out_of_memory", "arm: out of memory");
     arm->config = *config;
+    pthread_mutex_init(&arm->since_lock, NULL);
     *result = arm;
     return PN_OK;
 }
 
 void pn_arm_destroy(struct pn_arm *arm)
 {
+    if (!arm)
+        return;
+    json_decref(arm->since);
+    pthread_mutex_destroy(&arm->since_lock);
     free(arm);
 }
 

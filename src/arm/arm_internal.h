@@ -6,6 +6,8 @@
  */
 #pragma once
 
+#include <pthread.h>
+
 #include "arm/arm.h"
 #include "base/json.h"
 #include "model/id.h"
@@ -15,6 +17,8 @@
 
 struct pn_arm {
     struct pn_arm_config config;
+    pthread_mutex_t since_lock;
+    json_t *since; /* network_since.c's; by service */
 };
 
 #define ARM_NAMES_MAX     8

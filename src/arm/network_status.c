@@ -168,6 +168,8 @@ static json_t *status(struct arm_call *call)
     if (!failed && call->arm->config.tokens)
         failed = !pn_token_source_tell(call->arm->config.tokens, sources);
     if (!failed)
+        arm_network_since(call->arm, call->service_id, list);
+    if (!failed)
         return json_pack("{s:[], s:o, s:{s:o, s:I}}", "dnsServers", "connectivityStatus", list,
                          "postern", "tokenSources", sources, "notTried", (json_int_t)left_out);
     json_decref(list);

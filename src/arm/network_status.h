@@ -41,6 +41,9 @@ bool arm_network_add_thumbprint(struct arm_call *call, const char *prefix, struc
 bool arm_network_add_backends(struct arm_call *call, json_t *list, size_t *left_out);
 /** What APIs send to without a backend entity. */
 bool arm_network_add_apis(struct arm_call *call, json_t *list, size_t *left_out);
+/** Puts into lastStatusChange of what has been tried now since when it is so: as long as it was
+ * seen so at each look since this process began. Forgets what is not in `list`. Thread: any. */
+void arm_network_since(struct pn_arm *arm, const char *service_id, json_t *list);
 /** "dns", "tcp", "tls", "identity", "rule", "proxy", "keyholder" of a cause code; else "internal".
  */
 const char *arm_network_layer_of_cause(const char *cause);

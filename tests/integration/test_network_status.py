@@ -183,6 +183,30 @@ def test_each_layer_of_a_backend(house, ca, other_ca, echo, tmp_path):
             server.stop()
 
 
+def test_since_when(house, echo):
+    """As long as nothing has changed, lastStatusChange is the time of the first look."""
+    port = backends.free_port()
+    house.put("/backends/since", {"protocol": "http", "url": f"http://there.test:{port}"})
+
+    def later(than):
+        def look():
+            entry = of_backend(house, "since")
+            return entry if entry["lastUpdated"] > than else None
+        return service.wait_for("another second", look, pause_s=0.2)
+    try:
+        first = of_backend(house, "since")
+        assert first["status"] == "failure" and first["lastStatusChange"] == first["lastUpdated"]
+        second = later(first["lastUpdated"])
+        assert second["lastStatusChange"] == first["lastStatusChange"]
+        house.put("/backends/since", {
+            "protocol": "http", "url": f"http://there.test:{echo.httpd.server_address[1]}"})
+        good = later(second["lastUpdated"])
+        assert good["status"] == "success" and good["lastStatusChange"] > first["lastStatusChange"]
+        assert later(good["lastUpdated"])["lastStatusChange"] == good["lastStatusChange"]
+    finally:
+        house.delete("/backends/since")
+
+
 def test_a_backend_that_wants_a_certificate(house, ca, tmp_path):
     bundle = tmp_path / "ca.pem"
     bundle.write_bytes(ca.certificate_pem)
