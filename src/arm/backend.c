@@ -11,7 +11,7 @@
 #include "model/text.h"
 
 static const char *const secret_members[] = {"header", "query", "authorization", NULL};
-static const char *const filter_fields[] = {"name", "title", "url", NULL};
+static const char *const filter_fields[] = {"name", "title", "url", "type", NULL};
 
 /* ---- secrets out and in ---- */
 

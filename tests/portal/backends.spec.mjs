@@ -54,7 +54,7 @@ test("a backend is added, probed, edited after a conflict, and used", async ({ p
   await panel.getByRole("radio", { name: "Load-balanced pool" }).click();
   await panel.getByRole("button", { name: "Add member" }).click();
   await panel.getByRole("combobox", { name: "Member 1" }).click();
-  await page.getByRole("option", { name, exact: true }).click();
+  await page.getByRole("option", { name: new RegExp(`^${name} `) }).click();
   await panel.getByRole("button", { name: "Create" }).click();
   await expect(page.getByText("priority 1, weight 1")).toBeVisible();
   await page.goto(`${postern.page}/backends/${name}`);

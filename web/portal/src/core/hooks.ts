@@ -2,6 +2,7 @@
 // Reading and writing resources below the service.
 import { useMutation, useQuery, useQueryClient } from "@tanstack/react-query";
 import * as arm from "./arm";
+import { useEffect, useState } from "react";
 import { useService } from "./service";
 
 /** One resource with its ETag; `path` below the service, null: none is wanted. */
@@ -14,7 +15,23 @@ export function useEntity<P>(path: string | null, query?: Record<string, string>
   });
 }
 
-/** A whole list, for pickers and short lists. */
+const SETTLED_MS = 200;
+
+/** What was typed, when nothing more is typed for a moment: the server is asked once and not for every letter. */
+export function useSettled(text: string): string {
+  const [settled, setSettled] = useState(text);
+  useEffect(() => {
+    if (text === "") {
+      setSettled(""); // everything: known already
+      return;
+    }
+    const timer = setTimeout(() => setSettled(text), SETTLED_MS);
+    return () => clearTimeout(timer);
+  }, [text]);
+  return text === "" ? "" : settled;
+}
+
+/** A whole list, for short ones. */
 export function useAll<T>(path: string | null, filter?: string) {
   const service = useService();
   return useQuery({

@@ -1,10 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 // Counters of /metrics, and how they move.
-import { useQuery } from "@tanstack/react-query";
-import { useRef } from "react";
+import { useQuery, useQueryClient } from "@tanstack/react-query";
 
 export type Metrics = Record<string, number>;
-interface Sample { at: number; values: Metrics }
+export interface Sample { at: number; values: Metrics }
 const KEPT = 60;
 
 export function parseMetrics(text: string): Metrics {
@@ -16,21 +15,28 @@ export function parseMetrics(text: string): Metrics {
   return values;
 }
 
-/** Samples since the page was opened, every five seconds. */
+/** One more sample. Two within a second are one: between them a rate would be chance. */
+export function withSample(samples: Sample[], sample: Sample): Sample[] {
+  const last = samples[samples.length - 1];
+  const former = last && sample.at - last.at < 1000 ? samples.slice(0, -1) : samples;
+  return [...former, sample].slice(-KEPT);
+}
+
+/** Samples since a page that shows them was opened, every five seconds; all that look at them see the same. */
 export function useMetrics(): { now: Metrics | null; samples: Sample[]; error: unknown } {
-  const samples = useRef<Sample[]>([]);
+  const client = useQueryClient();
   const query = useQuery({
     queryKey: ["metrics"],
     queryFn: async ({ signal }) => {
       const answer = await fetch("/metrics", { signal, cache: "no-store" });
       if (!answer.ok) throw new Error(`The server answered ${answer.status}.`);
       const values = parseMetrics(await answer.text());
-      samples.current = [...samples.current, { at: Date.now(), values }].slice(-KEPT);
-      return values;
+      return withSample(client.getQueryData<Sample[]>(["metrics"]) ?? [], { at: Date.now(), values });
     },
-    refetchInterval: 5000, staleTime: 0,
+    refetchInterval: 5000, staleTime: 0, structuralSharing: false,
   });
-  return { now: query.data ?? null, samples: samples.current, error: query.error };
+  const samples = query.data ?? [];
+  return { now: samples[samples.length - 1]?.values ?? null, samples, error: query.error };
 }
 
 /** Per second, between each two samples. */

@@ -1,16 +1,17 @@
 // SPDX-License-Identifier: Apache-2.0
 // APIs
-import { Button, Dropdown, Field, Input, Option, Switch } from "@fluentui/react-components";
+import { Button, Field, Input, Switch } from "@fluentui/react-components";
 import { AddRegular, AppsListRegular, ArrowClockwiseRegular, CodeRegular, SearchRegular } from "@fluentui/react-icons";
 import { useMutation, useQueryClient } from "@tanstack/react-query";
-import { useDeferredValue, useRef, useState } from "react";
+import { useRef, useState } from "react";
 import { useNavigate, useSearchParams } from "react-router-dom";
 import * as arm from "../core/arm";
 import { containsAny, isId } from "../core/format";
-import { useAll } from "../core/hooks";
+import { useSettled } from "../core/hooks";
 import { useWhyNot } from "../core/permissions";
 import { useService } from "../core/service";
-import type { Api, Backend } from "../core/types";
+import type { Api } from "../core/types";
+import { BackendPicker } from "../ui/BackendPicker";
 import { DataTable } from "../ui/DataTable";
 import { useNotify } from "../ui/notify";
 import { ActButton, Blade, Command, Empty, ErrorBar, PageLink, Panel, useStyles } from "../ui/parts";
@@ -30,7 +31,6 @@ function AddApi(props: { onClose: (made: string | null) => void }): JSX.Element 
   const [whole, setWhole] = useState(true);
   const service = useService();
   const client = useQueryClient();
-  const backends = useAll<Backend>("/backends");
   const notify = useNotify();
   const id = name || displayName.trim().toLowerCase().replace(/[^a-z0-9]+/g, "-").replace(/^-+|-+$/g, "");
   const begun = useRef(""); // the id of what we made ourselves: a second try goes on where the first one ended
@@ -63,10 +63,7 @@ function AddApi(props: { onClose: (made: string | null) => void }): JSX.Element 
       <Field label="Display name" required><Input value={displayName} autoFocus placeholder="Orders" onChange={(_, d) => setDisplayName(d.value)} /></Field>
       <Field label="Name" required hint="Its id in the REST API."><Input value={id} onChange={(_, d) => setName(d.value)} /></Field>
       <Field label="Sends to" hint="A backend brings its certificates and checks along.">
-        <Dropdown value={backend || "Web service URL"} selectedOptions={[backend]} onOptionSelect={(_, d) => setBackend(d.optionValue ?? "")}>
-          <Option value="" text="Web service URL">Web service URL</Option>
-          {(backends.data ?? []).map((b) => <Option key={b.id} value={b.name} text={b.name}>{`Backend ${b.name}${b.properties.url ? ` (${b.properties.url})` : ""}`}</Option>)}
-        </Dropdown>
+        <BackendPicker value={backend} onChange={setBackend} none="Web service URL" />
       </Field>
       {backend ? null : <Field label="Web service URL" hint="Where requests go, unless a policy sends them elsewhere." validationMessage={error?.about("serviceUrl")}><Input value={url} placeholder="https://orders.internal:8443" onChange={(_, d) => setUrl(d.value)} /></Field>}
       <Field label="API URL suffix" hint="What follows the gateway's address." validationMessage={error?.about("path")}><Input value={path} placeholder="orders" onChange={(_, d) => setPath(d.value)} /></Field>
@@ -84,7 +81,7 @@ export function Component(): JSX.Element {
   const whyNot = useWhyNot();
   const [query, setQuery] = useSearchParams();
   const [text, setText] = useState("");
-  const filter = containsAny(useDeferredValue(text), ["name", "displayName", "path"]);
+  const filter = containsAny(useSettled(text), ["name", "displayName", "path"]);
   const noAdd = whyNot("apis/write");
   const add = (): void => setQuery({ add: "" });
   const page = (name: string): string => `${service.base}/apis/${encodeURIComponent(name)}/design`;

@@ -11,7 +11,7 @@ import { useService } from "../core/service";
 import type { Backend } from "../core/types";
 import { useNotify, wordsOf } from "../ui/notify";
 import { Blade, Command, Confirm, Copy, ErrorBar, Facts, Loading, PageLink } from "../ui/parts";
-import { seconds } from "./backend/model";
+import { breakerWords } from "./backend/model";
 import { BackendPanel, backendPath } from "./backend/Panel";
 import { ProbeTab } from "./backend/Probe";
 
@@ -32,7 +32,7 @@ function Overview(props: { backend: Backend }): JSX.Element {
       ["Authorization", p.credentials?.authorization?.scheme],
       ["Validate certificate chain", p.type === "Pool" ? undefined : p.tls?.validateCertificateChain === false ? "No" : "Yes"],
       ["Validate certificate name", p.type === "Pool" ? undefined : p.tls?.validateCertificateName === false ? "No" : "Yes"],
-      ["Circuit breaker", rule ? `${rule.failureCondition?.count ?? `${rule.failureCondition?.percentage ?? "?"}%`} failures within ${seconds(rule.failureCondition?.interval)} s trip it for ${seconds(rule.tripDuration)} s` : p.type === "Pool" ? undefined : "none"],
+      ["Circuit breaker", rule ? breakerWords(rule) : p.type === "Pool" ? undefined : "none"],
       ["Resource id", <Copy key="r" text={props.backend.id} label="resource id" />],
     ]} />
   );

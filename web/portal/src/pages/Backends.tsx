@@ -3,10 +3,11 @@
 import { Badge, Input } from "@fluentui/react-components";
 import { AddRegular, ArrowClockwiseRegular, SearchRegular, ServerRegular } from "@fluentui/react-icons";
 import { useQueryClient } from "@tanstack/react-query";
-import { useDeferredValue, useState } from "react";
+import { useState } from "react";
 import { useNavigate, useSearchParams } from "react-router-dom";
 import { nameOf } from "../core/arm";
 import { containsAny } from "../core/format";
+import { useSettled } from "../core/hooks";
 import { useWhyNot } from "../core/permissions";
 import { useService } from "../core/service";
 import type { Backend } from "../core/types";
@@ -22,7 +23,7 @@ export function Component(): JSX.Element {
   const whyNot = useWhyNot();
   const [query, setQuery] = useSearchParams();
   const [text, setText] = useState("");
-  const filter = containsAny(useDeferredValue(text), ["name", "title", "url"]);
+  const filter = containsAny(useSettled(text), ["name", "title", "url"]);
   const noAdd = whyNot("backends/write");
   const add = (): void => setQuery({ add: "" });
   const page = (b: Backend): string => `${service.base}/backends/${encodeURIComponent(b.name)}`;

@@ -3,9 +3,10 @@
 import { Dropdown, Input, Option, Text } from "@fluentui/react-components";
 import { AddRegular, ArrowClockwiseRegular, CertificateRegular, SearchRegular } from "@fluentui/react-icons";
 import { useQueryClient } from "@tanstack/react-query";
-import { useDeferredValue, useEffect, useState } from "react";
+import { useEffect, useState } from "react";
 import { useSearchParams } from "react-router-dom";
 import { containsAny, dateText } from "../core/format";
+import { useSettled } from "../core/hooks";
 import { useWhyNot } from "../core/permissions";
 import { useService } from "../core/service";
 import type { Certificate } from "../core/types";
@@ -50,7 +51,7 @@ export function Component(): JSX.Element {
   const whyNot = useWhyNot();
   const [query, setQuery] = useSearchParams();
   const [text, setText] = useState(query.get("filter") ?? "");
-  const wanted = useDeferredValue(text);
+  const wanted = useSettled(text);
   const state = query.get("expiry") ?? "";
   const panel = query.get("add") !== null ? "add" : query.get("replace");
   const noAdd = whyNot("certificates/write");

@@ -104,7 +104,7 @@ export function Component(): JSX.Element {
       ) : (
         <>
           <div><ActButton icon={<AddRegular />} why={why} onClick={() => setAdding(true)}>Add</ActButton></div>
-          {users.length === 0 ? <Empty icon={<PersonKeyRegular />} title="No user-assigned identities">A user-assigned identity is a resource of its own, which several services can share.</Empty> : (
+          {users.length === 0 ? <Empty icon={<PersonKeyRegular />} title="No user-assigned identities" action={<ActButton appearance="primary" icon={<AddRegular />} why={why} onClick={() => { if (!why) setAdding(true); }}>Add user-assigned identity</ActButton>}>A user-assigned identity is a resource of its own, which several services can share.</Empty> : (
             <ul style={{ listStyle: "none", padding: 0, margin: 0 }} className={s.column}>
               {users.map(([id, u]) => (
                 <li key={id} className={s.card}>

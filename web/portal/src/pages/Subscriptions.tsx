@@ -1,21 +1,21 @@
 // SPDX-License-Identifier: Apache-2.0
 // APIs > Subscriptions: keys with which callers open APIs.
-import { Badge, Button, Dropdown, Field, Input, Option, Text } from "@fluentui/react-components";
+import { Badge, Button, Field, Input, Text } from "@fluentui/react-components";
 import { AddRegular, DeleteRegular, EyeRegular, KeyRegular } from "@fluentui/react-icons";
 import { useState } from "react";
 import * as arm from "../core/arm";
 import { dateText, isId } from "../core/format";
-import { useAll, useWrite } from "../core/hooks";
+import { useWrite } from "../core/hooks";
 import { useWhyNot } from "../core/permissions";
 import { useService } from "../core/service";
-import type { Access, Api } from "../core/types";
+import type { Access } from "../core/types";
+import { ApiPicker } from "../ui/ApiPicker";
 import { DataTable } from "../ui/DataTable";
 import { useNotify, wordsOf } from "../ui/notify";
 import { ActButton, Blade, Command, Confirm, Copy, Empty, ErrorBar, Facts, Panel } from "../ui/parts";
 
 function AddPanel(props: { onClose: () => void }): JSX.Element {
   const service = useService();
-  const apis = useAll<Api>("/apis");
   const [name, setName] = useState("");
   const [scope, setScope] = useState("");
   const write = useWrite();
@@ -28,10 +28,7 @@ function AddPanel(props: { onClose: () => void }): JSX.Element {
       <ErrorBar error={write.error} title="Not created" />
       <Field label="Display name" required><Input value={name} autoFocus placeholder="Partner A" onChange={(_, d) => setName(d.value)} /></Field>
       <Field label="Scope">
-        <Dropdown value={scope || "All APIs"} selectedOptions={[scope]} onOptionSelect={(_, d) => setScope(d.optionValue ?? "")}>
-          <Option value="" text="All APIs">All APIs</Option>
-          {(apis.data ?? []).map((a) => <Option key={a.id} value={a.name} text={a.properties.displayName}>{a.properties.displayName}</Option>)}
-        </Dropdown>
+        <ApiPicker value={scope} onChange={setScope} none="All APIs" />
       </Field>
     </Panel>
   );
@@ -63,7 +60,7 @@ export function Component(): JSX.Element {
             <ActButton size="small" icon={<EyeRegular />} why={noKeys} aria-label={`Show keys of ${a.name}`} onClick={() => { if (!noKeys) show(a.name); }} />
             <ActButton size="small" icon={<DeleteRegular />} why={whyNot("subscriptions/delete")} aria-label={`Delete ${a.name}`} onClick={() => setDeleting(a.name)} />
           </> },
-        ]} empty={<Empty icon={<KeyRegular />} title="No subscriptions yet">A subscription has two keys with which a caller opens APIs.</Empty>} />
+        ]} empty={<Empty icon={<KeyRegular />} title="No subscriptions yet" action={<ActButton appearance="primary" icon={<AddRegular />} why={noAdd} onClick={() => { if (!noAdd) setAdding(true); }}>Add subscription</ActButton>}>A subscription has two keys with which a caller opens APIs.</Empty>} />
       </div>
       {adding ? <AddPanel onClose={() => setAdding(false)} /> : null}
       <Confirm open={keys !== null} title={`Keys of ${keys?.name ?? ""}`} onClose={() => setKeys(null)}>

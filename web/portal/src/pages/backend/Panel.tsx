@@ -1,17 +1,18 @@
 // SPDX-License-Identifier: Apache-2.0
 // A backend as a form, for a new one and for one that is there.
-import { Accordion, AccordionHeader, AccordionItem, AccordionPanel, Button, Checkbox, Dropdown, Field, Input, Option, Radio, RadioGroup, Switch, Textarea } from "@fluentui/react-components";
+import { Accordion, AccordionHeader, AccordionItem, AccordionPanel, Button, Checkbox, Field, Input, Radio, RadioGroup, Switch, Textarea } from "@fluentui/react-components";
 import { AddRegular, DeleteRegular } from "@fluentui/react-icons";
 import { useRef, useState } from "react";
 import * as arm from "../../core/arm";
 import { isId } from "../../core/format";
-import { useAll, useWrite } from "../../core/hooks";
+import { useWrite } from "../../core/hooks";
 import { useService } from "../../core/service";
 import type { Backend } from "../../core/types";
 import { CertificatePicker } from "../../ui/CertificatePicker";
 import { useNotify } from "../../ui/notify";
 import { ErrorBar, Hint, Panel, useStyles } from "../../ui/parts";
-import { type Form, type Pair, toForm, toProperties } from "./model";
+import { changesOf, type Form, type Pair, toForm, toProperties } from "./model";
+import { Members } from "./Members";
 
 export const backendPath = (name: string): string => `/backends/${encodeURIComponent(name)}`;
 
@@ -57,7 +58,6 @@ export function BackendPanel(props: { existing: { value: Backend; etag: string |
   const service = useService();
   const [former, setFormer] = useState(props.existing);
   const [form, setForm] = useState<Form>(() => toForm(props.existing?.value ?? null));
-  const backends = useAll<Backend>(form.type === "Pool" ? "/backends" : null);
   const write = useWrite<Backend>();
   const notify = useNotify();
   const s = useStyles();
@@ -67,13 +67,16 @@ export function BackendPanel(props: { existing: { value: Backend; etag: string |
   const isWhole = isId(form.name) && !isHalf && (form.type === "Pool" ? form.members.some((m) => m.id) : /^(https?|wss?):\/\/\S+$/i.test(form.url.trim()));
   const error = write.error instanceof arm.ApiError ? write.error : null;
   const conflict = error?.status === 412;
-  const save = (): void =>
-    write.mutate({ method: "PUT", path: backendPath(form.name), etag: former?.etag ?? null, isNew, body: { properties: toProperties(form, former?.value ?? null, service.id) } }, {
+  const rules = former?.value.properties.circuitBreaker?.rules?.length ?? 0;
+  const save = (): void => {
+    const properties = toProperties(form, props.existing?.value ?? null, former?.value ?? null, service.id);
+    write.mutate({ method: former ? "PATCH" : "PUT", path: backendPath(form.name), etag: former?.etag ?? null, isNew, body: { properties: former ? changesOf(former.value, properties) : properties } }, {
       onSuccess: () => {
         notify("success", isNew ? "Backend created" : "Backend saved", `${form.name}: the next request obeys it.`);
         props.onClose(form.name);
       },
     });
+  };
   // Their state, our form: what we typed stays, and the next save is made over theirs.
   const lookAgain = async (): Promise<void> => {
     const fresh = await arm.call<Backend>(`${service.id}${backendPath(form.name)}`);
@@ -110,20 +113,7 @@ export function BackendPanel(props: { existing: { value: Backend; etag: string |
           {!form.chain || !form.nameCheck ? <Hint intent="warning">Without {!form.chain ? "the chain" : "the name"} anybody on the way may pose as this backend. Better: name its authority under CA certificates.</Hint> : null}
         </>
       ) : (
-        <fieldset style={{ border: 0, padding: 0, margin: 0 }} className={s.column}>
-          <legend>Members: the lowest priority that is available gets the requests; weight is the share in it.</legend>
-          {form.members.map((m, i) => (
-            <div key={i} style={{ display: "flex", gap: 8 }}>
-              <Dropdown style={{ minWidth: 0, flex: 3 }} aria-label={`Member ${i + 1}`} value={m.id} selectedOptions={[m.id]} placeholder="Backend" onOptionSelect={(_, d) => set({ members: form.members.map((x, k) => (k === i ? { ...x, id: d.optionValue ?? "" } : x)) })}>
-                {(backends.data ?? []).filter((b) => b.properties.type !== "Pool" && b.name !== form.name).map((b) => <Option key={b.id} value={b.name}>{b.name}</Option>)}
-              </Dropdown>
-              <Input style={{ minWidth: 0, width: 80 }} type="number" aria-label={`Priority of member ${i + 1}`} placeholder="Priority" value={m.priority} onChange={(_, d) => set({ members: form.members.map((x, k) => (k === i ? { ...x, priority: d.value } : x)) })} />
-              <Input style={{ minWidth: 0, width: 80 }} type="number" aria-label={`Weight of member ${i + 1}`} placeholder="Weight" value={m.weight} onChange={(_, d) => set({ members: form.members.map((x, k) => (k === i ? { ...x, weight: d.value } : x)) })} />
-              <Button icon={<DeleteRegular />} aria-label={`Remove member ${i + 1}`} onClick={() => set({ members: form.members.filter((_, k) => k !== i) })} />
-            </div>
-          ))}
-          <div><Button size="small" icon={<AddRegular />} onClick={() => set({ members: [...form.members, { id: "", priority: "1", weight: "1" }] })}>Add member</Button></div>
-        </fieldset>
+        <Members name={form.name} value={form.members} onChange={(members) => set({ members })} />
       )}
       <Accordion multiple collapsible>
         {form.type === "Single" ? (
@@ -146,7 +136,15 @@ export function BackendPanel(props: { existing: { value: Backend; etag: string |
               <Switch checked={form.breaker} onChange={(_, d) => set({ breaker: d.checked })} label="Let the backend rest when it fails" />
               {form.breaker ? (
                 <>
-                  <Field label="Failures" hint="So many within the interval trip it."><Input type="number" value={form.count} onChange={(_, d) => set({ count: d.value })} /></Field>
+                  {rules > 1 ? <Hint>{`This backend has ${rules - 1} more rule${rules > 2 ? "s" : ""}. Only the first one counts; the others are kept as they are.`}</Hint> : null}
+                  <Field label="What trips it">
+                    <RadioGroup value={form.measure} onChange={(_, d) => set({ measure: d.value as Form["measure"] })}>
+                      <Radio value="count" label="A number of failures" /><Radio value="percentage" label="A share of the requests" />
+                    </RadioGroup>
+                  </Field>
+                  {form.measure === "count"
+                    ? <Field label="Failures" hint="So many within the interval trip it."><Input type="number" min={1} value={form.count} onChange={(_, d) => set({ count: d.value })} /></Field>
+                    : <Field label="Percentage" hint="So many of a hundred requests within the interval trip it."><Input type="number" min={1} max={100} value={form.percentage} onChange={(_, d) => set({ percentage: d.value })} /></Field>}
                   <Field label="Interval (seconds)"><Input value={form.interval} onChange={(_, d) => set({ interval: d.value })} /></Field>
                   <Field label="Status codes that are failures" hint="500-599, 429"><Input value={form.statuses} onChange={(_, d) => set({ statuses: d.value })} /></Field>
                   <Field label="Trip duration (seconds)"><Input value={form.trip} onChange={(_, d) => set({ trip: d.value })} /></Field>

@@ -1,0 +1,115 @@
+// SPDX-License-Identifier: Apache-2.0
+// What Overview and Network show is what is so: calls move the numbers, what cannot be reached is
+// named with the layer at which it fails.
+import { createServer } from "node:net";
+import { expect, expectAccessible, makeApi, pki, test, trustBackend, unique, upload } from "./fixtures.mjs";
+import { until } from "./lab/postern.mjs";
+
+/** A port that nobody listens at. */
+const closedPort = () => new Promise((done) => {
+  const server = createServer();
+  server.listen(0, "127.0.0.1", () => {
+    const { port } = server.address();
+    server.close(() => done(port));
+  });
+});
+
+test("requests and errors per second rise with calls through the gateway", async ({ portal: page, postern, backend }) => {
+  const name = unique("rate");
+  await upload(postern, pki.makeClient(name));
+  await trustBackend(postern, backend, name, name);
+  await makeApi(postern, backend, name, `<set-backend-service backend-id="${name}" />`);
+  await postern.arm("PUT", `/backends/${name}-gone`, { properties: { url: `http://127.0.0.1:${await closedPort()}`, protocol: "http" } });
+  await makeApi(postern, backend, `${name}-gone`, `<set-backend-service backend-id="${name}-gone" />`);
+  await page.goto(`${postern.page}/overview`);
+  const rate = async (card) => Number(/(\d+\.\d) per second/.exec(await page.getByRole("region", { name: card }).innerText())?.[1] ?? -1);
+  await expect(page.getByRole("region", { name: "Requests" })).toContainText("per second");
+  let calling = true;
+  const calls = (async () => {
+    while (calling) {
+      await postern.gateway(`/${name}/whoami`);
+      await postern.gateway(`/${name}-gone/whoami`);
+      await new Promise((done) => setTimeout(done, 20));
+    }
+  })();
+  try {
+    await until("requests per second", async () => (await rate("Requests")) > 1, 30000);
+    await until("errors per second", async () => (await rate("Errors")) > 1, 30000);
+    // Elsewhere and back: what was seen is still there.
+    await page.getByRole("navigation", { name: "Service menu" }).getByRole("link", { name: "Network" }).click();
+    await page.getByRole("navigation", { name: "Service menu" }).getByRole("link", { name: "Overview" }).click();
+    await expect(page.getByRole("region", { name: "Requests" })).toBeVisible();
+    expect(await rate("Requests")).toBeGreaterThan(1);
+  } finally {
+    calling = false;
+    await calls;
+  }
+});
+
+test("the Network page shows each dependency, and of what fails the layer, the words and since when", async ({ portal: page, postern, backend }) => {
+  const name = unique("net");
+  const port = await closedPort();
+  await upload(postern, pki.makeClient(name));
+  await trustBackend(postern, backend, `${name}-good`, name);
+  await postern.arm("PUT", `/backends/${name}-tcp`, { properties: { url: `https://localhost:${port}`, protocol: "http" } });
+  await postern.arm("PUT", `/backends/${name}-tls`, { properties: { url: backend.url, protocol: "http" } });
+  await postern.arm("PUT", `/apis/${name}-api`, { properties: { displayName: name, path: name, protocols: ["http"], serviceUrl: `http://localhost:${port}` } });
+  // A certificate of a vault that cannot be reached.
+  await postern.arm("PUT", `/certificates/${name}-vault`, { properties: { keyVault: { secretIdentifier: `https://localhost:${port}/secrets/some` } } }).catch(() => undefined);
+  const known = (await postern.arm("GET", "/networkstatus"))[0].networkStatus.connectivityStatus;
+  await page.goto(`${postern.page}/network`);
+  const entry = (label) => page.getByRole("listitem", { name: label });
+
+  await expect(entry(`Backend ${name}-good`)).toContainText("answers");
+  await expect(entry(`Backend ${name}-good`).getByRole("list")).toContainText("TLS went well");
+  const tcp = entry(`Backend ${name}-tcp`);
+  await expect(tcp).toContainText("fails");
+  await expect(tcp.getByRole("list")).toContainText("Name went well");
+  await expect(tcp.getByRole("list")).toContainText("TCP fails");
+  await expect(tcp.getByRole("list")).toContainText("TLS not known");
+  const told = known.find((d) => d.postern?.backend === `${name}-tcp`);
+  expect(told.postern.layer).toBe("tcp");
+  await expect(tcp).toContainText(told.error);
+  await expect(tcp).toContainText(/Fails since .*connect_refused/);
+  await expect(entry(`Backend ${name}-tls`).getByRole("list")).toContainText("TLS fails");
+  await expect(entry(`API http://localhost:${port}`).getByRole("list")).toContainText("TCP fails");
+  await expect(entry(`API http://localhost:${port}`).getByRole("link", { name: `${name}-api` })).toBeVisible();
+  await expect(page.getByRole("listitem", { name: /^Token authority/ })).toContainText("answers");
+  await expect(page.getByRole("region", { name: "Network connectivity status" })).toContainText(/\d+ of \d+ fail/);
+  await expectAccessible(page, "Network with failures");
+  await tcp.getByRole("link", { name: `${name}-tcp` }).click();
+  await expect(page.getByRole("heading", { level: 1, name: `${name}-tcp` })).toBeVisible();
+});
+
+test("the Network page shows a key vault that refuses, and when it gives again", async ({ portal: page, postern }) => {
+  const name = unique("vaulted");
+  const client = pki.makeClient(name);
+  await postern.vault("POST", `/certificates/${name}/import`, { value: client.base64, pwd: client.password });
+  const { id } = await postern.vault("GET", `/certificates/${name}`);
+  const secret = id.replace("/certificates/", "/secrets/").replace(/\/[^/]*$/, "");
+  await postern.arm("PUT", `/certificates/${name}`, { properties: { keyVault: { secretIdentifier: secret } } });
+  const origin = new URL(secret).origin;
+  const entry = page.getByRole("listitem", { name: `Key vault ${origin}` });
+  const identity = (await postern.arm("GET", "")).identity.type;
+  await page.goto(`${postern.page}/network`);
+  await expect(entry).toContainText("answers");
+  await expect(entry).toContainText("Answers since");
+  try {
+    await postern.arm("PATCH", "", { identity: { type: "None" } });
+    await expect(async () => {
+      await postern.arm("POST", `/certificates/${name}/refreshSecret`).catch(() => undefined);
+      await page.getByRole("button", { name: "Refresh" }).click();
+      await expect(entry).toContainText("fails", { timeout: 2000 });
+    }).toPass({ timeout: 30000 });
+    await expect(entry.getByRole("list")).toContainText("Identity fails");
+    await expect(entry).toContainText("IdentityNotEnabled");
+    const { message } = (await postern.arm("GET", `/certificates/${name}`)).properties.keyVault.lastStatus;
+    await expect(entry).toContainText(message);
+    await expect(entry.getByRole("link", { name })).toBeVisible();
+  } finally {
+    await postern.arm("PATCH", "", { identity: { type: identity } });
+  }
+  await postern.arm("POST", `/certificates/${name}/refreshSecret`);
+  await page.getByRole("button", { name: "Refresh" }).click();
+  await expect(entry).toContainText("answers");
+});
