@@ -46,7 +46,7 @@ void pn_buf_clear(struct pn_buf *buf)
     buf->len = 0;
 }
 
-enum pn_rc pn_buf_reserve(struct pn_buf *buf, size_t more)
+enum pn_rc pn_buf_grow(struct pn_buf *buf, size_t more)
 {
     size_t need;
     size_t cap;

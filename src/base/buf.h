@@ -21,8 +21,15 @@ void pn_buf_init_secret(struct pn_buf *buf, size_t max);
 void pn_buf_fini(struct pn_buf *buf);
 /** Forgets the content, keeps the memory (wiped when secret). */
 void pn_buf_clear(struct pn_buf *buf);
+/** What pn_buf_reserve() does when there is too little room. */
+enum pn_rc pn_buf_grow(struct pn_buf *buf, size_t more) PN_MUST_USE;
 /** Room for `more` further bytes. PN_LIMIT above max, PN_NOMEM. */
-enum pn_rc pn_buf_reserve(struct pn_buf *buf, size_t more) PN_MUST_USE;
+static inline PN_MUST_USE enum pn_rc pn_buf_reserve(struct pn_buf *buf, size_t more)
+{
+    if (more <= buf->cap - buf->len && buf->len + more <= buf->max)
+        return PN_OK;
+    return pn_buf_grow(buf, more);
+}
 /** Appends. PN_LIMIT, PN_NOMEM: nothing was appended. */
 enum pn_rc pn_buf_append(struct pn_buf *buf, const void *bytes, size_t len) PN_MUST_USE;
 enum pn_rc pn_buf_append_slice(struct pn_buf *buf, struct pn_slice slice) PN_MUST_USE;

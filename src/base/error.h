@@ -18,6 +18,13 @@ struct pn_error {
     char message[PN_ERROR_MESSAGE_MAX]; /* a sentence: what was wrong, where, what to do */
 };
 
+/** No error yet. Where a request passes, instead of zeroing 1.2 KB by an initialiser. */
+static inline void pn_error_clear(struct pn_error *err)
+{
+    err->rc = PN_OK;
+    err->code[0] = err->target[0] = err->message[0] = 0;
+}
+
 /** Fills `err` (NULL is allowed) and returns `rc`, so that one can `return pn_error_set(...)`.
  *  A text longer than the limit is cut at a UTF-8 border. */
 enum pn_rc pn_error_set(struct pn_error *err, enum pn_rc rc, const char *code, const char *format,

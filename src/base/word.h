@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * Eight bytes of a text at once, in one register. The order of the bytes within the word is the
- * machine's; nothing here depends on it.
+ * machine's; only pn_word_first() depends on it.
  */
 #pragma once
 
@@ -49,4 +49,14 @@ static inline uint64_t pn_word_lower(uint64_t word)
     uint64_t is_upper = from_a & ~above_z & ~word & PN_WORD_EACH(0x80);
 
     return word | is_upper >> 2; /* 0x80 to 0x20, which is between 'A' and 'a' */
+}
+
+/** Which byte, from 0, is the first in the text whose highest bit is set in `marks`, not 0. */
+static inline size_t pn_word_first(uint64_t marks)
+{
+#if __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__
+    return (size_t)__builtin_ctzll(marks) / 8;
+#else
+    return (size_t)__builtin_clzll(marks) / 8;
+#endif
 }

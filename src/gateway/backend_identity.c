@@ -99,9 +99,11 @@ static bool find_context(struct pn_call *call, const struct choice *choice,
 {
     struct pn_tls_certificate *certificates[PN_TLS_CERTIFICATES_MAX];
     struct pn_trust *trust = NULL;
-    struct pn_error err = {.rc = PN_OK};
-    enum pn_rc rc = pn_worker_trust(call->worker, call->pin, call->backend, &trust, &err);
+    struct pn_error err;
+    enum pn_rc rc;
 
+    pn_error_clear(&err);
+    rc = pn_worker_trust(call->worker, call->pin, call->backend, &trust, &err);
     for (size_t i = 0; i < choice->count; i++)
         certificates[i] = choice->certificates[i]->tls;
     if (rc == PN_OK)
@@ -140,8 +142,9 @@ bool pn_call_fix_identity(struct pn_call *call, const struct pn_target *target,
                           struct pn_demand *demand)
 {
     struct choice choice;
-    struct pn_error err = {.rc = PN_OK};
+    struct pn_error err;
 
+    pn_error_clear(&err);
     choose_certificates(call, &choice);
     call->certificate = choice.count == 1 ? choice.certificates[0] : NULL;
     demand->target = target;

@@ -119,8 +119,11 @@ void pn_h1_cancel(struct pn_client *client)
  *  tunnel may carry goes on in HTTP/1.1. */
 static struct pn_slice find_upgrade(const struct pn_request_head *request)
 {
-    struct pn_slice protocol = pn_headers_get(&request->headers, "Upgrade");
+    struct pn_slice protocol;
 
+    if (!pn_headers_may_have(&request->headers, PN_HEADER_UPGRADE))
+        return pn_slice(NULL, 0);
+    protocol = pn_headers_get(&request->headers, "Upgrade");
     if (!protocol.ptr || request->minor_version == 0 || request->framing != PN_BODY_NONE ||
         pn_headers_count(&request->headers, "Upgrade") != 1 ||
         !pn_http_list_has(&request->headers, "Connection", "Upgrade") ||

@@ -12,11 +12,10 @@ static struct pn_h1_turn *turn_of(struct pn_front *front)
 
 /* --- heads --- */
 
-static bool is_ours(struct pn_slice name)
+static bool is_ours(enum pn_header_kind kind)
 {
-    return pn_slice_case_eq_str(name, "Content-Length") ||
-           pn_slice_case_eq_str(name, "Transfer-Encoding") ||
-           pn_slice_case_eq_str(name, "Connection");
+    return kind == PN_HEADER_CONTENT_LENGTH || kind == PN_HEADER_TRANSFER_ENCODING ||
+           kind == PN_HEADER_CONNECTION;
 }
 
 static bool is_old(const struct pn_call *call)
@@ -51,10 +50,10 @@ static enum pn_rc write_fields(struct pn_h1_turn *turn, const struct pn_answer *
     for (size_t i = 0; rc == PN_OK && i < answer->headers->count; i++) {
         const struct pn_header *header = &answer->headers->items[i];
 
-        if (is_ours(header->name))
+        if (is_ours(header->kind))
             continue;
-        has_date = has_date || pn_slice_case_eq_str(header->name, "Date");
-        rc = pn_h1_write_field(out, header->name, header->value);
+        has_date = has_date || header->kind == PN_HEADER_DATE;
+        rc = pn_h1_write_header(out, header);
     }
     if (rc == PN_OK && !has_date)
         rc = pn_h1_write_field(out, PN_LIT("Date"), pn_worker_date(turn->client->worker));

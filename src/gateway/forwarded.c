@@ -20,14 +20,16 @@ bool pn_forwarding_mode_parse(struct pn_slice text, enum pn_forwarding_mode *mod
 }
 
 /** Takes all fields of that name out: their values as one list, `more` (perhaps empty) last. */
-static enum pn_rc take_list(struct pn_headers *headers, struct pn_slice name, bool keeps,
+static enum pn_rc take_list(struct pn_headers *headers, enum pn_header_kind kind, bool keeps,
                             struct pn_slice more, struct pn_slice *list)
 {
     *list = more;
+    if (!pn_headers_may_have(headers, kind))
+        return PN_OK;
     for (size_t i = headers->count; keeps && i > 0; i--) {
         const struct pn_header *header = &headers->items[i - 1];
 
-        if (!pn_slice_case_eq(header->name, name) || header->value.len == 0)
+        if (header->kind != kind || header->value.len == 0)
             continue;
         if (list->len == 0) {
             *list = header->value;
@@ -38,7 +40,7 @@ static enum pn_rc take_list(struct pn_headers *headers, struct pn_slice name, bo
         if (!list->ptr)
             return PN_NOMEM;
     }
-    (void)pn_headers_remove(headers, name);
+    pn_headers_remove_kind(headers, kind);
     return PN_OK;
 }
 
@@ -46,7 +48,7 @@ static enum pn_rc add_list(struct pn_headers *headers, struct pn_slice name, boo
                            struct pn_slice more)
 {
     struct pn_slice list;
-    enum pn_rc rc = take_list(headers, name, keeps, more, &list);
+    enum pn_rc rc = take_list(headers, pn_header_kind_of(name), keeps, more, &list);
 
     return rc == PN_OK && list.len > 0 ? pn_headers_add(headers, name, list) : rc;
 }
@@ -80,11 +82,11 @@ enum pn_rc pn_forwarding_apply(const struct pn_forwarding *forwarding, struct pn
     if (forwarding->mode == PN_FORWARDING_OFF)
         return PN_OK;
     rc = add_list(headers, PN_LIT("X-Forwarded-For"), keeps, pn_origin_ip(origin));
-    (void)pn_headers_remove(headers, PN_LIT("X-Forwarded-Proto"));
-    (void)pn_headers_remove(headers, PN_LIT("X-Forwarded-Host"));
+    pn_headers_remove_kind(headers, PN_HEADER_X_FORWARDED_PROTO);
+    pn_headers_remove_kind(headers, PN_HEADER_X_FORWARDED_HOST);
     if (rc == PN_OK)
-        rc = pn_headers_add(headers, PN_LIT("X-Forwarded-Proto"),
-                            origin->is_tls ? PN_LIT("https") : PN_LIT("http"));
+        rc = pn_headers_add_sound(headers, PN_LIT("X-Forwarded-Proto"),
+                                  origin->is_tls ? PN_LIT("https") : PN_LIT("http"));
     if (rc == PN_OK && host.len > 0)
         rc = pn_headers_add(headers, PN_LIT("X-Forwarded-Host"), host);
     if (rc != PN_OK || (keeps && !forwarding->writes_forwarded))

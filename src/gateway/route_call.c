@@ -135,7 +135,8 @@ static enum pn_rc fill_context(struct pn_call *call, struct pn_slice rest)
     context->method = call->request.method;
     context->path = rest.len > 0 ? rest : PN_LIT("/");
     context->query = call->request.query;
-    call->accepts_trailers = pn_http_list_has(&call->request.headers, "TE", "trailers");
+    call->accepts_trailers = pn_headers_may_have(&call->request.headers, PN_HEADER_TE) &&
+                             pn_http_list_has(&call->request.headers, "TE", "trailers");
     context->request_headers = call->request.headers; /* from now on the policies' */
     pn_http_strip_hop_by_hop(&context->request_headers);
     context->template_parameters = call->match.parameters;

@@ -319,7 +319,7 @@ bool pn_route_query_matches(const struct leaf *leaf, struct pn_arena *arena, str
         if (match->parameter_count == PN_ROUTE_PARAMETERS_MAX)
             return false;
         match->parameters[match->parameter_count++] =
-            (struct pn_header){pn_slice_str(rule->parameter), value};
+            (struct pn_header){.name = pn_slice_str(rule->parameter), .value = value};
     }
     return true;
 }

@@ -167,12 +167,12 @@ static bool take_leaf(struct search *s, const struct leaf *leaf, struct pn_slice
         if (!pn_slice_eq(pn_slice_str(leaf->method), s->method))
             continue;
         for (; n < s->captured_count && n < leaf->parameter_count; n++)
-            match->parameters[n] =
-                (struct pn_header){pn_slice_str(leaf->parameters[n]), s->captured[n]};
+            match->parameters[n] = (struct pn_header){.name = pn_slice_str(leaf->parameters[n]),
+                                                      .value = s->captured[n]};
         match->parameter_count = n;
         if (leaf->wildcard_name && match->parameter_count < PN_ROUTE_PARAMETERS_MAX)
             match->parameters[match->parameter_count++] =
-                (struct pn_header){pn_slice_str(leaf->wildcard_name), rest};
+                (struct pn_header){.name = pn_slice_str(leaf->wildcard_name), .value = rest};
         if (!pn_route_query_matches(leaf, s->arena, s->query, match))
             continue;
         match->operation = leaf->operation;

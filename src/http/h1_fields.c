@@ -80,32 +80,78 @@ enum pn_rc pn_h1_read_field(struct pn_slice line, int bad_status, struct pn_slic
     return PN_OK;
 }
 
+/** The line that nearly all are: a name of letters and '-', a colon, a value of printable bytes.
+ *  False: it is another one, and pn_h1_read_field() shall say what it is; nothing has changed.
+ *  Every byte is looked at once, together with its neighbours. */
+static bool take_plain_field(struct pn_slice *rest, struct pn_slice *name, struct pn_slice *value)
+{
+    const char *at = rest->ptr;
+    const char *end = rest->ptr + rest->len;
+    const char *from;
+    uint64_t marks = 0;
+
+    for (; end - at >= 8 && !marks; at += marks ? 0 : 8)
+        marks = pn_h1_unnamed8(pn_word_load(at));
+    if (!marks)
+        return false;
+    at += pn_word_first(marks);
+    if (*at != ':' || at == rest->ptr)
+        return false;
+    *name = pn_slice(rest->ptr, (size_t)(at - rest->ptr));
+    for (at++; at < end && *at == ' '; at++)
+        continue;
+    from = at;
+    for (marks = 0; end - at >= 8 && !marks; at += marks ? 0 : 8)
+        marks = pn_h1_unprintable8(pn_word_load(at));
+    if (!marks)
+        return false;
+    at += pn_word_first(marks);
+    if (end - at < 2 || at[0] != '\r' || at[1] != '\n')
+        return false;
+    *rest = pn_slice(at + 2, (size_t)(end - at) - 2);
+    while (at > from && at[-1] == ' ')
+        at--;
+    *value = pn_slice(from, (size_t)(at - from));
+    return true;
+}
+
+static enum pn_rc take_line(struct pn_slice *rest, int bad_status, struct pn_slice *name,
+                            struct pn_slice *value, struct pn_http_fault *fault)
+{
+    struct pn_slice line;
+
+    if (take_plain_field(rest, name, value))
+        return PN_OK;
+    if (!pn_h1_cut_line(rest, &line))
+        return pn_h1_refuse(fault, PN_MALFORMED, bad_status,
+                            "the head does not end with an empty line");
+    return line.len == 0 ? PN_EOF : pn_h1_read_field(line, bad_status, name, value, fault);
+}
+
 enum pn_rc pn_h1_read_fields(struct pn_slice *rest, enum pn_h1_side side,
                              const struct pn_http_limits *limits, struct pn_headers *headers,
                              struct pn_http_fault *fault)
 {
     bool is_request = side == PN_H1_REQUEST;
-    struct pn_slice line;
 
-    while (pn_h1_cut_line(rest, &line)) {
+    for (;;) {
         struct pn_slice name;
         struct pn_slice value;
         enum pn_rc rc = PN_OK;
 
-        if (line.len == 0)
-            return PN_OK;
-        if (headers->count >= limits->header_count_max)
+        if (headers->count >= limits->header_count_max &&
+            !pn_slice_starts_with(*rest, PN_LIT("\r\n")))
             return pn_h1_refuse(fault, PN_LIMIT, is_request ? 431 : 502,
                                 "more header fields than the limit header-count");
-        rc = pn_h1_read_field(line, is_request ? 400 : 502, &name, &value, fault);
+        rc = take_line(rest, is_request ? 400 : 502, &name, &value, fault);
+        if (rc == PN_EOF)
+            return PN_OK;
         if (rc != PN_OK)
             return rc;
-        rc = pn_headers_add(headers, name, value);
+        rc = pn_headers_add_sound(headers, name, value);
         if (rc != PN_OK)
             return pn_h1_refuse(fault, rc, 500, "out of memory");
     }
-    return pn_h1_refuse(fault, PN_MALFORMED, is_request ? 400 : 502,
-                        "the head does not end with an empty line");
 }
 
 enum pn_rc pn_h1_read_version(struct pn_slice text, int *minor_version)
@@ -186,6 +232,10 @@ static enum pn_rc read_connection(struct pn_slice value, struct pn_arena *arena,
     return PN_OK;
 }
 
+#define OF_FRAMING                                                                                 \
+    (PN_HEADER_BIT(PN_HEADER_CONNECTION) | PN_HEADER_BIT(PN_HEADER_CONTENT_LENGTH) |               \
+     PN_HEADER_BIT(PN_HEADER_TRANSFER_ENCODING))
+
 enum pn_rc pn_h1_read_framing(const struct pn_headers *headers, int minor_version,
                               enum pn_h1_side side, struct pn_h1_framing_fields *framing,
                               struct pn_http_fault *fault)
@@ -193,26 +243,16 @@ enum pn_rc pn_h1_read_framing(const struct pn_headers *headers, int minor_versio
     int status = side == PN_H1_REQUEST ? 400 : 502;
 
     *framing = (struct pn_h1_framing_fields){0};
-    for (size_t i = 0; i < headers->count; i++) {
+    for (size_t i = 0; i < headers->count && (headers->kinds & OF_FRAMING) != 0; i++) {
         const struct pn_header *field = &headers->items[i];
         enum pn_rc rc = PN_OK;
 
-        switch (field->name.len) { /* spares three comparisons for most fields */
-        case 10:
-            if (pn_slice_case_eq_str(field->name, "Connection"))
-                rc = read_connection(field->value, headers->arena, status, framing, fault);
-            break;
-        case 14:
-            if (pn_slice_case_eq_str(field->name, "Content-Length"))
-                rc = read_content_length(field->value, status, framing, fault);
-            break;
-        case 17:
-            if (pn_slice_case_eq_str(field->name, "Transfer-Encoding"))
-                rc = read_transfer_encoding(field->value, status, framing, fault);
-            break;
-        default:
-            break;
-        }
+        if (field->kind == PN_HEADER_CONNECTION)
+            rc = read_connection(field->value, headers->arena, status, framing, fault);
+        else if (field->kind == PN_HEADER_CONTENT_LENGTH)
+            rc = read_content_length(field->value, status, framing, fault);
+        else if (field->kind == PN_HEADER_TRANSFER_ENCODING)
+            rc = read_transfer_encoding(field->value, status, framing, fault);
         if (rc != PN_OK)
             return rc;
     }

@@ -36,26 +36,35 @@ static inline bool pn_h1_is_target_byte(unsigned char c)
 /* Eight bytes at a time, for the bytes that nearly all heads consist of; whatever else there is,
  * the table judges. A byte's highest bit in the result says that the byte is (not) of the class;
  * the sums stay below 256, so that no byte carries into its neighbour. */
-/** All of SP to '~'. */
-static inline bool pn_h1_are_printable8(uint64_t eight)
+/** The bytes that are not SP to '~'. */
+static inline uint64_t pn_h1_unprintable8(uint64_t eight)
 {
     uint64_t low = eight & PN_WORD_EACH(0x7f);
     uint64_t above_space = low + PN_WORD_EACH(0x80 - ' ');
     uint64_t above_tilde = low + PN_WORD_EACH(0x80 - 0x7f);
 
-    return ((above_space & ~above_tilde & ~eight) & PN_WORD_EACH(0x80)) == PN_WORD_EACH(0x80);
+    return (~above_space | above_tilde | eight) & PN_WORD_EACH(0x80);
 }
 
-/** All letters or '-'. */
-static inline bool pn_h1_are_name8(uint64_t eight)
+/** The bytes that are neither letters nor '-'. */
+static inline uint64_t pn_h1_unnamed8(uint64_t eight)
 {
     uint64_t low = (eight | PN_WORD_EACH(0x20)) & PN_WORD_EACH(0x7f);
     uint64_t from_a = low + PN_WORD_EACH(0x80 - 'a');
     uint64_t above_z = low + PN_WORD_EACH(0x80 - ('z' + 1));
     uint64_t no_dash = ((eight ^ PN_WORD_EACH('-')) & PN_WORD_EACH(0x7f)) + PN_WORD_EACH(0x7f);
-    uint64_t named = (from_a & ~above_z) | ~no_dash;
 
-    return (named & ~eight & PN_WORD_EACH(0x80)) == PN_WORD_EACH(0x80);
+    return (((~from_a | above_z) & no_dash) | eight) & PN_WORD_EACH(0x80);
+}
+
+static inline bool pn_h1_are_printable8(uint64_t eight)
+{
+    return pn_h1_unprintable8(eight) == 0;
+}
+
+static inline bool pn_h1_are_name8(uint64_t eight)
+{
+    return pn_h1_unnamed8(eight) == 0;
 }
 
 /* The last bytes as a whole word where that is possible: some are looked at twice. */

@@ -108,14 +108,18 @@ static enum pn_rc read_request_line(struct pn_slice line, const struct pn_http_l
 /* RFC 9112 §3.2: exactly one Host in HTTP/1.1; an absolute target overrides it (§3.2.2). */
 static enum pn_rc read_host(struct pn_request_head *request, struct pn_http_fault *fault)
 {
-    size_t count = pn_headers_count(&request->headers, "Host");
-    struct pn_slice value = pn_headers_get(&request->headers, "Host");
+    struct pn_slice value = {NULL, 0};
     struct pn_slice host;
     uint16_t port = 0;
 
-    if (count > 1)
-        return pn_h1_refuse(fault, PN_MALFORMED, 400, "Host is repeated");
-    if (count == 0) {
+    for (size_t i = 0; i < request->headers.count; i++) {
+        if (request->headers.items[i].kind != PN_HEADER_HOST)
+            continue;
+        if (value.ptr)
+            return pn_h1_refuse(fault, PN_MALFORMED, 400, "Host is repeated");
+        value = request->headers.items[i].value;
+    }
+    if (!value.ptr) {
         if (request->minor_version == 1)
             return pn_h1_refuse(fault, PN_MALFORMED, 400, "Host is missing");
         return PN_OK;
@@ -129,10 +133,12 @@ static enum pn_rc read_host(struct pn_request_head *request, struct pn_http_faul
 
 enum pn_rc pn_http_read_expect(struct pn_request_head *request, struct pn_http_fault *fault)
 {
-    for (size_t i = 0; i < request->headers.count; i++) {
+    for (size_t i = 0;
+         i < request->headers.count && pn_headers_may_have(&request->headers, PN_HEADER_EXPECT);
+         i++) {
         const struct pn_header *field = &request->headers.items[i];
 
-        if (!pn_slice_case_eq_str(field->name, "Expect"))
+        if (field->kind != PN_HEADER_EXPECT)
             continue;
         if (!pn_slice_case_eq_str(field->value, "100-continue"))
             return pn_h1_refuse(fault, PN_UNSUPPORTED, 417,
@@ -156,6 +162,7 @@ enum pn_rc pn_h1_request_parse(struct pn_slice head, const struct pn_http_limits
     enum pn_rc rc = PN_OK;
 
     headers.count = 0;
+    headers.kinds = 0;
     *request = (struct pn_request_head){.headers = headers};
     if (!pn_h1_cut_line(&rest, &line) || (line.len == 0 && !pn_h1_cut_line(&rest, &line)))
         return pn_h1_refuse(fault, PN_MALFORMED, 400, "there is no whole request line");

@@ -73,6 +73,7 @@ enum pn_rc pn_h1_response_parse(struct pn_slice head, const struct pn_http_limit
     enum pn_rc rc = PN_OK;
 
     headers.count = 0;
+    headers.kinds = 0;
     *response = (struct pn_response_head){.headers = headers};
     if (!pn_h1_cut_line(&rest, &line))
         return pn_h1_refuse(fault, PN_MALFORMED, 502, "there is no whole status line");

@@ -19,37 +19,34 @@ bool pn_http_list_has(const struct pn_headers *headers, const char *name, const 
 {
     struct pn_slice wanted = pn_slice_str(name);
     struct pn_slice wanted_token = pn_slice_str(token);
+    enum pn_header_kind kind = pn_header_kind_of(wanted);
 
+    if (kind != PN_HEADER_OTHER && !pn_headers_may_have(headers, kind))
+        return false;
     for (size_t i = 0; i < headers->count; i++) {
-        if (pn_slice_case_eq(headers->items[i].name, wanted) &&
+        if (headers->items[i].kind == kind && pn_slice_case_eq(headers->items[i].name, wanted) &&
             pn_http_is_listed(headers->items[i].value, wanted_token))
             return true;
     }
     return false;
 }
 
+/* HTTP2-Settings: RFC 7540 §3.2.1; RFC 9113 has no upgrade to it any more. */
+#define HOP_BY_HOP                                                                                 \
+    (PN_HEADER_BIT(PN_HEADER_CONNECTION) | PN_HEADER_BIT(PN_HEADER_HTTP2_SETTINGS) |               \
+     PN_HEADER_BIT(PN_HEADER_KEEP_ALIVE) | PN_HEADER_BIT(PN_HEADER_PROXY_AUTHENTICATE) |           \
+     PN_HEADER_BIT(PN_HEADER_PROXY_AUTHORIZATION) | PN_HEADER_BIT(PN_HEADER_PROXY_CONNECTION) |    \
+     PN_HEADER_BIT(PN_HEADER_TE) | PN_HEADER_BIT(PN_HEADER_TRAILER) |                              \
+     PN_HEADER_BIT(PN_HEADER_TRANSFER_ENCODING) | PN_HEADER_BIT(PN_HEADER_UPGRADE))
+
+static bool is_hop_by_hop(enum pn_header_kind kind)
+{
+    return (HOP_BY_HOP & PN_HEADER_BIT(kind)) != 0;
+}
+
 bool pn_http_is_hop_by_hop(struct pn_slice name)
 {
-    switch (name.len) {
-    case 2:
-        return pn_slice_case_eq_str(name, "TE");
-    case 7:
-        return pn_slice_case_eq_str(name, "Upgrade") || pn_slice_case_eq_str(name, "Trailer");
-    case 10:
-        return pn_slice_case_eq_str(name, "Connection") || pn_slice_case_eq_str(name, "Keep-Alive");
-    case 14: /* RFC 7540 §3.2.1; RFC 9113 has no upgrade to it any more */
-        return pn_slice_case_eq_str(name, "HTTP2-Settings");
-    case 16:
-        return pn_slice_case_eq_str(name, "Proxy-Connection");
-    case 17:
-        return pn_slice_case_eq_str(name, "Transfer-Encoding");
-    case 18:
-        return pn_slice_case_eq_str(name, "Proxy-Authenticate");
-    case 19:
-        return pn_slice_case_eq_str(name, "Proxy-Authorization");
-    default:
-        return false;
-    }
+    return is_hop_by_hop(pn_header_kind_of(name));
 }
 
 /* Whether a Connection field in [from, to) names `name`. */
@@ -57,7 +54,7 @@ static bool connection_names(const struct pn_headers *headers, size_t from, size
                              struct pn_slice name)
 {
     for (size_t i = from; i < to; i++) {
-        if (pn_slice_case_eq_str(headers->items[i].name, "Connection") &&
+        if (headers->items[i].kind == PN_HEADER_CONNECTION &&
             pn_http_is_listed(headers->items[i].value, name))
             return true;
     }
@@ -68,7 +65,7 @@ static bool connection_names(const struct pn_headers *headers, size_t from, size
 static bool has_connection_names(const struct pn_headers *headers)
 {
     for (size_t i = 0; i < headers->count; i++) {
-        if (pn_slice_case_eq_str(headers->items[i].name, "Connection") &&
+        if (headers->items[i].kind == PN_HEADER_CONNECTION &&
             !pn_slice_case_eq_str(headers->items[i].value, "keep-alive"))
             return true;
     }
@@ -83,9 +80,9 @@ static void strip_named(struct pn_headers *headers)
 
     for (size_t i = 0; i < headers->count; i++) {
         struct pn_slice name = headers->items[i].name;
-        bool is_fixed = pn_slice_case_eq_str(name, "Connection") ||
-                        pn_slice_case_eq_str(name, "Host") ||
-                        pn_slice_case_eq_str(name, "Content-Length");
+        enum pn_header_kind kind = headers->items[i].kind;
+        bool is_fixed = kind == PN_HEADER_CONNECTION || kind == PN_HEADER_HOST ||
+                        kind == PN_HEADER_CONTENT_LENGTH;
 
         if (!is_fixed && (connection_names(headers, 0, kept, name) ||
                           connection_names(headers, i, headers->count, name)))
@@ -100,16 +97,19 @@ void pn_http_strip_hop_by_hop(struct pn_headers *headers)
 {
     size_t kept = 0;
 
+    if ((headers->kinds & HOP_BY_HOP) == 0)
+        return;
     if (has_connection_names(headers))
         strip_named(headers);
     for (size_t i = 0; i < headers->count; i++) {
-        if (pn_http_is_hop_by_hop(headers->items[i].name))
+        if (is_hop_by_hop(headers->items[i].kind))
             continue;
         if (kept != i)
             headers->items[kept] = headers->items[i];
         kept++;
     }
     headers->count = kept;
+    headers->kinds &= ~HOP_BY_HOP;
 }
 
 bool pn_http_method_is_safe(struct pn_slice method)

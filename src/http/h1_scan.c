@@ -2,10 +2,11 @@
  *
  * Finds the end of a head (RFC 9112 §2.1, §2.2), at whatever pace its bytes arrive.
  *
- * Every byte is looked at once: memchr to the next LF, the line's border checked, the rest
- * remembered. Bytes inside a line are judged by the parser, except in the start line of a request,
- * where what cannot become HTTP (a TLS hello on a plain port) is refused before more of it is
- * waited for.
+ * Nearly always a head arrives whole: a short loop finds that, and what is anything else begins
+ * anew. Then every byte is looked at once: memchr to the next LF, the line's border checked, the
+ * rest remembered. Bytes inside a line are judged by the parser, except in the start line of a
+ * request, where what cannot become HTTP (a TLS hello on a plain port) is refused before more of it
+ * is waited for.
  */
 #include <string.h>
 
@@ -83,12 +84,39 @@ static enum pn_rc check_unfinished(const struct pn_h1_scan *scan, enum pn_h1_sid
     return PN_AGAIN;
 }
 
+/** A whole head without anything to say about it: its length. 0: look closer. */
+static size_t find_plain_end(enum pn_h1_side side, struct pn_slice in,
+                             const struct pn_http_limits *limits)
+{
+    const char *line = in.ptr;
+    const char *end = in.ptr + in.len;
+    const char *lf = in.len <= limits->header_bytes_max ? memchr(line, '\n', in.len) : NULL;
+
+    if (!lf || (side == PN_H1_REQUEST && (size_t)(lf - line) > limits->target_bytes_max))
+        return 0;
+    for (; lf; lf = line < end ? memchr(line, '\n', (size_t)(end - line)) : NULL) {
+        if (lf == line || lf[-1] != '\r')
+            return 0;
+        if (lf - 1 == line) /* the first one: an empty line in front */
+            return line == in.ptr ? 0 : (size_t)(lf - in.ptr) + 1;
+        line = lf + 1;
+    }
+    return 0;
+}
+
 enum pn_rc pn_h1_scan(struct pn_h1_scan *scan, enum pn_h1_side side, struct pn_slice in,
                       const struct pn_http_limits *limits, size_t *head_bytes,
                       struct pn_http_fault *fault)
 {
     bool is_end = false;
 
+    if (scan->checked == 0 && in.len > 0 && check_start(scan, side, in, fault) == PN_OK) {
+        *head_bytes = find_plain_end(side, in, limits);
+        if (*head_bytes > 0) {
+            scan->checked = *head_bytes;
+            return PN_OK;
+        }
+    }
     while (scan->checked < in.len) {
         const char *lf = NULL;
         size_t at = 0;

@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * Writing messages (RFC 9112 §2 to §7). Names and values are checked here once more, whoever made
- * them: what reaches this point with a CR or LF in it would be an injected header.
+ * Writing messages (RFC 9112 §2 to §7). Names and values are checked here, whoever made them, but
+ * for those that a head was read with and nobody has changed: what reaches this point with a CR or
+ * LF in it would be an injected header.
  */
+#include <assert.h>
 #include <string.h>
 
 #include "http/h1_internal.h"
@@ -69,14 +71,11 @@ enum pn_rc pn_h1_write_status_line(struct pn_buf *out, int status, struct pn_sli
                   reason, PN_LIT("\r\n"));
 }
 
-enum pn_rc pn_h1_write_field(struct pn_buf *out, struct pn_slice name, struct pn_slice value)
+static inline enum pn_rc put_field(struct pn_buf *out, struct pn_slice name, struct pn_slice value)
 {
-    enum pn_rc rc;
+    enum pn_rc rc = pn_buf_reserve(out, name.len + value.len + 4);
     char *at;
 
-    if (!pn_header_name_is_valid(name) || !pn_header_value_is_valid(value))
-        return PN_MALFORMED;
-    rc = pn_buf_reserve(out, name.len + value.len + 4);
     if (rc != PN_OK)
         return rc;
     at = out->ptr + out->len;
@@ -91,12 +90,29 @@ enum pn_rc pn_h1_write_field(struct pn_buf *out, struct pn_slice name, struct pn
     return PN_OK;
 }
 
+enum pn_rc pn_h1_write_field(struct pn_buf *out, struct pn_slice name, struct pn_slice value)
+{
+    if (!pn_header_name_is_valid(name) || !pn_header_value_is_valid(value))
+        return PN_MALFORMED;
+    return put_field(out, name, value);
+}
+
+enum pn_rc pn_h1_write_header(struct pn_buf *out, const struct pn_header *header)
+{
+    if (!header->is_sound)
+        return pn_h1_write_field(out, header->name, header->value);
+#ifdef PN_SANITIZED
+    assert(pn_header_name_is_valid(header->name) && pn_header_value_is_valid(header->value));
+#endif
+    return put_field(out, header->name, header->value);
+}
+
 enum pn_rc pn_h1_write_fields(struct pn_buf *out, const struct pn_headers *headers)
 {
     enum pn_rc rc = PN_OK;
 
     for (size_t i = 0; i < headers->count && rc == PN_OK; i++)
-        rc = pn_h1_write_field(out, headers->items[i].name, headers->items[i].value);
+        rc = pn_h1_write_header(out, &headers->items[i]);
     return rc;
 }
 

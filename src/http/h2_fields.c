@@ -155,9 +155,10 @@ static bool is_of_connection(struct pn_slice name)
     }
 }
 
+/* on_regular() has judged both. */
 static void add(struct h2_head *head, struct pn_slice name, struct pn_slice value)
 {
-    if (pn_headers_add(&head->headers, name, value) != PN_OK)
+    if (pn_headers_add_sound(&head->headers, name, value) != PN_OK)
         pn_h2_head_refuse(head, PN_NOMEM, 500, "out of memory");
 }
 
@@ -167,8 +168,9 @@ void pn_h2_head_begin_regular(struct h2_head *head)
     if (head->has_regular)
         return;
     head->has_regular = true;
-    if (head->authority.len > 0) {
-        add(head, PN_LIT("host"), head->authority);
+    if (head->authority.len > 0) { /* judged when the block is whole */
+        if (pn_headers_add(&head->headers, PN_LIT("host"), head->authority) != PN_OK)
+            pn_h2_head_refuse(head, PN_NOMEM, 500, "out of memory");
         head->has_host = true;
     }
 }

@@ -110,24 +110,14 @@ static nghttp2_nv pseudo(struct pn_slice name, struct pn_slice value)
 }
 
 /* What belongs to a connection of HTTP/1.1, or is written as a pseudo-header. */
-static bool is_left_out(struct pn_slice name, bool is_request)
+static bool is_left_out(enum pn_header_kind kind, bool is_request)
 {
-    switch (name.len) {
-    case 2:
-        return pn_slice_case_eq_str(name, "te");
-    case 4:
-        return is_request && pn_slice_case_eq_str(name, "host");
-    case 7:
-        return pn_slice_case_eq_str(name, "upgrade");
-    case 10:
-        return pn_slice_case_eq_str(name, "connection") || pn_slice_case_eq_str(name, "keep-alive");
-    case 16:
-        return pn_slice_case_eq_str(name, "proxy-connection");
-    case 17:
-        return pn_slice_case_eq_str(name, "transfer-encoding");
-    default:
-        return false;
-    }
+    const unsigned left_out =
+        PN_HEADER_BIT(PN_HEADER_TE) | PN_HEADER_BIT(PN_HEADER_UPGRADE) |
+        PN_HEADER_BIT(PN_HEADER_CONNECTION) | PN_HEADER_BIT(PN_HEADER_KEEP_ALIVE) |
+        PN_HEADER_BIT(PN_HEADER_PROXY_CONNECTION) | PN_HEADER_BIT(PN_HEADER_TRANSFER_ENCODING);
+
+    return (left_out & PN_HEADER_BIT(kind)) != 0 || (is_request && kind == PN_HEADER_HOST);
 }
 
 /* Appends the fields. PN_MALFORMED: one is not valid. Names are turned into lower case by nghttp2,
@@ -140,11 +130,12 @@ size_t pn_h2_put_fields(nghttp2_nv *nva, const struct pn_headers *headers, bool 
     for (size_t i = 0; i < headers->count; i++) {
         const struct pn_header *field = &headers->items[i];
 
-        if (!pn_header_name_is_valid(field->name) || !pn_header_value_is_valid(field->value)) {
+        if (!field->is_sound &&
+            (!pn_header_name_is_valid(field->name) || !pn_header_value_is_valid(field->value))) {
             *rc = PN_MALFORMED;
             return 0;
         }
-        if (is_left_out(field->name, is_request))
+        if (is_left_out(field->kind, is_request))
             continue;
         nva[count] = nv_of(field->name, field->value, NGHTTP2_NV_FLAG_NONE);
         count++;

@@ -17,25 +17,91 @@ void pn_headers_init(struct pn_headers *headers, struct pn_arena *arena)
     *headers = (struct pn_headers){.arena = arena};
 }
 
+enum { NAMES_OF_ONE_LENGTH = 2, LONGEST = 19 };
+
+/* By length; those of one length differ in the first letter. Spelt as most write them: then they
+ * are the same, and no case has to be looked at. */
+static const struct {
+    char first;
+    enum pn_header_kind kind;
+    const char *name;
+} known[LONGEST + 1][NAMES_OF_ONE_LENGTH] = {
+    [2] = {{'t', PN_HEADER_TE, "TE"}},
+    [4] = {{'h', PN_HEADER_HOST, "Host"}, {'d', PN_HEADER_DATE, "Date"}},
+    [6] = {{'e', PN_HEADER_EXPECT, "Expect"}},
+    [7] = {{'u', PN_HEADER_UPGRADE, "Upgrade"}, {'t', PN_HEADER_TRAILER, "Trailer"}},
+    [9] = {{'f', PN_HEADER_FORWARDED, "Forwarded"}},
+    [10] = {{'c', PN_HEADER_CONNECTION, "Connection"}, {'k', PN_HEADER_KEEP_ALIVE, "Keep-Alive"}},
+    [14] = {{'c', PN_HEADER_CONTENT_LENGTH, "Content-Length"},
+            {'h', PN_HEADER_HTTP2_SETTINGS, "HTTP2-Settings"}},
+    [15] = {{'x', PN_HEADER_X_FORWARDED_FOR, "X-Forwarded-For"}},
+    [16] = {{'x', PN_HEADER_X_FORWARDED_HOST, "X-Forwarded-Host"},
+            {'p', PN_HEADER_PROXY_CONNECTION, "Proxy-Connection"}},
+    [17] = {{'t', PN_HEADER_TRANSFER_ENCODING, "Transfer-Encoding"},
+            {'x', PN_HEADER_X_FORWARDED_PROTO, "X-Forwarded-Proto"}},
+    [18] = {{'p', PN_HEADER_PROXY_AUTHENTICATE, "Proxy-Authenticate"}},
+    [19] = {{'p', PN_HEADER_PROXY_AUTHORIZATION, "Proxy-Authorization"}},
+};
+
+enum pn_header_kind pn_header_kind_of(struct pn_slice name)
+{
+    char first;
+
+    if (name.len == 0 || name.len > LONGEST)
+        return PN_HEADER_OTHER;
+    first = (char)(name.ptr[0] | 0x20);
+    for (int i = 0; i < NAMES_OF_ONE_LENGTH; i++) {
+        if (known[name.len][i].first == first)
+            return pn_slice_case_starts_with(name, pn_slice(known[name.len][i].name, name.len))
+                       ? known[name.len][i].kind
+                       : PN_HEADER_OTHER;
+    }
+    return PN_HEADER_OTHER;
+}
+
+static enum pn_rc grow(struct pn_headers *headers)
+{
+    size_t capacity = headers->capacity > 0 ? headers->capacity * 2 : FIRST_CAPACITY;
+    struct pn_header *items = NULL;
+
+    if (capacity > SIZE_MAX / sizeof(*items))
+        return PN_NOMEM;
+    items = pn_arena_alloc(headers->arena, capacity * sizeof(*items));
+    if (!items)
+        return PN_NOMEM;
+    if (headers->count > 0)
+        memcpy(items, headers->items, headers->count * sizeof(*items));
+    headers->items = items;
+    headers->capacity = capacity;
+    return PN_OK;
+}
+
+static inline enum pn_rc add(struct pn_headers *headers, struct pn_slice name,
+                             struct pn_slice value, bool is_sound)
+{
+    enum pn_header_kind kind = pn_header_kind_of(name);
+
+    if (headers->count == headers->capacity) {
+        enum pn_rc rc = grow(headers);
+
+        if (rc != PN_OK)
+            return rc;
+    }
+    headers->items[headers->count] = (struct pn_header){name, value, kind, is_sound};
+    headers->count++;
+    headers->kinds |= PN_HEADER_BIT(kind) & ~PN_HEADER_BIT(PN_HEADER_OTHER);
+    return PN_OK;
+}
+
 enum pn_rc pn_headers_add(struct pn_headers *headers, struct pn_slice name, struct pn_slice value)
 {
-    if (headers->count == headers->capacity) {
-        size_t capacity = headers->capacity > 0 ? headers->capacity * 2 : FIRST_CAPACITY;
-        struct pn_header *items = NULL;
+    return add(headers, name, value, false);
+}
 
-        if (capacity > SIZE_MAX / sizeof(*items))
-            return PN_NOMEM;
-        items = pn_arena_alloc(headers->arena, capacity * sizeof(*items));
-        if (!items)
-            return PN_NOMEM;
-        if (headers->count > 0)
-            memcpy(items, headers->items, headers->count * sizeof(*items));
-        headers->items = items;
-        headers->capacity = capacity;
-    }
-    headers->items[headers->count] = (struct pn_header){name, value};
-    headers->count++;
-    return PN_OK;
+enum pn_rc pn_headers_add_sound(struct pn_headers *headers, struct pn_slice name,
+                                struct pn_slice value)
+{
+    return add(headers, name, value, true);
 }
 
 enum pn_rc pn_headers_add_copy(struct pn_headers *headers, struct pn_slice name,
@@ -49,12 +115,35 @@ enum pn_rc pn_headers_add_copy(struct pn_headers *headers, struct pn_slice name,
     return pn_headers_add(headers, name_copy, value_copy);
 }
 
+/* What is looked for: a kind of field, or a name that has no kind. */
+struct search {
+    struct pn_slice name;
+    enum pn_header_kind kind;
+};
+
+static struct search search_of(struct pn_slice name)
+{
+    return (struct search){name, pn_header_kind_of(name)};
+}
+
+static bool is_missing(const struct pn_headers *headers, const struct search *search)
+{
+    return search->kind != PN_HEADER_OTHER && !pn_headers_may_have(headers, search->kind);
+}
+
+static bool fits(const struct pn_header *header, const struct search *search)
+{
+    if (search->kind != PN_HEADER_OTHER)
+        return header->kind == search->kind;
+    return pn_slice_case_eq(header->name, search->name);
+}
+
 struct pn_slice pn_headers_get(const struct pn_headers *headers, const char *name)
 {
-    struct pn_slice wanted = pn_slice_str(name);
+    struct search search = search_of(pn_slice_str(name));
 
-    for (size_t i = 0; i < headers->count; i++) {
-        if (pn_slice_case_eq(headers->items[i].name, wanted))
+    for (size_t i = 0; i < headers->count && !is_missing(headers, &search); i++) {
+        if (fits(&headers->items[i], &search))
             return headers->items[i].value;
     }
     return (struct pn_slice){NULL, 0};
@@ -62,32 +151,28 @@ struct pn_slice pn_headers_get(const struct pn_headers *headers, const char *nam
 
 bool pn_headers_has(const struct pn_headers *headers, const char *name)
 {
-    struct pn_slice wanted = pn_slice_str(name);
-
-    for (size_t i = 0; i < headers->count; i++) {
-        if (pn_slice_case_eq(headers->items[i].name, wanted))
-            return true;
-    }
-    return false;
+    return pn_headers_count(headers, name) > 0;
 }
 
 size_t pn_headers_count(const struct pn_headers *headers, const char *name)
 {
-    struct pn_slice wanted = pn_slice_str(name);
+    struct search search = search_of(pn_slice_str(name));
     size_t count = 0;
 
-    for (size_t i = 0; i < headers->count; i++)
-        count += pn_slice_case_eq(headers->items[i].name, wanted) ? 1 : 0;
+    for (size_t i = 0; i < headers->count && !is_missing(headers, &search); i++)
+        count += fits(&headers->items[i], &search) ? 1 : 0;
     return count;
 }
 
-size_t pn_headers_remove(struct pn_headers *headers, struct pn_slice name)
+static size_t remove_all(struct pn_headers *headers, const struct search *search)
 {
     size_t kept = 0;
     size_t removed = 0;
 
+    if (is_missing(headers, search))
+        return 0;
     for (size_t i = 0; i < headers->count; i++) {
-        if (pn_slice_case_eq(headers->items[i].name, name))
+        if (fits(&headers->items[i], search))
             continue;
         if (kept != i)
             headers->items[kept] = headers->items[i];
@@ -95,7 +180,22 @@ size_t pn_headers_remove(struct pn_headers *headers, struct pn_slice name)
     }
     removed = headers->count - kept;
     headers->count = kept;
+    headers->kinds &= ~PN_HEADER_BIT(search->kind);
     return removed;
+}
+
+size_t pn_headers_remove(struct pn_headers *headers, struct pn_slice name)
+{
+    struct search search = search_of(name);
+
+    return remove_all(headers, &search);
+}
+
+void pn_headers_remove_kind(struct pn_headers *headers, enum pn_header_kind kind)
+{
+    struct search search = {.kind = kind};
+
+    (void)remove_all(headers, &search);
 }
 
 bool pn_header_name_is_valid(struct pn_slice name)

@@ -170,26 +170,15 @@ bool pn_exchange_check_identity(struct pn_exchange *exchange)
 
 /* --- heads --- */
 
-bool pn_exchange_owns_field(struct pn_slice name)
+bool pn_exchange_owns_field(enum pn_header_kind kind)
 {
-    switch (name.len) {
-    case 2:
-        return pn_slice_case_eq_str(name, "TE");
-    case 4:
-        return pn_slice_case_eq_str(name, "Host");
-    case 6:
-        return pn_slice_case_eq_str(name, "Expect");
-    case 7:
-        return pn_slice_case_eq_str(name, "Upgrade");
-    case 10:
-        return pn_slice_case_eq_str(name, "Connection");
-    case 14:
-        return pn_slice_case_eq_str(name, "Content-Length");
-    case 17:
-        return pn_slice_case_eq_str(name, "Transfer-Encoding");
-    default:
-        return false;
-    }
+    const unsigned own = PN_HEADER_BIT(PN_HEADER_TE) | PN_HEADER_BIT(PN_HEADER_HOST) |
+                         PN_HEADER_BIT(PN_HEADER_EXPECT) | PN_HEADER_BIT(PN_HEADER_UPGRADE) |
+                         PN_HEADER_BIT(PN_HEADER_CONNECTION) |
+                         PN_HEADER_BIT(PN_HEADER_CONTENT_LENGTH) |
+                         PN_HEADER_BIT(PN_HEADER_TRANSFER_ENCODING);
+
+    return (own & PN_HEADER_BIT(kind)) != 0;
 }
 
 enum pn_rc pn_exchange_malformed(struct pn_exchange *exchange, enum pn_rc rc, const char *cause)

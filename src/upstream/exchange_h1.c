@@ -129,8 +129,8 @@ static enum pn_rc write_head(struct pn_exchange *exchange)
     for (size_t i = 0; rc == PN_OK && i < spec->headers->count; i++) {
         const struct pn_header *header = &spec->headers->items[i];
 
-        if (!pn_exchange_owns_field(header->name))
-            rc = pn_h1_write_field(out, header->name, header->value);
+        if (!pn_exchange_owns_field(header->kind))
+            rc = pn_h1_write_header(out, header);
     }
     if (rc == PN_OK && spec->framing == PN_BODY_STREAMED)
         rc = pn_h1_write_field(out, PN_LIT("Transfer-Encoding"), PN_LIT("chunked"));

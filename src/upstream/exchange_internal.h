@@ -28,7 +28,7 @@ enum pn_rc pn_exchange_take_head(struct pn_exchange *exchange) PN_MUST_USE;
 /** The final head is there and exchange->answer is ready. */
 void pn_exchange_answering(struct pn_exchange *exchange);
 /** Host, Content-Length, Transfer-Encoding, Connection, Expect, TE, Upgrade: written by us. */
-bool pn_exchange_owns_field(struct pn_slice name);
+bool pn_exchange_owns_field(enum pn_header_kind kind);
 
 /* --- HTTP/1.1 (exchange_h1.c) --- */
 

@@ -90,7 +90,7 @@ static void set_up(struct bench *b)
     context->method = PN_LIT("GET");
     context->path = PN_LIT("/orders/7");
     context->query = PN_LIT("a=1&b=two%20words&A=3&flag");
-    b->parameters[0] = (struct pn_header){PN_LIT("*id"), PN_LIT("7")};
+    b->parameters[0] = (struct pn_header){.name = PN_LIT("*id"), .value = PN_LIT("7")};
     context->template_parameters = b->parameters;
     context->template_parameter_count = 1;
     context->find_fact = find_fact;

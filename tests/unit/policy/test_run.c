@@ -362,8 +362,8 @@ static void query_names_match_after_decoding(void **state)
 
 static void rewrite_puts_parameters_into_path_and_query(void **state)
 {
-    const struct pn_header parameters[] = {{PN_LIT("id"), PN_LIT("a/b c")},
-                                           {PN_LIT("*rest"), PN_LIT("x/y z")}};
+    const struct pn_header parameters[] = {{.name = PN_LIT("id"), .value = PN_LIT("a/b c")},
+                                           {.name = PN_LIT("*rest"), .value = PN_LIT("x/y z")}};
     const struct pn_slice names[] = {{"a", 1}};
     struct bench b;
 

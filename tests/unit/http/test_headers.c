@@ -1,0 +1,201 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * Lists of header fields: their kinds, and which of them a writer looks at again.
+ */
+#include "http/support.h"
+
+#include <ctype.h>
+#include <string.h>
+
+#include "http/h1.h"
+#include "http/h1_internal.h"
+
+static const struct {
+    const char *name;
+    enum pn_header_kind kind;
+} kinds[] = {
+    {"Connection", PN_HEADER_CONNECTION},
+    {"Content-Length", PN_HEADER_CONTENT_LENGTH},
+    {"Date", PN_HEADER_DATE},
+    {"Expect", PN_HEADER_EXPECT},
+    {"Forwarded", PN_HEADER_FORWARDED},
+    {"Host", PN_HEADER_HOST},
+    {"HTTP2-Settings", PN_HEADER_HTTP2_SETTINGS},
+    {"Keep-Alive", PN_HEADER_KEEP_ALIVE},
+    {"Proxy-Authenticate", PN_HEADER_PROXY_AUTHENTICATE},
+    {"Proxy-Authorization", PN_HEADER_PROXY_AUTHORIZATION},
+    {"Proxy-Connection", PN_HEADER_PROXY_CONNECTION},
+    {"TE", PN_HEADER_TE},
+    {"Trailer", PN_HEADER_TRAILER},
+    {"Transfer-Encoding", PN_HEADER_TRANSFER_ENCODING},
+    {"Upgrade", PN_HEADER_UPGRADE},
+    {"X-Forwarded-For", PN_HEADER_X_FORWARDED_FOR},
+    {"X-Forwarded-Host", PN_HEADER_X_FORWARDED_HOST},
+    {"X-Forwarded-Proto", PN_HEADER_X_FORWARDED_PROTO},
+};
+enum { KINDS = sizeof(kinds) / sizeof(kinds[0]) };
+
+/* Each name in any case, and no name that differs in one byte. */
+static void a_name_has_one_kind(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < KINDS; i++) {
+        size_t len = strlen(kinds[i].name);
+        char text[32];
+
+        for (int spelling = 0; spelling < 3; spelling++) {
+            for (size_t n = 0; n < len; n++)
+                text[n] = (char)(spelling == 0   ? kinds[i].name[n]
+                                 : spelling == 1 ? tolower((unsigned char)kinds[i].name[n])
+                                                 : toupper((unsigned char)kinds[i].name[n]));
+            assert_int_equal(pn_header_kind_of(pn_slice(text, len)), kinds[i].kind);
+        }
+        for (size_t n = 0; n < len; n++) {
+            for (int byte = 0; byte < 256; byte++) {
+                memcpy(text, kinds[i].name, len);
+                text[n] = (char)byte;
+                if (strncasecmp(text, kinds[i].name, len) != 0)
+                    assert_int_equal(pn_header_kind_of(pn_slice(text, len)), PN_HEADER_OTHER);
+            }
+        }
+        assert_int_equal(pn_header_kind_of(pn_slice(kinds[i].name, len - 1)), PN_HEADER_OTHER);
+    }
+    assert_int_equal(pn_header_kind_of(pn_slice("", 0)), PN_HEADER_OTHER);
+    assert_int_equal(pn_header_kind_of(PN_LIT("A-Name-Longer-Than-All-Of-These")), PN_HEADER_OTHER);
+}
+
+/* Looking for a name finds the same as comparing each one would. */
+static void what_was_added_is_found_until_it_is_removed(void **state)
+{
+    struct pn_headers headers;
+
+    pn_headers_init(&headers, *state);
+    for (size_t i = 0; i < KINDS; i++) {
+        assert_false(pn_headers_has(&headers, kinds[i].name));
+        assert_int_equal(pn_headers_remove(&headers, pn_slice_str(kinds[i].name)), 0);
+        assert_int_equal(pn_headers_add(&headers, pn_slice_str(kinds[i].name), PN_LIT("1")), PN_OK);
+        assert_int_equal(pn_headers_add(&headers, PN_LIT("X-Other"), PN_LIT("2")), PN_OK);
+        assert_int_equal(pn_headers_add(&headers, pn_slice_str(kinds[i].name), PN_LIT("3")), PN_OK);
+    }
+    for (size_t i = 0; i < KINDS; i++) {
+        assert_int_equal(pn_headers_count(&headers, kinds[i].name), 2);
+        expect_slice(pn_headers_get(&headers, kinds[i].name), "1");
+        assert_int_equal(pn_headers_remove(&headers, pn_slice_str(kinds[i].name)), 2);
+        assert_false(pn_headers_has(&headers, kinds[i].name));
+    }
+    assert_int_equal(pn_headers_count(&headers, "x-other"), KINDS);
+    assert_int_equal(pn_headers_add(&headers, PN_LIT("host"), PN_LIT("4")), PN_OK);
+    expect_slice(pn_headers_get(&headers, "Host"), "4");
+    pn_headers_remove_kind(&headers, PN_HEADER_HOST);
+    assert_int_equal(headers.count, KINDS);
+}
+
+/* Only what was read and judged is written without a second look. */
+static void what_nobody_judged_is_judged_when_it_is_written(void **state)
+{
+    static const struct {
+        struct pn_slice name, value;
+    } bad[] = {
+        {{"A", 1}, {"b\r\nC: d", 7}}, {{"A: b", 4}, {"c", 1}}, {{"", 0}, {"c", 1}},
+        {{"A", 1}, {" b", 2}},        {{"A", 1}, {"b\0", 2}},
+    };
+
+    for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
+        struct pn_headers headers;
+        struct pn_buf out;
+
+        pn_headers_init(&headers, *state);
+        pn_buf_init(&out, 1000);
+        assert_int_equal(pn_headers_add(&headers, bad[i].name, bad[i].value), PN_OK);
+        assert_int_equal(pn_h1_write_fields(&out, &headers), PN_MALFORMED);
+        assert_int_equal(pn_headers_add_copy(&headers, bad[i].name, bad[i].value), PN_OK);
+        assert_false(headers.items[1].is_sound);
+        pn_buf_fini(&out);
+    }
+}
+
+/* Lines that are read eight bytes at a time, and those that are not, side by side: all are sound,
+ * and sound is what the writer would find. */
+static void what_is_read_is_sound(void **state)
+{
+    static const char text[] = "Plain: value of some length, longer than a word\r\n"
+                               "X_Under-9: a\r\n"
+                               "Tab:\ta\tb\t \r\n"
+                               "Trailing:   b   \r\n"
+                               "Empty:\r\n"
+                               "Spaces:      \r\n"
+                               "Latin: caf\xe9 and some more of it\r\n"
+                               "Colon: a:b:c\r\n"
+                               "S: x\r\n"
+                               "\r\n";
+    static const char *const values[] = {"value of some length, longer than a word",
+                                         "a",
+                                         "a\tb",
+                                         "b",
+                                         "",
+                                         "",
+                                         "caf\xe9 and some more of it",
+                                         "a:b:c",
+                                         "x"};
+    struct pn_slice rest = pn_slice_str(text);
+    struct pn_http_fault fault = {0};
+    struct pn_headers headers;
+
+    pn_headers_init(&headers, *state);
+    assert_int_equal(pn_h1_read_fields(&rest, PN_H1_REQUEST, &test_limits, &headers, &fault),
+                     PN_OK);
+    assert_int_equal(rest.len, 0);
+    assert_int_equal(headers.count, sizeof(values) / sizeof(values[0]));
+    for (size_t i = 0; i < headers.count; i++) {
+        expect_slice(headers.items[i].value, values[i]);
+        assert_true(headers.items[i].is_sound);
+        assert_true(pn_header_name_is_valid(headers.items[i].name));
+        assert_true(pn_header_value_is_valid(headers.items[i].value));
+    }
+}
+
+/* A byte that may not be, at each place of a line: it is never read over. */
+static void no_control_character_is_read_over(void **state)
+{
+    struct pn_headers headers;
+
+    pn_headers_init(&headers, *state);
+    for (size_t at = 0; at < 30; at++) {
+        for (int byte = 0; byte < 256; byte++) {
+            char text[] =
+                "Some-Name-Here: and some value\r\nLast: of all the lines there are\r\n\r\n";
+            struct pn_slice rest = pn_slice_str(text);
+            struct pn_http_fault fault = {0};
+            bool in_name = at < 14;
+            bool is_bad;
+
+            if (at == 14 || (byte == ':' && in_name))
+                continue; /* the colon; a shorter name */
+            rest.len = sizeof(text) - 1;
+            text[at] = (char)byte;
+            is_bad = in_name ? !pn_h1_is_tchar((unsigned char)byte)
+                             : !pn_h1_is_field_byte((unsigned char)byte);
+            headers.count = 0;
+            assert_int_equal(
+                pn_h1_read_fields(&rest, PN_H1_RESPONSE, &test_limits, &headers, &fault),
+                is_bad ? PN_MALFORMED : PN_OK);
+            if (is_bad)
+                assert_int_equal(fault.status, 502);
+        }
+    }
+}
+
+#define TEST(function) cmocka_unit_test_setup_teardown(function, make_arena, drop_arena)
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        TEST(a_name_has_one_kind),
+        TEST(what_was_added_is_found_until_it_is_removed),
+        TEST(what_nobody_judged_is_judged_when_it_is_written),
+        TEST(what_is_read_is_sound),
+        TEST(no_control_character_is_read_over),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
