@@ -25,6 +25,7 @@
 struct pn_arm;
 struct pn_rotation;
 struct pn_rotation_note;
+struct pn_rotation_value;
 
 struct pn_arm_test_call;
 
@@ -79,6 +80,10 @@ struct pn_arm_services {
      * pn_generation_make: new references. */
     enum pn_rc (*fetch)(void *ctx, const struct pn_arm_fetch *what, json_t **properties,
                         json_t **internal, struct pn_error *err);
+    /** pn_rotation_fetch_value */
+    enum pn_rc (*fetch_value)(void *ctx, const char *service_id, const char *secret_identifier,
+                              const char *identity_client_id, struct pn_buf *value, char *version,
+                              struct pn_error *err);
     /** pn_rotation_refresh and pn_rotation_rescan */
     enum pn_rc (*refresh)(void *ctx, const char *certificate_id, struct pn_error *err);
     void (*rescan)(void *ctx);
@@ -144,6 +149,11 @@ void pn_arm_destroy(struct pn_arm *arm);
 /** A pn_preflight_fn (rotation/rotation.h); `ctx` is the struct pn_arm. Any thread. */
 enum pn_rc pn_arm_preflight(void *ctx, const char *certificate_id, const json_t *internal,
                             json_t **verdicts, struct pn_error *err) PN_MUST_USE;
+
+/** A pn_value_fn (rotation/rotation.h); `ctx` is the struct pn_arm. Any thread. */
+enum pn_rc pn_arm_apply_value(void *ctx, const char *id, const char *secret_identifier,
+                              const struct pn_rotation_value *value, const struct pn_error *failure,
+                              bool force, struct pn_error *err) PN_MUST_USE;
 
 /** Who uses the certificate: [{id, name, type, via, by}], a new reference. `ctx` is the struct
  * pn_arm. PN_NOT_FOUND, PN_NOMEM; what the store says. Any thread. */

@@ -14,6 +14,7 @@
 #include "model/name.h"
 #include "model/schema.h"
 #include "model/tables.h"
+#include "policy/policy.h"
 
 struct pn_arm {
     struct pn_arm_config config;
@@ -26,6 +27,8 @@ struct pn_arm {
 #define ARM_RETRY_AFTER_S 1
 
 struct arm_call;
+struct arm_renewal;
+struct arm_sources;
 typedef void (*arm_handler_fn)(struct arm_call *call);
 
 /** One address: fixed segments in canonical casing, '*' for a name. */
@@ -62,7 +65,10 @@ struct arm_call {
     bool is_noted;                 /* in the audit log, by a transaction */
     json_t *dropped_keys; /* internals of embedded certificates that were deleted; may be NULL */
     json_t *imported;     /* operations of a description (import.c); NULL: none was given */
-    /** Called by arm_store_and_answer after the put, before the commit; may be NULL. */
+    struct arm_renewal *renewal; /* of those that name what is put; may be NULL */
+    bool wants_again;            /* nothing was stored: something has to be got first */
+    /** Called by arm_store_and_answer after the put, before the commit; may be NULL. PN_EXISTS: it
+     *  has answered. */
     enum pn_rc (*before_commit)(struct arm_call *call, struct pn_store_txn *txn,
                                 struct pn_error *err);
 };
@@ -272,6 +278,12 @@ bool arm_filter_matches(const struct arm_filter *filter, const json_t *entity);
 /** The stored properties with the sealed secrets back in their places: new reference. */
 enum pn_rc arm_backend_open(struct pn_arm *arm, const struct pn_store_item *item,
                             json_t **properties, struct pn_error *err) PN_MUST_USE;
+/** The same with named values put in: for the gateway. */
+enum pn_rc arm_backend_open_resolved(struct pn_arm *arm, const struct pn_store_item *item,
+                                     json_t **properties, struct pn_error *err) PN_MUST_USE;
+/** Puts the named values that its credentials name into `body` (a copy of the stored one) anew. */
+enum pn_rc arm_backend_renew(struct arm_sources *sources, const struct pn_store_item *item,
+                             json_t *body, struct pn_error *err) PN_MUST_USE;
 
 /* backend_check.c */
 /** What the schema cannot say. Adds to `problems`. */
@@ -297,7 +309,8 @@ bool arm_service_cas_set(const struct arm_service_cas *cas, const struct pn_stor
 void arm_service_cas_end(struct arm_service_cas *cas);
 
 /* backend_references.c */
-#define ARM_BACKEND_REFERENCES_MAX (2 * PN_CERTIFICATE_REFS_MAX + PN_POOL_MEMBERS_MAX)
+#define ARM_BACKEND_REFERENCES_MAX                                                                 \
+    (2 * PN_CERTIFICATE_REFS_MAX + PN_POOL_MEMBERS_MAX + PN_BACKEND_VALUES_MAX)
 struct arm_backend_references {
     const char *ids[ARM_BACKEND_REFERENCES_MAX + 1]; /* NULL-ended; in the arena */
     size_t count;
@@ -307,6 +320,14 @@ struct arm_backend_references {
 /** In the transaction: checks every reference. False: answered; the caller rolls back. */
 bool arm_backend_refer(struct arm_call *call, struct pn_store_txn *txn, const json_t *properties,
                        struct arm_backend_references *references);
+
+/* backend_values.c */
+/** `secrets` {header, query, authorization}: puts {"resolved"} with what names named values into
+ * it, or takes it out. Adds to `references` unless it is NULL. PN_INVALID: there is no such value,
+ * or the result cannot be sent; err names the place, no value. */
+enum pn_rc arm_backend_values(struct arm_sources *sources, json_t *secrets,
+                              struct arm_backend_references *references,
+                              struct pn_error *err) PN_MUST_USE;
 
 /* policy_references.c */
 /** Deletes the embedded certificates that no policy uses any more; remembers their keys in the
@@ -318,18 +339,28 @@ enum pn_rc arm_drop_keys(struct arm_call *call, const json_t *internal,
                          struct pn_error *err) PN_MUST_USE;
 /** After the commit: lets the keyholder forget those keys. */
 void arm_policy_forget_dropped(struct arm_call *call);
-struct pn_policy_document;
 /** What the policy's literal references need: certificates and backends must exist, bodies are
  *  imported and embedded. */
 struct arm_policy_work;
-/** Imports each body= into the keyholder and replaces it in the document. False: answered. */
-bool arm_policy_import(struct arm_call *call, struct pn_policy_document *document,
-                       struct arm_policy_work **work);
-/** In the transaction: checks every reference, puts new embedded certificates, gives the ids to
- *  reference (NULL-ended, in the arena). False: answered; the caller rolls back. */
-bool arm_policy_refer(struct arm_call *call, struct pn_store_txn *txn,
-                      const struct pn_policy_document *document, struct arm_policy_work *work,
-                      const char *const **references);
+/** Imports each body= into the keyholder and replaces it in the document; gets tokens. *work also
+ *  on failure, unless there was no memory. May block. */
+enum pn_rc arm_policy_import_in(struct arm_call *call, struct pn_policy_document *document,
+                                struct arm_policy_work **work, struct pn_error *err) PN_MUST_USE;
+/** Code of PN_UNAVAILABLE: arm_policy_import_in() has to come before. */
+#define ARM_TOKEN_FORGOTTEN "token_forgotten"
+/** Ids, each list NULL-ended and in the arena. */
+struct arm_policy_refers {
+    const char *const *ids; /* what the document itself names, fragments and named values too */
+    const char *const *included; /* certificates that included fragments name */
+    json_t *through; /* [{certificate, namedValue}]: those of `ids` that a named value names */
+};
+/** In the transaction: checks every reference, puts new embedded certificates. `work` may be NULL.
+ *  refers->through is to be freed in either case. */
+enum pn_rc arm_policy_refer_in(struct arm_call *call, struct pn_store_txn *txn,
+                               struct arm_sources *sources,
+                               const struct pn_policy_document *document,
+                               struct arm_policy_work *work, struct arm_policy_refers *refers,
+                               struct pn_error *err) PN_MUST_USE;
 /** Lets the keyholder forget imported keys that are not in use. NULL is fine. */
 void arm_policy_work_end(struct arm_call *call, struct arm_policy_work *work);
 
@@ -351,9 +382,98 @@ enum pn_rc arm_tokens_drop(struct arm_call *call, struct pn_store_txn *txn,
 bool arm_token_is_good(const struct pn_store_item *item);
 
 /* policy.c */
+/** The stored rawxml as xml text: a new reference. */
+json_t *arm_policy_as_xml(struct pn_slice rawxml, struct pn_error *err);
+/** Reads ?format= into the call. False: answered. */
+bool arm_policy_format(struct arm_call *call);
+/** PUT of a policy or fragment with these checked properties; `kept` (NULL, or names ended by NULL)
+ *  are stored beside value and format. Answers. */
+void arm_document_put(struct arm_call *call, const json_t *given, const char *const *kept,
+                      arm_view_fn view_fn);
+enum pn_rc arm_document_before_commit(struct arm_call *call, struct pn_store_txn *txn,
+                                      struct pn_error *err);
+
+/* policy_document.c */
+enum pn_policy_scope arm_policy_scope(const char *type, const char *id);
+/** A policy of any scope; not a fragment. */
+bool arm_is_policy(const char *type);
+/** With what it names put in, as the sources' transaction has it. */
+enum pn_rc arm_policy_read(struct arm_sources *sources, const char *type, const char *id,
+                           struct pn_slice text, enum pn_policy_format format,
+                           struct pn_policy_document **document, struct pn_error *err) PN_MUST_USE;
+/** The same before there is a transaction. */
+enum pn_rc arm_policy_read_given(struct arm_call *call, const char *type, struct pn_slice text,
+                                 enum pn_policy_format format, struct pn_policy_document **document,
+                                 struct pn_error *err) PN_MUST_USE;
+/** {"value", "format"} as they are stored: a new reference. NULL: no memory. */
+json_t *arm_policy_canonical(const struct pn_policy_document *document);
+/** *internal (a new reference, or NULL): what is sealed, and by which named values certificates are
+ *  named. Takes a value with a password out of `properties`. */
+enum pn_rc arm_policy_keep(struct arm_call *call, const char *type, const char *id,
+                           const struct pn_policy_document *document, json_t *through,
+                           json_t *properties, json_t **internal, struct pn_error *err) PN_MUST_USE;
 /** The properties with the document that was sealed because it has a password. */
 enum pn_rc arm_policy_open(struct pn_arm *arm, const struct pn_store_item *item,
                            json_t **properties, struct pn_error *err) PN_MUST_USE;
+/** The same with what it names put in. */
+enum pn_rc arm_policy_open_resolved(struct pn_arm *arm, const struct pn_store_item *item,
+                                    json_t **properties, struct pn_error *err) PN_MUST_USE;
+
+/* sources.c */
+struct arm_known_value;
+struct arm_sources {
+    struct arm_call *call;        /* its scope is where names are looked for */
+    struct pn_store_txn *txn;     /* NULL: the sources begin one of their own when they need it, */
+    struct pn_store_txn *own_txn; /* which nothing is written in */
+    struct pn_policy_sources policy;
+    struct pn_arena *arena; /* secret */
+    struct arm_known_value *known;
+};
+/** PN_NOMEM. fini in either case. */
+enum pn_rc arm_sources_init(struct arm_sources *sources, struct arm_call *call,
+                            struct pn_store_txn *txn, struct pn_error *err) PN_MUST_USE;
+void arm_sources_fini(struct arm_sources *sources);
+/** What the named value with that display name references, and nobody else: it is found by that.
+ *  NULL: no memory. */
+const char *arm_named_value_reference(struct pn_arena *arena, const char *scope_id,
+                                      struct pn_slice display_name);
+/** By its display name; both texts live as long as the sources. PN_NOT_FOUND; what unsealing says.
+ */
+enum pn_rc arm_named_value_find(struct arm_sources *sources, struct pn_slice name,
+                                struct pn_policy_value *value, const char **id,
+                                struct pn_error *err) PN_MUST_USE;
+typedef enum pn_rc (*arm_on_value_fn)(void *ctx, const char *id, struct pn_error *err);
+/** Appends the text to `out` with named values put in; on_value (may be NULL) is told of each.
+ *  PN_INVALID: there is no such one; PN_LIMIT: of the buffer. */
+enum pn_rc arm_put_values(struct arm_sources *sources, struct pn_slice text, struct pn_buf *out,
+                          arm_on_value_fn on_value, void *ctx, struct pn_error *err) PN_MUST_USE;
+
+/* named_value.c */
+/** The properties with the value, also a sealed one. */
+enum pn_rc arm_named_value_open(struct pn_arm *arm, const struct pn_store_item *item,
+                                json_t **properties, struct pn_error *err) PN_MUST_USE;
+
+/* dependents.c */
+#define ARM_RENEWAL_WORKS_MAX 64
+struct arm_renewal {
+    struct {
+        const char *id;
+        struct arm_policy_work *work;
+    } works[ARM_RENEWAL_WORKS_MAX];
+    size_t count;
+    const char *wanted; /* this policy needs arm_renewal_prepare(), then all of it once more */
+    struct pn_policy_document *document; /* the policy's */
+    const char *refused_by;              /* the one that could not bear the change */
+};
+/** Makes all that name `id`, directly or through fragments, anew; what is changed is in the
+ *  transaction. PN_INVALID: one of them would not be valid, err says which and where. PN_EXISTS:
+ * the call is answered (linked access). state->wanted set: roll back, prepare, and come again. */
+enum pn_rc arm_renew_users(struct arm_call *call, struct pn_store_txn *txn, const char *id,
+                           struct arm_renewal *state, struct pn_error *err) PN_MUST_USE;
+/** Gets what state->wanted needs; without a transaction. */
+enum pn_rc arm_renewal_prepare(struct arm_call *call, struct arm_renewal *state,
+                               struct pn_error *err) PN_MUST_USE;
+void arm_renewal_end(struct arm_call *call, struct arm_renewal *state);
 
 /* access.c */
 /** "/" , "/apis", "/apis/echo" or "/products/gold" in lower case, from what a caller may give; NULL
@@ -451,6 +571,11 @@ void arm_generation_promote(struct arm_call *call);
 /** 409: it was refused by a backend and stays staged. */
 void arm_answer_refused_generation(struct arm_call *call, uint64_t number,
                                    const struct pn_error *err);
+/** Answers what a vault, or the identity that reads it, said. `vault`: the checked keyVault. */
+void arm_answer_fetch_failed(struct arm_call *call, const json_t *vault, enum pn_rc rc,
+                             const struct pn_error *err);
+/** For lists: the last fetch from its vault failed. */
+bool arm_is_refresh_failed(const struct arm_call *call, const struct pn_store_item *item);
 /** The file that properties.data holds, into a secret buffer of PN_IMPORT_BYTES_MAX. False:
  * answered. */
 bool arm_certificate_file(struct arm_call *call, const json_t *properties, struct pn_buf *file);
@@ -490,6 +615,18 @@ void arm_product_links(struct arm_call *call);
 void arm_product_link_get(struct arm_call *call);
 void arm_product_link_put(struct arm_call *call);
 void arm_product_link_delete(struct arm_call *call);
+void arm_named_values(struct arm_call *call);
+void arm_named_value_get(struct arm_call *call);
+void arm_named_value_put(struct arm_call *call);
+void arm_named_value_patch(struct arm_call *call);
+void arm_named_value_delete(struct arm_call *call);
+void arm_named_value_secret(struct arm_call *call);
+void arm_named_value_refresh(struct arm_call *call);
+void arm_fragments(struct arm_call *call);
+void arm_fragment_get(struct arm_call *call);
+void arm_fragment_put(struct arm_call *call);
+void arm_fragment_delete(struct arm_call *call);
+void arm_fragment_references(struct arm_call *call);
 void arm_policies(struct arm_call *call);
 void arm_policy_get(struct arm_call *call);
 void arm_policy_put(struct arm_call *call);

@@ -13,6 +13,8 @@
 static const char *const secret_members[] = {"header", "query", "authorization", NULL};
 static const char *const filter_fields[] = {"name", "title", "url", "type", NULL};
 
+#define RESOLVED "resolved" /* among the secrets: those members that name named values, put in */
+
 /* ---- secrets out and in ---- */
 
 /** Moves the secret members out of `properties` into a new object (empty when there are none). */
@@ -66,10 +68,25 @@ static bool join_secrets(json_t *properties, json_t *secrets)
     return !password || !proxy || json_object_set(proxy, "password", password) == 0;
 }
 
+/** With named values in their places. */
+static bool join_resolved(json_t *properties, json_t *secrets)
+{
+    json_t *resolved = json_object_get(secrets, RESOLVED);
+
+    return (!resolved || json_object_update(secrets, resolved) == 0) &&
+           join_secrets(properties, secrets);
+}
+
 enum pn_rc arm_backend_open(struct pn_arm *arm, const struct pn_store_item *item,
                             json_t **properties, struct pn_error *err)
 {
     return arm_open_sealed(arm, item, join_secrets, properties, err);
+}
+
+enum pn_rc arm_backend_open_resolved(struct pn_arm *arm, const struct pn_store_item *item,
+                                     json_t **properties, struct pn_error *err)
+{
+    return arm_open_sealed(arm, item, join_resolved, properties, err);
 }
 
 static json_t *view(struct arm_call *call, const struct pn_store_item *item, struct pn_error *err)
@@ -87,6 +104,45 @@ static json_t *view(struct arm_call *call, const struct pn_store_item *item, str
 }
 
 /* ---- writing ---- */
+
+/** Puts named values in, and refers to them. False: answered. */
+static bool resolve(struct arm_call *call, struct pn_store_txn *txn, json_t *secrets,
+                    struct arm_backend_references *references)
+{
+    struct arm_sources sources = {0};
+    struct pn_error err = {0};
+    enum pn_rc rc = arm_sources_init(&sources, call, txn, &err);
+
+    if (rc == PN_OK)
+        rc = arm_backend_values(&sources, secrets, references, &err);
+    arm_sources_fini(&sources);
+    if (rc != PN_OK)
+        arm_answer_failure(call, &err);
+    return rc == PN_OK;
+}
+
+enum pn_rc arm_backend_renew(struct arm_sources *sources, const struct pn_store_item *item,
+                             json_t *body, struct pn_error *err)
+{
+    const struct pn_arm_services *services = &sources->call->arm->config.services;
+    json_t *internal = json_object_get(body, "internal");
+    const char *text = pn_json_str(internal, "sealed");
+    json_t *secrets = NULL;
+    json_t *sealed = NULL;
+    enum pn_rc rc = text
+                        ? arm_unseal(services, item->id, text, &secrets, err)
+                        : pn_error_set(err, PN_INTERNAL, "no_secrets",
+                                       "'%s' has no credentials that could name a value", item->id);
+
+    if (rc == PN_OK)
+        rc = arm_backend_values(sources, secrets, NULL, err);
+    if (rc == PN_OK)
+        rc = arm_seal(services, item->id, secrets, &sealed, err);
+    if (rc == PN_OK && json_object_set_new(internal, "sealed", sealed) != 0)
+        rc = pn_error_set(err, PN_NOMEM, "out_of_memory", "out of memory");
+    json_decref(secrets);
+    return rc;
+}
 
 /** Seals, refers, stores, answers. Takes `properties`; ends the transaction. */
 static void store(struct arm_call *call, struct pn_store_txn *txn,
@@ -109,6 +165,8 @@ static void store(struct arm_call *call, struct pn_store_txn *txn,
     if (!arm_backend_refer(call, txn, properties, &references))
         goto out;
     secrets = split_secrets(properties);
+    if (secrets && !resolve(call, txn, secrets, &references))
+        goto out;
     if (!internal || !secrets ||
         json_object_set(internal, "certificateIds", references.certificate_names) != 0 ||
         json_object_set(internal, "members", references.member_names) != 0) {

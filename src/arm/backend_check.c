@@ -9,22 +9,10 @@
 #include "http/uri.h"
 #include "model/text.h"
 
-static bool has_named_value(struct pn_slice value)
-{
-    size_t open = pn_slice_find_slice(value, PN_LIT("{{"));
-
-    return open < value.len;
-}
-
 static void check_value(struct pn_problems *problems, const char *target, const char *name,
                         struct pn_slice value)
 {
-    if (has_named_value(value))
-        pn_problem_add(problems, target,
-                       "The value of '%s' refers to a named value; named values are not offered "
-                       "by this Postern.",
-                       name);
-    else if (!pn_header_value_is_valid(value))
+    if (!pn_header_value_is_valid(value))
         pn_problem_add(problems, target,
                        "The value of '%s' has characters that a header or query "
                        "value must not have.",

@@ -96,7 +96,7 @@ static json_t *view_refreshed(struct arm_call *call, const struct pn_store_item 
 static const char *const filter_fields[] = {"name", "subject", "thumbprint", "expirationDate",
                                             NULL};
 
-static bool is_refresh_failed(const struct arm_call *call, const struct pn_store_item *item)
+bool arm_is_refresh_failed(const struct arm_call *call, const struct pn_store_item *item)
 {
     const json_t *vault = json_object_get(json_object_get(item->body, "properties"), "keyVault");
     const char *code = pn_json_str(json_object_get(vault, "lastStatus"), "code");
@@ -113,7 +113,7 @@ void arm_certificates(struct arm_call *call)
         .type = pn_type_facts(PN_TYPE_CERTIFICATE)->type,
         .fields = filter_fields,
         .view = view,
-        .keep = pn_slice_case_eq_str(failed, "true") ? is_refresh_failed : NULL,
+        .keep = pn_slice_case_eq_str(failed, "true") ? arm_is_refresh_failed : NULL,
     };
 
     arm_list(call, &rule);
@@ -200,6 +200,23 @@ out:
     return candidate->properties != NULL;
 }
 
+void arm_answer_fetch_failed(struct arm_call *call, const json_t *vault, enum pn_rc rc,
+                             const struct pn_error *err)
+{
+    /* What the vault or the identity said is about the caller's reference, whatever its code. */
+    if (strcmp(err->code, "identity_not_enabled") == 0)
+        arm_answer_error(call, 400, "InvalidOperation", "%s", err->message);
+    else if (strcmp(err->code, "vault_forbidden") == 0)
+        arm_answer_vault_forbidden(call, vault, err);
+    else if (strncmp(err->code, "vault_", 6) == 0 ||
+             (rc != PN_UNAVAILABLE && rc != PN_TIMEOUT && rc != PN_NOMEM && rc != PN_IO &&
+              rc != PN_INTERNAL))
+        arm_answer_invalid(call, err->target[0] ? err->target : "keyVault.secretIdentifier", "%s",
+                           err->message);
+    else
+        arm_answer_failure(call, err);
+}
+
 static bool fetch_from_vault(struct arm_call *call, const json_t *vault,
                              struct candidate *candidate)
 {
@@ -215,21 +232,9 @@ static bool fetch_from_vault(struct arm_call *call, const json_t *vault,
     enum pn_rc rc =
         services->fetch(services->ctx, &what, &candidate->properties, &candidate->internal, &err);
 
-    if (rc == PN_OK)
-        return true;
-    /* What the vault or the identity said is about the caller's reference, whatever its code. */
-    if (strcmp(err.code, "identity_not_enabled") == 0)
-        arm_answer_error(call, 400, "InvalidOperation", "%s", err.message);
-    else if (strcmp(err.code, "vault_forbidden") == 0)
-        arm_answer_vault_forbidden(call, vault, &err);
-    else if (strncmp(err.code, "vault_", 6) == 0 ||
-             (rc != PN_UNAVAILABLE && rc != PN_TIMEOUT && rc != PN_NOMEM && rc != PN_IO &&
-              rc != PN_INTERNAL))
-        arm_answer_invalid(call, err.target[0] ? err.target : "keyVault.secretIdentifier", "%s",
-                           err.message);
-    else
-        arm_answer_failure(call, &err);
-    return false;
+    if (rc != PN_OK)
+        arm_answer_fetch_failed(call, vault, rc, &err);
+    return rc == PN_OK;
 }
 
 /** The keyholder may have forgotten the key since the import, for another request's sake. */

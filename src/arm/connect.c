@@ -113,6 +113,16 @@ static enum pn_rc fetch(void *ctx, const struct pn_arm_fetch *what, json_t **pro
     return rc;
 }
 
+static enum pn_rc fetch_value(void *ctx, const char *service_id, const char *secret_identifier,
+                              const char *identity_client_id, struct pn_buf *value, char *version,
+                              struct pn_error *err)
+{
+    struct pn_arm_connection *connection = ctx;
+
+    return pn_rotation_fetch_value(connection->rotation, service_id, secret_identifier,
+                                   identity_client_id, value, version, err);
+}
+
 static enum pn_rc refresh(void *ctx, const char *certificate_id, struct pn_error *err)
 {
     struct pn_arm_connection *connection = ctx;
@@ -167,6 +177,7 @@ void pn_arm_connect(struct pn_arm_services *services, struct pn_arm_connection *
         .seal = seal,
         .unseal = unseal,
         .fetch = fetch,
+        .fetch_value = fetch_value,
         .refresh = refresh,
         .rescan = rescan,
         .probe = probe,

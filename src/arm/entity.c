@@ -189,6 +189,7 @@ bool arm_store_and_answer(struct arm_call *call, struct pn_store_txn *txn,
     json_t *entity = NULL;
     json_t *body = document(strrchr(id, '/') + 1, properties, internal);
     bool is_stored = false;
+    enum pn_rc rc = PN_OK;
 
     if (!body) {
         pn_store_rollback(txn);
@@ -201,9 +202,11 @@ bool arm_store_and_answer(struct arm_call *call, struct pn_store_txn *txn,
         arm_answer_failure(call, &err);
         goto out;
     }
-    if (call->before_commit && call->before_commit(call, txn, &err) != PN_OK) {
+    rc = call->before_commit ? call->before_commit(call, txn, &err) : PN_OK;
+    if (rc != PN_OK) {
         pn_store_rollback(txn);
-        arm_answer_failure(call, &err);
+        if (rc != PN_EXISTS && !call->wants_again)
+            arm_answer_failure(call, &err);
         goto out;
     }
     if (arm_audit_in(call, txn, former->id ? 200 : 201, json_object_get(body, "properties"),

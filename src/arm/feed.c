@@ -41,8 +41,8 @@ static char *make_key(const char *id, struct pn_error *err)
 /** Members of internal that stay here. */
 static json_t *gateway_internal(const struct pn_store_item *item)
 {
-    static const char *const kept_here[] = {"sealed", "sealedKeys", "systemAssigned", "generations",
-                                            NULL};
+    static const char *const kept_here[] = {
+        "sealed", "sealedKeys", "systemAssigned", "generations", "resolved", "through", NULL};
     json_t *internal = json_object_get(item->body, "internal");
     json_t *copy = internal ? json_copy(internal) : json_object();
 
@@ -61,9 +61,9 @@ static enum pn_rc make_json(struct pn_arm *arm, const struct pn_store_item *item
     enum pn_rc rc = PN_OK;
 
     if (type == PN_TYPE_BACKEND)
-        rc = arm_backend_open(arm, item, &properties, err);
+        rc = arm_backend_open_resolved(arm, item, &properties, err);
     else if (strcmp(pn_type_facts(type)->feed, "policy") == 0)
-        rc = arm_policy_open(arm, item, &properties, err);
+        rc = arm_policy_open_resolved(arm, item, &properties, err);
     else
         properties = json_incref(json_object_get(item->body, "properties"));
     if (rc != PN_OK)

@@ -81,6 +81,8 @@ static const char *how(const struct arm_call *call, const json_t *user)
 
     if (strcmp(by, "thumbprint") == 0)
         return "names its thumbprint";
+    if (strcmp(by, "value") == 0)
+        return "holds its id or thumbprint";
     if (strcmp(by, "policy") == 0)
         return "uses it by its policy";
     if (strcmp(by, ARM_BY_PRODUCT) == 0)

@@ -39,9 +39,9 @@ static struct pn_policy_document *read_policy(struct arm_call *call, const char 
     json_t *properties = NULL;
 
     if (id && pn_store_get(call->arm->config.store, id, &item, &err) == PN_OK &&
-        arm_policy_open(call->arm, &item, &properties, &err) == PN_OK &&
-        pn_policy_parse(pn_json_slice(properties, "value"), PN_POLICY_RAWXML, scope, &document,
-                        &err) != PN_OK)
+        arm_policy_open_resolved(call->arm, &item, &properties, &err) == PN_OK &&
+        pn_policy_parse_resolved(pn_json_slice(properties, "value"), scope, &document, &err) !=
+            PN_OK)
         document = NULL;
     json_decref(properties);
     pn_store_item_fini(&item);

@@ -9,26 +9,15 @@
 
 #include "arm/arm_internal.h"
 
-static enum pn_policy_scope scope_of(const struct arm_call *call)
-{
-    if (call->route->type == PN_TYPE_OPERATION_POLICY)
-        return PN_SCOPE_OPERATION;
-    if (call->route->type == PN_TYPE_API_POLICY)
-        return PN_SCOPE_API;
-    if (call->route->type == PN_TYPE_PRODUCT_POLICY)
-        return PN_SCOPE_PRODUCT;
-    return call->workspace.len > 0 ? PN_SCOPE_WORKSPACE : PN_SCOPE_GLOBAL;
-}
-
 /** The stored rawxml as xml text. */
-static json_t *as_xml(const struct arm_call *call, struct pn_slice rawxml, struct pn_error *err)
+json_t *arm_policy_as_xml(struct pn_slice rawxml, struct pn_error *err)
 {
     struct pn_policy_document *document = NULL;
     struct pn_buf text;
     json_t *value = NULL;
 
     pn_buf_init_secret(&text, 8 * PN_POLICY_BYTES_MAX);
-    if (pn_policy_parse(rawxml, PN_POLICY_RAWXML, scope_of(call), &document, err) != PN_OK) {
+    if (pn_policy_parse_unchecked(rawxml, PN_POLICY_RAWXML, &document, err) != PN_OK) {
         err->rc = PN_INTERNAL; /* it was checked when it was stored */
         pn_error_prefix(err, "the stored policy cannot be read");
     } else if (pn_policy_print(document, PN_POLICY_XML, &text) == PN_OK) {
@@ -39,17 +28,6 @@ static json_t *as_xml(const struct arm_call *call, struct pn_slice rawxml, struc
     pn_policy_document_destroy(document);
     pn_buf_fini(&text);
     return value;
-}
-
-static bool join_secrets(json_t *properties, json_t *secrets)
-{
-    return json_object_update(properties, secrets) == 0;
-}
-
-enum pn_rc arm_policy_open(struct pn_arm *arm, const struct pn_store_item *item,
-                           json_t **properties, struct pn_error *err)
-{
-    return arm_open_sealed(arm, item, join_secrets, properties, err);
 }
 
 static json_t *view(struct arm_call *call, const struct pn_store_item *item, struct pn_error *err)
@@ -67,7 +45,7 @@ static json_t *view(struct arm_call *call, const struct pn_store_item *item, str
         if (!value)
             pn_error_set(err, PN_NOMEM, "out_of_memory", "out of memory");
     } else {
-        value = as_xml(call, rawxml, err);
+        value = arm_policy_as_xml(rawxml, err);
     }
     json_decref(properties);
     if (!value)
@@ -79,8 +57,7 @@ static json_t *view(struct arm_call *call, const struct pn_store_item *item, str
     return entity;
 }
 
-/** Reads ?format=. False: answered. */
-static bool read_format(struct arm_call *call)
+bool arm_policy_format(struct arm_call *call)
 {
     struct pn_slice format = pn_request_query(call->request, "format");
 
@@ -123,7 +100,7 @@ void arm_policies(struct arm_call *call)
         .view = view,
     };
 
-    if (!find_scope(call, 0) || !read_format(call))
+    if (!find_scope(call, 0) || !arm_policy_format(call))
         return;
     rule.prefix = pn_arena_printf(call->arena, "%s/policies/", call->id);
     arm_list(call, &rule);
@@ -131,108 +108,149 @@ void arm_policies(struct arm_call *call)
 
 void arm_policy_get(struct arm_call *call)
 {
-    if (find_scope(call, 1) && fix_name(call) && read_format(call))
+    if (find_scope(call, 1) && fix_name(call) && arm_policy_format(call))
         arm_get_with(call, view);
 }
 
-/** Parses what the caller sent. NULL: answered. */
-static struct pn_policy_document *parse(struct arm_call *call, const json_t *properties)
+/** The format of what the caller sent. False: answered. */
+static bool given_format(struct arm_call *call, const json_t *properties)
 {
-    struct pn_policy_document *document = NULL;
     const char *format = pn_json_str(properties, "format");
-    struct pn_error err = {0};
 
     call->wants_rawxml = format && strcmp(format, "rawxml") == 0;
-    if (format && !call->wants_rawxml && strcmp(format, "xml") != 0) {
-        arm_answer_invalid(call, "format",
-                           "Fetching a policy from a link ('%s') is not offered by this Postern: "
-                           "put the document itself, as xml or rawxml.",
-                           format);
-        return NULL;
-    }
-    if (pn_policy_parse(pn_json_slice(properties, "value"),
-                        call->wants_rawxml ? PN_POLICY_RAWXML : PN_POLICY_XML, scope_of(call),
-                        &document, &err) == PN_OK)
-        return document;
-    arm_answer_failure(call, &err);
-    return NULL;
-}
-
-/** The document as it is stored; NULL: answered. */
-static json_t *canonical(struct arm_call *call, const struct pn_policy_document *document)
-{
-    struct pn_buf text;
-    json_t *properties = NULL;
-
-    pn_buf_init_secret(&text, 8 * PN_POLICY_BYTES_MAX);
-    if (pn_policy_print(document, PN_POLICY_RAWXML, &text) == PN_OK)
-        properties =
-            json_pack("{s:o,s:s}", "value", json_stringn(text.ptr, text.len), "format", "rawxml");
-    if (!properties)
-        arm_answer_error(call, 500, "InternalServerError", "out of memory");
-    pn_buf_fini(&text);
-    return properties;
-}
-
-/** A document with a password is sealed at rest: it moves from *properties to *internal. False:
- *  answered. */
-static bool seal(struct arm_call *call, const struct pn_policy_document *document,
-                 json_t *properties, json_t **internal)
-{
-    json_t *plain, *sealed = NULL;
-    struct pn_error err = {0};
-    enum pn_rc rc;
-
-    if (!pn_policy_has_secret(document))
+    if (!format || call->wants_rawxml || strcmp(format, "xml") == 0)
         return true;
-    plain = json_pack("{s:O}", "value", json_object_get(properties, "value"));
-    rc = plain ? arm_seal(&call->arm->config.services, call->id, plain, &sealed, &err)
-               : pn_error_set(&err, PN_NOMEM, "out_of_memory", "out of memory");
-    json_decref(plain);
-    if (rc == PN_OK) {
-        (void)json_object_del(properties, "value");
-        *internal = json_pack("{s:o}", "sealed", sealed);
-        if (*internal)
-            return true;
-        pn_error_set(&err, PN_NOMEM, "out_of_memory", "out of memory");
-    }
-    arm_answer_failure(call, &err);
+    arm_answer_invalid(call, "format",
+                       "Fetching a policy from a link ('%s') is not offered by this Postern: "
+                       "put the document itself, as xml or rawxml.",
+                       format);
     return false;
+}
+
+/** A document on its way into the store. */
+struct putting {
+    const struct pn_policy_document *document; /* as it was read, */
+    uint64_t revision;                         /* when the store was here */
+    json_t *stored;                            /* its canonical form */
+    struct arm_policy_work *work;
+    struct arm_renewal renewal;
+    arm_view_fn view_fn;
+};
+
+/** Inside of the transaction: refers, stores, answers; ends the transaction. */
+static void store_document(struct arm_call *call, struct pn_store_txn *txn,
+                           const struct pn_store_item *former, struct putting *putting)
+{
+    const char *type = pn_type_facts(call->route->type)->type;
+    const struct pn_policy_document *document = putting->document;
+    struct pn_policy_document *again = NULL;
+    struct arm_policy_refers refers = {0};
+    struct arm_sources sources = {0};
+    struct pn_error err = {0};
+    json_t *stored = json_deep_copy(putting->stored);
+    json_t *internal = NULL;
+    bool is_answered = false;
+    enum pn_rc rc = arm_sources_init(&sources, call, txn, &err);
+
+    if (rc == PN_OK && !stored)
+        rc = pn_error_set(&err, PN_NOMEM, "out_of_memory", "out of memory");
+    /* What it names may have been changed since it was read. */
+    if (rc == PN_OK && pn_policy_is_resolved(document) &&
+        pn_store_revision(call->arm->config.store) != putting->revision) {
+        rc = arm_policy_read(&sources, type, call->id, pn_json_slice(stored, "value"),
+                             PN_POLICY_RAWXML, &again, &err);
+        document = again;
+    }
+    if (rc == PN_OK)
+        rc = arm_policy_refer_in(call, txn, &sources, document, putting->work, &refers, &err);
+    if (rc == PN_OK)
+        is_answered = !arm_check_linked_access(call, refers.ids) ||
+                      !arm_check_linked_access(call, refers.included);
+    if (rc == PN_OK && !is_answered)
+        rc = arm_policy_keep(call, type, call->id, document, refers.through, stored, &internal,
+                             &err);
+    call->renewal = &putting->renewal;
+    if (rc == PN_OK && !is_answered) {
+        call->before_commit = arm_document_before_commit;
+        (void)arm_store_and_answer(call, txn, former, stored, internal, refers.ids,
+                                   putting->view_fn);
+    } else {
+        pn_store_rollback(txn);
+        json_decref(stored);
+        json_decref(internal);
+        if (!is_answered)
+            arm_answer_failure(call, &err);
+    }
+    json_decref(refers.through);
+    pn_policy_document_destroy(again);
+    arm_sources_fini(&sources);
+}
+
+void arm_document_put(struct arm_call *call, const json_t *given, const char *const *kept,
+                      arm_view_fn view_fn)
+{
+    struct putting putting = {.revision = pn_store_revision(call->arm->config.store),
+                              .view_fn = view_fn};
+    struct pn_policy_document *document = NULL;
+    struct pn_store_item former = {0};
+    struct pn_store_txn *txn = NULL;
+    struct pn_error err = {0};
+    enum pn_rc rc = PN_OK;
+
+    if (!given_format(call, given))
+        return;
+    rc = arm_policy_read_given(
+        call, pn_type_facts(call->route->type)->type, pn_json_slice(given, "value"),
+        call->wants_rawxml ? PN_POLICY_RAWXML : PN_POLICY_XML, &document, &err);
+    if (rc == PN_OK)
+        rc = arm_policy_import_in(call, document, &putting.work, &err);
+    if (rc == PN_OK) {
+        putting.document = document;
+        putting.stored = arm_policy_canonical(document);
+        for (; putting.stored && kept && *kept; kept++)
+            if (json_object_get(given, *kept))
+                (void)json_object_set(putting.stored, *kept, json_object_get(given, *kept));
+        if (!putting.stored)
+            rc = pn_error_set(&err, PN_NOMEM, "out_of_memory", "out of memory");
+    }
+    call->wants_again = rc == PN_OK;
+    while (rc == PN_OK && call->wants_again) {
+        /* Again when a policy that includes it needs a token that has to be got first. */
+        call->wants_again = false;
+        if (!arm_begin(call, &txn, &former))
+            break;
+        store_document(call, txn, &former, &putting);
+        pn_store_item_fini(&former);
+        if (call->wants_again)
+            rc = arm_renewal_prepare(call, &putting.renewal, &err);
+    }
+    if (rc != PN_OK)
+        arm_answer_failure(call, &err);
+    arm_policy_forget_dropped(call);
+    arm_renewal_end(call, &putting.renewal);
+    arm_policy_work_end(call, putting.work);
+    pn_policy_document_destroy(document);
+    json_decref(putting.stored);
+}
+
+enum pn_rc arm_document_before_commit(struct arm_call *call, struct pn_store_txn *txn,
+                                      struct pn_error *err)
+{
+    enum pn_rc rc = PN_OK;
+
+    if (call->route->type == PN_TYPE_FRAGMENT)
+        rc = arm_renew_users(call, txn, call->id, call->renewal, err);
+    call->wants_again = rc != PN_OK && call->renewal->wanted;
+    return rc == PN_OK ? arm_policy_drop_embedded(call, txn, err) : rc;
 }
 
 void arm_policy_put(struct arm_call *call)
 {
-    struct pn_store_txn *txn = NULL;
-    struct pn_store_item former = {0};
-    struct pn_policy_document *document = NULL;
-    struct arm_policy_work *work = NULL;
-    const char *const *references = NULL;
     json_t *given = NULL;
-    json_t *stored = NULL;
-    json_t *internal = NULL;
 
     if (!find_scope(call, 1) || !fix_name(call) || !arm_properties(call, pn_policy_fields, &given))
         return;
-    document = parse(call, given);
-    if (!document || !arm_policy_import(call, document, &work))
-        goto out;
-    stored = canonical(call, document);
-    if (!stored || !seal(call, document, stored, &internal) || !arm_begin(call, &txn, &former))
-        goto out;
-    if (!arm_policy_refer(call, txn, document, work, &references)) {
-        pn_store_rollback(txn);
-        goto out;
-    }
-    call->before_commit = arm_policy_drop_embedded;
-    (void)arm_store_and_answer(call, txn, &former, stored, internal, references, view);
-    stored = internal = NULL;
-    arm_policy_forget_dropped(call);
-out:
-    arm_policy_work_end(call, work);
-    pn_policy_document_destroy(document);
-    pn_store_item_fini(&former);
-    json_decref(stored);
-    json_decref(internal);
+    arm_document_put(call, given, NULL, view);
     json_decref(given);
 }
 
@@ -247,7 +265,7 @@ void arm_policy_delete(struct arm_call *call)
 
     if (!find_scope(call, 1) || !fix_name(call) || !arm_begin_delete(call, &txn, &item))
         return;
-    if (scope_of(call) == PN_SCOPE_GLOBAL) { /* it goes back to the default */
+    if (arm_policy_scope(item.type, item.id) == PN_SCOPE_GLOBAL) { /* it goes back to the default */
         body = json_pack("{s:s,s:{s:s,s:s}}", "name", "policy", "properties", "value",
                          pn_policy_default(PN_SCOPE_GLOBAL), "format", "rawxml");
         rc = body ? pn_store_put(txn, item.id, item.type, body, NULL, &err)

@@ -191,37 +191,34 @@ static enum pn_rc on_token(void *ctx, const struct pn_policy_reference *referenc
     return rc;
 }
 
-bool arm_policy_import(struct arm_call *call, struct pn_policy_document *document,
-                       struct arm_policy_work **work)
+enum pn_rc arm_policy_import_in(struct arm_call *call, struct pn_policy_document *document,
+                                struct arm_policy_work **work, struct pn_error *err)
 {
     struct bodies *bodies = pn_arena_zalloc(call->arena, sizeof(*bodies));
-    struct pn_error err = {0};
     enum pn_rc rc = PN_OK;
 
     *work = pn_arena_zalloc(call->arena, sizeof(**work));
-    if (!bodies || !*work) {
-        arm_answer_error(call, 500, "InternalServerError", "out of memory");
-        return false;
-    }
-    rc = pn_policy_references(document, on_body, bodies, &err);
+    if (!bodies || !*work)
+        return pn_error_set(err, PN_NOMEM, "out_of_memory", "out of memory");
+    rc = pn_policy_references(document, on_body, bodies, err);
     for (size_t i = 0; rc == PN_OK && i < bodies->count; i++) {
         struct embedded *embedded = &(*work)->items[(*work)->count++];
 
-        rc = import_body(call, &bodies->items[i], embedded, &err);
+        rc = import_body(call, &bodies->items[i], embedded, err);
         if (rc == PN_OK) {
             rc = pn_policy_embed(document, &bodies->items[i], embedded->hash);
             if (rc != PN_OK)
-                pn_error_set(&err, rc, "out_of_memory", "out of memory");
+                pn_error_set(err, rc, "out_of_memory", "out of memory");
         }
     }
     if (rc == PN_OK) {
         struct tokens tokens = {call, *work};
 
-        rc = pn_policy_references(document, on_token, &tokens, &err);
+        rc = pn_policy_references(document, on_token, &tokens, err);
     }
     if (rc != PN_OK)
-        arm_answer_failure(call, &err);
-    return rc == PN_OK;
+        pn_policy_hide_secrets(document, err);
+    return rc;
 }
 
 void arm_policy_work_end(struct arm_call *call, struct arm_policy_work *work)
@@ -248,9 +245,14 @@ void arm_policy_work_end(struct arm_call *call, struct arm_policy_work *work)
 struct referring {
     struct arm_call *call;
     struct pn_store_txn *txn;
-    struct arm_policy_work *work;
-    const char **ids; /* NULL-ended */
+    struct arm_sources *sources;
+    const struct pn_policy_document *document;
+    struct arm_policy_work *work; /* NULL: nothing was imported */
+    const char **ids;             /* NULL-ended; what is named by the document itself */
     size_t count;
+    const char **included; /* NULL-ended: certificates that fragments name, */
+    size_t included_count;
+    json_t *through; /* [{certificate, namedValue}]: those that a named value names */
 };
 
 static enum pn_rc add(struct referring *referring, const char *id, struct pn_error *err)
@@ -259,6 +261,33 @@ static enum pn_rc add(struct referring *referring, const char *id, struct pn_err
         return pn_error_set(err, PN_NOMEM, "out_of_memory", "out of memory");
     referring->ids[referring->count++] = id;
     return PN_OK;
+}
+
+/** The reference names the certificate: itself, in a fragment, or by a named value. */
+static enum pn_rc add_certificate(struct referring *referring,
+                                  const struct pn_policy_reference *reference, const char *id,
+                                  struct pn_error *err)
+{
+    struct pn_slice name = pn_policy_reference_value(referring->document, reference);
+    struct pn_policy_value value = {0};
+    const char *value_id = NULL;
+    enum pn_rc rc = PN_OK;
+
+    if (!id)
+        return pn_error_set(err, PN_NOMEM, "out_of_memory", "out of memory");
+    if (reference->fragment) {
+        if (referring->included_count < POLICY_REFERENCES_MAX)
+            referring->included[referring->included_count++] = id;
+        return PN_OK;
+    }
+    if (name.len > 0) {
+        rc = arm_named_value_find(referring->sources, name, &value, &value_id, err);
+        if (rc == PN_OK &&
+            json_array_append_new(referring->through, json_pack("{s:s,s:s}", "certificate", id,
+                                                                "namedValue", value_id)) != 0)
+            rc = pn_error_set(err, PN_NOMEM, "out_of_memory", "out of memory");
+    }
+    return rc == PN_OK ? add(referring, id, err) : rc;
 }
 
 static enum pn_rc refer_by_id(struct referring *referring, const char *kind, const char *noun,
@@ -276,7 +305,9 @@ static enum pn_rc refer_by_id(struct referring *referring, const char *kind, con
     if (rc != PN_OK)
         return rc;
     pn_store_item_fini(&item);
-    return add(referring, id, err);
+    if (reference->kind == PN_POLICY_CERTIFICATE_ID)
+        return add_certificate(referring, reference, id, err);
+    return reference->fragment ? PN_OK : add(referring, id, err);
 }
 
 /** To one that was uploaded: the thumbprint of one from a vault changes by itself. */
@@ -295,9 +326,10 @@ static enum pn_rc refer_to_found(struct referring *referring, const struct pn_st
             from_vault = item;
             continue;
         }
-        rc = add(referring, arm_thumbprint_reference(call, thumbprint), err);
+        rc = add_certificate(referring, reference, arm_thumbprint_reference(call, thumbprint), err);
         return rc == PN_OK
-                   ? add(referring, pn_arena_strdup(call->arena, pn_slice_str(item->id)), err)
+                   ? add_certificate(referring, reference,
+                                     pn_arena_strdup(call->arena, pn_slice_str(item->id)), err)
                    : rc;
     }
     if (!from_vault)
@@ -380,7 +412,7 @@ static enum pn_rc refer_to_embedded(struct referring *referring,
             reference, err,
             "the certificate that was taken out of 'body' is no longer there; give the PFX file in "
             "'body' and its 'password' again");
-        for (size_t i = 0; i < referring->work->count; i++)
+        for (size_t i = 0; referring->work && i < referring->work->count; i++)
             if (pn_slice_case_eq_str(reference->name, referring->work->items[i].hash))
                 rc = put_embedded(referring, &referring->work->items[i], id, err);
     }
@@ -396,7 +428,7 @@ static enum pn_rc refer_to_token(struct referring *referring,
         arm_token_id(referring->call->arena, referring->call->service_id, reference->name);
     enum pn_rc rc = PN_OK;
 
-    for (size_t i = 0; id && i < work->token_count; i++)
+    for (size_t i = 0; id && work && i < work->token_count; i++)
         if (strcmp(work->tokens[i].id, id) == 0) {
             rc = pn_store_put(referring->txn, id, pn_type_facts(PN_TYPE_TOKEN)->type,
                               work->tokens[i].body, NULL, err);
@@ -406,17 +438,34 @@ static enum pn_rc refer_to_token(struct referring *referring,
         rc = pn_store_txn_get(referring->txn, id, &item, err);
     pn_store_item_fini(&item);
     if (rc == PN_NOT_FOUND)
-        return pn_error_set(err, PN_UNAVAILABLE, "token_forgotten",
+        return pn_error_set(err, PN_UNAVAILABLE, ARM_TOKEN_FORGOTTEN,
                             "The token of the managed identity was just given up by another "
                             "request; repeat this one.");
     return rc == PN_OK ? add(referring, id, err) : rc;
+}
+
+static enum pn_rc refer_to_value(struct referring *referring,
+                                 const struct pn_policy_reference *reference, struct pn_error *err)
+{
+    struct pn_policy_value value = {0};
+    const char *id = NULL;
+    enum pn_rc rc = arm_named_value_find(referring->sources, reference->name, &value, &id, err);
+
+    return rc == PN_OK
+               ? add(referring, pn_arena_strdup(referring->call->arena, pn_slice_str(id)), err)
+               : rc;
 }
 
 static enum pn_rc on_reference(void *ctx, const struct pn_policy_reference *reference,
                                struct pn_error *err)
 {
     struct referring *referring = ctx;
+    bool is_certificate = reference->kind == PN_POLICY_CERTIFICATE_ID ||
+                          reference->kind == PN_POLICY_CERTIFICATE_THUMBPRINT;
 
+    /* What else a fragment names is the fragment's reference. */
+    if (reference->fragment && !is_certificate)
+        return PN_OK;
     if (referring->count >= POLICY_REFERENCES_MAX)
         return pn_policy_reference_error(reference, err, "a policy may have at most %d references",
                                          POLICY_REFERENCES_MAX);
@@ -437,28 +486,47 @@ static enum pn_rc on_reference(void *ctx, const struct pn_policy_reference *refe
         return refer_to_token(referring, reference, err);
     case PN_POLICY_BACKEND_ID:
         return refer_by_id(referring, "backends", "Backend", reference, err);
+    case PN_POLICY_FRAGMENT:
+        return refer_by_id(referring, "policyFragments", "Policy fragment", reference, err);
+    case PN_POLICY_NAMED_VALUE:
+        return refer_to_value(referring, reference, err);
     }
     return PN_INTERNAL;
 }
 
-bool arm_policy_refer(struct arm_call *call, struct pn_store_txn *txn,
-                      const struct pn_policy_document *document, struct arm_policy_work *work,
-                      const char *const **references)
+static const char **list_of(struct arm_call *call)
 {
-    struct referring referring = {.call = call, .txn = txn, .work = work};
-    struct pn_error err = {0};
+    return pn_arena_zalloc(call->arena, (POLICY_REFERENCES_MAX + 2) * sizeof(const char *));
+}
+
+enum pn_rc arm_policy_refer_in(struct arm_call *call, struct pn_store_txn *txn,
+                               struct arm_sources *sources,
+                               const struct pn_policy_document *document,
+                               struct arm_policy_work *work, struct arm_policy_refers *refers,
+                               struct pn_error *err)
+{
+    struct referring referring = {.call = call,
+                                  .txn = txn,
+                                  .sources = sources,
+                                  .document = document,
+                                  .work = work,
+                                  .ids = list_of(call),
+                                  .included = list_of(call),
+                                  .through = json_array()};
     enum pn_rc rc = PN_OK;
 
-    referring.ids =
-        pn_arena_zalloc(call->arena, (POLICY_REFERENCES_MAX + 2) * sizeof(referring.ids[0]));
-    if (!referring.ids)
-        rc = pn_error_set(&err, PN_NOMEM, "out_of_memory", "out of memory");
+    if (!referring.ids || !referring.included || !referring.through)
+        rc = pn_error_set(err, PN_NOMEM, "out_of_memory", "out of memory");
     else
-        rc = pn_policy_references(document, on_reference, &referring, &err);
-    if (rc != PN_OK)
-        arm_answer_failure(call, &err);
-    *references = (const char *const *)referring.ids;
-    return rc == PN_OK && arm_check_linked_access(call, *references);
+        rc = pn_policy_references(document, on_reference, &referring, err);
+    if (rc != PN_OK && err->code[0])
+        pn_policy_hide_secrets(document, err);
+    *refers = (struct arm_policy_refers){
+        .ids = (const char *const *)referring.ids,
+        .included = (const char *const *)referring.included,
+        .through = referring.through,
+    };
+    return rc;
 }
 
 /* ---- letting go ---- */

@@ -18,6 +18,7 @@
 #include <strings.h>
 
 #include "arm/probe_internal.h"
+#include "base/limits.h"
 #include "base/log.h"
 #include "http/uri.h"
 #include "ipc/probe.h"
@@ -125,9 +126,11 @@ static json_t *others_of(struct preflight *flight, const json_t *names)
     return NULL;
 }
 
-/** How a policy names the certificate: alone, or in a list from which the server chooses. */
+/** How a policy names the certificate: alone, or in a list from which the server chooses; and which
+ *  backends it names. */
 struct listing {
     const char *name; /* of the certificate */
+    json_t *backends; /* names */
     void *node;       /* the statement that is looked at */
     json_t *current;  /* names of its list */
     json_t *names;    /* of the list that the certificate is in */
@@ -141,6 +144,9 @@ static enum pn_rc on_listed(void *ctx, const struct pn_policy_reference *referen
     bool is_this;
 
     (void)err;
+    if (reference->kind == PN_POLICY_BACKEND_ID)
+        (void)json_array_append_new(listing->backends,
+                                    json_stringn(reference->name.ptr, reference->name.len));
     if (reference->kind != PN_POLICY_CERTIFICATE_ID)
         return PN_OK;
     is_this = pn_slice_case_eq_str(reference->name, listing->name);
@@ -159,25 +165,32 @@ static enum pn_rc on_listed(void *ctx, const struct pn_policy_reference *referen
     return PN_OK;
 }
 
-/** The names of the list that the policy has the certificate in; NULL: it names it alone, too, and
- *  then it is shown alone. New reference. */
-static json_t *listed_with(const struct preflight *flight, const struct pn_store_item *policy)
+/** The names of the list that the policy has the certificate in; an empty one: it names it alone,
+ *  too, and then it is shown alone. *backends: those that the policy names, with what its fragments
+ *  do. New references. */
+static json_t *listed_with(const struct preflight *flight, const struct pn_store_item *policy,
+                           json_t **backends)
 {
-    struct listing listing = {.name = strrchr(flight->certificate_id, '/') + 1};
-    const json_t *properties = json_object_get(policy->body, "properties");
+    struct listing listing = {.name = strrchr(flight->certificate_id, '/') + 1,
+                              .backends = json_array()};
     struct pn_policy_document *document = NULL;
     struct pn_error err = {0};
+    json_t *properties = NULL;
 
-    if (pn_policy_parse(pn_json_slice(properties, "value"), PN_POLICY_RAWXML, PN_SCOPE_API,
-                        &document, &err) == PN_OK &&
+    if (arm_policy_open_resolved(flight->arm, policy, &properties, &err) == PN_OK &&
+        pn_policy_parse_resolved(pn_json_slice(properties, "value"),
+                                 arm_policy_scope(policy->type, policy->id), &document,
+                                 &err) == PN_OK &&
         pn_policy_references(document, on_listed, &listing, &err) != PN_OK)
         listing.is_alone = true;
     pn_policy_document_destroy(document);
+    json_decref(properties);
     json_decref(listing.current);
-    if (!listing.is_alone)
+    *backends = listing.backends;
+    if (!listing.is_alone && listing.names)
         return listing.names;
     json_decref(listing.names);
-    return NULL;
+    return json_array();
 }
 
 /** `listed` NULL: the backend names the certificate itself; else what the policy lists, an empty
@@ -202,26 +215,24 @@ static void add_backend(struct preflight *flight, const struct pn_store_item *ba
 }
 
 /** The backends that the policy sends to. */
-static enum pn_rc add_policys_backends(struct preflight *flight, const char *policy_id,
+static enum pn_rc add_policys_backends(struct preflight *flight, const json_t *names,
                                        const json_t *listed, struct pn_error *err)
 {
-    struct pn_store_list backends = {0};
-    const char *prefix = pn_arena_printf(flight->arena, "%s/backends/", flight->scope_id);
-    enum pn_rc rc = prefix ? pn_store_txn_list(flight->txn, prefix,
-                                               pn_type_facts(PN_TYPE_BACKEND)->type, &backends, err)
-                           : pn_error_set(err, PN_NOMEM, "out_of_memory", "out of memory");
+    enum pn_rc rc = PN_OK;
 
-    for (size_t i = 0; rc == PN_OK && i < backends.count; i++) {
-        struct pn_store_list users = {0};
+    for (size_t i = 0; rc == PN_OK && i < json_array_size(names); i++) {
+        struct pn_store_item backend = {0};
+        const char *id = pn_arena_printf(flight->arena, "%s/backends/%s", flight->scope_id,
+                                         json_string_value(json_array_get(names, i)));
 
-        rc = pn_store_users(flight->txn, backends.items[i].id, &users, err);
-        for (size_t u = 0; rc == PN_OK && u < users.count; u++) {
-            if (strcasecmp(users.items[u].id, policy_id) == 0)
-                add_backend(flight, &backends.items[i], listed);
-        }
-        pn_store_list_fini(&users);
+        rc = id ? pn_store_txn_get(flight->txn, id, &backend, err)
+                : pn_error_set(err, PN_NOMEM, "out_of_memory", "out of memory");
+        if (rc == PN_OK)
+            add_backend(flight, &backend, listed);
+        else if (rc == PN_NOT_FOUND)
+            rc = PN_OK;
+        pn_store_item_fini(&backend);
     }
-    pn_store_list_fini(&backends);
     return rc;
 }
 
@@ -275,14 +286,17 @@ static void add_api_of_product(struct preflight *flight, const char *api_id, con
     struct pn_policy_document *document = NULL;
     struct pn_store_item policy = {0};
     struct pn_error err = {0};
+    json_t *properties = NULL;
     size_t before = flight->count;
 
     if (policy_id && pn_store_txn_get(flight->txn, policy_id, &policy, &err) == PN_OK &&
-        pn_policy_parse(pn_json_slice(json_object_get(policy.body, "properties"), "value"),
-                        PN_POLICY_RAWXML, PN_SCOPE_API, &document, &err) == PN_OK &&
+        arm_policy_open_resolved(flight->arm, &policy, &properties, &err) == PN_OK &&
+        pn_policy_parse_resolved(pn_json_slice(properties, "value"), PN_SCOPE_API, &document,
+                                 &err) == PN_OK &&
         pn_policy_references(document, on_sent, &sending, &err) != PN_OK)
         flight->is_cut = true; /* cannot be: on_sent refuses nothing */
     pn_policy_document_destroy(document);
+    json_decref(properties);
     pn_store_item_fini(&policy);
     if (flight->count == before)
         add_api(flight, api_id, listed);
@@ -323,7 +337,24 @@ static void add_policys_apis(struct preflight *flight, const char *policy_id, co
         add_apis_of_product(flight, above, listed);
 }
 
-static enum pn_rc add_users(struct preflight *flight, const char *reference, struct pn_error *err)
+static enum pn_rc add_policy(struct preflight *flight, const struct pn_store_item *policy,
+                             struct pn_error *err)
+{
+    size_t before = flight->count;
+    json_t *backends = NULL;
+    json_t *listed = listed_with(flight, policy, &backends);
+    enum pn_rc rc = add_policys_backends(flight, backends, listed, err);
+
+    if (flight->count == before)
+        add_policys_apis(flight, policy->id, listed);
+    json_decref(listed);
+    json_decref(backends);
+    return rc;
+}
+
+/** `depth`: of fragments that include one another. */
+static enum pn_rc add_users(struct preflight *flight, const char *reference, unsigned depth,
+                            struct pn_error *err)
 {
     struct pn_store_list users = {0};
     enum pn_rc rc = pn_store_users(flight->txn, reference, &users, err);
@@ -331,19 +362,13 @@ static enum pn_rc add_users(struct preflight *flight, const char *reference, str
     for (size_t i = 0; rc == PN_OK && i < users.count; i++) {
         const struct pn_store_item *user = &users.items[i];
 
-        if (strcasecmp(user->type, pn_type_facts(PN_TYPE_BACKEND)->type) == 0) {
+        if (strcasecmp(user->type, pn_type_facts(PN_TYPE_BACKEND)->type) == 0)
             add_backend(flight, user, NULL);
-        } else {
-            size_t before = flight->count;
-            json_t *listed = listed_with(flight, user);
-
-            if (!listed)
-                listed = json_array();
-            rc = add_policys_backends(flight, user->id, listed, err);
-            if (flight->count == before)
-                add_policys_apis(flight, user->id, listed);
-            json_decref(listed);
-        }
+        else if (arm_is_policy(user->type))
+            rc = add_policy(flight, user, err);
+        else if (strcasecmp(user->type, pn_type_facts(PN_TYPE_FRAGMENT)->type) == 0 &&
+                 depth <= pn_limit_value(PN_LIMIT_FRAGMENT_DEPTH))
+            rc = add_users(flight, user->id, depth + 1, err);
     }
     pn_store_list_fini(&users);
     return rc;
@@ -675,7 +700,7 @@ static enum pn_rc add_all_users(struct preflight *flight, const char *certificat
 {
     struct pn_store_item item = {0};
     const char *thumbprint, *reference;
-    enum pn_rc rc = add_users(flight, certificate_id, err);
+    enum pn_rc rc = add_users(flight, certificate_id, 0, err);
 
     if (rc == PN_OK)
         rc = pn_store_txn_get(flight->txn, certificate_id, &item, err);
@@ -686,7 +711,7 @@ static enum pn_rc add_all_users(struct preflight *flight, const char *certificat
                                              thumbprint)
                            : NULL;
     if (reference)
-        rc = add_users(flight, reference, err);
+        rc = add_users(flight, reference, 0, err);
     flight->reference = reference_json(certificate_id, item.body, shown);
     pn_store_item_fini(&item);
     return rc;

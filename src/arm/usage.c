@@ -14,6 +14,7 @@
 #include "keyvault/keyvault.h"
 
 #define BY_POLICY       "policy" /* of an API, operation or product; its own users are not meant */
+#define BY_VALUE        "value"  /* a named value that holds its id or thumbprint; nor here */
 #define USAGE_BYTES_MAX (16u * 1024 * 1024)
 
 struct walk {
@@ -97,6 +98,21 @@ static enum pn_rc add_scope(struct walk *walk, const char *policy_id)
     return rc == PN_NOMEM ? rc : PN_OK;
 }
 
+/** The named value by which the policy names it; NULL: it does so itself. */
+static const char *value_between(const struct pn_store_item *user, const char *reference)
+{
+    const json_t *through = json_object_get(json_object_get(user->body, "internal"), "through");
+
+    for (size_t i = 0; i < json_array_size(through); i++) {
+        const json_t *entry = json_array_get(through, i);
+        const char *certificate = pn_json_str(entry, "certificate");
+
+        if (certificate && strcasecmp(certificate, reference) == 0)
+            return pn_json_str(entry, "namedValue");
+    }
+    return NULL;
+}
+
 static enum pn_rc add_users(struct walk *walk, const char *reference, const char *of,
                             const char *by)
 {
@@ -105,8 +121,15 @@ static enum pn_rc add_users(struct walk *walk, const char *reference, const char
 
     for (size_t i = 0; rc == PN_OK && i < users.count; i++) {
         const struct pn_store_item *user = &users.items[i];
+        const char *through = value_between(user, reference);
+        const char *value_id = through ? pn_arena_strdup(walk->arena, pn_slice_str(through)) : NULL;
 
-        rc = add(walk, user->id, user->type, of, by);
+        if (value_id) {
+            rc = add(walk, value_id, pn_type_facts(PN_TYPE_NAMED_VALUE)->type, of, BY_VALUE);
+            if (rc == PN_NOMEM)
+                break;
+        }
+        rc = add(walk, user->id, user->type, value_id ? value_id : of, by);
         if (rc == PN_OK)
             rc = add_scope(walk, user->id);
         else if (rc != PN_NOMEM)
@@ -126,7 +149,8 @@ static enum pn_rc follow(struct walk *walk)
         const char *id = pn_json_str(entry, "id");
 
         if (id && strcmp(pn_json_str(entry, "by"), BY_POLICY) != 0 &&
-            strcmp(pn_json_str(entry, "by"), ARM_BY_PRODUCT) != 0)
+            strcmp(pn_json_str(entry, "by"), ARM_BY_PRODUCT) != 0 &&
+            strcmp(pn_json_str(entry, "by"), BY_VALUE) != 0)
             rc = add_users(walk, id, id, "reference");
     }
     return rc;

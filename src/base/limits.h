@@ -212,6 +212,14 @@
       "first byte of a management request's head to its last")                                     \
     X(CONTROL_BODY_TIMEOUT, "control-body-timeout", MS, 120000, 100, 3600000, CONTROL,             \
       "end of a management request's head to end of its body")                                     \
+    X(FRAGMENT_BYTES, "fragment-bytes", BYTES, 32768, 1024, 262144, CONTROL,                       \
+      "a policy fragment; above: 400")                                                             \
+    X(FRAGMENT_DEPTH, "fragment-depth", COUNT, 8, 1, 16, CONTROL,                                  \
+      "policy fragments that include one another; above: 400")                                     \
+    X(POLICY_EXPANDED, "policy-expanded-bytes", BYTES, 1048576, 32768, 2097152, CONTROL,           \
+      "what named values and fragments put into one policy document; above: 400")                  \
+    X(NAMED_VALUE_USERS, "named-value-users", COUNT, 10000, 1, 1000000, CONTROL,                   \
+      "policies, fragments and backends that change with one named value or fragment; above: 400") \
     X(AUDIT_ENTRIES, "audit-entries", COUNT, 100000, 100, 100000000, CONTROL,                      \
       "entries kept of the audit log; above, the oldest tenth goes")                               \
     X(IDENTITY_TOKEN_LIFETIME, "identity-token-lifetime", MS, 3600000, 2000, 86400000, CONTROL,    \

@@ -320,6 +320,7 @@ static enum pn_rc make_arm(struct pn_plane *plane, struct pn_broker *broker,
     if (rc == PN_OK) {
         pn_rotation_set_preflight(plane->rotation, pn_arm_preflight, plane->arm);
         pn_rotation_set_usage(plane->rotation, pn_arm_usage, plane->arm);
+        pn_rotation_set_values(plane->rotation, pn_arm_apply_value, plane->arm);
     }
     return rc;
 }

@@ -222,10 +222,11 @@ static enum pn_policy_scope policy_scope(const char *key)
 static enum pn_rc read_policy(struct pn_item *item, struct pn_error *err)
 {
     bool is_xml = pn_slice_eq_str(pn_json_slice(item->properties, "format"), "xml");
+    struct pn_slice text = pn_json_slice(item->properties, "value");
 
-    return pn_policy_parse(pn_json_slice(item->properties, "value"),
-                           is_xml ? PN_POLICY_XML : PN_POLICY_RAWXML, policy_scope(item->key),
-                           &item->as.policy, err);
+    return is_xml ? pn_policy_parse(text, PN_POLICY_XML, policy_scope(item->key), &item->as.policy,
+                                    err)
+                  : pn_policy_parse_resolved(text, policy_scope(item->key), &item->as.policy, err);
 }
 
 static enum pn_rc read_service(struct pn_item *item, struct pn_error *err)

@@ -22,6 +22,8 @@ static const struct pn_type_facts types[PN_TYPE_COUNT] = {
     [PN_TYPE_CERTIFICATE] = {SERVICE "/certificates", "Certificate", 80, PN_NAME_CHILD,
                              "certificate"},
     [PN_TYPE_BACKEND] = {SERVICE "/backends", "Backend", 80, PN_NAME_ANY, "backend"},
+    [PN_TYPE_NAMED_VALUE] = {SERVICE "/namedValues", "Named value", 256, PN_NAME_CHILD, NULL},
+    [PN_TYPE_FRAGMENT] = {SERVICE "/policyFragments", "Policy Fragment", 80, PN_NAME_WORD, NULL},
     [PN_TYPE_API] = {SERVICE "/apis", "API", 256, PN_NAME_CHILD, "api"},
     [PN_TYPE_OPERATION] = {SERVICE "/apis/operations", "Operation", 80, PN_NAME_CHILD, "operation"},
     [PN_TYPE_POLICY] = {SERVICE "/policies", "Policy", 6, PN_NAME_POLICY, "policy"},
@@ -93,6 +95,19 @@ static bool is_child_name(struct pn_slice name)
     return true;
 }
 
+/* A '-' only between others. */
+static bool is_word(struct pn_slice name)
+{
+    for (size_t i = 0; i < name.len; i++) {
+        bool is_inner = i > 0 && i + 1 < name.len;
+
+        if (!is_letter_or_digit(name.ptr[i]) && name.ptr[i] != '_' &&
+            !(is_inner && name.ptr[i] == '-'))
+            return false;
+    }
+    return true;
+}
+
 static const char *broken_rule(enum pn_name_rule rule, struct pn_slice name)
 {
     switch (rule) {
@@ -110,6 +125,10 @@ static const char *broken_rule(enum pn_name_rule rule, struct pn_slice name)
                                      "end with a period";
     case PN_NAME_UUID:
         return pn_is_uuid(name) ? NULL : "must be a UUID";
+    case PN_NAME_WORD:
+        return is_word(name) ? NULL
+                             : "may contain only letters, digits, underscores, and hyphens between "
+                               "them";
     case PN_NAME_POLICY:
         return pn_slice_case_eq_str(name, "policy") ? NULL : "must be 'policy'";
     }

@@ -14,6 +14,8 @@ enum pn_type {
     PN_TYPE_WORKSPACE,
     PN_TYPE_CERTIFICATE, /* this and what follows: of the service, or of a workspace */
     PN_TYPE_BACKEND,
+    PN_TYPE_NAMED_VALUE,
+    PN_TYPE_FRAGMENT, /* of policies */
     PN_TYPE_API,
     PN_TYPE_OPERATION,
     PN_TYPE_POLICY, /* global scope */
@@ -41,6 +43,7 @@ struct pn_type_facts {
         PN_NAME_GROUP,   /* letters, digits, - _ . ( ), no '.' at the end */
         PN_NAME_UUID,
         PN_NAME_POLICY, /* exactly "policy" */
+        PN_NAME_WORD,   /* ^[\w]+$|^[\w][\w\-]+[\w]$ */
     } name_rule;
     const char *feed; /* its type in the feed, or NULL: the gateway does not need it */
 };

@@ -66,6 +66,35 @@ const struct pn_field pn_policy_fields[] = {
     END,
 };
 
+static const char *const fragment_formats[] = {"xml", "rawxml", NULL};
+
+const struct pn_field pn_fragment_fields[] = {
+    {.name = "value",
+     .kind = PN_FIELD_STRING,
+     .flags = PN_FIELD_REQUIRED,
+     .min = 1,
+     .max = POLICY_CHARACTERS_MAX},
+    {.name = "format", .kind = PN_FIELD_ENUM, .values = fragment_formats},
+    TEXT("description", 0, 1000),
+    END,
+};
+
+static const struct pn_field named_value_tag = {
+    .name = "*", .kind = PN_FIELD_STRING, .min = 1, .max = 160};
+
+const struct pn_field pn_named_value_fields[] = {
+    {.name = "displayName",
+     .kind = PN_FIELD_STRING,
+     .flags = PN_FIELD_REQUIRED,
+     .min = 1,
+     .max = 256},
+    TEXT("value", 1, PN_NAMED_VALUE_CHARACTERS_MAX),
+    {.name = "secret", .kind = PN_FIELD_BOOL},
+    {.name = "tags", .kind = PN_FIELD_ARRAY, .max = 32, .element = &named_value_tag},
+    {.name = "keyVault", .kind = PN_FIELD_OBJECT, .members = key_vault_fields},
+    END,
+};
+
 static const char *const access_states[] = {"suspended", "active",    "expired", "submitted",
                                             "rejected",  "cancelled", NULL};
 

@@ -14,6 +14,8 @@ extern const struct pn_field pn_reconnect_fields[]; /* of a POST .../reconnect *
 extern const struct pn_field pn_api_fields[];
 extern const struct pn_field pn_operation_fields[];
 extern const struct pn_field pn_policy_fields[];
+extern const struct pn_field pn_fragment_fields[];
+extern const struct pn_field pn_named_value_fields[];
 extern const struct pn_field pn_access_fields[]; /* a subscription of API Management */
 extern const struct pn_field pn_product_fields[];
 extern const struct pn_field pn_product_link_fields[]; /* of a product's apiLinks */

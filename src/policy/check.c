@@ -48,7 +48,6 @@ static const char *const later[] = {
     "emit-metric",
     "find-and-replace",
     "get-authorization-context",
-    "include-fragment",
     "invoke-dapr-binding",
     "ip-filter",
     "json-to-xml",
@@ -126,27 +125,12 @@ static bool is_later(const char *name)
 enum pn_rc pn_policy_check_literal(struct pn_policy_check *check, const struct pn_policy_node *node,
                                    const char *where, struct pn_slice value)
 {
-    size_t open;
-    struct pn_slice rest;
-    size_t close;
-
     if (pn_policy_is_expression(pn_slice_trim(value)))
         return pn_policy_node_error(check->err, node,
                                     "policy expressions are not supported by this release; the %s "
                                     "must be a literal value",
                                     where);
-    open = pn_slice_find_slice(value, PN_LIT("{{"));
-    if (open >= value.len)
-        return PN_OK;
-    rest = pn_slice_sub(value, open + 2, value.len);
-    close = pn_slice_find_slice(rest, PN_LIT("}}"));
-    if (close >= rest.len)
-        return PN_OK; /* no named value */
-    rest = pn_slice_sub(rest, 0, close > 256 ? 256 : close);
-    return pn_policy_node_error(check->err, node,
-                                "the named value '%.*s' in the %s cannot be used: named values are "
-                                "not supported by this release",
-                                PN_FMT(rest), where);
+    return PN_OK;
 }
 
 static enum pn_rc unknown_attribute(struct pn_policy_check *check,
@@ -256,11 +240,22 @@ static enum pn_rc not_here(struct pn_policy_check *check, const struct pn_policy
                                 pn_policy_section_name(check->section), list);
 }
 
+static enum pn_policy_section first_section(unsigned sections)
+{
+    enum pn_policy_section section = PN_SECTION_INBOUND;
+
+    while (!(sections & (1u << section)))
+        section = (enum pn_policy_section)(section + 1);
+    return section;
+}
+
 static enum pn_rc check_statement(struct pn_policy_check *check, struct pn_policy_node *node)
 {
     for (size_t i = 0; i < sizeof elements / sizeof *elements; i++) {
         if (strcmp(node->name, elements[i].name) != 0)
             continue;
+        if (check->in_fragment)
+            check->section = first_section(elements[i].sections);
         if (!(elements[i].sections & (1u << check->section)))
             return not_here(check, node, elements[i].sections);
         node->statement = pn_arena_zalloc(check->arena, sizeof *node->statement);
@@ -317,17 +312,37 @@ static enum pn_rc find_section(struct pn_policy_check *check, const struct pn_po
                                 node->name);
 }
 
+/** Which section it is for is not known here; each document that includes it is checked with it. */
+static enum pn_rc check_fragment(struct pn_policy_check *check, struct pn_policy_node *root)
+{
+    enum pn_rc rc = pn_policy_check_attributes(check, root, NULL, NULL, false);
+
+    if (strcmp(root->name, "fragment") != 0)
+        return pn_policy_node_error(check->err, root, "a fragment must start with <fragment>");
+    if (rc == PN_OK)
+        rc = pn_policy_check_no_text(check, root);
+    check->in_fragment = true;
+    for (struct pn_policy_node *node = pn_policy_element(root->first_child); rc == PN_OK && node;
+         node = pn_policy_element(node->next)) {
+        rc = check_statement(check, node);
+        if (rc == PN_OK && node->statement->kind == PN_STATEMENT_BASE)
+            rc = pn_policy_node_error(check->err, node, "a fragment may not contain <base />");
+    }
+    return rc;
+}
+
 enum pn_rc pn_policy_check_document(struct pn_policy_document *document, struct pn_error *err)
 {
     struct pn_policy_check check = {.arena = document->arena, .err = err};
     struct pn_policy_node *root = document->root;
     enum pn_rc rc;
 
+    if (document->is_fragment)
+        return check_fragment(&check, root);
     if (strcmp(root->name, "policies") != 0)
-        return pn_policy_node_error(err, root, "the document must start with <policies>%s",
-                                    strcmp(root->name, "fragment") == 0
-                                        ? "; fragments are not supported by this release"
-                                        : "");
+        return pn_policy_node_error(
+            err, root, "the document must start with <policies>%s",
+            strcmp(root->name, "fragment") == 0 ? "; a fragment is put under policyFragments" : "");
     rc = pn_policy_check_attributes(&check, root, NULL, NULL, false);
     if (rc == PN_OK)
         rc = pn_policy_check_no_text(&check, root);

@@ -7,21 +7,23 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/limits.h"
 #include "base/secret.h"
 #include "policy/internal.h"
 
-enum pn_rc pn_policy_parse(struct pn_slice text, enum pn_policy_format format,
-                           enum pn_policy_scope scope, struct pn_policy_document **result,
-                           struct pn_error *err)
+/** `sources` NULL and `is_checked` false: read only. */
+static enum pn_rc parse(struct pn_slice text, size_t bytes_max,
+                        const struct pn_policy_reading *reading, bool is_checked,
+                        struct pn_policy_document **result, struct pn_error *err)
 {
+    const char *root = reading->is_fragment ? "fragment" : "policies";
     struct pn_policy_document *document = NULL;
     struct pn_policy_scan scan = {0};
     enum pn_rc rc;
 
-    if (text.len > PN_POLICY_BYTES_MAX)
-        return pn_policy_error(err, PN_LIMIT, "policies", 1, 1,
-                               "the document has %zu bytes; the limit is %u", text.len,
-                               PN_POLICY_BYTES_MAX);
+    if (text.len > bytes_max)
+        return pn_policy_error(err, PN_LIMIT, root, 1, 1,
+                               "the document has %zu bytes; the limit is %zu", text.len, bytes_max);
     document = calloc(1, sizeof *document);
     if (document)
         document->arena = pn_arena_create(PN_POLICY_ARENA_BLOCK, PN_POLICY_ARENA_MAX);
@@ -30,20 +32,62 @@ enum pn_rc pn_policy_parse(struct pn_slice text, enum pn_policy_format format,
         goto out;
     }
     pn_arena_mark_secret(document->arena);
-    document->scope = scope;
-    rc = pn_policy_scan(text, format == PN_POLICY_RAWXML, &scan, err);
+    document->scope = reading->scope;
+    document->is_fragment = reading->is_fragment;
+    rc = pn_policy_scan(text, reading->format == PN_POLICY_RAWXML, &scan, err);
     if (rc == PN_OK)
         rc = pn_policy_tree_read(document, &scan, err);
-    if (rc == PN_OK)
+    if (rc == PN_OK && reading->sources)
+        rc = pn_policy_resolve(document, reading->sources, err);
+    if (rc == PN_OK && is_checked)
         rc = pn_policy_check_document(document, err);
-    if (rc != PN_OK)
+    if (rc != PN_OK) {
+        if (document->put_in)
+            pn_policy_hide_secrets(document, err);
         goto out;
+    }
     *result = document;
     document = NULL; /* now the caller's */
 out:
     pn_policy_scan_fini(&scan);
     pn_policy_document_destroy(document);
     return rc;
+}
+
+enum pn_rc pn_policy_parse(struct pn_slice text, enum pn_policy_format format,
+                           enum pn_policy_scope scope, struct pn_policy_document **document,
+                           struct pn_error *err)
+{
+    const struct pn_policy_reading reading = {.format = format, .scope = scope};
+
+    return parse(text, PN_POLICY_BYTES_MAX, &reading, true, document, err);
+}
+
+enum pn_rc pn_policy_parse_resolved(struct pn_slice text, enum pn_policy_scope scope,
+                                    struct pn_policy_document **document, struct pn_error *err)
+{
+    const struct pn_policy_reading reading = {.format = PN_POLICY_RAWXML, .scope = scope};
+
+    return parse(text, PN_POLICY_RESOLVED_BYTES_MAX, &reading, true, document, err);
+}
+
+enum pn_rc pn_policy_parse_unchecked(struct pn_slice text, enum pn_policy_format format,
+                                     struct pn_policy_document **document, struct pn_error *err)
+{
+    const struct pn_policy_reading reading = {.format = format};
+
+    return parse(text, PN_POLICY_BYTES_MAX, &reading, false, document, err);
+}
+
+enum pn_rc pn_policy_read(struct pn_slice text, const struct pn_policy_reading *reading,
+                          struct pn_policy_document **document, struct pn_error *err)
+{
+    size_t bytes_max = reading->is_fragment ? (size_t)pn_limit_value(PN_LIMIT_FRAGMENT_BYTES)
+                                            : PN_POLICY_BYTES_MAX;
+
+    if (reading->is_fragment && text.len > bytes_max)
+        pn_limit_hit(PN_LIMIT_FRAGMENT_BYTES);
+    return parse(text, bytes_max, reading, true, document, err);
 }
 
 void pn_policy_document_destroy(struct pn_policy_document *document)
@@ -87,8 +131,11 @@ static bool reference_of(struct pn_policy_node *node, size_t at,
 {
     const struct pn_policy_statement *statement = node->statement;
 
-    *reference = (struct pn_policy_reference){
-        .element = node->name, .line = node->line, .column = node->column, .node = node};
+    *reference = (struct pn_policy_reference){.element = node->name,
+                                              .line = node->line,
+                                              .column = node->column,
+                                              .node = node,
+                                              .fragment = node->fragment};
     if (statement->kind == PN_STATEMENT_CERTIFICATE && statement->certificate.certificate_ids) {
         if (at >= statement->certificate.certificate_id_count)
             return false;
@@ -130,33 +177,77 @@ static bool reference_of(struct pn_policy_node *node, size_t at,
     return true;
 }
 
-enum pn_rc pn_policy_references(const struct pn_policy_document *document,
-                                pn_policy_reference_fn on_reference, void *ctx,
-                                struct pn_error *err)
+/* What the document itself names, not what included fragments do. */
+static enum pn_rc put_in_references(const struct pn_policy_document *document,
+                                    pn_policy_reference_fn on_reference, void *ctx,
+                                    struct pn_error *err)
 {
     enum pn_rc rc = PN_OK;
 
-    for (struct pn_policy_node *section = pn_policy_element(document->root->first_child);
-         rc == PN_OK && section; section = pn_policy_element(section->next)) {
-        for (struct pn_policy_node *node = pn_policy_element(section->first_child);
-             rc == PN_OK && node; node = pn_policy_element(node->next)) {
-            struct pn_policy_reference reference;
+    for (const struct pn_policy_put_in *it = document->put_in; rc == PN_OK && it; it = it->next) {
+        const struct pn_policy_reference reference = {
+            .kind = it->is_fragment ? PN_POLICY_FRAGMENT : PN_POLICY_NAMED_VALUE,
+            .name = it->name,
+            .element = it->node->name,
+            .line = it->node->line,
+            .column = it->node->column,
+            .fragment = it->node->fragment,
+        };
 
-            for (size_t at = 0; rc == PN_OK && reference_of(node, at, &reference); at++)
-                rc = on_reference(ctx, &reference, err);
-        }
+        if (!it->node->fragment)
+            rc = on_reference(ctx, &reference, err);
     }
     return rc;
 }
 
+static enum pn_rc statements_references(struct pn_policy_node *parent,
+                                        pn_policy_reference_fn on_reference, void *ctx,
+                                        struct pn_error *err)
+{
+    enum pn_rc rc = PN_OK;
+
+    for (struct pn_policy_node *node = pn_policy_element(parent->first_child); rc == PN_OK && node;
+         node = pn_policy_element(node->next)) {
+        struct pn_policy_reference reference;
+
+        for (size_t at = 0; rc == PN_OK && reference_of(node, at, &reference); at++)
+            rc = on_reference(ctx, &reference, err);
+    }
+    return rc;
+}
+
+enum pn_rc pn_policy_references(const struct pn_policy_document *document,
+                                pn_policy_reference_fn on_reference, void *ctx,
+                                struct pn_error *err)
+{
+    enum pn_rc rc = put_in_references(document, on_reference, ctx, err);
+
+    if (document->is_fragment)
+        return rc == PN_OK ? statements_references(document->root, on_reference, ctx, err) : rc;
+    for (struct pn_policy_node *section = pn_policy_element(document->root->first_child);
+         rc == PN_OK && section; section = pn_policy_element(section->next)) {
+        rc = statements_references(section, on_reference, ctx, err);
+    }
+    return rc;
+}
+
+static bool has_password(struct pn_policy_node *parent)
+{
+    for (struct pn_policy_node *node = pn_policy_element(parent->first_child); node;
+         node = pn_policy_element(node->next))
+        if (node->statement->kind == PN_STATEMENT_BASIC)
+            return true;
+    return false;
+}
+
 bool pn_policy_has_secret(const struct pn_policy_document *document)
 {
+    if (document->is_fragment)
+        return has_password(document->root);
     for (struct pn_policy_node *section = pn_policy_element(document->root->first_child); section;
          section = pn_policy_element(section->next))
-        for (struct pn_policy_node *node = pn_policy_element(section->first_child); node;
-             node = pn_policy_element(node->next))
-            if (node->statement->kind == PN_STATEMENT_BASIC)
-                return true;
+        if (has_password(section))
+            return true;
     return false;
 }
 
@@ -170,19 +261,15 @@ enum pn_rc pn_policy_reference_error(const struct pn_policy_reference *reference
     vsnprintf(reason, sizeof reason, format, args);
     va_end(args);
     return pn_policy_error(err, PN_INVALID, reference->element, reference->line, reference->column,
-                           "%s", reason);
+                           "%s%s%s%s", reference->fragment ? "in the policy fragment '" : "",
+                           reference->fragment ? reference->fragment : "",
+                           reference->fragment ? "': " : "", reason);
 }
 
-enum pn_rc pn_policy_embed(struct pn_policy_document *document,
-                           const struct pn_policy_reference *reference, const char *id)
+static void embed_in(struct pn_policy_node *node, const char *value)
 {
-    struct pn_policy_node *node = reference->node;
-    size_t prefix_len = strlen(PN_POLICY_EMBEDDED_PREFIX);
-    char *value = pn_arena_printf(document->arena, "%s%s", PN_POLICY_EMBEDDED_PREFIX, id);
     size_t kept = 0;
 
-    if (!value)
-        return PN_NOMEM;
     for (size_t i = 0; i < node->attribute_count; i++) {
         struct pn_policy_attribute attribute = node->attributes[i];
         bool is_body = strcmp(attribute.name, "body") == 0;
@@ -196,6 +283,20 @@ enum pn_rc pn_policy_embed(struct pn_policy_document *document,
             node->attributes[kept++] = attribute;
     }
     node->attribute_count = kept;
+}
+
+enum pn_rc pn_policy_embed(struct pn_policy_document *document,
+                           const struct pn_policy_reference *reference, const char *id)
+{
+    struct pn_policy_node *node = reference->node;
+    size_t prefix_len = strlen(PN_POLICY_EMBEDDED_PREFIX);
+    char *value = pn_arena_printf(document->arena, "%s%s", PN_POLICY_EMBEDDED_PREFIX, id);
+
+    if (!value)
+        return PN_NOMEM;
+    embed_in(node, value);
+    if (node->origin)
+        embed_in(node->origin, value);
     node->statement->certificate.body = (struct pn_slice){0};
     node->statement->certificate.password = (struct pn_slice){0};
     node->statement->certificate.embedded = pn_slice_str(value + prefix_len);

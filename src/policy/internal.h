@@ -31,6 +31,17 @@ struct pn_policy_node {
     size_t attribute_count;
     struct pn_policy_node *parent, *first_child, *last_child, *next;
     struct pn_policy_statement *statement; /* set by the check */
+    struct pn_policy_node *origin;         /* as it was written; NULL: it is that itself */
+    const char *fragment;                  /* the included fragment that it is from, or NULL */
+};
+
+/* A named value or a fragment that was put in, where it was first. */
+struct pn_policy_put_in {
+    struct pn_slice name; /* as written */
+    bool is_fragment;
+    struct pn_policy_value value; /* of a named value; the text is in the arena */
+    const struct pn_policy_node *node;
+    struct pn_policy_put_in *next;
 };
 
 enum pn_policy_kind {
@@ -96,8 +107,10 @@ struct pn_policy_document {
     struct pn_arena
         *arena; /* everything here; wiped at the end, as bodies and passwords are in it */
     enum pn_policy_scope scope;
-    struct pn_policy_node top; /* its children: comments around the root, and the root */
-    struct pn_policy_node *root;
+    struct pn_policy_node top;   /* its children: comments around the root, and the root */
+    struct pn_policy_node *root; /* what is checked and compiled; of `top`, or made from it */
+    struct pn_policy_put_in *put_in;
+    bool is_fragment;
     struct pn_policy_node *sections[PN_POLICY_SECTIONS]; /* NULL: absent */
 };
 
@@ -157,10 +170,19 @@ struct pn_policy_node *pn_policy_element(struct pn_policy_node *node);
 const char *pn_policy_section_name(enum pn_policy_section section);
 const char *pn_policy_scope_name(enum pn_policy_scope scope);
 
+/* ---- resolve.c */
+
+/** Puts named values and fragments into a copy of the tree, which then is document->root; leaves it
+ *  as it is when nothing is named. */
+enum pn_rc pn_policy_resolve(struct pn_policy_document *document,
+                             const struct pn_policy_sources *sources,
+                             struct pn_error *err) PN_MUST_USE;
+
 /* ---- check*.c */
 
 struct pn_policy_check {
     struct pn_arena *arena;
+    bool in_fragment; /* the section is the first in which the statement may stand */
     enum pn_policy_section section;
     struct pn_error *err;
 };
@@ -176,7 +198,7 @@ enum pn_rc pn_policy_check_no_text(struct pn_policy_check *check,
                                    const struct pn_policy_node *node) PN_MUST_USE;
 enum pn_rc pn_policy_check_no_children(struct pn_policy_check *check,
                                        const struct pn_policy_node *node) PN_MUST_USE;
-/** Neither an expression nor a named value. `where`: "attribute 'x'" or "text". */
+/** No expression. `where`: "attribute 'x'" or "text". */
 enum pn_rc pn_policy_check_literal(struct pn_policy_check *check, const struct pn_policy_node *node,
                                    const char *where, struct pn_slice value) PN_MUST_USE;
 /** "true" or "false" in any case; `value` keeps its content when the attribute is absent. */

@@ -19,9 +19,10 @@
 #include "http/headers.h"
 #include "policy/value.h"
 
-#define PN_POLICY_BYTES_MAX        (256u * 1024)
-#define PN_POLICY_DEPTH_MAX        32
-#define PN_POLICY_CERTIFICATES_MAX 32 /* in one certificate-ids */
+#define PN_POLICY_BYTES_MAX          (256u * 1024)
+#define PN_POLICY_RESOLVED_BYTES_MAX (8u * 1024 * 1024) /* with all that it only names */
+#define PN_POLICY_DEPTH_MAX          32
+#define PN_POLICY_CERTIFICATES_MAX   32 /* in one certificate-ids */
 
 enum pn_policy_format { PN_POLICY_XML, PN_POLICY_RAWXML };
 enum pn_policy_scope {
@@ -43,10 +44,62 @@ struct pn_policy_document;
 /** Parses and checks structure: known elements, attributes, sections, required attributes, literal
  *  values. PN_INVALID: err->target = element, err->message = "Error in element '<el>' on line L,
  *  column C: <reason>". PN_LIMIT: too long or too deep. PN_MALFORMED: not XML (same form of
- * message). */
+ * message). Everything is in the text: {{…}} in it means itself. */
 enum pn_rc pn_policy_parse(struct pn_slice text, enum pn_policy_format format,
                            enum pn_policy_scope scope, struct pn_policy_document **document,
                            struct pn_error *err) PN_MUST_USE;
+
+/** A named value, as a source gives it; texts are borrowed until the parse returns. */
+struct pn_policy_value {
+    struct pn_slice text;
+    bool is_secret; /* it is in no error text */
+};
+/** Where a document gets from what it only names: "{{name}}" in attributes and texts, and
+ *  <include-fragment fragment-id="…" />. Each answers PN_NOT_FOUND when there is none. */
+struct pn_policy_sources {
+    void *ctx;
+    enum pn_rc (*named_value)(void *ctx, struct pn_slice name, struct pn_policy_value *value,
+                              struct pn_error *err);
+    /** The text is rawxml with the root <fragment>. */
+    enum pn_rc (*fragment)(void *ctx, struct pn_slice id, struct pn_slice *text,
+                           struct pn_error *err);
+};
+struct pn_policy_reading {
+    enum pn_policy_format format;
+    enum pn_policy_scope scope;
+    bool is_fragment; /* the root is <fragment>; what is in it may stand in any section */
+    const struct pn_policy_sources *sources; /* NULL: the text is whole */
+};
+/** As pn_policy_parse(), with named values and fragments put in: what is checked, referred to and
+ *  compiled is the result; pn_policy_print() prints what was written. PN_INVALID also: there is no
+ *  such named value or fragment, or fragments include one another in a circle. PN_LIMIT also:
+ * limits fragment-bytes, fragment-depth, policy-expanded-bytes. What a source answers. */
+enum pn_rc pn_policy_read(struct pn_slice text, const struct pn_policy_reading *reading,
+                          struct pn_policy_document **document, struct pn_error *err) PN_MUST_USE;
+/** A text that pn_policy_print_resolved() made: it may be longer than what people write. */
+enum pn_rc pn_policy_parse_resolved(struct pn_slice text, enum pn_policy_scope scope,
+                                    struct pn_policy_document **document,
+                                    struct pn_error *err) PN_MUST_USE;
+/** Only well-formed, nothing put in, not checked: to print it in another format. */
+enum pn_rc pn_policy_parse_unchecked(struct pn_slice text, enum pn_policy_format format,
+                                     struct pn_policy_document **document,
+                                     struct pn_error *err) PN_MUST_USE;
+/** Whether something was put in. */
+bool pn_policy_is_resolved(const struct pn_policy_document *document);
+/** What was put in is in it (rawxml): the gateway's text. */
+enum pn_rc pn_policy_print_resolved(const struct pn_policy_document *document,
+                                    struct pn_buf *out) PN_MUST_USE;
+/** Takes secret values that were put in out of the message of an error about the document. */
+void pn_policy_hide_secrets(const struct pn_policy_document *document, struct pn_error *err);
+/** Whether the reference's name comes whole from one named value: its name as written, else empty.
+ */
+struct pn_policy_reference;
+struct pn_slice pn_policy_reference_value(const struct pn_policy_document *document,
+                                          const struct pn_policy_reference *reference);
+
+/** The next "{{name}}" in `text` at or behind `from`. *start: of the braces, *end: behind them. */
+bool pn_policy_find_named_value(struct pn_slice text, size_t from, size_t *start, size_t *end,
+                                struct pn_slice *name);
 void pn_policy_document_destroy(struct pn_policy_document *document);
 /** The canonical text, CRLF lines, comments kept. */
 enum pn_rc pn_policy_print(const struct pn_policy_document *document, enum pn_policy_format format,
@@ -62,6 +115,8 @@ enum pn_policy_reference_kind {
     PN_POLICY_CERTIFICATE_EMBEDDED, /* … a body that was already taken in: name is its id, below */
     PN_POLICY_BACKEND_ID,           /* set-backend-service backend-id="b1" */
     PN_POLICY_IDENTITY_TOKEN, /* authentication-managed-identity: name is pn_policy_token_name's */
+    PN_POLICY_NAMED_VALUE,    /* {{name}} */
+    PN_POLICY_FRAGMENT,       /* include-fragment fragment-id="f1" */
 };
 struct pn_policy_reference {
     enum pn_policy_reference_kind kind;
@@ -71,8 +126,9 @@ struct pn_policy_reference {
     struct pn_slice client_id; /* and whose; empty: the system-assigned identity's */
     const char *element;
     int line, column;
-    void *node;         /* for pn_policy_embed; the same for all that one statement names */
-    bool is_of_several; /* one of certificate-ids, which API Management does not have */
+    void *node;           /* for pn_policy_embed; the same for all that one statement names */
+    const char *fragment; /* the included fragment in which it is; NULL: in the document itself */
+    bool is_of_several;   /* one of certificate-ids, which API Management does not have */
 };
 /** Calls back for each literal reference, in document order; stops at the first answer other than
  *  PN_OK and returns it. */

@@ -166,3 +166,11 @@ enum pn_rc pn_policy_print(const struct pn_policy_document *document, enum pn_po
     }
     return p.rc;
 }
+
+enum pn_rc pn_policy_print_resolved(const struct pn_policy_document *document, struct pn_buf *out)
+{
+    struct printer p = {.out = out};
+
+    put_node(&p, document->root, 0);
+    return p.rc;
+}

@@ -297,7 +297,7 @@ enum pn_rc pn_policy_scan(struct pn_slice text, bool is_raw, struct pn_policy_sc
     enum pn_rc rc = PN_OK;
 
     *scan = (struct pn_policy_scan){.text = text};
-    pn_buf_init_secret(&scan->escaped, 8 * (size_t)PN_POLICY_BYTES_MAX);
+    pn_buf_init_secret(&scan->escaped, 8 * (size_t)PN_POLICY_RESOLVED_BYTES_MAX);
     if (pn_slice_find(text, '\0') < text.len)
         return fail(&s, pn_slice_find(text, '\0'), "a NUL character is not allowed");
     if (looking_at(&s, byte_order_mark)) {

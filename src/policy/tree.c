@@ -56,7 +56,10 @@ enum pn_rc pn_policy_node_error(struct pn_error *err, const struct pn_policy_nod
     va_start(args, format);
     vsnprintf(reason, sizeof reason, format, args);
     va_end(args);
-    return pn_policy_error(err, PN_INVALID, node->name, node->line, node->column, "%s", reason);
+    return pn_policy_error(err, PN_INVALID, node->name, node->line, node->column, "%s%s%s%s",
+                           node->fragment ? "in the policy fragment '" : "",
+                           node->fragment ? node->fragment : "", node->fragment ? "': " : "",
+                           reason);
 }
 
 struct pn_slice pn_policy_attribute(const struct pn_policy_node *node, const char *name)

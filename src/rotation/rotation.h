@@ -44,6 +44,18 @@ typedef enum pn_rc (*pn_preflight_fn)(void *ctx, const char *certificate_id, con
 typedef enum pn_rc (*pn_usage_fn)(void *ctx, const char *certificate_id, json_t **users,
                                   struct pn_error *err);
 
+/** What a vault has for a named value. */
+struct pn_rotation_value {
+    struct pn_slice text; /* secret */
+    const char *version;
+};
+/** Takes over what the vault has now (`failure` NULL), or notes why it cannot be had; nothing when
+ * nothing has changed, unless `force`. `secret_identifier`: what was followed; PN_NOT_FOUND: the
+ * named value is gone or follows another secret. Publishes. */
+typedef enum pn_rc (*pn_value_fn)(void *ctx, const char *id, const char *secret_identifier,
+                                  const struct pn_rotation_value *value,
+                                  const struct pn_error *failure, bool force, struct pn_error *err);
+
 #define PN_ROTATION_USERS_MAX       10    /* named with each generation; all are counted */
 #define PN_ROTATION_CANARY_MS       60000 /* how long a new generation is watched */
 #define PN_ROTATION_CANARY_EVERY_MS 5000
@@ -59,6 +71,8 @@ struct pn_rotation_config {
     void *preflight_ctx;
     pn_usage_fn usage; /* NULL: who uses it is not told */
     void *usage_ctx;
+    pn_value_fn apply_value; /* NULL: named values are not followed */
+    void *apply_value_ctx;
     unsigned interval_s;       /* 0: PN_ROTATION_INTERVAL_S */
     int64_t (*now_ms)(void);   /* Unix; NULL: the system's clock */
     uint64_t (*mono_ms)(void); /* monotonic; NULL: the system's clock */
@@ -119,6 +133,15 @@ enum pn_rc pn_rotation_promote(struct pn_rotation *rotation, const char *certifi
 void pn_rotation_set_preflight(struct pn_rotation *rotation, pn_preflight_fn preflight, void *ctx);
 /** Before _start: who tells what uses a certificate. */
 void pn_rotation_set_usage(struct pn_rotation *rotation, pn_usage_fn usage, void *ctx);
+/** Before _start: who takes over the values of named values. */
+void pn_rotation_set_values(struct pn_rotation *rotation, pn_value_fn apply, void *ctx);
+/** A secret's value as it is, for a named value: `value` is a secret buffer whose limit is the
+ * longest one. `version` has PN_KEYVAULT_VERSION_TEXT bytes. Errors as those of
+ * pn_rotation_fetch_certificate(), and PN_INVALID (vault_content): too long, empty or no text. */
+enum pn_rc pn_rotation_fetch_value(struct pn_rotation *rotation, const char *service_id,
+                                   const char *secret_identifier, const char *identity_client_id,
+                                   struct pn_buf *value, char *version,
+                                   struct pn_error *err) PN_MUST_USE;
 /** The embedded vault changed `name` (NULL: its access policies): its followers are polled now.
  * Does not block. */
 void pn_rotation_notify(struct pn_rotation *rotation, const char *vault, const char *name);

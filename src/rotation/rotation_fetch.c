@@ -138,3 +138,41 @@ enum pn_rc pn_rotation_fetch_certificate(struct pn_rotation *rotation, enum pn_k
     pn_keyvault_secret_fini(&secret);
     return rc;
 }
+
+/* What can stand in a policy: UTF-8 without NUL. */
+static bool is_text(struct pn_slice value)
+{
+    json_t *text = json_stringn(value.ptr, value.len);
+    bool is_good = text && pn_slice_find(value, '\0') == value.len;
+
+    json_decref(text);
+    return is_good;
+}
+
+enum pn_rc pn_rotation_fetch_value(struct pn_rotation *rotation, const char *service_id,
+                                   const char *secret_identifier, const char *identity_client_id,
+                                   struct pn_buf *value, char *version, struct pn_error *err)
+{
+    struct pn_identity_ref identity = {.owner_id = service_id, .client_id = identity_client_id};
+    struct pn_keyvault_secret secret;
+    struct pn_keyvault_id id;
+    struct pn_slice text;
+    enum pn_rc rc = pn_keyvault_id_parse(pn_slice_str(secret_identifier), &id, err);
+
+    if (rc != PN_OK) {
+        (void)pn_error_target(err, "keyVault.secretIdentifier");
+        return rc;
+    }
+    rc = pn_keyvault_get_secret(rotation->config.keyvault, &identity, &id, &secret, NULL, err);
+    if (rc != PN_OK)
+        return rc;
+    text = pn_buf_slice(&secret.value);
+    if (text.len == 0 || !is_text(text) || pn_buf_append_slice(value, text) != PN_OK)
+        rc = pn_error_set(err, PN_INVALID, "vault_content",
+                          "the secret %s/secrets/%s/%s cannot be a named value: it must be text of "
+                          "1 to %zu bytes",
+                          id.origin, id.name, secret.version, value->max);
+    memcpy(version, secret.version, PN_KEYVAULT_VERSION_TEXT);
+    pn_keyvault_secret_fini(&secret);
+    return rc;
+}

@@ -20,6 +20,9 @@
 #define SCAN_EVERY_MS 60000 /* at least, so that nothing depends on being told */
 #define BACKOFF_SHIFT 6
 #define FETCH_TRIES   3
+#define VALUE_BYTES_MAX                                                                            \
+    16384 /* of a named value: 4096 characters                                                     \
+           */
 
 static void drop(struct followed *followed)
 {
@@ -138,7 +141,7 @@ static char *service_of(const char *certificate_id)
 }
 
 static void scan_item(struct pn_rotation *rotation, struct scan *scan, enum pn_key_use use,
-                      const struct pn_store_item *item)
+                      bool is_value, const struct pn_store_item *item)
 {
     const json_t *key_vault =
         json_object_get(json_object_get(item->body, "properties"), "keyVault");
@@ -154,13 +157,15 @@ static void scan_item(struct pn_rotation *rotation, struct scan *scan, enum pn_k
     client_id = client_id ? client_id : "";
     service_id = service_of(item->id);
     if (service_id) {
-        snprintf(key, sizeof key, "%d\n%s\n%s\n%s\n%s", (int)use, service_id, client_id, id.origin,
-                 id.name);
+        snprintf(key, sizeof key, "%d\n%s\n%s\n%s\n%s", is_value ? -1 : (int)use, service_id,
+                 client_id, id.origin, id.name);
         for (char *at = key; *at; at++)
             *at = *at >= 'A' && *at <= 'Z' ? (char)(*at + 32) : *at;
         object = find(scan->list, scan->count, key);
         if (!object)
             object = add_object(rotation, scan, key, use, &id, service_id, client_id);
+        if (object)
+            object->is_value = is_value;
         if (!object || !join(object, item, key_vault))
             pn_log(PN_LOG_ERROR, "rotation_limit", "certificate", PN_S(item->id), "objects",
                    PN_I(scan->count), NULL);
@@ -184,7 +189,7 @@ static void hurry_changed(const struct pn_rotation *rotation, const struct scan 
 }
 
 static bool scan_type(struct pn_rotation *rotation, struct scan *scan, const char *type,
-                      enum pn_key_use use)
+                      enum pn_key_use use, bool is_value)
 {
     struct pn_store_list list = {0};
     struct pn_error err = {0};
@@ -194,7 +199,7 @@ static bool scan_type(struct pn_rotation *rotation, struct scan *scan, const cha
         return false;
     }
     for (size_t i = 0; i < list.count; i++)
-        scan_item(rotation, scan, use, &list.items[i]);
+        scan_item(rotation, scan, use, is_value, &list.items[i]);
     pn_store_list_fini(&list);
     return true;
 }
@@ -203,8 +208,10 @@ static void scan_store(struct pn_rotation *rotation)
 {
     struct scan scan = {0};
 
-    if (!scan_type(rotation, &scan, CERTIFICATE_TYPE, PN_USE_CLIENT) ||
-        !scan_type(rotation, &scan, HOSTNAME_TYPE, PN_USE_SERVER)) {
+    if (!scan_type(rotation, &scan, CERTIFICATE_TYPE, PN_USE_CLIENT, false) ||
+        !scan_type(rotation, &scan, HOSTNAME_TYPE, PN_USE_SERVER, false) ||
+        (rotation->config.apply_value &&
+         !scan_type(rotation, &scan, NAMED_VALUE_TYPE, PN_USE_CLIENT, true))) {
         drop_all(scan.list, scan.count);
         return;
     }
@@ -216,8 +223,31 @@ static void scan_store(struct pn_rotation *rotation)
 
 /* ---- one poll ---- */
 
+/* What was got: one of both, or why not. */
+struct outcome {
+    const struct pn_fetched *fetched;
+    const struct pn_rotation_value *value;
+    const struct pn_error *failure;
+};
+
+static enum pn_rc apply_to_one(struct pn_rotation *rotation, const struct followed *object,
+                               const char *id, const char *identifier,
+                               const struct outcome *outcome, struct pn_error *err)
+{
+    const struct pn_rotation_config *config = &rotation->config;
+
+    if (!object->is_value)
+        return rotation_apply(rotation, id, identifier, outcome->fetched, outcome->failure, false,
+                              err);
+    /* Our own stop says nothing about the vault: lastStatus stays. */
+    if (outcome->failure && strcmp(outcome->failure->code, PN_KEYVAULT_STOPPING) == 0)
+        return PN_OK;
+    return config->apply_value(config->apply_value_ctx, id, identifier, outcome->value,
+                               outcome->failure, false, err);
+}
+
 static enum pn_rc apply_to_all(struct pn_rotation *rotation, const struct followed *object,
-                               const struct pn_fetched *fetched, const struct pn_error *failure)
+                               const struct outcome *outcome)
 {
     enum pn_rc worst = PN_OK;
 
@@ -233,8 +263,7 @@ static enum pn_rc apply_to_all(struct pn_rotation *rotation, const struct follow
                             "secretIdentifier");
 
             snprintf(identifier, sizeof identifier, "%s", text ? text : "");
-            rc = rotation_apply(rotation, object->certificates[i], identifier, fetched, failure,
-                                false, &err);
+            rc = apply_to_one(rotation, object, object->certificates[i], identifier, outcome, &err);
         }
         pn_store_item_fini(&item);
         if (rc == PN_AGAIN)
@@ -260,7 +289,9 @@ static enum pn_rc fetch_and_apply(struct pn_rotation *rotation, const struct fol
         rc = pn_rotation_fetch_certificate(rotation, object->use, object->service_id, identifier,
                                            object->client_id, &fetched, err);
         if (rc == PN_OK) {
-            rc = apply_to_all(rotation, object, &fetched, NULL);
+            const struct outcome outcome = {.fetched = &fetched};
+
+            rc = apply_to_all(rotation, object, &outcome);
             pn_rotation_forget_unused(rotation, object->use, &fetched.imported.key);
             pn_fetched_fini(&fetched);
             if (rc != PN_OK && rc != PN_AGAIN)
@@ -268,6 +299,28 @@ static enum pn_rc fetch_and_apply(struct pn_rotation *rotation, const struct fol
                                */
         }
     }
+    return rc;
+}
+
+static enum pn_rc fetch_and_apply_value(struct pn_rotation *rotation, const struct followed *object,
+                                        struct pn_error *err)
+{
+    char identifier[PN_KEYVAULT_HOST_TEXT + PN_KEYVAULT_NAME_TEXT + 64];
+    char version[PN_KEYVAULT_VERSION_TEXT] = "";
+    struct pn_buf text;
+    enum pn_rc rc;
+
+    snprintf(identifier, sizeof identifier, "%s/secrets/%s", object->id.origin, object->id.name);
+    pn_buf_init_secret(&text, VALUE_BYTES_MAX);
+    rc = pn_rotation_fetch_value(rotation, object->service_id, identifier, object->client_id, &text,
+                                 version, err);
+    if (rc == PN_OK) {
+        const struct pn_rotation_value value = {.text = pn_buf_slice(&text), .version = version};
+        const struct outcome outcome = {.value = &value};
+
+        (void)apply_to_all(rotation, object, &outcome); /* logged; tried again with the next poll */
+    }
+    pn_buf_fini(&text);
     return rc;
 }
 
@@ -283,7 +336,8 @@ static enum pn_rc poll_object(struct pn_rotation *rotation, const struct followe
     if (rc == PN_OK && object->is_settled && strcmp(newest, object->version) == 0)
         return PN_OK;
     if (rc == PN_OK || rc == PN_AGAIN)
-        rc = fetch_and_apply(rotation, object, err);
+        rc = object->is_value ? fetch_and_apply_value(rotation, object, err)
+                              : fetch_and_apply(rotation, object, err);
     return rc;
 }
 
@@ -298,9 +352,11 @@ static void run_poll(struct pn_rotation *rotation, struct followed *object)
     if (rc == PN_OK) {
         object->failures = 0;
     } else {
+        const struct outcome outcome = {.failure = &err};
+
         if (err.rc == PN_OK)
             pn_error_set(&err, rc, "internal", "the poll failed: %s", pn_rc_name(rc));
-        (void)apply_to_all(rotation, object, NULL, &err);
+        (void)apply_to_all(rotation, object, &outcome);
         object->failures += object->failures < BACKOFF_SHIFT ? 1 : 0;
         wait_ms <<= object->failures;
         if (wait_ms < (uint64_t)retry_after_s * 1000)

@@ -11,6 +11,7 @@
 
 #define CERTIFICATE_TYPE "Microsoft.ApiManagement/service/certificates"
 #define HOSTNAME_TYPE    "postern/hostname"
+#define NAMED_VALUE_TYPE "Microsoft.ApiManagement/service/namedValues"
 #define NOTICES_MAX      1024
 #define FIRST_POLL_DELAY_MS                                                                        \
     5000 /* at most: at the start of the process, listeners come up first                          \
@@ -23,6 +24,7 @@ struct pn_store_txn;
 struct followed {
     char *key; /* use, service, client id, origin, name */
     enum pn_key_use use;
+    bool is_value; /* of named values: `certificates` are their ids, `use` means nothing */
     struct pn_keyvault_id id;
     char *service_id;
     char *client_id;     /* "" : system-assigned */

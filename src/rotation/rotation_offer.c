@@ -24,6 +24,12 @@ void pn_rotation_set_preflight(struct pn_rotation *rotation, pn_preflight_fn pre
     rotation->config.preflight_ctx = ctx;
 }
 
+void pn_rotation_set_values(struct pn_rotation *rotation, pn_value_fn apply, void *ctx)
+{
+    rotation->config.apply_value = apply;
+    rotation->config.apply_value_ctx = ctx;
+}
+
 void pn_rotation_set_usage(struct pn_rotation *rotation, pn_usage_fn usage, void *ctx)
 {
     rotation->config.usage = usage;
