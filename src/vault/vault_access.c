@@ -92,6 +92,8 @@ bool vault_may(struct vault_call *call, const char *kind, const char *permission
     /* One model or the other, never both: roles do nothing here, policies nothing there. */
     if (pn_json_bool(properties, "enableRbacAuthorization", false))
         return vault_may_by_role(call, kind, permission);
+    if (strcmp(kind, "secrets") == 0 && strcmp(permission, "update") == 0)
+        permission = "set"; /* policies have one word for both */
     json_array_foreach(call->access_policies, index, policy)
     {
         const json_t *list = json_object_get(json_object_get(policy, "permissions"), kind);

@@ -53,10 +53,19 @@ void vault_data_action(const char *kind, const char *permission, char action[ACT
     snprintf(action, ACTION_TEXT, VAULT_TYPE "/%s/%s/action", kind, permission);
 }
 
-/* A vault in lower case, with the object that the request names: the scope of its roles. */
-static void make_scope(const struct vault_call *call, const char *kind, char *out, size_t size)
+/* Issuers are the vault's: one of a certificate's name is not that certificate. */
+static bool is_of_object(const char *permission)
 {
-    if (call->name[0])
+    size_t len = strlen(permission);
+
+    return len < 7 || strcmp(permission + len - 7, "issuers") != 0;
+}
+
+/* A vault in lower case, with the object that the request names: the scope of its roles. */
+static void make_scope(const struct vault_call *call, const char *kind, const char *permission,
+                       char *out, size_t size)
+{
+    if (call->name[0] && is_of_object(permission))
         snprintf(out, size, "%s/%s/%s", call->item.id, kind, call->name);
     else
         snprintf(out, size, "%s", call->item.id);
@@ -73,7 +82,7 @@ bool vault_may_by_role(struct vault_call *call, const char *kind, const char *pe
     enum pn_rc rc;
 
     vault_data_action(kind, permission, action);
-    make_scope(call, kind, scope, sizeof scope);
+    make_scope(call, kind, permission, scope, sizeof scope);
     rc = pn_authorize_data(call->vault->store, &call->principal, action, scope, &err);
     if (rc == PN_OK)
         return true;
