@@ -76,6 +76,11 @@ static const char *const steps[] = {
     "UPDATE resources SET thumbprint = json_extract(body, '$.properties.thumbprint');"
     "CREATE INDEX resources_thumbprint ON resources (type, thumbprint)"
     " WHERE thumbprint IS NOT NULL;",
+    /* Vaults that were deleted before the vault's clock purged them have no time for it. */
+    "UPDATE resources SET body = json_set(body, '$.internal.due', json_extract(body, '$.purgeOn')),"
+    " due = json_extract(body, '$.purgeOn')"
+    " WHERE type = 'Microsoft.KeyVault/deletedVaults' AND due IS NULL"
+    " AND json_type(body, '$.purgeOn') = 'integer';",
 };
 
 #define STEP_COUNT ((int)(sizeof(steps) / sizeof(steps[0])))

@@ -468,6 +468,32 @@ static void database_of_the_first_schema_learns_which_keys_are_used(void **state
     check_thumbprint(f, "/c/", "abcd", "/c/1");
 }
 
+static void vault_deleted_before_its_clock_purged_is_due(void **state)
+{
+    struct store_fixture *f = *state;
+    struct pn_store_list list;
+
+    put_text(f, "/subscriptions/s/providers/Microsoft.KeyVault/deletedVaults/old",
+             "Microsoft.KeyVault/deletedVaults", "{\"name\":\"old\",\"purgeOn\":1000}");
+    put_text(f, "/subscriptions/s/providers/Microsoft.KeyVault/deletedVaults/new",
+             "Microsoft.KeyVault/deletedVaults",
+             "{\"name\":\"new\",\"purgeOn\":900,\"internal\":{\"due\":900}}");
+    pn_store_close(f->store);
+    f->store = NULL;
+    make_old(f);
+    assert_int_equal(pn_store_open(f->path, &f->store, &f->err), PN_OK);
+    assert_int_equal(pn_store_list_due(f->store, 999, 10, &list, &f->err), PN_OK);
+    assert_int_equal(list.count, 1);
+    assert_string_equal(strrchr(list.items[0].id, '/'), "/new");
+    pn_store_list_fini(&list);
+    assert_int_equal(pn_store_list_due(f->store, 1000, 10, &list, &f->err), PN_OK);
+    assert_int_equal(list.count, 2);
+    assert_int_equal(json_integer_value(json_object_get(
+                         json_object_get(list.items[1].body, "internal"), "due")),
+                     1000);
+    pn_store_list_fini(&list);
+}
+
 static void pages_begin_behind_the_last_one(void **state)
 {
     struct store_fixture *f = *state;
@@ -600,6 +626,7 @@ int main(void)
         STORE_TEST(only_what_follows_a_vault_is_listed_as_followed),
         STORE_TEST(database_of_the_first_schema_learns_which_keys_are_used),
         STORE_TEST(certificates_are_found_by_their_thumbprint),
+        STORE_TEST(vault_deleted_before_its_clock_purged_is_due),
         STORE_TEST(pages_begin_behind_the_last_one),
         STORE_TEST(a_part_of_a_list_is_read_from_either_end),
         STORE_TEST(what_is_due_comes_the_most_urgent_first),
