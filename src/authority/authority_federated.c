@@ -13,6 +13,7 @@
 #include <string.h>
 
 #include "authority/authority_internal.h"
+#include "base/limits.h"
 #include "base/log.h"
 #include "base/metrics.h"
 #include "identity/jwt.h"
@@ -22,6 +23,11 @@
 #define IDENTITY_TYPE   "Microsoft.ManagedIdentity/userAssignedIdentities"
 #define CREDENTIAL_TYPE IDENTITY_TYPE "/federatedIdentityCredentials"
 #define AUDIENCES_MAX   10
+
+static size_t token_max(void)
+{
+    return (size_t)pn_limit_value(PN_LIMIT_FOREIGN_TOKEN_BYTES);
+}
 
 void workload_fini(struct workload *workload)
 {
@@ -159,7 +165,7 @@ bool authority_is_federated(const struct client *client, struct pn_slice asserti
 
     if (json_array_size(list) == 0)
         return false;
-    is_foreign = pn_jwt_parse(assertion, PN_OIDC_TOKEN_MAX, &jwt, NULL) == PN_OK &&
+    is_foreign = pn_jwt_parse(assertion, token_max(), &jwt, NULL) == PN_OK &&
                  !pn_slice_case_eq_str(pn_json_slice(jwt.claims, "iss"), client->client_id);
     pn_jwt_fini(&jwt);
     return is_foreign;
@@ -170,10 +176,14 @@ enum pn_rc authority_check_federated(struct pn_authority *authority, const char 
                                      const char *peer, struct pn_error *err)
 {
     struct pn_jwt jwt;
-    enum pn_rc rc = pn_jwt_parse(assertion, PN_OIDC_TOKEN_MAX, &jwt, err);
+    enum pn_rc rc = pn_jwt_parse(assertion, token_max(), &jwt, err);
 
+    if (rc == PN_LIMIT)
+        pn_limit_hit(PN_LIMIT_FOREIGN_TOKEN_BYTES);
     if (rc == PN_MALFORMED || rc == PN_LIMIT)
-        rc = refuse(err, "50027", "Invalid JWT token: the client assertion is malformed.");
+        rc = refuse(err, "50027",
+                    "Invalid JWT token: the client assertion is malformed, or longer than the "
+                    "limit foreign-token-bytes.");
     if (rc == PN_OK && !authority->oidc)
         rc = PN_UNAVAILABLE;
     if (rc == PN_OK)

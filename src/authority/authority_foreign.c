@@ -302,7 +302,7 @@ static void come_back(struct pn_authority *authority, const struct pn_request *r
         make_attempt(authority, request, cookie, &attempt) != PN_OK ||
         !pn_equal_constant_time(state, pn_slice_str(attempt.state)))
         fail(response, request, "expired", NULL);
-    else if (issuer.ptr && !pn_slice_eq_str(issuer, issuer_of(authority, attempt.issuer)->url))
+    else if (issuer.ptr && !pn_oidc_says(issuer_of(authority, attempt.issuer), issuer))
         fail(response, request, "refused", NULL); /* RFC 9207 §2.4: another issuer's answer */
     else if (pn_slice_eq_str(error, "access_denied"))
         fail(response, request, "cancelled", NULL);

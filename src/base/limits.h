@@ -247,6 +247,33 @@
     X(VAULT_PURGE_DELAY, "vault-purge-delay", MS, 3600000, 0, 604800000, CONTROL,                  \
       "the clock goes steadily so long before what is deleted is purged by it")
 
+/* Other identity providers: trusted issuers, and those of federated credentials. */
+#define PN_LIMITS_ISSUERS(X)                                                                       \
+    X(TRUSTED_ISSUERS, "trusted-issuers", COUNT, 8, 1, 10, CONTROL,                                \
+      "trusted issuers; above: it does not start")                                                 \
+    X(ISSUER_AUDIENCES, "issuer-audiences", COUNT, 8, 1, 32, CONTROL,                              \
+      "audiences of one trusted issuer, and likewise its tenants; above: it does not start")       \
+    X(ISSUERS_KNOWN, "issuers-known", COUNT, 64, 1, 4096, CONTROL,                                 \
+      "issuers whose keys are kept; above: the one not asked for longest goes")                    \
+    X(ISSUER_KEYS, "issuer-keys", COUNT, 32, 1, 256, CONTROL,                                      \
+      "keys of one issuer; further ones are not seen")                                             \
+    X(ISSUER_FETCHES, "issuer-fetches", COUNT, 2, 1, 64, CONTROL,                                  \
+      "issuers that are asked for their keys at a time; above: 503 with Retry-After")              \
+    X(ISSUER_WAITING, "issuer-waiting", COUNT, 4, 0, 64, CONTROL,                                  \
+      "requests that wait for keys that are being fetched; above: 503 with Retry-After")           \
+    X(ISSUER_REFETCH, "issuer-refetch", MS, 30000, 1000, 3600000, CONTROL,                         \
+      "an issuer's keys are asked for once in it because a token names one that is not known")     \
+    X(ISSUER_RETRY, "issuer-retry", MS, 10000, 1000, 3600000, CONTROL,                             \
+      "an issuer that did not answer is not asked again; until then 503 with Retry-After")         \
+    X(ISSUER_STALE, "issuer-stale", MS, 86400000, 0, 604800000, CONTROL,                           \
+      "the last keys of an issuer serve while it does not answer; 0: as long as it said")          \
+    X(ISSUER_LIFETIME_MIN, "issuer-lifetime-min", MS, 60000, 1000, 86400000, CONTROL,              \
+      "keys are kept at least, whatever the issuer says (Cache-Control: max-age)")                 \
+    X(ISSUER_LIFETIME_MAX, "issuer-lifetime-max", MS, 86400000, 1000, 604800000, CONTROL,          \
+      "and at most")                                                                               \
+    X(FOREIGN_TOKEN_BYTES, "foreign-token-bytes", BYTES, 32768, 1024, 65536, CONTROL,              \
+      "an ID token, or a workload's token as client assertion")
+
 #define PN_LIMITS(X)                                                                               \
     PN_LIMITS_CLIENT(X)                                                                            \
     PN_LIMITS_HTTP(X)                                                                              \
@@ -255,7 +282,8 @@
     PN_LIMITS_BACKEND(X)                                                                           \
     PN_LIMITS_GATEWAY(X)                                                                           \
     PN_LIMITS_CONTROL(X)                                                                           \
-    PN_LIMITS_VAULT(X)
+    PN_LIMITS_VAULT(X)                                                                             \
+    PN_LIMITS_ISSUERS(X)
 
 enum pn_limit {
 #define PN_LIMIT_ENUM(symbol, name, unit, value, min, max, process, help) PN_LIMIT_##symbol,

@@ -11,6 +11,7 @@
 #include "base/clock.h"
 #include "base/file.h"
 #include "base/json.h"
+#include "base/limits.h"
 #include "base/metrics.h"
 #include "oidc/oidc_internal.h"
 
@@ -26,6 +27,12 @@ enum pn_rc pn_oidc_create(struct pn_store *store, const struct pn_outbound_scope
 
     if (!made)
         return PN_NOMEM;
+    made->known_max = (size_t)pn_limit_value(PN_LIMIT_ISSUERS_KNOWN);
+    made->known = calloc(made->known_max, sizeof *made->known);
+    if (!made->known) {
+        free(made);
+        return PN_NOMEM;
+    }
     made->store = store;
     made->outbound = outbound;
     made->now_s = now_s ? now_s : pn_clock_unix_s;
@@ -42,8 +49,9 @@ void pn_oidc_destroy(struct pn_oidc *oidc)
 {
     if (!oidc)
         return;
-    for (size_t i = 0; i < PN_OIDC_KNOWN_MAX; i++)
+    for (size_t i = 0; i < oidc->known_max; i++)
         oidc_facts_fini(&oidc->known[i].facts);
+    free(oidc->known);
     for (size_t i = 0; i < oidc->trusted_count; i++)
         pn_secret_fini(&oidc->trusted[i].client_secret);
     pthread_cond_destroy(&oidc->fetched);
@@ -87,13 +95,98 @@ static enum pn_rc read_secret_file(struct pn_slice path, struct pn_secret *secre
     return rc;
 }
 
+/* ---- issuers of many tenants ---- */
+
+/* Where the segment is that stands for any tenant; NULL: there is none. */
+static const char *any_tenant(const char *url, size_t *len)
+{
+    static const char *const words[] = {"common", "organizations", "consumers"};
+
+    for (const char *at = strchr(url + strlen("https://"), '/'); at; at = strchr(at + 1, '/')) {
+        *len = strcspn(at + 1, "/");
+        for (size_t i = 0; i < sizeof words / sizeof words[0]; i++) {
+            if (pn_slice_eq_str(pn_slice(at + 1, *len), words[i]))
+                return at + 1;
+        }
+    }
+    return NULL;
+}
+
+bool oidc_of_tenant(const char *url, const char *tenant, char out[PN_OIDC_URL_MAX])
+{
+    size_t len = 0;
+    const char *at = any_tenant(url, &len);
+    int written;
+
+    if (!at)
+        return false;
+    written = snprintf(out, PN_OIDC_URL_MAX, "%.*s%s%s", (int)(at - url), url, tenant, at + len);
+    return written > 0 && written < PN_OIDC_URL_MAX;
+}
+
+bool pn_oidc_says(const struct pn_trusted_issuer *issuer, struct pn_slice iss)
+{
+    char url[PN_OIDC_URL_MAX];
+
+    if (issuer->tenant_count == 0)
+        return iss.ptr && pn_slice_eq_str(iss, issuer->url);
+    for (size_t i = 0; iss.ptr && i < issuer->tenant_count; i++) {
+        if (oidc_of_tenant(issuer->url, issuer->tenants[i], url) && pn_slice_eq_str(iss, url))
+            return true;
+    }
+    return false;
+}
+
+static enum pn_rc read_tenant(struct pn_trusted_issuer *issuer, struct pn_slice value,
+                              struct pn_error *err)
+{
+    char *out;
+
+    if (issuer->tenant_count >= pn_limit_value(PN_LIMIT_ISSUER_AUDIENCES)) {
+        pn_limit_hit(PN_LIMIT_ISSUER_AUDIENCES);
+        return pn_error_set(err, PN_LIMIT, "trusted_issuer",
+                            "an issuer has at most %d tenants (limit issuer-audiences)",
+                            (int)pn_limit_value(PN_LIMIT_ISSUER_AUDIENCES));
+    }
+    if (!pn_is_uuid(value))
+        return bad(err, "tenant wants the UUID of a tenant");
+    out = issuer->tenants[issuer->tenant_count++];
+    for (size_t i = 0; i < value.len; i++) /* tokens have it in lower case */
+        out[i] =
+            value.ptr[i] >= 'A' && value.ptr[i] <= 'F' ? (char)(value.ptr[i] + 32) : value.ptr[i];
+    out[value.len] = '\0';
+    return PN_OK;
+}
+
+/* An issuer of many tenants needs the list of those that may come in, and only such a one has it.
+ */
+static enum pn_rc check_tenants(const struct pn_trusted_issuer *issuer, struct pn_error *err)
+{
+    size_t len = 0;
+    const char *any = any_tenant(issuer->url, &len);
+
+    if (any && issuer->tenant_count == 0)
+        return pn_error_set(
+            err, PN_INVALID, "trusted_issuer",
+            "'%.*s' stands for every tenant: name those that may come in by "
+            "tenant=UUID, or give one tenant's own URL (the UUID instead of '%.*s')",
+            (int)len, any, (int)len, any);
+    if (!any && issuer->tenant_count > 0)
+        return bad(err, "tenant=… goes with a URL that has 'common', 'organizations' or "
+                        "'consumers' in the tenant's place");
+    return PN_OK;
+}
+
 static enum pn_rc read_part(struct pn_trusted_issuer *issuer, struct pn_slice name,
                             struct pn_slice value, struct pn_error *err)
 {
     if (pn_slice_eq_str(name, "audience")) {
-        if (issuer->audience_count == PN_OIDC_AUDIENCES_MAX)
+        if (issuer->audience_count >= pn_limit_value(PN_LIMIT_ISSUER_AUDIENCES)) {
+            pn_limit_hit(PN_LIMIT_ISSUER_AUDIENCES);
             return pn_error_set(err, PN_LIMIT, "trusted_issuer",
-                                "an issuer has at most %d audiences", PN_OIDC_AUDIENCES_MAX);
+                                "an issuer has at most %d audiences (limit issuer-audiences)",
+                                (int)pn_limit_value(PN_LIMIT_ISSUER_AUDIENCES));
+        }
         return keep(issuer->audiences[issuer->audience_count++], PN_OIDC_URL_MAX, value)
                    ? PN_OK
                    : bad(err, "audience wants a text below 512 bytes");
@@ -116,13 +209,16 @@ static enum pn_rc read_part(struct pn_trusted_issuer *issuer, struct pn_slice na
                    ? PN_OK
                    : bad(err, "principal is oid or sub");
     }
+    if (pn_slice_eq_str(name, "tenant"))
+        return read_tenant(issuer, value, err);
     if (pn_slice_eq_str(name, "client-secret-file"))
         return issuer->client_secret.len > 0 ? bad(err, "client-secret-file is there twice")
                                              : read_secret_file(value, &issuer->client_secret, err);
-    return pn_error_set(err, PN_INVALID, "trusted_issuer",
-                        "'%.*s' is none of audience, name, principal, groups, client-id and "
-                        "client-secret-file",
-                        PN_FMT(pn_slice_sub(name, 0, 40)));
+    return pn_error_set(
+        err, PN_INVALID, "trusted_issuer",
+        "'%.*s' is none of audience, tenant, name, principal, groups, client-id and "
+        "client-secret-file",
+        PN_FMT(pn_slice_sub(name, 0, 40)));
 }
 
 static enum pn_rc read_issuer(struct pn_trusted_issuer *issuer, struct pn_slice text,
@@ -142,6 +238,8 @@ static enum pn_rc read_issuer(struct pn_trusted_issuer *issuer, struct pn_slice 
         rc = read_part(issuer, pn_slice_sub(part, 0, equals),
                        pn_slice_sub(part, equals + 1, part.len), err);
     }
+    if (rc == PN_OK)
+        rc = check_tenants(issuer, err);
     if (rc != PN_OK)
         return rc;
     if (issuer->audience_count == 0 && !issuer->client_id[0])
@@ -159,13 +257,37 @@ static enum pn_rc read_issuer(struct pn_trusted_issuer *issuer, struct pn_slice 
     return PN_OK;
 }
 
-static const struct pn_trusted_issuer *find(const struct pn_oidc *oidc, struct pn_slice url)
+const struct pn_trusted_issuer *oidc_trusted_at(const struct pn_oidc *oidc, const char *url)
 {
-    for (size_t i = 0; url.ptr && i < oidc->trusted_count; i++) {
-        if (pn_slice_eq_str(url, oidc->trusted[i].url))
+    for (size_t i = 0; i < oidc->trusted_count; i++) {
+        if (strcmp(url, oidc->trusted[i].url) == 0)
             return &oidc->trusted[i];
     }
     return NULL;
+}
+
+/* Whose tokens say `iss`. */
+static const struct pn_trusted_issuer *find(const struct pn_oidc *oidc, struct pn_slice iss)
+{
+    for (size_t i = 0; iss.ptr && i < oidc->trusted_count; i++) {
+        if (pn_oidc_says(&oidc->trusted[i], iss))
+            return &oidc->trusted[i];
+    }
+    return NULL;
+}
+
+/* Whether some token would be of both. */
+static bool overlaps(const struct pn_oidc *oidc, const struct pn_trusted_issuer *issuer)
+{
+    char url[PN_OIDC_URL_MAX];
+
+    if (oidc_trusted_at(oidc, issuer->url) || find(oidc, pn_slice_str(issuer->url)))
+        return true;
+    for (size_t i = 0; i < issuer->tenant_count; i++) {
+        if (oidc_of_tenant(issuer->url, issuer->tenants[i], url) && find(oidc, pn_slice_str(url)))
+            return true;
+    }
+    return false;
 }
 
 enum pn_rc pn_oidc_trust(struct pn_oidc *oidc, struct pn_slice text, struct pn_error *err)
@@ -173,11 +295,14 @@ enum pn_rc pn_oidc_trust(struct pn_oidc *oidc, struct pn_slice text, struct pn_e
     struct pn_trusted_issuer issuer = {.by_oid = false};
     enum pn_rc rc;
 
-    if (oidc->trusted_count == PN_OIDC_TRUSTED_MAX)
-        return pn_error_set(err, PN_LIMIT, "trusted_issuer", "there are at most %d trusted issuers",
-                            PN_OIDC_TRUSTED_MAX);
+    if (oidc->trusted_count >= pn_limit_value(PN_LIMIT_TRUSTED_ISSUERS)) {
+        pn_limit_hit(PN_LIMIT_TRUSTED_ISSUERS);
+        return pn_error_set(err, PN_LIMIT, "trusted_issuer",
+                            "there are at most %d trusted issuers (limit trusted-issuers)",
+                            (int)pn_limit_value(PN_LIMIT_TRUSTED_ISSUERS));
+    }
     rc = read_issuer(&issuer, text, err);
-    if (rc == PN_OK && find(oidc, pn_slice_str(issuer.url)))
+    if (rc == PN_OK && overlaps(oidc, &issuer))
         rc = bad(err, "this issuer is there twice");
     if (rc != PN_OK) {
         pn_secret_fini(&issuer.client_secret);

@@ -55,7 +55,7 @@ static enum pn_rc own_id(struct pn_oidc *oidc, struct pn_slice id, char out[PN_U
 }
 
 static enum pn_rc map_groups(struct pn_oidc *oidc, const struct pn_trusted_issuer *issuer,
-                             const json_t *groups, struct pn_principal *principal,
+                             const char *iss, const json_t *groups, struct pn_principal *principal,
                              struct pn_error *err)
 {
     json_t *group;
@@ -73,7 +73,7 @@ static enum pn_rc map_groups(struct pn_oidc *oidc, const struct pn_trusted_issue
         if (!name.ptr || name.len == 0 || name.len > SUBJECT_MAX)
             continue;
         if (!issuer->by_oid) {
-            principal->group_count += derive(issuer->url, "group", name, out) ? 1 : 0;
+            principal->group_count += derive(iss, "group", name, out) ? 1 : 0;
             continue;
         }
         rc = own_id(oidc, name, out, err);
@@ -89,16 +89,20 @@ enum pn_rc oidc_map(struct pn_oidc *oidc, const struct pn_trusted_issuer *issuer
                     const json_t *claims, struct pn_principal *principal, struct pn_error *err)
 {
     struct pn_slice subject = pn_json_slice(claims, issuer->by_oid ? "oid" : "sub");
+    const char *iss = pn_json_str(claims, "iss"); /* of many tenants the one that it is of */
     char id[PN_UUID_TEXT] = "";
     enum pn_rc rc = PN_NOT_FOUND;
 
     memset(principal, 0, sizeof *principal);
+    if (!iss || !pn_oidc_says(issuer, pn_slice_str(iss)))
+        return pn_error_set(err, PN_DENIED, "token_issuer", "the token is not one of %s",
+                            issuer->url);
     if (subject.len == 0 || subject.len > SUBJECT_MAX)
         return pn_error_set(err, PN_DENIED, "token_malformed", "the token of %s has no claim '%s'",
                             issuer->url, issuer->by_oid ? "oid" : "sub");
     if (issuer->by_oid)
         rc = own_id(oidc, subject, id, err);
-    else if (!derive(issuer->url, "principal", subject, id))
+    else if (!derive(iss, "principal", subject, id))
         return PN_NOMEM;
     if (rc == PN_DENIED)
         return pn_error_set(err, PN_DENIED, "token_principal",
@@ -106,6 +110,7 @@ enum pn_rc oidc_map(struct pn_oidc *oidc, const struct pn_trusted_issuer *issuer
     if (rc != PN_NOT_FOUND)
         return rc;
     snprintf(principal->object_id, sizeof principal->object_id, "%s", id);
-    snprintf(principal->issuer, sizeof principal->issuer, "%.255s", issuer->url);
-    return map_groups(oidc, issuer, json_object_get(claims, issuer->groups_claim), principal, err);
+    snprintf(principal->issuer, sizeof principal->issuer, "%.255s", iss);
+    return map_groups(oidc, issuer, iss, json_object_get(claims, issuer->groups_claim), principal,
+                      err);
 }

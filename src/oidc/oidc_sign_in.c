@@ -7,6 +7,7 @@
 
 #include "base/encode.h"
 #include "base/json.h"
+#include "base/limits.h"
 #include "fetch/fetch.h"
 #include "oidc/oidc_internal.h"
 
@@ -166,7 +167,7 @@ static enum pn_rc check_id_token(struct pn_oidc *oidc, const struct pn_trusted_i
     struct pn_slice nonce = pn_json_slice(jwt->claims, "nonce");
     enum pn_rc rc;
 
-    if (!pn_slice_eq_str(pn_json_slice(jwt->claims, "iss"), issuer->url))
+    if (!pn_oidc_says(issuer, pn_json_slice(jwt->claims, "iss")))
         return deny(err, "the ID token is not the issuer's that was asked");
     rc = pn_oidc_check_signature(oidc, issuer->url, jwt, err);
     if (rc == PN_OK)
@@ -208,7 +209,10 @@ enum pn_rc pn_oidc_redeem(struct pn_oidc *oidc, const struct pn_trusted_issuer *
     if (rc == PN_OK)
         rc = ask_token(oidc, issuer, &endpoints, ask, code, code_verifier, &answer, err);
     if (rc == PN_OK)
-        rc = pn_jwt_parse(pn_json_slice(answer, "id_token"), PN_OIDC_TOKEN_MAX, &jwt, err);
+        rc = pn_jwt_parse(pn_json_slice(answer, "id_token"),
+                          (size_t)pn_limit_value(PN_LIMIT_FOREIGN_TOKEN_BYTES), &jwt, err);
+    if (rc == PN_LIMIT)
+        pn_limit_hit(PN_LIMIT_FOREIGN_TOKEN_BYTES);
     if (rc == PN_MALFORMED || rc == PN_LIMIT)
         rc = deny(err, "the issuer's answer has no ID token");
     if (rc == PN_OK)

@@ -16,8 +16,8 @@ enum vault_class { VAULT_CLASS_READ, VAULT_CLASS_WRITE, VAULT_CLASS_CRYPTO, VAUL
 
 struct vault_operation {
     const char *method;
-    const char *path; /* "/secrets/{name}/{version}"; fixed words without regard to case */
-    const char *kind; /* "secrets", "certificates", "keys": of the permission */
+    const char *path;       /* "/secrets/{name}/{version}"; fixed words without regard to case */
+    const char *kind;       /* "secrets", "certificates", "keys": of the permission */
     const char *permission; /* secrets have "update" too: of roles; of policies it is "set" */
     enum vault_class class;
     void (*run)(struct vault_call *call);

@@ -204,7 +204,49 @@ def test_an_issuer_that_is_away_is_503_and_known_keys_go_on(house, tmp_path, ca,
     own.stop()
 
 
+def test_an_issuer_of_many_tenants_lets_in_those_that_are_named(tmp_path, ca, trust):
+    """Entra ID's /organizations: one document, whose issuer is a template; each tenant's tokens say
+    their own."""
+    many = issuers.Forger(tmp_path / "many", ca)
+    origin, ours, theirs = many.url, str(uuid.uuid4()), str(uuid.uuid4())
+    many.path = "/organizations/v2.0"
+    many.discovery = {"issuer": origin + "/{tenantid}/v2.0"}
+    many.keys["k2"], many.keys["k3"] = (issuers.new_key("RS256") for _ in range(2))
+    many.key_issuers = {"k1": origin + "/{tenantid}/v2.0", "k2": f"{origin}/{theirs}/v2.0",
+                        "k3": f"{origin}/{ours}/v2.0"}
+    own = service.Postern(tmp_path / "own", environment=trust, options=[
+        "--trusted-issuer", f"{many.url}/organizations/v2.0,audience={AUDIENCE},principal=oid,"
+        f"tenant={ours.upper()},tenant={uuid.uuid4()}"]).start()
+
+    def status(tenant, oid, kid="k1", **more):
+        return get(own, many.token(kid=kid, oid=oid, aud=AUDIENCE, tid=tenant, **dict(
+            {"iss": f"{origin}/{tenant}/v2.0"}, **more))).status
+
+    person = str(uuid.uuid4())
+    assign(own, person)
+    assert status(ours, person) == 200
+    assert status(ours, person, kid="k3") == 200, "a key of this tenant alone"
+    assert status(ours, person, kid="k2") == 401, "a key that signs for another tenant"
+    assert status(theirs, person) == 401, "a tenant that is not named"
+    for iss in (f"{origin}/organizations/v2.0", origin + "/{tenantid}/v2.0", f"{origin}//v2.0",
+                f"{origin}/{ours}/v2.0/", f"{origin}/{ours.upper()}/v2.0", f"{origin}/{ours}"):
+        assert status(ours, person, iss=iss) == 401, iss
+    own.stop()
+    single = service.Postern(tmp_path / "single", environment=trust, options=[
+        "--trusted-issuer", f"{many.url},audience={AUDIENCE}"]).start()
+    many.path = ""
+    answer = get(single, many.token(aud=AUDIENCE))
+    assert answer.status == 503
+    assert "tenant=UUID" in single.log(), "an issuer that speaks for many is told what it wants"
+    single.stop()
+    many.stop()
+
+
 @pytest.mark.parametrize("value, words", [
+    ("https://login.test/common/v2.0,audience=a", "'common' stands for every tenant"),
+    ("https://login.test/organizations/v2.0,audience=a,tenant=x", "UUID"),
+    ("https://login.test/v2.0,audience=a,tenant=11111111-2222-3333-4444-555555555555",
+     "tenant=… goes with"),
     ("http://issuer.test,audience=a", "does not fit"), ("https://issuer.test", "does not fit"),
     ("https://issuer.test,audience=a,colour=red", "none of audience"),
     ("https://issuer.test,audience=a,principal=name", "oid or sub"),

@@ -110,6 +110,10 @@ class Forger:
         self.requests = []
         self.status = 200
         self.discovery = {}  # changes to the document
+        self.path = ""  # where it is, below the origin
+        self.key_issuers = {}  # kid -> the key's own "issuer", as Entra ID has it
+        self.delay = 0  # seconds before each answer
+        self.max_age = None
         self.challenge = None  # WWW-Authenticate of a vault that it plays
         self.posts = []
         self.server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), self._handler())
@@ -123,17 +127,22 @@ class Forger:
         class Handler(http.server.BaseHTTPRequestHandler):
             def do_GET(self):
                 forger.requests.append(self.path)
+                time.sleep(forger.delay)
                 documents = {
-                    "/.well-known/openid-configuration": dict({
+                    forger.path + "/.well-known/openid-configuration": dict({
                         "issuer": forger.url, "jwks_uri": forger.url + "/keys",
                         "authorization_endpoint": forger.url + "/auth",
                         "token_endpoint": forger.url + "/token"}, **forger.discovery),
-                    "/keys": {"keys": [jwk_of(k, kid) for kid, k in forger.keys.items()]},
+                    "/keys": {"keys": [dict(jwk_of(k, kid), **(
+                        {"issuer": forger.key_issuers[kid]} if kid in forger.key_issuers else {}))
+                        for kid, k in forger.keys.items()]},
                 }
                 body = json.dumps(documents.get(self.path, {})).encode()
                 self.send_response(forger.status)
                 if forger.status == 302:
                     self.send_header("Location", forger.url + "/elsewhere")
+                if forger.max_age is not None:
+                    self.send_header("Cache-Control", f"max-age={forger.max_age}")
                 if forger.challenge:
                     self.send_header("WWW-Authenticate", forger.challenge)
                 self.send_header("Content-Length", str(len(body)))
