@@ -25,8 +25,10 @@ void pn_azure_destroy(struct pn_azure *azure)
 {
     if (!azure)
         return;
-    for (size_t i = 0; i < azure->count; i++)
+    for (size_t i = 0; i < azure->count; i++) {
         pn_secret_fini(&azure->sources[i].header);
+        pthread_mutex_destroy(&azure->sources[i].lock);
+    }
     free(azure);
 }
 
@@ -43,6 +45,8 @@ enum pn_rc pn_azure_add(struct pn_azure *azure, struct pn_slice text, struct pn_
     rc = azure_read(source, text, err);
     if (rc == PN_OK && source->kind == AZURE_CERTIFICATE)
         rc = azure_take_certificate(source, err);
+    if (rc == PN_OK && pthread_mutex_init(&source->lock, NULL) != 0)
+        rc = PN_NOMEM;
     if (rc == PN_OK)
         azure->count++;
     else
@@ -72,6 +76,7 @@ bool pn_azure_provider(struct pn_azure *azure, size_t i, struct pn_token_provide
 
 const char *pn_azure_folder(const struct pn_azure *azure, size_t i)
 {
-    return azure && i < azure->count && azure->sources[i].folder[0] ? azure->sources[i].folder
-                                                                    : NULL;
+    const char *folder = azure && i / 2 < azure->count ? azure->sources[i / 2].folders[i % 2] : "";
+
+    return folder[0] ? folder : NULL;
 }

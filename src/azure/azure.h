@@ -20,6 +20,7 @@
 #include "ipc/keyholder.h"
 
 #define PN_AZURE_SOURCES_MAX 8
+#define PN_AZURE_FOLDERS_MAX (2 * PN_AZURE_SOURCES_MAX)
 
 struct pn_azure;
 
@@ -36,6 +37,6 @@ enum pn_rc pn_azure_add(struct pn_azure *azure, struct pn_slice text,
                         struct pn_error *err) PN_MUST_USE;
 /** The provider of the i-th source; false: there are no more. It lives as long as `azure`. */
 bool pn_azure_provider(struct pn_azure *azure, size_t i, struct pn_token_provider *provider);
-/** A folder that the i-th source reads from later (a workload's token, a secret's file, which may
- *  be replaced), or NULL. */
+/** The i-th of PN_AZURE_FOLDERS_MAX folders that are read from later (a workload's token, a
+ * secret's or certificate's file, its password's, which may be replaced), or NULL. */
 const char *pn_azure_folder(const struct pn_azure *azure, size_t i);

@@ -22,7 +22,7 @@ static enum pn_rc add(struct pn_buf *form, const char *name, struct pn_slice val
 }
 
 /* What the application proves itself with. Files are read each time: they are replaced. */
-static enum pn_rc add_proof(const struct azure_source *source, const char *url, struct pn_buf *form,
+static enum pn_rc add_proof(struct azure_source *source, const char *url, struct pn_buf *form,
                             struct pn_error *err)
 {
     struct pn_buf proof;
@@ -44,8 +44,8 @@ static enum pn_rc add_proof(const struct azure_source *source, const char *url, 
     return rc;
 }
 
-static enum pn_rc make_form(const struct azure_source *source, const char *url,
-                            const char *resource, struct pn_buf *form, struct pn_error *err)
+static enum pn_rc make_form(struct azure_source *source, const char *url, const char *resource,
+                            struct pn_buf *form, struct pn_error *err)
 {
     enum pn_rc rc = pn_buf_append_str(form, "grant_type=client_credentials");
 

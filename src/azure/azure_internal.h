@@ -5,7 +5,9 @@
 #pragma once
 
 #include <limits.h>
+#include <pthread.h>
 #include <stdatomic.h>
+#include <sys/stat.h>
 
 #include "azure/azure.h"
 
@@ -13,6 +15,13 @@
 #define AZURE_SECRET_MAX (32u * 1024)
 
 enum azure_kind { AZURE_IMDS, AZURE_APP_SERVICE, AZURE_WORKLOAD, AZURE_SECRET, AZURE_CERTIFICATE };
+
+/* What a file was when it was read; another one has other numbers. */
+struct azure_seen {
+    struct timespec modified, changed;
+    ino_t inode;
+    off_t size;
+};
 
 struct azure_source {
     enum azure_kind kind;
@@ -24,11 +33,14 @@ struct azure_source {
     char tenant[AZURE_TEXT_MAX];
     char client_id[AZURE_TEXT_MAX];
     char file[PATH_MAX];                              /* of the token, the secret, or the header */
-    char folder[PATH_MAX];                            /* where it is; "": nothing is read later */
-    char key_file[PATH_MAX], password_file[PATH_MAX]; /* certificate: at start only */
+    char folders[2][PATH_MAX];                        /* of what is read later; "": none */
+    char key_file[PATH_MAX], password_file[PATH_MAX]; /* certificate */
     struct pn_secret header;                          /* app-service: IDENTITY_HEADER */
-    struct pn_key_id key;                             /* certificate */
-    char sha1[64], sha256[64];                        /* of the certificate, base64url */
+    pthread_mutex_t lock;                             /* guards the certificate, which follows: */
+    struct azure_seen key_seen, password_seen;
+    struct pn_key_id key;
+    bool has_key;
+    char sha1[64], sha256[64];    /* of the certificate, base64url */
     _Atomic int64_t silent_until; /* imds: it did not answer; not asked before (Unix time) */
 };
 
@@ -54,10 +66,12 @@ enum pn_rc azure_application(struct azure_source *source, const struct pn_identi
                              int64_t *expires_s, struct pn_error *err) PN_MUST_USE;
 
 /* azure_certificate.c */
-/* Gives the key to the keyholder. */
+/* Gives the key to the keyholder, again when its files have changed. A file that is no good leaves
+ * the former one in use (logged); PN_OK then. The first time: PN_INVALID, PN_IO, or what the
+ * keyholder says. */
 enum pn_rc azure_take_certificate(struct azure_source *source, struct pn_error *err) PN_MUST_USE;
 /* A client assertion (RFC 7523 §3) for `audience`, into a secret buffer. */
-enum pn_rc azure_assertion(const struct azure_source *source, const char *audience,
+enum pn_rc azure_assertion(struct azure_source *source, const char *audience,
                            struct pn_buf *assertion, struct pn_error *err) PN_MUST_USE;
 
 /* azure_answer.c: the token of a token endpoint's or metadata service's answer. PN_NOT_FOUND: it is

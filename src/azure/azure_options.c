@@ -139,18 +139,19 @@ static enum pn_rc read_header(struct azure_source *source, struct pn_error *err)
     return rc;
 }
 
-/* Its folder, because mounted files are replaced by links; never one that holds more than that. */
-static enum pn_rc find_folder(struct azure_source *source, struct pn_error *err)
+/* A file's folder, because mounted files are replaced by links; never one that holds more than
+ * that. */
+static enum pn_rc find_folder(const struct azure_source *source, const char *file,
+                              char folder[PATH_MAX], struct pn_error *err)
 {
-    const char *slash = strrchr(source->file, '/');
+    const char *slash = strrchr(file, '/');
 
-    if (source->file[0] != '/' || slash == source->file || strstr(source->file, "/../"))
+    if (file[0] != '/' || slash == file || strstr(file, "/../"))
         return pn_error_set(err, PN_INVALID, "token_source",
                             "the file of the source %s must have an absolute path, in a folder of "
                             "its own",
                             source->name);
-    snprintf(source->folder, sizeof source->folder, "%.*s", (int)(slash - source->file),
-             source->file);
+    snprintf(folder, PATH_MAX, "%.*s", (int)(slash - file), file);
     return PN_OK;
 }
 
@@ -229,9 +230,13 @@ enum pn_rc azure_read(struct azure_source *source, struct pn_slice text, struct 
         break;
     case AZURE_CERTIFICATE:
         rc = need(source, source->key_file, "file", NULL, err);
+        if (rc == PN_OK)
+            rc = find_folder(source, source->key_file, source->folders[0], err);
+        if (rc == PN_OK && source->password_file[0])
+            rc = find_folder(source, source->password_file, source->folders[1], err);
         return rc == PN_OK ? check_application(source, err) : rc;
     }
     if (rc == PN_OK)
-        rc = find_folder(source, err);
+        rc = find_folder(source, source->file, source->folders[0], err);
     return rc == PN_OK ? check_application(source, err) : rc;
 }

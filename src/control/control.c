@@ -175,11 +175,11 @@ static enum pn_rc enter_sandbox(const char *data_dir, const struct pn_azure *azu
     char store[PATH_MAX];
     char ca[PATH_MAX];
     /* Not the data folder itself: the keyholder's folder is in it. */
-    struct pn_sandbox_path paths[2 + PN_AZURE_SOURCES_MAX] = {{store, true, true},
+    struct pn_sandbox_path paths[2 + PN_AZURE_FOLDERS_MAX] = {{store, true, true},
                                                               {ca, false, true}};
     size_t count = 2;
 
-    for (size_t i = 0; i < PN_AZURE_SOURCES_MAX; i++) {
+    for (size_t i = 0; i < PN_AZURE_FOLDERS_MAX; i++) {
         const char *folder = pn_azure_folder(azure, i);
         size_t len = folder ? strlen(folder) : 0;
 

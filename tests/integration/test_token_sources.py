@@ -113,18 +113,28 @@ def test_a_secret_from_a_file_that_may_be_replaced(azure, serve, stored, tmp_pat
     assert other.status == 400 and f"it is {app.client_id}" in other.text, other
 
 
+def put(path, data):
+    path.with_suffix(".new").write_bytes(data)
+    os.rename(path.with_suffix(".new"), path)
+
+
+def register(azure, app, identity, folder):
+    (folder / "login.crt").write_bytes(identity.certificate_pem)
+    done = subprocess.run([str(service.BIN / "postern"), "identity", "add-certificate",
+                           app.client_id, str(folder / "login.crt"), "--data",
+                           str(azure.postern.data)], capture_output=True, text=True, timeout=30)
+    assert done.returncode == 0, done.stderr
+
+
 def test_a_certificate_whose_key_only_the_keyholder_has(azure, serve, stored, ca, tmp_path):
     app, place = application(azure, tmp_path / "app", secret=False)
     identity = ca.client(service.unique("login"), "rsa2048")
-    (tmp_path / "login.crt").write_bytes(identity.certificate_pem)
-    (tmp_path / "login.pfx").write_bytes(identity.pfx("the password"))
-    (tmp_path / "password").write_text("the password\n")
-    done = subprocess.run([str(service.BIN / "postern"), "identity", "add-certificate",
-                           app.client_id, str(tmp_path / "login.crt"), "--data",
-                           str(azure.postern.data)], capture_output=True, text=True, timeout=30)
-    assert done.returncode == 0, done.stderr
-    postern = serve("embedded", f"certificate,{place},file={tmp_path}/login.pfx,"
-                    f"password-file={tmp_path}/password")
+    register(azure, app, identity, tmp_path)
+    put(tmp_path / "app" / "login.pfx", identity.pfx("the password"))
+    (tmp_path / "password").mkdir()
+    put(tmp_path / "password" / "password", b"the password\n")
+    postern = serve("embedded", f"certificate,{place},file={tmp_path}/app/login.pfx,"
+                    f"password-file={tmp_path}/password/password")
     expect_by(postern, stored, "certificate")
     pid = postern.pid("control")
     with open(f"/proc/{pid}/maps") as maps, open(f"/proc/{pid}/mem", "rb", 0) as memory:
@@ -142,6 +152,36 @@ def test_a_certificate_whose_key_only_the_keyholder_has(azure, serve, stored, ca
             except OSError:
                 continue
             assert not any(n in data or n[::-1] in data for n in numbers), line
+
+
+def test_a_certificates_file_may_be_replaced(azure, serve, stored, ca, tmp_path):
+    app, place = application(azure, tmp_path / "app", secret=False)
+    first, second = (ca.client(service.unique("login"), "rsa2048") for _ in range(2))
+    file, password = tmp_path / "app" / "login.pfx", tmp_path / "app" / "password"
+    put(file, first.pfx("one"))
+    put(password, b"one")
+    register(azure, app, second, tmp_path)  # the first is not known at the authority
+    postern = serve("embedded", f"certificate,{place},file={file},password-file={password}")
+    assert "AADSTS700027" in fetch(postern, stored).text
+    kept = "event=token_source_certificate_kept"
+    for bad in (second.pfx("one")[:900], b"", second.pfx("another"),
+                ca.client("login", "p256").pfx("one"), ca.client(
+                    "login", "rsa2048", begins=-10, days=5).pfx("one")):
+        before = postern.log().count(kept)
+        put(file, bad)
+        answer = fetch(postern, stored)
+        assert answer.status == 400 and "AADSTS700027" in answer.text, answer
+        assert postern.log().count(kept) == before + 1
+        fetch(postern, stored)
+        assert postern.log().count(kept) == before + 1, "it is not read again and again"
+    keys = postern.data / "keys"
+    count = len(list(keys.rglob("*")))
+    put(file, second.pfx("two"))
+    assert "AADSTS700027" in fetch(postern, stored).text, "the password is still the former one"
+    put(password, b"two")
+    expect_by(postern, stored, "certificate")
+    assert "event=token_source_certificate_taken" in postern.log()
+    assert len(list(keys.rglob("*"))) == count, "the former key is forgotten"
 
 
 def test_a_workloads_token_file(azure, serve, stored, ca, tmp_path):
@@ -208,6 +248,8 @@ def test_a_vault_gets_no_token_for_another_domain(azure, serve, stored, tmp_path
     ("secret,secret-file=relative,tenant=t,client-id=c", "absolute path"),
     ("secret,secret-file=/tmp/x/y,tenant=t,client-id=c,authority=http://x", "https"),
     ("certificate,file=/nowhere/key,tenant=t,client-id=c", "/nowhere/key"),
+    ("certificate,file=key.pfx,tenant=t,client-id=c", "absolute path"),
+    ("certificate,file=/x/y,password-file=p,tenant=t,client-id=c", "absolute path"),
     ("app-service,url=http://127.0.0.1:1", "header-file"), ("workload", "token-file"),
 ])
 def test_what_does_not_fit_is_told_at_the_start(tmp_path, source, words):
