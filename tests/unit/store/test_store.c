@@ -488,9 +488,9 @@ static void vault_deleted_before_its_clock_purged_is_due(void **state)
     pn_store_list_fini(&list);
     assert_int_equal(pn_store_list_due(f->store, 1000, 10, &list, &f->err), PN_OK);
     assert_int_equal(list.count, 2);
-    assert_int_equal(json_integer_value(json_object_get(
-                         json_object_get(list.items[1].body, "internal"), "due")),
-                     1000);
+    assert_int_equal(
+        json_integer_value(json_object_get(json_object_get(list.items[1].body, "internal"), "due")),
+        1000);
     pn_store_list_fini(&list);
 }
 
