@@ -139,6 +139,27 @@ static enum pn_rc check_model(struct arm_call *call, const json_t *former, const
                         "Microsoft.Authorization/roleAssignments/write", call->vault_id, err);
 }
 
+/* The name is free, or this vault's. PN_EXISTS: another vault has it, be it a deleted one. */
+static enum pn_rc check_name(struct arm_call *call, bool is_recovery, struct pn_error *err)
+{
+    struct pn_store_item other = {0};
+    char name[VAULT_NAME_TEXT], subscription[PN_UUID_TEXT];
+    bool is_mine;
+    enum pn_rc rc;
+
+    snprintf(name, sizeof name, "%.*s", PN_FMT(call->name));
+    snprintf(subscription, sizeof subscription, "%.*s", PN_FMT(call->subscription));
+    rc = vault_resource(call->vault, name, &other, err);
+    is_mine = rc == PN_OK && pn_slice_case_eq_str(pn_slice_str(other.id), call->vault_id);
+    pn_store_item_fini(&other);
+    if (rc == PN_OK && !is_mine)
+        return pn_error_set(err, PN_EXISTS, "VaultAlreadyExists",
+                            "The vault name '%s' is already in use.", name);
+    if (rc == PN_NOT_FOUND)
+        return is_recovery ? PN_OK : vault_arm_refuse_deleted(call->vault, subscription, name, err);
+    return rc;
+}
+
 /* Writes a PUT or PATCH; *is_new tells 201 from 200. */
 static enum pn_rc write_vault(struct arm_call *call, const json_t *given, bool is_patch,
                               bool *is_new, struct pn_error *err)
@@ -161,7 +182,16 @@ static enum pn_rc write_vault(struct arm_call *call, const json_t *given, bool i
             pn_store_rollback(txn);
         return rc;
     }
-    if (rc == PN_OK || (*is_new && !is_patch))
+    /* Asked again where nobody else writes: what is in a vault is kept by its name, so two of one
+     * name, in two groups, would be one. */
+    if (*is_new && !is_patch) {
+        rc = check_name(call, false, err);
+        if (rc != PN_OK) {
+            pn_store_rollback(txn);
+            return rc;
+        }
+    }
+    if (rc == PN_OK)
         rc = vault_arm_body(call, given, item.body, is_patch, &body, err);
     if (rc == PN_OK)
         rc = check_model(call, item.body, body, err);
@@ -201,10 +231,7 @@ static bool group_is_there(struct arm_call *call)
 /* The resource group is there, and the name is free or this vault's. False: answered. */
 static bool check_place(struct arm_call *call, bool is_recovery)
 {
-    struct pn_store_item other = {0};
     struct pn_error err = {0};
-    char name[VAULT_NAME_TEXT], subscription[PN_UUID_TEXT];
-    bool is_mine;
     enum pn_rc rc;
 
     if (!group_is_there(call))
@@ -217,16 +244,7 @@ static bool check_place(struct arm_call *call, bool is_recovery)
             "not contain consecutive hyphens.");
         return false;
     }
-    snprintf(name, sizeof name, "%.*s", PN_FMT(call->name));
-    snprintf(subscription, sizeof subscription, "%.*s", PN_FMT(call->subscription));
-    rc = vault_resource(call->vault, name, &other, &err);
-    is_mine = rc == PN_OK && pn_slice_case_eq_str(pn_slice_str(other.id), call->vault_id);
-    pn_store_item_fini(&other);
-    if (rc == PN_OK && !is_mine)
-        rc = pn_error_set(&err, PN_EXISTS, "VaultAlreadyExists",
-                          "The vault name '%s' is already in use.", name);
-    else if (rc == PN_NOT_FOUND)
-        rc = is_recovery ? PN_OK : vault_arm_refuse_deleted(call->vault, subscription, name, &err);
+    rc = check_name(call, is_recovery, &err);
     if (rc != PN_OK)
         pn_resource_failure(&call->base, rc, &err);
     return rc == PN_OK;

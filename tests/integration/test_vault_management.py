@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """Vaults as resources: life, retention, purge protection, model of permissions."""
+import concurrent.futures
 import uuid
 
 import pytest
-from lab import people, service
+from lab import people, service, web
 
 VERSION = "2022-07-01"
 
@@ -161,6 +162,31 @@ def test_names_are_checked(postern):
     assert check_name(postern, "local")["reason"] == "AlreadyExists"
     assert check_name(postern, "1bad")["reason"] == "AccountNameInvalid"
     assert check_name(postern, "kv" + uuid.uuid4().hex[:8]) == {"nameAvailable": True}
+
+
+def test_two_groups_never_get_vaults_of_one_name(postern):
+    """What is in a vault is kept by its name: whoever had the second would be in the first."""
+    other = f"{postern.subscription}/resourceGroups/" + service.unique("other")
+    assert arm(postern, "PUT", other, {"location": "local"}, version="2021-04-01").status == 201
+    scopes = [postern.group, other]
+    sessions = [web.Session(postern.control, postern.ca_file, keep=True) for _ in range(4)]
+    token = postern.token()
+
+    def make_one(i, name):
+        return arm(postern, "PUT", f"{scopes[i % 2]}/providers/Microsoft.KeyVault/vaults/{name}",
+                   body(postern), session=sessions[i], token=token)
+
+    with concurrent.futures.ThreadPoolExecutor(4) as pool:
+        for _ in range(15):
+            name = "kv" + uuid.uuid4().hex[:10]
+            answers = list(pool.map(lambda i, n=name: make_one(i, n), range(4)))
+            found = [s for s in scopes if arm(
+                postern, "GET", f"{s}/providers/Microsoft.KeyVault/vaults/{name}").status == 200]
+            assert len(found) == 1, answers
+            assert sorted({a.status for a in answers})[0] in (200, 201)
+            assert {a.status for i, a in enumerate(answers) if scopes[i % 2] != found[0]} == {409}
+    for session in sessions:
+        session.close()
 
 
 def test_the_model_of_permissions_is_one_or_the_other(postern):
