@@ -6,9 +6,11 @@
  * is no one-time thing. It is bound to the peer that showed it first, and a jti to its bytes: shown
  * by another peer, or the jti on other bytes, is a replay.
  */
+#include <limits.h>
 #include <openssl/evp.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "authority/authority_internal.h"
 #include "base/encode.h"
@@ -107,6 +109,36 @@ static enum pn_rc check_dates(const json_t *claims, int64_t now_s, int64_t *exp,
     return PN_OK;
 }
 
+/* The host of "https://host:port". */
+static struct pn_slice host_of(struct pn_slice origin)
+{
+    struct pn_slice host = pn_slice_sub(origin, strlen("https://"), origin.len);
+
+    if (host.len > 0 && host.ptr[0] == '[')
+        return pn_slice_sub(host, 0, pn_slice_find(host, ']') + 1);
+    return pn_slice_sub(host, 0, pn_slice_find(host, ':'));
+}
+
+/* A host that this server knows for itself, whatever the request's Host says: loopback, that of the
+ * configured address, and this machine's name. */
+static bool is_own_host(const struct pn_authority *authority, struct pn_slice origin)
+{
+    struct pn_slice host = host_of(origin);
+    char name[HOST_NAME_MAX + 1] = "";
+
+    if (gethostname(name, sizeof name) != 0)
+        name[0] = '\0';
+    name[sizeof name - 1] = '\0';
+    return pn_slice_case_eq_str(host, "localhost") ||
+           pn_slice_ends_with(host, PN_LIT(".localhost")) || pn_slice_eq_str(host, "127.0.0.1") ||
+           pn_slice_eq_str(host, "[::1]") || (name[0] && pn_slice_case_eq_str(host, name)) ||
+           pn_slice_case_eq(host, host_of(pn_slice_str(authority->control_url)));
+}
+
+/* The audience says where the client meant to show the assertion. The request's Host alone proves
+ * nothing: who was shown one at https://evil.example/adfs/oauth2/token would show it here with that
+ * Host. So it must be a host that is ours, or the path must have this tenant's id, which no other
+ * authority has a reason to have. */
 static bool is_token_endpoint(const struct pn_authority *authority, struct pn_slice url,
                               struct pn_slice origin)
 {
@@ -122,7 +154,9 @@ static bool is_token_endpoint(const struct pn_authority *authority, struct pn_sl
     slash = pn_slice_find(rest, '/');
     tenant = pn_slice_sub(rest, 0, slash);
     rest = pn_slice_sub(rest, slash, rest.len);
-    return (pn_slice_case_eq_str(tenant, "adfs") || authority_is_tenant(authority, tenant)) &&
+    return (pn_slice_case_eq_str(tenant, authority->tenant_id) ||
+            ((pn_slice_case_eq_str(tenant, "adfs") || authority_is_tenant(authority, tenant)) &&
+             is_own_host(authority, origin))) &&
            (pn_slice_case_eq_str(rest, "/oauth2/v2.0/token") ||
             pn_slice_case_eq_str(rest, "/oauth2/token"));
 }
@@ -145,7 +179,8 @@ static enum pn_rc check_names(const struct pn_authority *authority, const struct
     if (!is_token_endpoint(authority, url, origin))
         return refuse(err, "700023",
                       "Client assertion audience claim does not match the token endpoint that was "
-                      "called.");
+                      "called. Under a name that this server does not know for its own (a proxy's) "
+                      "use the authority with the tenant's id instead of 'adfs' or 'common'.");
     return PN_OK;
 }
 

@@ -99,6 +99,16 @@ static enum pn_rc write_token(struct pn_response *response, const struct ask *as
 
 /* ---- what is asked ---- */
 
+/* "127." and digits and dots. */
+static bool is_loopback_text(struct pn_slice name)
+{
+    for (size_t i = 0; i < name.len; i++) {
+        if (name.ptr[i] != '.' && (name.ptr[i] < '0' || name.ptr[i] > '9'))
+            return false;
+    }
+    return pn_slice_starts_with(name, PN_LIT("127.")) && name.len <= 15;
+}
+
 static bool is_this_machine(struct pn_slice host)
 {
     struct pn_slice name = host;
@@ -109,8 +119,7 @@ static bool is_this_machine(struct pn_slice host)
     return pn_slice_case_eq_str(name, "localhost") || pn_slice_eq_str(name, "169.254.169.254") ||
            (name.len > 10 &&
             pn_slice_case_eq_str(pn_slice_sub(name, name.len - 10, name.len), ".localhost")) ||
-           (pn_slice_starts_with(name, PN_LIT("127.")) && name.len <= 15 &&
-            strspn(name.ptr, "0123456789.") >= name.len);
+           is_loopback_text(name);
 }
 
 /* Why nobody may be answered; NULL: fine. */

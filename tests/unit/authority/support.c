@@ -66,6 +66,8 @@ int house_teardown(void **state)
     return 0;
 }
 
+const char *house_origin = ORIGIN;
+
 void ask(struct house *house, const char *method, const char *path, const char *query,
          const char *body, const char *authorization, const char *peer, struct answer *answer)
 {
@@ -75,8 +77,8 @@ void ask(struct house *house, const char *method, const char *path, const char *
         .path = pn_slice_str(path),
         .query = pn_slice_str(query),
         .body = pn_slice_str(body),
-        .host = PN_LIT("localhost:9443"),
-        .origin = PN_LIT(ORIGIN),
+        .host = pn_slice_str(house_origin + strlen("https://")),
+        .origin = pn_slice_str(house_origin),
         .peer = peer ? peer : "127.0.0.1",
         .request_id = "00000000-0000-4000-8000-000000000000",
     };

@@ -31,6 +31,9 @@ struct answer {
     json_t *json;
 };
 /** Sends; `body` may be NULL; `authorization` too. End with answer_fini(). */
+/** What requests say as their Host: ORIGIN, until a test says otherwise. */
+extern const char *house_origin;
+
 void ask(struct house *house, const char *method, const char *path, const char *query,
          const char *body, const char *authorization, const char *peer, struct answer *answer);
 void answer_fini(struct answer *answer);

@@ -219,6 +219,7 @@ static void token_needs_the_keyholder(void **state)
 
 static EVP_PKEY *client_key;
 static char x5t[64];
+static const char *meant_for = ORIGIN V2;   /* the assertion's audience */
 static char client_certificate_patch[4096]; /* the body that registers it over REST */
 
 static void register_certificate(struct house *house)
@@ -270,9 +271,9 @@ static void make_assertion(const struct house *house, const char *jti, int64_t e
     snprintf(header, sizeof header, "{\"alg\":\"%s\",\"x5t\":\"%s=\"}", pss ? "PS256" : "RS256",
              x5t);
     snprintf(claims, sizeof claims,
-             "{\"iss\":\"%s\",\"sub\":\"%s\",\"aud\":\"" ORIGIN V2
-             "\",\"jti\":\"%s\",\"iat\":1799999000.176,\"exp\":%lld.176}",
-             house->client_id, house->client_id, jti, (long long)exp_s);
+             "{\"iss\":\"%s\",\"sub\":\"%s\",\"aud\":\"%s\",\"jti\":\"%s\",\"iat\":1799999000.176,"
+             "\"exp\":%lld.176}",
+             house->client_id, house->client_id, meant_for, jti, (long long)exp_s);
     pn_buf_init(form, 16384);
     assert_int_equal(pn_buf_printf(form,
                                    "grant_type=client_credentials&client_id=%s&" ASSERTION_TYPE
@@ -326,6 +327,39 @@ static void assertions_are_checked(void **state)
     send_assertion(house, "e", house_now_s + PN_ASSERTION_LIFETIME_MAX_S + 1, false, client_key,
                    NULL, 700024);
     EVP_PKEY_free(other);
+    EVP_PKEY_free(client_key);
+}
+
+static void try_audience(struct house *house, const char *jti, const char *origin,
+                         const char *audience, int code)
+{
+    house_origin = origin;
+    meant_for = audience;
+    send_assertion(house, jti, house_now_s + 600, false, client_key, NULL, code);
+    house_origin = ORIGIN;
+    meant_for = ORIGIN V2;
+}
+
+/* Who was shown an assertion that was meant for his own server shows it here, with his Host. */
+static void assertion_for_another_server_is_refused(void **state)
+{
+    static const char evil[] = "https://evil.example:9443";
+    struct house *house = *state;
+
+    register_certificate(house);
+    try_audience(house, "a", evil, "https://evil.example:9443/adfs/oauth2/token", 700023);
+    try_audience(house, "b", evil, "https://evil.example:9443/common/oauth2/v2.0/token", 700023);
+    try_audience(house, "c", evil, "https://evil.example:9443/organizations/oauth2/token", 700023);
+    try_audience(house, "d", "https://localhost.evil.example",
+                 "https://localhost.evil.example/adfs/oauth2/token", 700023);
+    try_audience(house, "e", ORIGIN, "https://evil.example:9443" V2, 700023);
+    try_audience(house, "f", ORIGIN, ORIGIN "/adfs/oauth2/token", 0);
+    try_audience(house, "g", "https://127.0.0.1:9443", "https://127.0.0.1:9443/adfs/oauth2/token",
+                 0);
+    try_audience(house, "h", "https://[::1]:9443", "https://[::1]:9443/common/oauth2/v2.0/token",
+                 0);
+    /* A proxy's name, with this tenant's id. */
+    try_audience(house, "i", "https://proxy.example", "https://proxy.example" V2, 0);
     EVP_PKEY_free(client_key);
 }
 
@@ -410,6 +444,7 @@ int main(void)
         TEST(too_many_wrong_secrets_close_the_door_for_a_minute),
         TEST(token_needs_the_keyholder),
         TEST(assertions_are_checked),
+        TEST(assertion_for_another_server_is_refused),
         TEST(assertion_of_one_peer_is_a_replay_from_another),
         TEST(owner_registers_a_certificate_over_rest),
     };
