@@ -141,6 +141,7 @@ struct pn_cli_request {
     const json_t *json; /* body, or NULL */
     const char *form;   /* body as a form, or NULL */
     const char *header; /* one more header, or NULL */
+    bool is_elsewhere;  /* not Postern: trusts what the system trusts (SSL_CERT_FILE) */
 };
 /** PN_CLI_DONE for every answer, whatever its status; PN_CLI_UNREACHABLE otherwise (was told).
  *  The caller ends *answer in both cases. */

@@ -17,6 +17,7 @@
 #include "base/json.h"
 #include "base/secret.h"
 #include "cli/internal.h"
+#include "cli/login_issuer.h"
 
 #define LOGIN_BYTES_MAX  65536
 #define SECRET_BYTES_MAX 4096
@@ -144,13 +145,62 @@ static enum pn_cli_exit write_login(const struct pn_cli_session *session)
     return code;
 }
 
+/* Who has no role yet cannot find the service. Which id gets one is in what refuses him. */
+static void tell_principal(struct pn_cli *cli)
+{
+    static const char nowhere[] =
+        "/subscriptions/00000000-0000-0000-0000-000000000000/resourceGroups?api-version=2021-04-01";
+    static const char before[] = "object id '";
+    struct pn_cli_request request = {.token = cli->session.token};
+    struct pn_cli_answer answer = {0};
+    char *url = NULL;
+    const char *message, *id;
+
+    if (asprintf(&url, "%s%s", cli->session.control_url, nowhere) < 0)
+        return;
+    request.url = url;
+    if (pn_cli_send(cli, &request, &answer) == PN_CLI_DONE && answer.status == 403) {
+        message = pn_json_str(json_object_get(answer.json, "error"), "message");
+        id = message ? strstr(message, before) : NULL;
+        id = id ? id + strlen(before) : NULL;
+        if (id && strlen(id) >= PN_UUID_TEXT - 1 && pn_is_uuid(pn_slice(id, PN_UUID_TEXT - 1)))
+            fprintf(stderr,
+                    "postern: you are %.36s there, and have no role yet. Who manages the service "
+                    "gives one: postern role assign %.36s Reader --principal-type User\n",
+                    id, id);
+    }
+    pn_cli_answer_fini(&answer);
+    free(url);
+}
+
+static bool is_of_issuer(const struct pn_cli *cli)
+{
+    return pn_cli_value(cli, "scope") || pn_cli_value(cli, "resource") ||
+           pn_cli_flag(cli, "device") || pn_cli_flag(cli, "no-browser");
+}
+
+static enum pn_cli_exit open_by_issuer(struct pn_cli *cli)
+{
+    struct pn_cli_session *session = &cli->session;
+    enum pn_cli_exit code = pn_cli_issuer_token(cli, &session->token);
+
+    if (code == PN_CLI_DONE) {
+        session->vault_token = session->vault_url ? pn_cli_copy(session->token) : NULL;
+        code = pn_cli_open(cli);
+        if (code == PN_CLI_REFUSED)
+            tell_principal(cli);
+    }
+    return code;
+}
+
 static enum pn_cli_exit run_login(struct pn_cli *cli)
 {
     struct pn_cli_session *session = &cli->session;
     const char *url = pn_cli_value(cli, "url");
     const char *ca_file = pn_cli_value(cli, "ca-file");
+    const char *issuer = pn_cli_value(cli, "issuer");
     char *absolute = ca_file ? realpath(ca_file, NULL) : NULL;
-    enum pn_cli_exit code;
+    enum pn_cli_exit code = PN_CLI_DONE;
 
     if (!url || !pn_cli_value(cli, "client-id"))
         code = pn_cli_usage(cli, "--url and --client-id are needed");
@@ -158,18 +208,24 @@ static enum pn_cli_exit run_login(struct pn_cli *cli)
         code = pn_cli_usage(cli, "--url must begin with https://, as a secret is sent there");
     else if (ca_file && !absolute)
         code = pn_cli_usage(cli, "%s: %s", ca_file, strerror(errno));
-    else
+    else if (issuer && pn_cli_value(cli, "secret-file"))
+        code = pn_cli_usage(cli, "--secret-file is of an application here; with --issuer this "
+                                 "program is a public client");
+    else if (!issuer && is_of_issuer(cli))
+        code = pn_cli_usage(cli, "--scope, --resource, --device and --no-browser go with --issuer");
+    else if (!issuer)
         code = read_secret(cli, &session->client_secret);
     if (code != PN_CLI_DONE) {
         free(absolute);
         return code;
     }
     session->control_url = pn_cli_without_slash(url);
+    session->service_id = pn_cli_copy(getenv("POSTERN_SERVICE"));
     session->vault_url = pn_cli_without_slash(pn_cli_value(cli, "vault-url"));
     session->tenant_id = pn_cli_copy(pn_cli_value(cli, "tenant"));
     session->client_id = pn_cli_copy(pn_cli_value(cli, "client-id"));
     session->ca_file = absolute ? absolute : pn_cli_copy(getenv("POSTERN_CA_FILE"));
-    code = pn_cli_open(cli);
+    code = issuer ? open_by_issuer(cli) : pn_cli_open(cli);
     if (code == PN_CLI_DONE && session->vault_url)
         code = pn_cli_open_vault(cli);
     if (code == PN_CLI_DONE)
@@ -194,9 +250,18 @@ static enum pn_cli_exit run_logout(struct pn_cli *cli)
 
 static const struct pn_cli_option login_options[] = {
     {"url", "URL", "management URL: https://gateway.example:9443"},
-    {"client-id", "ID", "of the application (postern identity) to log in as"},
+    {"client-id", "ID",
+     "of the application (postern identity) to log in as; with --issuer that of this program "
+     "there"},
     {"secret-file", "FILE",
      "its secret (\"-\": standard input; default: POSTERN_CLIENT_SECRET, ask)"},
+    {"issuer", "URL",
+     "another identity provider that the service trusts: signs a person in by a browser"},
+    {"scope", "TEXT",
+     "what is asked of the issuer (default: openid); Entra ID: api://postern/.default"},
+    {"resource", "URI", "what the token shall be for (RFC 8707), where the issuer wants it"},
+    {"device", NULL, "sign in by a browser elsewhere, with a code to enter there"},
+    {"no-browser", NULL, "only show where to sign in; open no browser"},
     {"tenant", "ID", "default: the service's own"},
     {"vault-url", "URL", "a key vault of the service, for vault commands"},
     {"ca-file", "FILE", "CA certificates to trust (PEM)"},

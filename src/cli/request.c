@@ -58,18 +58,23 @@ static void wipe_headers(struct curl_slist *headers)
     curl_slist_free_all(headers);
 }
 
-static enum pn_cli_exit tell_unreachable(const struct pn_cli *cli, const char *url, CURLcode rc,
+static enum pn_cli_exit tell_unreachable(const struct pn_cli *cli,
+                                         const struct pn_cli_request *request, CURLcode rc,
                                          const char *detail)
 {
     const char *hint = "";
 
-    if (rc == CURLE_COULDNT_CONNECT)
+    if (request->is_elsewhere)
+        hint = rc == CURLE_PEER_FAILED_VERIFICATION
+                   ? ". Name the CA that issued its certificate with SSL_CERT_FILE"
+                   : "";
+    else if (rc == CURLE_COULDNT_CONNECT)
         hint = cli->session.is_local
                    ? ". Is the service still running? Start it with: postern serve"
                    : ". Is POSTERN_URL right?";
     else if (rc == CURLE_PEER_FAILED_VERIFICATION || rc == CURLE_SSL_CACERT_BADFILE)
         hint = ". Name the CA that issued its certificate with POSTERN_CA_FILE";
-    return pn_cli_fail(PN_CLI_UNREACHABLE, "%s is not reachable: %s%s", url,
+    return pn_cli_fail(PN_CLI_UNREACHABLE, "%s is not reachable: %s%s", request->url,
                        detail[0] ? detail : curl_easy_strerror(rc), hint);
 }
 
@@ -92,7 +97,9 @@ static bool prepare(struct pn_cli *cli, CURL *curl, const struct pn_cli_request 
     curl_easy_setopt(curl, CURLOPT_WRITEDATA, answer);
     curl_easy_setopt(curl, CURLOPT_HEADERFUNCTION, on_header);
     curl_easy_setopt(curl, CURLOPT_HEADERDATA, answer);
-    if (cli->session.ca_file)
+    if (request->is_elsewhere && getenv("SSL_CERT_FILE"))
+        curl_easy_setopt(curl, CURLOPT_CAINFO, getenv("SSL_CERT_FILE"));
+    else if (!request->is_elsewhere && cli->session.ca_file)
         curl_easy_setopt(curl, CURLOPT_CAINFO, cli->session.ca_file);
     if (cli->session.is_local)
         curl_easy_setopt(curl, CURLOPT_NOPROXY, "*");
@@ -145,7 +152,7 @@ enum pn_cli_exit pn_cli_send(struct pn_cli *cli, const struct pn_cli_request *re
     curl_easy_setopt(curl, CURLOPT_ERRORBUFFER, detail);
     rc = curl_easy_perform(curl);
     if (rc != CURLE_OK) {
-        code = tell_unreachable(cli, request->url, rc, detail);
+        code = tell_unreachable(cli, request, rc, detail);
         goto out;
     }
     curl_easy_getinfo(curl, CURLINFO_RESPONSE_CODE, &answer->status);

@@ -276,9 +276,9 @@ enum pn_cli_exit pn_cli_open(struct pn_cli *cli)
 
     if (code != PN_CLI_DONE || session->is_open)
         return code;
-    if (environment("POSTERN_TOKEN")) {
+    if (environment("POSTERN_TOKEN") && !session->token) {
         session->token = pn_cli_copy(environment("POSTERN_TOKEN"));
-    } else {
+    } else if (!session->token) {
         if (asprintf(&authority, "%s/%s", session->control_url,
                      session->tenant_id ? session->tenant_id : "common") < 0)
             return pn_cli_fail(PN_CLI_REFUSED, "out of memory");

@@ -18,6 +18,7 @@ server.listen(0, "127.0.0.1", () => {
     clients: [
       { client_id: "workload", client_secret: "workload-secret", grant_types: ["client_credentials"], redirect_uris: [], response_types: [] },
       { client_id: "portal", client_secret: "portal-secret-of-the-tests", grant_types: ["authorization_code"], redirect_uris: options.redirectUris ?? [], response_types: ["code"], id_token_signed_response_alg: alg },
+      { client_id: "cli", token_endpoint_auth_method: "none", application_type: "native", grant_types: ["authorization_code", "urn:ietf:params:oauth:grant-type:device_code"], redirect_uris: ["http://localhost/"], response_types: ["code"] },
     ],
     jwks: { keys: [jwk("RS256"), jwk("ES256")] },
     cookies: { keys: ["of the tests"] },
@@ -28,6 +29,7 @@ server.listen(0, "127.0.0.1", () => {
     features: {
       clientCredentials: { enabled: true },
       devInteractions: { enabled: true },
+      deviceFlow: { enabled: true },
       resourceIndicators: {
         enabled: true,
         getResourceServerInfo: (_, resource) => ({ scope: "", audience: resource, accessTokenFormat: "jwt", accessTokenTTL: 3600, jwt: { sign: { alg } } }),
