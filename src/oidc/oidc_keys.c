@@ -250,7 +250,7 @@ enum pn_rc pn_oidc_check_signature(struct pn_oidc *oidc, const char *url, const 
         return pn_error_set(err, PN_DENIED, "token_issuer", "the issuer's URL is too long");
     pthread_mutex_lock(&oidc->lock);
     rc = look_up(oidc, url, jwt, &entry, err);
-    if (rc == PN_OK) {
+    if (rc == PN_OK && entry) {
         key = choose_key(&entry->facts, jwt);
         if (key && EVP_PKEY_up_ref(key) != 1)
             key = NULL;
