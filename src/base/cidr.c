@@ -35,6 +35,28 @@ static bool has_bits_behind(const struct pn_cidr *range)
     return memcmp(range->ip + at + 1, none, all - at - 1) != 0;
 }
 
+/* ::ffff:a.b.c.d is a.b.c.d (RFC 4291 §2.5.5.2). False: another writing of IPv4 addresses (NAT64's
+ * prefix, RFC 6052, or the old ::a.b.c.d), which no address is compared in. */
+static bool take_ipv4(struct pn_cidr *range)
+{
+    static const uint8_t mapped[12] = {0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff};
+    static const uint8_t nat64[12] = {0, 0x64, 0xff, 0x9b};
+    static const uint8_t none[15] = {0};
+
+    if (range->family != AF_INET6 || range->bits < 96)
+        return true;
+    if (memcmp(range->ip, mapped, sizeof(mapped)) == 0) {
+        memmove(range->ip, range->ip + 12, 4);
+        memset(range->ip + 4, 0, 12);
+        range->family = AF_INET;
+        range->bits -= 96;
+        return true;
+    }
+    if (memcmp(range->ip, nat64, sizeof(nat64)) == 0)
+        return false;
+    return memcmp(range->ip, none, 12) != 0 || memcmp(range->ip, none, sizeof(none)) == 0;
+}
+
 enum pn_rc pn_cidr_parse(struct pn_slice text, struct pn_cidr *range, struct pn_error *err)
 {
     size_t slash = pn_slice_find(text, '/');
@@ -60,6 +82,11 @@ enum pn_rc pn_cidr_parse(struct pn_slice text, struct pn_cidr *range, struct pn_
         return pn_error_set(err, PN_INVALID, "address_range",
                             "'%.*s' has bits behind its prefix: write the first address of the "
                             "range, or more bits",
+                            PN_FMT(pn_slice_sub(text, 0, 60)));
+    if (!take_ipv4(range))
+        return pn_error_set(err, PN_INVALID, "address_range",
+                            "'%.*s' is a range of IPv4 addresses in an IPv6 form that is not "
+                            "compared: write the IPv4 range",
                             PN_FMT(pn_slice_sub(text, 0, 60)));
     return PN_OK;
 }

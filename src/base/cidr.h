@@ -15,7 +15,10 @@ struct pn_cidr {
     unsigned bits;  /* that count */
 };
 
-/** PN_INVALID: no address, more bits than it has, or bits set behind the prefix. */
+/** A range of ::ffff:a.b.c.d becomes one of a.b.c.d. PN_INVALID: no address, more bits than it has,
+ *  bits set behind the prefix, or IPv4 addresses in another IPv6 form (64:ff9b::a.b.c.d,
+ * ::a.b.c.d).
+ */
 enum pn_rc pn_cidr_parse(struct pn_slice text, struct pn_cidr *range,
                          struct pn_error *err) PN_MUST_USE;
 /** `ip`: 4 or 16 bytes as `family` says. An IPv4 address in IPv6 form is no IPv4 address here. */

@@ -3,7 +3,9 @@
 import http.client
 import json
 import os
+import socket
 import ssl
+import subprocess
 import urllib.parse
 import uuid
 
@@ -152,6 +154,74 @@ def test_a_subnet_counts_while_it_has_the_service_endpoint(house, space):
     assert house.arm("DELETE", network, version=NETWORK).status == 200
     unknown = vault.deny(expect=400, **rule)
     assert "was not found" in unknown.json()["error"]["message"]
+
+
+class Loopback:
+    """A kept connection to the shared vault's listener over IPv4 or IPv6."""
+
+    def __init__(self, postern, vault, address, first=b""):
+        self.vault, self.postern = vault, postern
+        self.port = urllib.parse.urlsplit(postern.vault_url).port
+        raw = socket.create_connection((address, self.port), 20)
+        raw.sendall(first)
+        self.connection = http.client.HTTPSConnection(vault.host, self.port, timeout=20)
+        self.connection.sock = ssl.create_default_context(cafile=postern.ca_file).wrap_socket(
+            raw, server_hostname=vault.host)
+
+    def status(self, **headers):
+        token = self.postern.token(self.postern.vault_audience)
+        self.connection.request("GET", "/secrets?api-version=7.4", headers=dict(
+            {n.replace("_", "-"): v for n, v in headers.items()},
+            Host=f"{self.vault.host}:{self.port}", Authorization="Bearer " + token))
+        answer = self.connection.getresponse()
+        answer.read()
+        return answer.status
+
+
+def test_both_families_are_told_apart_on_kept_connections(postern):
+    vault = Vault(postern)
+    four, six = Loopback(postern, vault, "127.0.0.1"), Loopback(postern, vault, "::1")
+    for rules, expected in [(["::1"], (403, 200)), (["127.0.0.0/8"], (200, 403)),
+                            (["::/0"], (403, 200)), (["0.0.0.0/0"], (200, 403)),
+                            (["::ffff:127.0.0.1"], (200, 403)), (["::ffff:0:0/96"], (200, 403)),
+                            (["::1", "127.0.0.1"], (200, 200)), (["::2"], (403, 403))]:
+        vault.deny(*rules)
+        assert (four.status(), six.status()) == expected, rules
+    for wrong in ("64:ff9b::127.0.0.1", "::127.0.0.1"):
+        answer = vault.deny(wrong, expect=400)
+        assert "write the IPv4 range" in answer.text, answer
+
+
+@pytest.mark.parametrize("address", ["127.0.0.1", "::1"])
+def test_no_header_makes_another_address(postern, address):
+    vault = Vault(postern)
+    caller = Loopback(postern, vault, address)
+    vault.deny("192.0.2.7", "2001:db8::7")
+    assert caller.status() == 403
+    for spoofed in ("192.0.2.7", "2001:db8::7"):
+        assert caller.status(
+            X_Forwarded_For=spoofed, X_Real_IP=spoofed, X_Client_IP=spoofed, True_Client_IP=spoofed,
+            CF_Connecting_IP=spoofed, X_Azure_ClientIP=spoofed, X_Cluster_Client_IP=spoofed,
+            Forwarded=f'for="{spoofed}"', X_Forwarded_Host=spoofed) == 403
+    assert caller.connection.sock, "all on one connection"
+
+
+@pytest.mark.parametrize("header", [
+    b"PROXY TCP4 192.0.2.7 127.0.0.1 1111 443\r\n",
+    b"\r\n\r\n\0\r\nQUIT\n\x21\x11\0\x0c" + bytes([192, 0, 2, 7, 127, 0, 0, 1, 4, 87, 1, 187])])
+def test_no_proxy_header_makes_another_address(postern, header):
+    """The vault's listener takes none: the connection ends before anything is asked."""
+    vault = Vault(postern)
+    vault.deny("192.0.2.7")
+    with pytest.raises((ssl.SSLError, ConnectionError)):
+        Loopback(postern, vault, "127.0.0.1", header)
+
+
+def test_the_vaults_listener_cannot_be_told_to_take_one(tmp_path):
+    done = subprocess.run([str(service.BIN / "postern"), "serve", "--data", str(tmp_path / "d"),
+                           "--vault", "localhost:0,proxy", "--check"], capture_output=True, text=True,
+                          timeout=30)
+    assert done.returncode != 0 and "vault" in done.stderr, done
 
 
 def test_only_the_system_assigned_identity_is_a_trusted_service(postern, ca):

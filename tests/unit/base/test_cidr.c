@@ -48,12 +48,38 @@ static void families_are_never_mixed(void **state)
     assert_false(has("127.0.0.0/8", "::ffff:127.0.0.1"));
 }
 
+static void range_of_mapped_addresses_is_one_of_ipv4(void **state)
+{
+    (void)state;
+    assert_true(has("::ffff:10.0.0.0/104", "10.1.2.3"));
+    assert_false(has("::ffff:10.0.0.0/104", "11.1.2.3"));
+    assert_true(has("::ffff:7f00:1", "127.0.0.1"));
+    assert_true(has("::ffff:0:0/96", "192.0.2.1"));
+    assert_false(has("::ffff:0:0/96", "::1"));
+    assert_true(has("::/0", "2001:db8::1"));
+    assert_true(has("::/64", "::1"));
+    assert_true(has("::", "::"));
+}
+
 static void malformed_range_is_refused(void **state)
 {
-    static const char *const bad[] = {
-        "",           "/8",          "10.0.0.0/",   "10.0.0.0/33", "10.0.0/8",
-        "10.0.0.1/8", "10.0.0.0/ 8", "10.0.0.0/-1", "::1/129",     "2001:db8::1/64",
-        "localhost",  "[::1]/128",   "10.0.0.0/8/8"};
+    static const char *const bad[] = {"",
+                                      "/8",
+                                      "10.0.0.0/",
+                                      "10.0.0.0/33",
+                                      "10.0.0/8",
+                                      "10.0.0.1/8",
+                                      "10.0.0.0/ 8",
+                                      "10.0.0.0/-1",
+                                      "::1/129",
+                                      "2001:db8::1/64",
+                                      "localhost",
+                                      "[::1]/128",
+                                      "10.0.0.0/8/8",
+                                      "64:ff9b::/96",
+                                      "64:ff9b::10.0.0.0/104",
+                                      "::10.0.0.1",
+                                      "::10.0.0.0/104"};
     struct pn_cidr range;
     struct pn_error err;
 
@@ -67,6 +93,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(range_has_what_begins_with_its_bits),
         cmocka_unit_test(families_are_never_mixed),
+        cmocka_unit_test(range_of_mapped_addresses_is_one_of_ipv4),
         cmocka_unit_test(malformed_range_is_refused),
     };
 
