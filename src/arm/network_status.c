@@ -146,14 +146,15 @@ static json_t *status(struct arm_call *call)
     const char *type = pn_type_facts(PN_TYPE_CERTIFICATE)->type;
     struct pn_store_list followed = {0};
     struct pn_error err = {0};
-    json_t *list = json_array(), *sources = json_array();
-    bool failed = !list || !sources;
+    json_t *list = json_array(), *sources = json_array(), *warnings = json_array();
+    bool failed = !list || !sources || !warnings;
     size_t left_out = 0;
 
     if (!failed &&
         pn_store_list_followed(call->arm->config.store, type, &followed, &err) != PN_OK) {
         json_decref(list);
         json_decref(sources);
+        json_decref(warnings);
         arm_answer_failure(call, &err);
         return NULL;
     }
@@ -169,9 +170,13 @@ static json_t *status(struct arm_call *call)
         failed = !pn_token_source_tell(call->arm->config.tokens, sources);
     if (!failed)
         arm_network_since(call->arm, call->service_id, list);
+    if (!failed && call->arm->config.outbound)
+        failed = pn_outbound_warn(call->arm->config.outbound, warnings, &err) != PN_OK;
     if (!failed)
-        return json_pack("{s:[], s:o, s:{s:o, s:I}}", "dnsServers", "connectivityStatus", list,
-                         "postern", "tokenSources", sources, "notTried", (json_int_t)left_out);
+        return json_pack("{s:[], s:o, s:{s:o, s:I, s:o}}", "dnsServers", "connectivityStatus", list,
+                         "postern", "tokenSources", sources, "notTried", (json_int_t)left_out,
+                         "warnings", warnings);
+    json_decref(warnings);
     json_decref(list);
     json_decref(sources);
     arm_answer_error(call, 500, "InternalServerError", "out of memory");

@@ -8,6 +8,8 @@
 #include "base/json.h"
 #include "cli/internal.h"
 
+#define NETWORK_VERSION "2023-04-01"
+
 static enum pn_cli_exit run_token(struct pn_cli *cli)
 {
     bool is_vault = pn_cli_flag(cli, "vault");
@@ -61,20 +63,54 @@ static enum pn_cli_exit count(struct pn_cli *cli, const char *path, json_t *stat
     return code;
 }
 
+/* The JSON at the resource's id, without a word when it cannot be had: NULL. */
+static json_t *look_at(struct pn_cli *cli, const char *id, const char *version)
+{
+    struct pn_cli_answer answer = {0};
+    struct pn_cli_request request = {.token = cli->session.token};
+    json_t *json = NULL;
+    char *url = NULL;
+
+    if (!id || asprintf(&url, "%s%s?api-version=%s", cli->session.control_url, id, version) < 0)
+        return NULL;
+    request.url = url;
+    if (pn_cli_send(cli, &request, &answer) == PN_CLI_DONE && answer.status == 200)
+        json = json_incref(answer.json);
+    pn_cli_answer_fini(&answer);
+    free(url);
+    return json;
+}
+
+/* What is set up and has no effect: of the network security group of the service's subnet. */
+static void add_warnings(struct pn_cli *cli, json_t *status)
+{
+    json_t *service = look_at(cli, cli->session.service_id, PN_CLI_ARM_VERSION);
+    const json_t *configuration =
+        json_object_get(json_object_get(service, "properties"), "virtualNetworkConfiguration");
+    json_t *subnet = look_at(cli, pn_json_str(configuration, "subnetResourceId"), NETWORK_VERSION);
+    const json_t *reference =
+        json_object_get(json_object_get(subnet, "properties"), "networkSecurityGroup");
+    json_t *group = look_at(cli, pn_json_str(reference, "id"), NETWORK_VERSION);
+    json_t *warnings = json_object_get(
+        json_object_get(json_object_get(group, "properties"), "postern"), "warnings");
+    const char *first = json_string_value(json_array_get(warnings, 0));
+
+    if (first)
+        json_object_set_new(
+            status, "warning",
+            json_sprintf("network security group '%s': %s", pn_json_str(group, "name"), first));
+    json_decref(service);
+    json_decref(subnet);
+    json_decref(group);
+}
+
 static enum pn_cli_exit run_status(struct pn_cli *cli)
 {
     static const struct pn_cli_column columns[] = {
-        {"control", "control"},
-        {"control URL", "controlUrl"},
-        {"gateway", "gateway"},
-        {"gateway URL", "gatewayUrl"},
-        {"gateway TLS", "gatewayTlsUrl"},
-        {"vault URL", "vaultUrl"},
-        {"service", "service"},
-        {"certificates", "certificates"},
-        {"APIs", "apis"},
-        {"backends", "backends"},
-        {NULL, NULL},
+        {"control", "control"},        {"control URL", "controlUrl"},    {"gateway", "gateway"},
+        {"gateway URL", "gatewayUrl"}, {"gateway TLS", "gatewayTlsUrl"}, {"vault URL", "vaultUrl"},
+        {"service", "service"},        {"certificates", "certificates"}, {"APIs", "apis"},
+        {"backends", "backends"},      {"warning", "warning"},           {NULL, NULL},
     };
     char control[64] = "";
     char gateway[64] = "";
@@ -96,6 +132,8 @@ static enum pn_cli_exit run_status(struct pn_cli *cli)
         code = count(cli, "/apis", status, "apis");
     if (code == PN_CLI_DONE)
         code = count(cli, "/backends", status, "backends");
+    if (code == PN_CLI_DONE)
+        add_warnings(cli, status);
     if (code == PN_CLI_DONE)
         code = pn_cli_print_one(cli, status, columns);
     json_decref(status);

@@ -81,6 +81,7 @@ static json_t *make_document(const struct pn_outbound_scope *scope, const char *
     const json_t *rules =
         json_object_get(json_object_get(group->body, "properties"), "securityRules");
     json_t *outbound = json_array(), *rule;
+    size_t inbound = 0;
     size_t index;
 
     json_array_foreach(rules, index, rule)
@@ -89,11 +90,13 @@ static json_t *make_document(const struct pn_outbound_scope *scope, const char *
 
         if (pn_slice_case_eq_str(pn_json_slice(properties, "direction"), "Outbound"))
             json_array_append(outbound, rule);
+        else
+            inbound++;
     }
-    return json_pack("{s:s, s:{s:s, s:s, s:o, s:O, s:o, s:O}}", "name", "rules", "properties",
+    return json_pack("{s:s, s:{s:s, s:s, s:o, s:O, s:o, s:O, s:I}}", "name", "rules", "properties",
                      "subnet", subnet_id, "group", group->id, "subnetPrefixes", prefixes_of(subnet),
                      "networkPrefixes", json_object_get(space, "addressPrefixes"), "rules",
-                     outbound, "tags", scope->tags);
+                     outbound, "tags", scope->tags, "inboundRules", (json_int_t)inbound);
 }
 
 /* *document NULL: nothing is governed. */
@@ -197,6 +200,31 @@ enum pn_rc pn_outbound_rules_now(const struct pn_outbound_scope *scope, struct p
         return rc;
     *rules = pn_outbound_refuse_all();
     return *rules ? PN_OK : PN_NOMEM;
+}
+
+enum pn_rc pn_outbound_warn(const struct pn_outbound_scope *scope, json_t *list,
+                            struct pn_error *err)
+{
+    struct pn_store_item item = {0};
+    char *id = document_id(scope);
+    enum pn_rc rc = id ? pn_store_get(scope->store, id, &item, err) : PN_NOMEM;
+    const json_t *properties = json_object_get(item.body, "properties");
+    int64_t inbound = pn_json_int(properties, "inboundRules", 0);
+    const char *group = pn_json_str(properties, "group");
+
+    if (rc == PN_OK && inbound > 0)
+        rc = json_array_append_new(list,
+                                   json_sprintf("network security group '%s': " PN_INBOUND_WARNING,
+                                                group ? strrchr(group, '/') + 1 : "",
+                                                (long long)inbound, inbound == 1 ? " is" : "s are",
+                                                inbound == 1 ? "governs" : "govern")) == 0
+                 ? PN_OK
+                 : PN_NOMEM;
+    pn_store_item_fini(&item);
+    free(id);
+    if (rc == PN_NOT_FOUND && err)
+        err->rc = PN_OK;
+    return rc == PN_NOT_FOUND ? PN_OK : rc;
 }
 
 /* --- own vaults and authorities --- */

@@ -37,6 +37,15 @@ enum pn_rc pn_outbound_refresh_now(const struct pn_outbound_scope *scope,
 enum pn_rc pn_outbound_rules_now(const struct pn_outbound_scope *scope, struct pn_outbound **rules,
                                  struct pn_error *err) PN_MUST_USE;
 
+/** A format: how many ("%lld"), " is" or "s are", "governs" or "govern". */
+#define PN_INBOUND_WARNING                                                                         \
+    "%lld inbound rule%s kept and %s nothing: who may connect is decided by the listeners' "       \
+    "addresses and this machine's firewall"
+/** Appends a sentence for each thing in the rules in force that has no effect. The store's errors,
+ *  PN_NOMEM. */
+enum pn_rc pn_outbound_warn(const struct pn_outbound_scope *scope, json_t *list,
+                            struct pn_error *err) PN_MUST_USE;
+
 /** Whether a connection to an own service at `url` would be allowed, when it is not made because
  * the service is in this process. `is_counted`: as a denied connection to an authority, if it is
  * one. PN_DENIED (network_rule), PN_NOMEM. */

@@ -2,7 +2,7 @@
  *
  * Microsoft.Network/networkSecurityGroups and their rules. Rules that go out govern the connections
  * of the service in a subnet that names the group (network/outbound.h); rules that come in are kept
- * and shown, as templates have them.
+ * and shown, as templates have them, and it is said that they govern nothing (ADR 261).
  */
 #include <stdio.h>
 #include <string.h>
@@ -182,6 +182,26 @@ static json_t *subnets_of(const struct pn_resource_call *call, const char *group
     return list;
 }
 
+/* What is kept and has no effect is not left unsaid: "postern": {"warnings": […]}. */
+static void add_warnings(json_t *properties)
+{
+    json_t *rule;
+    size_t index;
+    long long inbound = 0;
+
+    json_array_foreach(json_object_get(properties, RULES), index, rule)
+    {
+        inbound += pn_slice_case_eq_str(
+            pn_json_slice(json_object_get(rule, "properties"), "direction"), "Inbound");
+    }
+    if (inbound > 0)
+        json_object_set_new(
+            properties, "postern",
+            json_pack("{s:[o]}", "warnings",
+                      json_sprintf(PN_INBOUND_WARNING, inbound, inbound == 1 ? " is" : "s are",
+                                   inbound == 1 ? "governs" : "govern")));
+}
+
 static void view_group(const struct pn_resource_call *call, const struct pn_store_item *item,
                        json_t *answer)
 {
@@ -189,6 +209,7 @@ static void view_group(const struct pn_resource_call *call, const struct pn_stor
     json_t *subnets = subnets_of(call, item->id);
 
     network_view_children(item, &groups, properties);
+    add_warnings(properties);
     json_object_set_new(properties, PRESET, presets_json(item->id));
     if (json_array_size(subnets) > 0)
         json_object_set(properties, "subnets", subnets);

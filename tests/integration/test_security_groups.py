@@ -417,6 +417,28 @@ def test_rules_for_what_comes_in_or_is_not_tcp_deny_nothing(house, group, api):
     assert house.call(f"/{api.a}/x").text == "ok"
 
 
+def test_rules_for_what_comes_in_are_said_to_govern_nothing(house, group):
+    def everywhere():
+        shown = group.arm("GET").json()["properties"].get("postern", {}).get("warnings", [])
+        status = house.arm("GET", "/networkstatus").json()[0]["networkStatus"]["postern"]["warnings"]
+        told = subprocess.run([str(service.BIN / "postern"), "status", "--data", str(house.data)],
+                              capture_output=True, text=True, timeout=60)
+        assert told.returncode == 0, told.stderr
+        return shown, status, told.stdout
+    shown, status, told = everywhere()
+    assert shown == status == [] and "warning" not in told
+    answer = group.set(rule("in", 100, direction="Inbound"), rule("in2", 101, direction="Inbound"),
+                       rule("out", 100, "Allow"))
+    assert answer.json()["properties"]["postern"]["warnings"], "said when it is written"
+    shown, status, told = everywhere()
+    assert len(shown) == 1 and "2 inbound rules are kept and govern nothing" in shown[0], shown
+    assert status == [f"network security group 'nsg1': {shown[0]}"], status
+    assert status[0] in told, told
+    kept = group.arm("GET").json()
+    written = group.arm("PUT", body={k: kept[k] for k in ("location", "properties")})
+    assert written.status == 200, "what is read can be written back"
+
+
 @needs_root
 def test_a_source_that_is_not_the_subnet(house, group, api):
     group.set(rule("others", 100, sourceAddressPrefix="10.214.2.0/24"))

@@ -113,3 +113,24 @@ test("the Network page shows a key vault that refuses, and when it gives again",
   await page.getByRole("button", { name: "Refresh" }).click();
   await expect(entry).toContainText("answers");
 });
+
+test("the Network page says that inbound rules govern nothing", async ({ portal: page, postern }) => {
+  const name = unique("nsg");
+  const group = `/subscriptions/${postern.ready.subscriptionId}/resourceGroups/postern/providers/Microsoft.Network`;
+  const nsg = `${group}/networkSecurityGroups/${name}`;
+  const subnet = `${group}/virtualNetworks/${name}/subnets/apim`;
+  await postern.arm("PUT", nsg, { location: "local", properties: { securityRules: [{ name: "web", properties: { priority: 100, direction: "Inbound", access: "Allow", protocol: "Tcp",
+    sourceAddressPrefix: "*", sourcePortRange: "*", destinationAddressPrefix: "*", destinationPortRange: "443" } }] } }, { version: "2023-04-01" });
+  await postern.arm("PUT", `${group}/virtualNetworks/${name}`, { location: "local", properties: { addressSpace: { addressPrefixes: ["10.30.0.0/16"] },
+    subnets: [{ name: "apim", properties: { addressPrefix: "10.30.0.0/24", networkSecurityGroup: { id: nsg } } }] } }, { version: "2023-04-01" });
+  const words = page.getByText(`Network security group '${name}': 1 inbound rule is kept and governs nothing`);
+  try {
+    await postern.arm("PATCH", "", { properties: { virtualNetworkType: "External", virtualNetworkConfiguration: { subnetResourceId: subnet } } });
+    await page.goto(`${postern.page}/network`);
+    await expect(words).toBeVisible();
+  } finally {
+    await postern.arm("PATCH", "", { properties: { virtualNetworkType: "None" } });
+  }
+  await page.getByRole("button", { name: "Refresh" }).click();
+  await expect(words).toHaveCount(0);
+});

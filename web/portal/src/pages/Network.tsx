@@ -11,7 +11,7 @@ import { useService, useServiceEntity } from "../core/service";
 import { Blade, Card, Command, Copy, ErrorBar, Facts, Hint, Loading, useStyles } from "../ui/parts";
 import { type Dependency, Dependencies, type Source, Sources } from "./network/Dependencies";
 
-interface Status { connectivityStatus: Dependency[]; postern?: { tokenSources?: Source[]; notTried?: number } }
+interface Status { connectivityStatus: Dependency[]; postern?: { tokenSources?: Source[]; notTried?: number; warnings?: string[] } }
 
 export function Component(): JSX.Element {
   const s = useStyles();
@@ -24,6 +24,7 @@ export function Component(): JSX.Element {
   const badge = (good: boolean, yes: string, no: string): JSX.Element => <Badge appearance="tint" color={good ? "success" : "danger"}>{good ? yes : no}</Badge>;
   const all = (status.data ?? []).flatMap((place) => place.networkStatus.connectivityStatus);
   const notTried = (status.data ?? []).reduce((sum, place) => sum + (place.networkStatus.postern?.notTried ?? 0), 0);
+  const warnings = (status.data ?? []).flatMap((place) => place.networkStatus.postern?.warnings ?? []);
   const sources = (status.data ?? []).flatMap((place) => place.networkStatus.postern?.tokenSources ?? []);
   const failing = all.filter((d) => d.status === "failure").length;
   return (
@@ -42,6 +43,7 @@ export function Component(): JSX.Element {
         <ErrorBar error={status.error} title="The status cannot be shown" onRetry={() => void status.refetch()} />
         {status.isPending ? <Loading label="Trying what the service depends on…" /> : null}
         {status.data ? <Dependencies items={all} /> : null}
+        {warnings.map((text) => <Hint key={text} intent="warning">{`${text.charAt(0).toUpperCase()}${text.slice(1)}.`}</Hint>)}
         {notTried ? <Hint intent="warning">{`${notTried.toLocaleString()} more backends and APIs were not tried. Open one of them and choose Probe.`}</Hint> : null}
         {status.data ? <div className={s.subtitle} style={{ marginTop: 8 }}>Key vaults: what the last fetch from them said. All else: tried {dateTimeText(new Date(status.dataUpdatedAt).toISOString())}, by name, TCP and TLS, without a request.</div> : null}
       </Card>
