@@ -80,38 +80,55 @@ enum pn_rc pn_h1_read_field(struct pn_slice line, int bad_status, struct pn_slic
     return PN_OK;
 }
 
+/** Where the name at `at` ends, if it is one of letters and '-' and whole words of eight bytes tell
+ *  so; else NULL. */
+static inline const char *end_of_plain_name(const char *at, const char *end)
+{
+    for (; end - at >= 8; at += 8) {
+        uint64_t marks = pn_h1_unnamed8(pn_word_load(at));
+
+        if (marks)
+            return at + pn_word_first(marks);
+    }
+    return NULL;
+}
+
+/** The same for printable bytes. */
+static inline const char *end_of_plain_value(const char *at, const char *end)
+{
+    for (; end - at >= 8; at += 8) {
+        uint64_t marks = pn_h1_unprintable8(pn_word_load(at));
+
+        if (marks)
+            return at + pn_word_first(marks);
+    }
+    return NULL;
+}
+
 /** The line that nearly all are: a name of letters and '-', a colon, a value of printable bytes.
  *  False: it is another one, and pn_h1_read_field() shall say what it is; nothing has changed.
  *  Every byte is looked at once, together with its neighbours. */
-static bool take_plain_field(struct pn_slice *rest, struct pn_slice *name, struct pn_slice *value)
+static inline bool take_plain_field(struct pn_slice *rest, struct pn_slice *name,
+                                    struct pn_slice *value)
 {
-    const char *at = rest->ptr;
     const char *end = rest->ptr + rest->len;
+    const char *colon = end_of_plain_name(rest->ptr, end);
     const char *from;
-    uint64_t marks = 0;
+    const char *to;
+    const char *cr;
 
-    for (; end - at >= 8 && !marks; at += marks ? 0 : 8)
-        marks = pn_h1_unnamed8(pn_word_load(at));
-    if (!marks)
+    if (!colon || *colon != ':' || colon == rest->ptr)
         return false;
-    at += pn_word_first(marks);
-    if (*at != ':' || at == rest->ptr)
-        return false;
-    *name = pn_slice(rest->ptr, (size_t)(at - rest->ptr));
-    for (at++; at < end && *at == ' '; at++)
+    for (from = colon + 1; from < end && *from == ' '; from++)
         continue;
-    from = at;
-    for (marks = 0; end - at >= 8 && !marks; at += marks ? 0 : 8)
-        marks = pn_h1_unprintable8(pn_word_load(at));
-    if (!marks)
+    cr = end_of_plain_value(from, end);
+    if (!cr || end - cr < 2 || cr[0] != '\r' || cr[1] != '\n')
         return false;
-    at += pn_word_first(marks);
-    if (end - at < 2 || at[0] != '\r' || at[1] != '\n')
-        return false;
-    *rest = pn_slice(at + 2, (size_t)(end - at) - 2);
-    while (at > from && at[-1] == ' ')
-        at--;
-    *value = pn_slice(from, (size_t)(at - from));
+    for (to = cr; to > from && to[-1] == ' '; to--)
+        continue;
+    *name = pn_slice(rest->ptr, (size_t)(colon - rest->ptr));
+    *value = pn_slice(from, (size_t)(to - from));
+    *rest = pn_slice(cr + 2, (size_t)(end - cr) - 2);
     return true;
 }
 
