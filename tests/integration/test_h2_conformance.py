@@ -11,6 +11,7 @@ import re
 import struct
 import time
 
+import hpack
 import pytest
 from lab import backends, raw, service
 from lab.h2frames import (ACK, CANCEL, COMPRESSION_ERROR, CONTINUATION, DATA, END_HEADERS,
@@ -258,6 +259,66 @@ def headers_on_a_stream_that_the_client_has_reset(c):
     c.send(c.request(1, 0, method="POST") + reset(1) + c.request(1))
     c.settle()
     assert not c.eof or c.goaway.code == STREAM_CLOSED
+
+
+@case("5.1")
+def continuation_on_a_stream_that_the_client_has_reset(c):
+    c.send(c.request(1, 0, method="POST") + reset(1) + frame(CONTINUATION, END_HEADERS, 1, b"\x82"))
+    ends(STREAM_CLOSED, PROTOCOL_ERROR)(c)
+
+
+@case("5.1")
+def frames_on_a_stream_that_is_over(c):
+    """Read over: what is closed is forgotten, as where a reset had crossed them (the RFC would let us end
+    the connection); nothing is answered a second time, and the window of the bytes comes back."""
+    c.send(c.request(1))
+    c.expect_answer(1, 200)
+    c.settle()
+    seen = len(c.frames)
+    c.send(frame(DATA, 0, 1, b"x" * 16000) * (1 if c.piecewise else 70) + frame(HEADERS, END_HEADERS | END_STREAM, 1, b"\x82"))
+    c.settle()
+    assert not [f for f in c.frames[seen:] if f.kind in (HEADERS, DATA)]
+    if not c.piecewise:
+        assert sum(int.from_bytes(f.payload, "big") for f in c.frames[seen:] if f.kind == WINDOW_UPDATE) > 500000
+    c.expect_alive()
+
+
+@case("5.1")
+def continuation_on_a_stream_that_is_over(c):
+    c.send(c.request(1))
+    c.expect_answer(1, 200)
+    c.settle()
+    c.send(frame(CONTINUATION, END_HEADERS, 1, b"\x82"))
+    ends(PROTOCOL_ERROR)(c)
+
+
+@case("5.3")
+def a_stream_that_depends_on_itself(c):
+    """Of RFC 7540; nghttp2 still ends the connection for it."""
+    c.send(frame(HEADERS, END_HEADERS | END_STREAM | WITH_PRIORITY, 1, b"\0\0\0\1\x10" + block(*c.head())))
+    ends(PROTOCOL_ERROR)(c)
+
+
+@case("5.3")
+def a_priority_of_a_stream_that_depends_on_itself(c):
+    c.send(frame(PRIORITY, 0, 1, b"\0\0\0\1\x10"))
+    lives(c)
+
+
+@case("7")
+def goaway_with_an_unknown_code(c):
+    c.send(c.request(1, 0, method="POST") + frame(GOAWAY, 0, 0, b"\0" * 4 + b"\xff" * 4) +
+           frame(DATA, END_STREAM, 1, b"x"))
+    c.expect_answer(1, 200)
+
+
+@case("8.1")
+def head_has_no_body(c):
+    c.send(c.request(1, method="HEAD"))
+    c.expect_answer(1, 200)
+    c.settle()
+    assert c.find(HEADERS, 1, END_STREAM) and not c.find(DATA, 1)
+    lives(c)
 
 
 @case("5.1.1")
@@ -791,6 +852,18 @@ def what_was_indexed_is_known_later(c):
     c.expect_answer(1, 200)
     c.send(frame(HEADERS, END_HEADERS | END_STREAM, 3, b"\xc1\xc0\xbf\xbe"))
     answers(3, 200)(c)
+
+
+@case("HPACK")
+def a_field_that_is_never_indexed(c):
+    c.send(frame(HEADERS, END_HEADERS | END_STREAM, 1, block(*c.head()) + b"\x10" + text("x") + text("y")))
+    answers(1, 200)(c)
+
+
+@case("HPACK")
+def strings_in_huffman_code(c):
+    c.send(frame(HEADERS, END_HEADERS | END_STREAM, 1, hpack.Encoder().encode(c.head(), huffman=True)))
+    answers(1, 200)(c)
 
 
 @case("HPACK")
