@@ -185,6 +185,15 @@ static void on_end_stream(struct pn_h2 *h2, struct h2_stream *stream)
     pn_h2_stream_tell(stream, H2_TELL_DATA);
 }
 
+/* A server that says by RST_STREAM that nothing is wrong, behind as many bytes as it has announced,
+ * means the end: Node's sends no END_STREAM when the last byte has used up the window (nghttp2
+ * holds back the empty frame), and closes. Without a length the body may have been cut. */
+static bool is_end_of_answer(const struct pn_h2 *h2, const struct h2_stream *stream, uint32_t code)
+{
+    return !h2->is_server && code == PN_H2_NO_ERROR && stream->has_final_head &&
+           stream->has_length && stream->received_bytes == stream->expected_bytes;
+}
+
 static void on_rst_stream(struct pn_h2 *h2, const struct h2_stream *stream)
 {
     if (!h2->is_server || (stream && (stream->is_end_sent || stream->is_reset)))
@@ -220,7 +229,9 @@ static int on_frame(nghttp2_session *session, const nghttp2_frame *frame, void *
             on_end_stream(h2, stream);
         break;
     case NGHTTP2_RST_STREAM:
-        if (stream)
+        if (stream && is_end_of_answer(h2, stream, frame->rst_stream.error_code))
+            on_end_stream(h2, stream);
+        else if (stream)
             stream->pub.is_reset_by_peer = true;
         on_rst_stream(h2, stream);
         break;

@@ -176,12 +176,15 @@ def test_a_backend_that_leaves_in_any_phase_is_an_error_or_a_cut_answer(own, pha
 @pytest.mark.parametrize("method", ["GET", "PUT", "POST"])
 def test_a_backend_that_half_closes_behind_its_answer_gets_no_other_request(own, method):
     """It goes on reading and answers nothing: who is given this connection waits for ever."""
-    def serve(sock, _):
+    closed = []
+
+    def serve(sock, number):
         request_of(sock)
         sock.sendall(raw.OK)
         sock.shutdown(socket.SHUT_WR)
         while sock.recv(65536):
             pass
+        closed.append(number)
 
     with Script(serve) as backend:
         name = service.unique("half")
@@ -193,8 +196,8 @@ def test_a_backend_that_half_closes_behind_its_answer_gets_no_other_request(own,
                                      body=b"" if method == "GET" else b"body"))
                 head, _ = request_of(sock)
                 assert head.startswith(b"HTTP/1.1 200"), (i, head)
-                if method != "GET":
-                    time.sleep(0.005)  # a FIN that crosses a POST is the POST's end
+                if method != "GET":  # a FIN that crosses a POST is the POST's end
+                    service.wait_for("the FIN to be seen", lambda: len(closed) == i + 1)
         all_gone(own)
 
 

@@ -7,7 +7,7 @@ import re
 import struct
 
 import pytest
-from lab import raw, service
+from lab import h2peer, raw, service
 from lab.h2frames import (ACK, COMPRESSION_ERROR, CONTINUATION, DATA, END_HEADERS, END_STREAM,
                           ENHANCE_YOUR_CALM, FLOW_CONTROL_ERROR, FRAME_SIZE_ERROR, GOAWAY, HEADERS, PADDED,
                           PING, PREFACE, PRIORITY, PROTOCOL_ERROR, PUSH_PROMISE, RST_STREAM, SETTINGS,
@@ -64,6 +64,11 @@ CASES = {
     "8.1 informational answers": (lambda s: head(s, [(":status", "103"), ("link", "</x>")]) * 2 + answer(s), WHOLE),
     "8.1 trailers": (lambda s: head(s) + frame(DATA, 0, s, b"ok") + head(s, [("x-sum", "1")], LAST), WHOLE),
     "8.1 the end before the request's": (lambda s: answer(s) + reset(s, 0), WHOLE),
+    "8.1 a reset without an error in place of the end": (lambda s: head(s, [*OK, ("content-length", "2")]) + frame(
+        DATA, 0, s, b"ok") + reset(s, 0), WHOLE),
+    "8.1 a reset without an error, and no length": (lambda s: head(s) + frame(DATA, 0, s, b"ok") + reset(s, 0), BROKEN),
+    "8.1 a reset without an error before all has come": (lambda s: head(s, [*OK, ("content-length", "3")]) + frame(
+        DATA, 0, s, b"ok") + reset(s, 0), BROKEN),
     "8.1.1 length of no body": (lambda s: head(s, [*OK, ("content-length", "0")], LAST), WHOLE),
     "HPACK a table of no bytes": (lambda s: frame(HEADERS, END_HEADERS, s, b"\x20\x88") + frame(
         DATA, END_STREAM, s, b"ok"), WHOLE),
@@ -235,3 +240,19 @@ def test_what_a_backend_says_in_http2(gateway, name, piecewise):
         assert not is_whole or WHOLE in expected, "an answer that is none was taken for one"
         if outcome == BROKEN:
             assert server.connections == 1, "the connection goes on"
+
+
+@pytest.mark.parametrize("code, ended", [(0, True), (8, False)])
+def test_an_answer_of_full_length_ends_with_a_reset_that_is_no_error(gateway, code, ended):
+    """Node's servers end so, where the last byte has used up the window."""
+    def data(stream):
+        return head(stream, [*OK, ("content-length", "2")]) + frame(DATA, 0, stream, b"ok") + reset(stream, code)
+
+    with Server(data, False) as server:
+        api = service.unique("ends")
+        gateway.make_api(api, server.url, policy("", VERSION_2))
+        with h2peer.Peer(gateway.gateway) as peer:
+            answer = peer.call("GET", f"/{api}/x")
+            assert (answer.status, answer.body if ended else b"ok", answer.ended) == (200, b"ok", ended)
+            assert (answer.reset is None) == ended
+        assert server.connections == 1
