@@ -27,6 +27,8 @@ struct pn_arm {
 #define ARM_RETRY_AFTER_S 1
 
 struct arm_call;
+struct arm_filter;
+struct arm_order;
 struct arm_renewal;
 struct arm_sources;
 typedef void (*arm_handler_fn)(struct arm_call *call);
@@ -249,8 +251,20 @@ struct arm_list_rule {
     const char *const *fields;
     arm_view_fn view;
     bool (*keep)(const struct arm_call *call, const struct pn_store_item *item); /* may be NULL */
+    bool are_facts; /* `fields` are shown as they are stored; of arm_view_plain() they are anyway */
+    bool is_followed; /* only what follows a key vault */
 };
 void arm_list(struct arm_call *call, const struct arm_list_rule *rule);
+
+/* list_facts.c */
+/** Whether a list can be filtered and sorted by what the store keeps of each resource. */
+bool arm_list_has_facts(const struct arm_list_rule *rule);
+/** The page's views into `value` (an empty array), how many there are in all into *count; only the
+ *  page's documents are read. `filter` may be NULL. */
+enum pn_rc arm_list_by_facts(struct arm_call *call, const struct arm_list_rule *rule,
+                             const struct arm_filter *filter, const struct arm_order *order,
+                             uint64_t skip, uint64_t top, json_t *value, uint64_t *count,
+                             struct pn_error *err) PN_MUST_USE;
 
 /* order.c */
 struct arm_order {
@@ -567,6 +581,7 @@ void arm_audit(struct arm_call *call);
 void arm_events(struct arm_call *call);
 void arm_audit_verify(struct arm_call *call);
 void arm_generations(struct arm_call *call);
+void arm_rotations(struct arm_call *call);
 void arm_generation_promote(struct arm_call *call);
 /** 409: it was refused by a backend and stays staged. */
 void arm_answer_refused_generation(struct arm_call *call, uint64_t number,

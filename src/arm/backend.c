@@ -205,6 +205,7 @@ void arm_backends(struct arm_call *call)
         .type = pn_type_facts(PN_TYPE_BACKEND)->type,
         .fields = filter_fields,
         .view = view,
+        .are_facts = true,
     };
 
     arm_list(call, &rule);

@@ -114,6 +114,8 @@ void arm_certificates(struct arm_call *call)
         .fields = filter_fields,
         .view = view,
         .keep = pn_slice_case_eq_str(failed, "true") ? arm_is_refresh_failed : NULL,
+        .are_facts = true,
+        .is_followed = pn_slice_case_eq_str(failed, "true"),
     };
 
     arm_list(call, &rule);

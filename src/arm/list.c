@@ -91,6 +91,11 @@ static json_t *next_link(struct arm_call *call, const struct page *page)
     return text;
 }
 
+static bool is_below(const char *id, const char *prefix)
+{
+    return strncasecmp(id, prefix, strlen(prefix)) == 0;
+}
+
 /** Adds the page's part of `items` to `value`; *count is how many matched in all. */
 static enum pn_rc collect(struct arm_call *call, const struct arm_list_rule *rule,
                           const struct page *page, const struct pn_store_list *items, json_t *value,
@@ -102,7 +107,8 @@ static enum pn_rc collect(struct arm_call *call, const struct arm_list_rule *rul
         bool is_on_page = false;
         json_t *entity = NULL;
 
-        if (rule->keep && !rule->keep(call, item))
+        if ((rule->keep && !rule->keep(call, item)) ||
+            (rule->is_followed && !is_below(item->id, rule->prefix)))
             continue;
         is_on_page = page->order.field || (*count >= page->skip && *count < page->skip + page->top);
         if (!page->filter && !is_on_page) {
@@ -160,7 +166,10 @@ static enum pn_rc read_all(struct arm_call *call, const struct arm_list_rule *ru
                            struct pn_error *err)
 {
     struct pn_store_list items = {0};
-    enum pn_rc rc = pn_store_list(call->arm->config.store, rule->prefix, rule->type, &items, err);
+    enum pn_rc rc =
+        rule->is_followed
+            ? pn_store_list_followed(call->arm->config.store, rule->type, &items, err)
+            : pn_store_list(call->arm->config.store, rule->prefix, rule->type, &items, err);
 
     if (rc == PN_OK)
         rc = collect(call, rule, page, &items, *value, count, err);
@@ -190,6 +199,9 @@ void arm_list(struct arm_call *call, const struct arm_list_rule *rule)
         rc = pn_error_set(&err, PN_NOMEM, "out_of_memory", "out of memory");
     else if (is_by_id(rule, &page))
         rc = read_part(call, rule, &page, value, &count, &err);
+    else if (arm_list_has_facts(rule))
+        rc = arm_list_by_facts(call, rule, page.filter, &page.order, page.skip, page.top, value,
+                               &count, &err);
     else
         rc = read_all(call, rule, &page, &value, &count, &err);
     if (rc != PN_OK) {

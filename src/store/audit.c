@@ -336,12 +336,36 @@ enum pn_rc pn_audit_begin(struct pn_store *store, const struct pn_auditor *audit
 
 /* ---- reading ---- */
 
+/* Every row of `statement` (seq, time, entry, hash), which it ends. */
+static enum pn_rc read_rows(struct store_connection *reader, sqlite3_stmt *statement,
+                            json_t *entries, struct pn_error *err)
+{
+    int step;
+    enum pn_rc rc = PN_OK;
+
+    for (step = sqlite3_step(statement); step == SQLITE_ROW; step = sqlite3_step(statement)) {
+        char time[PN_TIME_TEXT];
+        const char *text = (const char *)sqlite3_column_text(statement, 2);
+        json_t *entry = text ? json_loads(text, 0, NULL) : NULL;
+
+        pn_time_iso8601_ticks(sqlite3_column_int64(statement, 1), time);
+        (void)json_array_append_new(
+            entries,
+            json_pack("{s:I, s:s, s:s, s:o}", "seq", (json_int_t)sqlite3_column_int64(statement, 0),
+                      "time", time, "hash", (const char *)sqlite3_column_text(statement, 3),
+                      "entry", entry ? entry : json_null()));
+    }
+    if (step != SQLITE_DONE)
+        rc = store_error(err, reader, "read the audit log");
+    sqlite3_finalize(statement);
+    return rc;
+}
+
 enum pn_rc pn_audit_read(struct pn_store *store, uint64_t after, size_t max, json_t **entries,
                          struct pn_error *err)
 {
     struct store_connection *reader = NULL;
     sqlite3_stmt *statement = NULL;
-    int step = SQLITE_DONE;
     enum pn_rc rc = store_reader_take(store, &reader, err);
 
     *entries = json_array();
@@ -350,26 +374,38 @@ enum pn_rc pn_audit_read(struct pn_store *store, uint64_t after, size_t max, jso
     statement = prepare(
         reader, "SELECT seq, time, entry, hash FROM audit WHERE seq > ?1 ORDER BY seq LIMIT ?2",
         err);
-    rc = statement ? PN_OK : PN_IO;
+    rc = PN_IO;
     if (statement) {
         sqlite3_bind_int64(statement, 1, (sqlite3_int64)after);
         sqlite3_bind_int64(statement, 2, (sqlite3_int64)max);
-        for (step = sqlite3_step(statement); step == SQLITE_ROW; step = sqlite3_step(statement)) {
-            char time[PN_TIME_TEXT];
-            const char *text = (const char *)sqlite3_column_text(statement, 2);
-            json_t *entry = text ? json_loads(text, 0, NULL) : NULL;
-
-            pn_time_iso8601_ticks(sqlite3_column_int64(statement, 1), time);
-            (void)json_array_append_new(
-                *entries, json_pack("{s:I, s:s, s:s, s:o}", "seq",
-                                    (json_int_t)sqlite3_column_int64(statement, 0), "time", time,
-                                    "hash", (const char *)sqlite3_column_text(statement, 3),
-                                    "entry", entry ? entry : json_null()));
-        }
-        if (step != SQLITE_DONE)
-            rc = store_error(err, reader, "read the audit log");
+        rc = read_rows(reader, statement, *entries, err);
     }
-    sqlite3_finalize(statement);
+    store_reader_give_back(store, reader);
+    return rc;
+}
+
+enum pn_rc pn_audit_rotations(struct pn_store *store, const char *prefix, size_t max,
+                              json_t **entries, struct pn_error *err)
+{
+    struct store_connection *reader = NULL;
+    sqlite3_stmt *statement = NULL;
+    enum pn_rc rc = store_reader_take(store, &reader, err);
+
+    *entries = json_array();
+    if (rc != PN_OK)
+        return rc;
+    statement = prepare(reader,
+                        "SELECT seq, time, entry, hash FROM audit WHERE " STORE_AUDIT_IS_ROTATION
+                        " AND json_valid(entry)"
+                        " AND lower(substr(json_extract(entry, '$.certificate'), 1, length(?1)))"
+                        " = lower(?1) ORDER BY seq DESC LIMIT ?2",
+                        err);
+    rc = PN_IO;
+    if (statement) {
+        sqlite3_bind_text(statement, 1, prefix, -1, SQLITE_STATIC);
+        sqlite3_bind_int64(statement, 2, (sqlite3_int64)max);
+        rc = read_rows(reader, statement, *entries, err);
+    }
     store_reader_give_back(store, reader);
     return rc;
 }

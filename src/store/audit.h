@@ -43,6 +43,11 @@ enum pn_rc pn_audit_add_alone(struct pn_store *store, const json_t *entry,
 /** Up to `max` entries after number `after`: [{seq, time, hash, entry}], a new reference. */
 enum pn_rc pn_audit_read(struct pn_store *store, uint64_t after, size_t max, json_t **entries,
                          struct pn_error *err) PN_MUST_USE;
+/** Up to `max` entries that tell of a generation which became the current one, of certificates
+ * whose id is below `prefix` ("…/certificates/"), newest first: as above. Costs what was rotated,
+ * not what is in the log. */
+enum pn_rc pn_audit_rotations(struct pn_store *store, const char *prefix, size_t max,
+                              json_t **entries, struct pn_error *err) PN_MUST_USE;
 /** Looks at the whole log. *report: {valid, entries, first, last, head, headHash, problem?, at?}, a
  * new reference; PN_OK also when it is not valid. */
 enum pn_rc pn_audit_verify(struct pn_store *store, json_t **report,

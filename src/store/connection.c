@@ -33,16 +33,19 @@ static const char *const statement_texts[STATEMENT_COUNT] = {
                              " WHERE type = ?3 AND key > ?1 AND key < ?2",
     [STATEMENT_NAMED] = "SELECT id, type, body, revision, created, modified FROM resources"
                         " INDEXED BY resources_name WHERE type = ?1 AND name = ?2 ORDER BY key",
+    [STATEMENT_FACTS] = "SELECT key, facts FROM resources INDEXED BY resources_facts"
+                        " WHERE type = ?3 AND key > ?1 AND key < ?2 AND facts IS NOT NULL"
+                        " ORDER BY key",
     [STATEMENT_DUE] = "SELECT id, type, body, revision, created, modified FROM resources"
                       " INDEXED BY resources_due WHERE due <= ?1 ORDER BY due, key LIMIT ?2",
     [STATEMENT_PUT] = "INSERT INTO resources (key, id, type, body, revision, created, modified,"
-                      " key_id, follows, path, name, due, thumbprint)"
-                      " VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?6, ?7, ?8, ?9, ?10, ?11, ?12)"
+                      " key_id, follows, path, name, due, thumbprint, facts)"
+                      " VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13)"
                       " ON CONFLICT (key) DO UPDATE SET type = excluded.type, body = excluded.body,"
                       " revision = excluded.revision, modified = excluded.modified,"
                       " key_id = excluded.key_id, follows = excluded.follows, path = excluded.path,"
                       " name = excluded.name, due = excluded.due,"
-                      " thumbprint = excluded.thumbprint",
+                      " thumbprint = excluded.thumbprint, facts = excluded.facts",
     [STATEMENT_DELETE] = "DELETE FROM resources WHERE key = ?1",
     [STATEMENT_BURY] = "INSERT INTO tombstones (key, id, type, revision, deleted)"
                        " SELECT key, id, type, ?2, ?3 FROM resources WHERE key = ?1"

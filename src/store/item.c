@@ -146,8 +146,7 @@ out:
     return rc;
 }
 
-/** The first key behind all that start with `prefix`; NULL: no memory. */
-static char *range_end(const char *prefix)
+char *store_range_end(const char *prefix)
 {
     char *end = strdup(prefix);
     size_t len = end ? strlen(end) : 0;
@@ -168,7 +167,7 @@ static enum pn_rc list_below(struct store_connection *connection, enum store_sta
     enum pn_rc rc = PN_IO;
     sqlite3_stmt *statement = NULL;
     char *from = store_key(prefix);
-    char *to = from ? range_end(from) : NULL;
+    char *to = from ? store_range_end(from) : NULL;
 
     list->items = NULL;
     list->count = 0;
@@ -219,7 +218,7 @@ enum pn_rc store_page(struct store_connection *connection, const char *prefix, c
     sqlite3_stmt *statement = NULL;
     char *begin = store_key(prefix);
     char *from = store_key(after ? after : prefix);
-    char *to = begin ? range_end(begin) : NULL;
+    char *to = begin ? store_range_end(begin) : NULL;
 
     list->items = NULL;
     list->count = 0;
@@ -275,7 +274,7 @@ enum pn_rc store_part(struct store_connection *connection, const char *prefix, c
 {
     sqlite3_stmt *statement = NULL;
     char *from = store_key(prefix);
-    char *to = from ? range_end(from) : NULL;
+    char *to = from ? store_range_end(from) : NULL;
     enum pn_rc rc = PN_NOMEM;
 
     list->items = NULL;

@@ -81,6 +81,17 @@ static const char *const steps[] = {
     " due = json_extract(body, '$.purgeOn')"
     " WHERE type = 'Microsoft.KeyVault/deletedVaults' AND due IS NULL"
     " AND json_type(body, '$.purgeOn') = 'integer';",
+    /* Generations that became current, among all that is in the log: pn_audit_rotations(). */
+    "CREATE INDEX audit_rotations ON audit (seq) WHERE " STORE_AUDIT_IS_ROTATION ";",
+    /* What lists are filtered and sorted by, without the documents (facts.c). */
+    "ALTER TABLE resources ADD COLUMN facts TEXT;"
+    "UPDATE resources SET facts = CASE WHEN EXISTS (SELECT 1 FROM json_each(body, '$.properties') "
+    "AS p"
+    " WHERE p.type = 'text' AND length(CAST(p.value AS BLOB)) > 1024) THEN ''"
+    " ELSE (SELECT json_group_object(p.key, CASE p.type WHEN 'true' THEN json('true')"
+    " WHEN 'false' THEN json('false') ELSE p.value END) FROM json_each(body, '$.properties') AS p"
+    " WHERE p.type IN ('text', 'true', 'false')) END WHERE key LIKE '/subscriptions/%';"
+    "CREATE INDEX resources_facts ON resources (type, key, facts) WHERE facts IS NOT NULL;",
 };
 
 #define STEP_COUNT ((int)(sizeof(steps) / sizeof(steps[0])))

@@ -85,6 +85,17 @@ enum pn_rc pn_store_list_thumbprint(struct pn_store *store, const char *prefix, 
                                     const char *thumbprint, struct pn_store_list *list,
                                     struct pn_error *err) PN_MUST_USE;
 
+/** What a resource of a subscription is filtered and sorted by: the texts and truth values that are
+ * its properties' own members, as a JSON object. Without bytes: they are too long to be kept (a
+ * text of more than 1,024 bytes), and the document itself must be looked at. False ends the list:
+ * *err tells why. */
+typedef bool (*pn_store_facts_fn)(void *ctx, const char *key, struct pn_slice facts,
+                                  struct pn_error *err);
+/** Calls `each` for every resource of `type` below `prefix`, ordered by key; the documents are not
+ * read. What `each` set. */
+enum pn_rc pn_store_facts(struct pn_store *store, const char *prefix, const char *type,
+                          pn_store_facts_fn each, void *ctx, struct pn_error *err) PN_MUST_USE;
+
 enum pn_rc pn_store_begin(struct pn_store *store, struct pn_store_txn **txn,
                           struct pn_error *err) PN_MUST_USE;
 /** The same for a change that nobody is told of before another one is committed: when its commit

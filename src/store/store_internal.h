@@ -44,10 +44,16 @@ enum store_statement {
     STATEMENT_PART_COUNT,
     STATEMENT_NAMED,
     STATEMENT_DUE,
+    STATEMENT_FACTS,
     STATEMENT_COUNT
 };
 
 #define STORE_AUDIT_HASH 65
+/* What an entry's text has, as pn_json_dump() writes it; the index and the question say the same.
+ */
+#define STORE_AUDIT_IS_ROTATION                                                                    \
+    "substr(entry, 1, 20) = '{\"kind\":\"generation\"'"                                            \
+    " AND instr(entry, '\"state\":\"current\"') > 0"
 
 /* The last entry of the audit log, and the last one that was let go. */
 struct store_audit_end {
@@ -113,6 +119,8 @@ enum pn_rc store_migrate(struct store_connection *connection, struct pn_error *e
 /* item.c: reading with any connection */
 /** The key of an id: ASCII letters in lower case. The caller frees it; NULL: no memory. */
 char *store_key(const char *id);
+/** The first key behind all that start with `prefix`. The caller frees it; NULL: no memory. */
+char *store_range_end(const char *prefix);
 /** Column order: id, type, body, revision, created, modified. */
 enum pn_rc store_item_read(sqlite3_stmt *row, struct pn_store_item *item,
                            struct pn_error *err) PN_MUST_USE;
@@ -138,6 +146,10 @@ enum pn_rc store_page(struct store_connection *connection, const char *prefix, c
                       struct pn_error *err) PN_MUST_USE;
 enum pn_rc store_read_u64(struct store_connection *connection, enum store_statement which,
                           uint64_t *value, struct pn_error *err) PN_MUST_USE;
+
+/* facts.c */
+/** The facts of a document, appended to `out`; nothing is appended when they are too long. */
+enum pn_rc store_facts_of(const json_t *body, struct pn_buf *out) PN_MUST_USE;
 
 /* pool.c */
 enum pn_rc store_reader_take(struct pn_store *store, struct store_connection **reader,

@@ -174,9 +174,12 @@ static enum pn_rc put_row(struct pn_store_txn *txn, const char *key, const char 
     struct pn_slice key_id = pn_json_slice(internal, "keyId");
     struct store_connection *writer = &txn->store->writer;
     sqlite3_stmt *statement = store_statement(writer, STATEMENT_PUT, err);
+    struct pn_buf facts;
+    enum pn_rc rc = PN_OK;
 
     if (!statement)
         return PN_IO;
+    pn_buf_init(&facts, PN_STORE_BODY_MAX);
     sqlite3_bind_text(statement, 1, key, -1, SQLITE_STATIC);
     sqlite3_bind_text(statement, 2, id, -1, SQLITE_STATIC);
     sqlite3_bind_text(statement, 3, type, -1, SQLITE_STATIC);
@@ -187,13 +190,23 @@ static enum pn_rc put_row(struct pn_store_txn *txn, const char *key, const char 
     bind_slice(statement, 8,
                pn_json_slice(json_object_get(properties, "keyVault"), "secretIdentifier"));
     bind_slice(statement, 9, pn_json_slice(properties, "path"));
-    /* Only what lies in a subscription is ever looked for by its name. */
-    if (pn_slice_starts_with(pn_slice_str(key), PN_LIT("/subscriptions/")))
+    /* Only what lies in a subscription is ever looked for by its name, or by facts. */
+    if (pn_slice_starts_with(pn_slice_str(key), PN_LIT("/subscriptions/"))) {
         sqlite3_bind_text(statement, 10, strrchr(key, '/') + 1, -1, SQLITE_STATIC);
+        rc = store_facts_of(body, &facts);
+        bind_slice(statement, 13, facts.len > 0 ? pn_buf_slice(&facts) : PN_LIT(""));
+    }
     if (json_is_integer(json_object_get(internal, "due")))
         sqlite3_bind_int64(statement, 11, pn_json_int(internal, "due", 0));
     bind_slice(statement, 12, pn_json_slice(properties, "thumbprint"));
-    return run(writer, statement, "write a resource", err);
+    if (rc == PN_OK) {
+        rc = run(writer, statement, "write a resource", err);
+    } else {
+        store_statement_done(statement);
+        pn_error_set(err, rc, "out_of_memory", "store: out of memory");
+    }
+    pn_buf_fini(&facts);
+    return rc;
 }
 
 static enum pn_rc put_links(struct pn_store_txn *txn, const char *key,

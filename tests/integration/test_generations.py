@@ -409,3 +409,37 @@ def test_the_commands_show_and_promote(postern, ca, other_ca, picky):
     refused = run("promote", name, "2")
     assert refused.returncode == 1 and "CertificateRefused" in refused.stderr + refused.stdout, refused
     assert run("promote", name, "2", "--force").returncode == 0
+
+
+def test_rotations_are_listed_newest_first_below_what_they_belong_to(postern, ca, other_ca, picky):
+    name, other, team = service.unique("turn"), service.unique("turn"), service.unique("team")
+    assert postern.put(f"/workspaces/{team}", {"displayName": team})
+
+    def rotations(scope="", top=100):
+        answer = postern.arm("GET", f"{scope}/rotations?$top={top}")
+        assert answer.status == 200, answer
+        return [(item["name"], item["generation"]) for item in answer.json()["value"]]
+    before = rotations()
+    put(postern, name, ca.client(name))
+    assert rotations() == before  # the first one is no rotation
+    put(postern, name, ca.client(name))
+    put(postern, other, ca.client(other))
+    put(postern, other, ca.client(other))
+    put(postern, name, ca.client(name))
+    assert rotations()[:3] == [(name, 3), (other, 2), (name, 2)]
+    assert rotations(top=1) == [(name, 3)]
+    newest = postern.arm("GET", "/rotations").json()["value"][0]
+    assert newest["cause"] == "upload" and newest["thumbprint"] == thumbprint(postern, name)
+    assert newest["id"].lower() == f"{postern.service_id}/certificates/{name}".lower()
+
+    use(postern, name, picky, "backend")
+    put(postern, name, other_ca.client(name))  # refused: it stays staged
+    assert rotations()[0] == (name, 3)
+
+    for _ in range(2):
+        body = {"properties": {"data": ca.client("w").pfx_base64("p"), "password": "p"}}
+        assert postern.arm("PUT", f"/workspaces/{team}/certificates/own", body).status in (200, 201)
+    assert rotations()[0] == (name, 3) and rotations(f"/workspaces/{team}") == [("own", 2)]
+    for wrong in ("0", "101", "x"):
+        assert postern.arm("GET", f"/rotations?$top={wrong}").status == 400
+    assert postern.arm("GET", "/workspaces/nobody/rotations").status == 404

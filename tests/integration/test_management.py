@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """The management REST API by hand: envelopes, ETags, lists, statuses, the service itself."""
+import urllib.parse
 import uuid
 
 import pytest
@@ -254,3 +255,31 @@ def test_bad_names_are_400(postern, name):
         # The service gives backends no pattern; certificates have one.
         answer = postern.arm("PUT", f"/certificates/{name}", {"properties": {"data": "AA=="}})
     assert answer.status == 400, answer
+
+
+def test_lists_are_filtered_and_sorted_whatever_the_length_of_a_text(postern):
+    """What is short is looked up beside the documents, what is long in them; nobody can tell."""
+    stem = service.unique("len")
+    names = [f"{stem}-{i}" for i in range(6)]
+    for i, name in enumerate(names):
+        long = f"{'x' * (900 + 200 * i)} needle-{i % 2}"
+        assert postern.put(f"/workspaces/{name}", {"displayName": f"Team {9 - i}", "description": long})
+    try:
+        def found(query):
+            answer = postern.arm("GET", "/workspaces?" + urllib.parse.quote(query, safe="$=&(),'"))
+            assert answer.status == 200, answer
+            return [w["name"] for w in answer.json()["value"]], answer.json()["count"]
+        assert found(f"$filter=startswith(name,'{stem.upper()}')") == (names, 6)
+        assert found(f"$filter=startswith(name,'{stem}') and contains(description,'NEEDLE-1')") == (names[1::2], 3)
+        assert found(f"$filter=startswith(name,'{stem}')&$orderby=displayName") == (names[::-1], 6)
+        assert found(f"$filter=startswith(name,'{stem}')&$orderby=description desc")[0] == names[::-1]
+        assert found(f"$filter=startswith(name,'{stem}')&$orderby=displayName&$skip=2&$top=3") == (names[1:4][::-1], 6)
+        assert found(f"$filter=name eq '{names[3]}' or displayName eq 'team 9'") == ([names[0], names[3]], 2)
+        shown = postern.arm("GET", f"/workspaces?$filter=name%20eq%20'{names[5]}'").json()["value"][0]
+        assert shown == postern.arm("GET", f"/workspaces/{names[5]}").json()  # whole, as a GET shows it
+        postern.put(f"/workspaces/{names[5]}", {"displayName": "Short", "description": "brief needle-0"})
+        assert found("$filter=contains(description,'brief')") == ([names[5]], 1)
+        assert found("$filter=displayName eq 'Team 4'")[1] == 0
+    finally:
+        for name in names:
+            postern.delete(f"/workspaces/{name}")

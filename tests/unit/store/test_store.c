@@ -412,6 +412,58 @@ static void certificates_are_found_by_their_thumbprint(void **state)
     check_thumbprint(f, "/s/certificates/", "AB03", "");
 }
 
+struct facts {
+    char text[4096];
+    size_t len;
+};
+
+static bool note_facts(void *ctx, const char *key, struct pn_slice facts, struct pn_error *err)
+{
+    struct facts *all = ctx;
+
+    (void)err;
+    all->len += (size_t)snprintf(all->text + all->len, sizeof(all->text) - all->len, "%s %.*s\n",
+                                 strrchr(key, '/') + 1, PN_FMT(facts));
+    return true;
+}
+
+static void check_facts(struct store_fixture *f)
+{
+    struct facts all = {0};
+
+    assert_int_equal(
+        pn_store_facts(f->store, "/subscriptions/s/x/", "fact", note_facts, &all, &f->err), PN_OK);
+    assert_string_equal(all.text,
+                        "a {\"title\":\"\u00e4 \\\"b\\\"\",\"isOn\":true,\"isOff\":false}\n"
+                        "long \nnone {}\n");
+}
+
+static void put_facts(struct store_fixture *f)
+{
+    char text[1200], body[1400];
+
+    put_text(f, "/subscriptions/s/x/A", "fact",
+             "{\"properties\":{\"title\":\"\u00e4 \\\"b\\\"\",\"isOn\":true,\"isOff\":false,"
+             "\"count\":3,\"more\":{\"x\":\"y\"},\"list\":[\"z\"],\"gone\":null}}");
+    memset(text, 'x', sizeof(text) - 1);
+    text[sizeof(text) - 1] = '\0';
+    snprintf(body, sizeof(body), "{\"properties\":{\"title\":\"%s\"}}", text);
+    put_text(f, "/subscriptions/s/x/long", "fact", body);
+    put_text(f, "/subscriptions/s/x/none", "fact", "{}");
+    put_text(f, "/subscriptions/s/x/other", "other", "{\"properties\":{\"title\":\"c\"}}");
+}
+
+static void facts_are_the_short_texts_and_truth_values_of_the_properties(void **state)
+{
+    struct store_fixture *f = *state;
+
+    put_facts(f);
+    check_facts(f);
+    put_text(f, "/subscriptions/s/x/A", "fact", "{\"properties\":{\"title\":\"new\"}}");
+    put_facts(f);
+    check_facts(f);
+}
+
 /** Back to what the first schema had, with what was stored by then. */
 static void make_old(const struct store_fixture *f)
 {
@@ -422,7 +474,8 @@ static void make_old(const struct store_fixture *f)
                                   "DROP INDEX resources_key_id; DROP INDEX resources_follows;"
                                   "DROP INDEX resources_path; DROP INDEX resources_type;"
                                   "DROP INDEX resources_name; DROP INDEX resources_due;"
-                                  "DROP INDEX resources_thumbprint;"
+                                  "DROP INDEX resources_thumbprint; DROP INDEX resources_facts;"
+                                  "ALTER TABLE resources DROP COLUMN facts;"
                                   "ALTER TABLE resources DROP COLUMN thumbprint;"
                                   "ALTER TABLE resources DROP COLUMN name;"
                                   "ALTER TABLE resources DROP COLUMN due;"
@@ -449,6 +502,7 @@ static void database_of_the_first_schema_learns_which_keys_are_used(void **state
     put_text(f, "/vault/v/objects/c", "vault/object",
              "{\"properties\":{\"kind\":\"certificate\"}}");
     put_text(f, "/vault/v/objects/s", "vault/object", "{\"properties\":{\"kind\":\"secret\"}}");
+    put_facts(f);
     pn_store_close(f->store);
     f->store = NULL;
     make_old(f);
@@ -466,6 +520,7 @@ static void database_of_the_first_schema_learns_which_keys_are_used(void **state
     assert_string_equal(list.items[0].id, "/vault/v/objects/c");
     pn_store_list_fini(&list);
     check_thumbprint(f, "/c/", "abcd", "/c/1");
+    check_facts(f);
 }
 
 static void vault_deleted_before_its_clock_purged_is_due(void **state)
@@ -624,6 +679,7 @@ int main(void)
         STORE_TEST(key_is_used_while_any_resource_names_it),
         STORE_TEST(path_is_found_without_case_below_its_prefix_only),
         STORE_TEST(only_what_follows_a_vault_is_listed_as_followed),
+        STORE_TEST(facts_are_the_short_texts_and_truth_values_of_the_properties),
         STORE_TEST(database_of_the_first_schema_learns_which_keys_are_used),
         STORE_TEST(certificates_are_found_by_their_thumbprint),
         STORE_TEST(vault_deleted_before_its_clock_purged_is_due),
