@@ -134,3 +134,42 @@ test("the Network page says that inbound rules govern nothing", async ({ portal:
   await page.getByRole("button", { name: "Refresh" }).click();
   await expect(words).toHaveCount(0);
 });
+
+test("the last rotations are those of the server, newest first: an upload, a vault's, and what could not be fetched", async ({ portal: page, postern }) => {
+  const stem = unique("turned");
+  const [one, two] = [pki.makeClient(stem), pki.makeClient(`${stem}-2`)];
+  // More certificates than one page has, and the one that turns is the last of them.
+  await postern.putMany(120, (i) => `/certificates/${stem}-${String(i).padStart(3, "0")}`, { properties: { data: one.base64, password: one.password } });
+  const last = `${stem}-zz`;
+  await postern.arm("PUT", `/certificates/${last}`, { properties: { data: one.base64, password: one.password } });
+  await page.goto(`${postern.page}/overview`);
+  const card = page.getByRole("region", { name: "Last rotations" });
+  await expect(card.getByRole("listitem").first()).toBeVisible();
+  await expect(card).not.toContainText(stem); // what was made has not been rotated
+  await postern.arm("PUT", `/certificates/${last}`, { properties: { data: two.base64, password: two.password } });
+  await page.reload();
+  const [newest] = (await postern.arm("GET", "/rotations")).value;
+  expect(newest).toMatchObject({ name: last, generation: 2, cause: "upload", thumbprint: two.thumbprint });
+  const first = card.getByRole("listitem").filter({ has: page.getByRole("link") }).first();
+  await expect(card.getByRole("link", { name: last })).toBeVisible();
+  await expect(card.getByRole("listitem").filter({ hasText: last })).toContainText("generation 2 replaced");
+
+  const vaulted = `${stem}-v`;
+  const put = (client) => postern.vault("POST", `/certificates/${vaulted}/import`, { value: client.base64, pwd: client.password });
+  await put(one);
+  const { id } = await postern.vault("GET", `/certificates/${vaulted}`);
+  await postern.arm("PUT", `/certificates/${vaulted}`, { properties: { keyVault: { secretIdentifier: id.replace("/certificates/", "/secrets/").replace(/\/[^/]*$/, "") } } });
+  await put(two);
+  await postern.arm("POST", `/certificates/${vaulted}/refreshSecret`);
+  await page.reload();
+  await expect(first).toContainText(vaulted);
+  await expect(first).toContainText("generation 2");
+  await expectAccessible(page, "Overview with rotations");
+  await postern.vault("DELETE", `/certificates/${vaulted}`);
+  await postern.arm("POST", `/certificates/${vaulted}/refreshSecret`).catch(() => undefined);
+  await page.reload();
+  await expect(card).toContainText(`${vaulted} not refreshed: VaultNotFound`);
+  await postern.arm("DELETE", `/certificates/${vaulted}`, undefined, { headers: { "If-Match": "*" } });
+  await card.getByRole("link", { name: last }).click();
+  await expect(page.getByRole("tab", { name: "Generations" })).toHaveAttribute("aria-selected", "true");
+});

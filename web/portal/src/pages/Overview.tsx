@@ -105,20 +105,26 @@ function Expiring(): JSX.Element {
   );
 }
 
+interface Rotation { id: string; name: string; time: string; generation: number; cause: string; thumbprint?: string; usedBy?: { count: number } }
+/** Why a generation became the current one, in words. */
+const causes: Record<string, string> = { upload: "replaced", vault: "from the key vault", refresh: "refreshed by hand", promoted: "promoted by hand", forced: "promoted by force" };
+
 function Rotations(): JSX.Element {
   const o = useOverview();
   const service = useService();
-  const list = useRead(["rotations"], (signal) => arm.get<arm.Page<Certificate>>(`${service.id}/certificates`, { $top: 100 }, signal));
-  const followed = (list.data?.value ?? []).filter((c) => c.properties.keyVault?.lastStatus?.timeStampUtc)
-    .sort((a, b) => (b.properties.keyVault?.lastStatus?.timeStampUtc ?? "").localeCompare(a.properties.keyVault?.lastStatus?.timeStampUtc ?? "")).slice(0, 6);
+  const list = useRead(["rotations"], (signal) => arm.get<{ value: Rotation[] }>(`${service.id}/rotations`, { $top: 6 }, signal), { refetchInterval: 15000 });
+  const failed = useRead(["refresh-failed"], (signal) => arm.get<arm.Page<Certificate>>(`${service.id}/certificates`, { $top: 3, isKeyVaultRefreshFailed: "true" }, signal));
+  const page = (name: string): string => `${service.base}/certificates/${encodeURIComponent(name)}?tab=generations`;
+  const more = (failed.data?.count ?? 0) - (failed.data?.value.length ?? 0);
   return (
     <Card title="Last rotations">
+      <ErrorBar error={list.error ?? failed.error} />
+      {list.isPending ? <Loading /> : null}
       <ul className={o.list}>
-        {followed.map((c) => {
-          const status = c.properties.keyVault?.lastStatus;
-          return <li key={c.id}><PageLink to={`${service.base}/certificates/${encodeURIComponent(c.name)}?tab=generations`}>{c.name}</PageLink> <Badge appearance="tint" color={status?.code === "Success" ? "success" : "danger"}>{status?.code}</Badge> <Text size={200}>{dateTimeText(status?.timeStampUtc)}</Text></li>;
-        })}
-        {list.data && followed.length === 0 ? <li><Text>No certificate follows a key vault yet.</Text></li> : null}
+        {(failed.data?.value ?? []).map((c) => <li key={c.id}><PageLink to={page(c.name)}>{c.name}</PageLink> <Badge appearance="tint" color="danger">not refreshed: {c.properties.keyVault?.lastStatus?.code}</Badge> <Text size={200}>{dateTimeText(c.properties.keyVault?.lastStatus?.timeStampUtc)}</Text></li>)}
+        {more > 0 ? <li><Text size={200}>and {more.toLocaleString()} more that could not be refreshed</Text></li> : null}
+        {(list.data?.value ?? []).map((r) => <li key={`${r.id} ${r.generation} ${r.time}`}><PageLink to={page(r.name)}>{r.name}</PageLink> <Badge appearance="tint" color="success">generation {r.generation}</Badge> <Text size={200}>{causes[r.cause] ?? r.cause}, {dateTimeText(r.time)}</Text></li>)}
+        {list.data?.value.length === 0 ? <li><Text>No certificate has got another generation yet. Replace one, or let it follow a key vault, and it is shown here.</Text></li> : null}
       </ul>
     </Card>
   );

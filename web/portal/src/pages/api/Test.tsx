@@ -130,6 +130,7 @@ function Console(props: { api: Api; operation: Operation }): JSX.Element {
 
 export function TestConsole(props: { api: Api; operation: string | null }): JSX.Element {
   const t = useTest();
+  const service = useService();
   const operations = useAll<Operation>(`${apiPath(props.api.name)}/operations`);
   const operation = operations.data?.find((o) => o.name === props.operation) ?? operations.data?.find((o) => o.properties.method === "GET") ?? operations.data?.[0];
   const [last, setLast] = useState("");
@@ -137,7 +138,7 @@ export function TestConsole(props: { api: Api; operation: string | null }): JSX.
   return (
     <div className={t.page}>
       <OperationList api={props.api} tab="test" chosen={operation?.name ?? null} />
-      {operation ? <Console key={`${props.api.name}/${last}`} api={props.api} operation={operation} /> : operations.data ? <Empty icon={<SendRegular />} title="Nothing to call yet">Add an operation in Design.</Empty> : null}
+      {operation ? <Console key={`${props.api.name}/${last}`} api={props.api} operation={operation} /> : operations.data ? <Empty icon={<SendRegular />} title="Nothing to call yet" action={<PageLink to={`${service.base}/apis/${encodeURIComponent(props.api.name)}/design`}>Add an operation in Design</PageLink>}>An operation is a method and a path; what has none answers 404.</Empty> : null}
     </div>
   );
 }

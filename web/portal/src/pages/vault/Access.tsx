@@ -133,7 +133,7 @@ export function AccessPolicies(props: { vault: Vault }): JSX.Element {
       {props.vault.properties.enableRbacAuthorization ? <Hint intent="warning">This vault uses roles: these policies are not looked at.</Hint> : null}
       <div><ActButton icon={<AddRegular />} why={why} onClick={() => { if (!why) setAdding(true); }}>Create</ActButton></div>
       <ErrorBar error={write.error} title="Not changed" />
-      {list.length === 0 ? <Empty icon={<PeopleRegular />} title="No access policies">Nobody may reach the data of this vault.</Empty> : null}
+      {list.length === 0 ? <Empty icon={<PeopleRegular />} title="No access policies" action={<ActButton appearance="primary" icon={<AddRegular />} why={why} onClick={() => { if (!why) setAdding(true); }}>Add access policy</ActButton>}>Nobody may reach the data of this vault. A policy says who may do what with its certificates, secrets and keys.</Empty> : null}
       <ul style={{ listStyle: "none", padding: 0, margin: 0 }} className={s.column}>
         {list.map((p) => {
           const name = principals.find((x) => x.id.toLowerCase() === p.objectId.toLowerCase())?.name ?? p.objectId;
@@ -173,6 +173,7 @@ export function AccessControl(props: { vault: Vault }): JSX.Element {
       <div><ActButton icon={<AddRegular />} why={noAdd} onClick={() => { if (!noAdd) setAdding(true); }}>Add role assignment</ActButton></div>
       {list.isPending ? <Loading /> : null}
       <ErrorBar error={list.error ?? roles.error ?? write.error} />
+      {list.data?.length === 0 ? <Empty icon={<PeopleRegular />} title="No role assignments" action={<ActButton appearance="primary" icon={<AddRegular />} why={noAdd} onClick={() => { if (!noAdd) setAdding(true); }}>Assign a role</ActButton>}>Nobody has a role on this vault, or inherits one. A role says what a person or an identity may do with it.</Empty> : null}
       <ul style={{ listStyle: "none", padding: 0, margin: 0 }} className={s.column}>
         {(list.data ?? []).map((a) => {
           const name = principals.find((p) => p.id.toLowerCase() === a.properties.principalId.toLowerCase())?.name ?? a.properties.principalId;

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // Networking: from where the vault may be called.
-import { Button, Checkbox, Dropdown, Field, Input, Option, Radio, RadioGroup } from "@fluentui/react-components";
+import { Button, Checkbox, Dropdown, Field, Input, Option, Radio, RadioGroup, Text } from "@fluentui/react-components";
 import { AddRegular, DeleteRegular } from "@fluentui/react-icons";
 import { useQuery } from "@tanstack/react-query";
 import { useState } from "react";
@@ -99,6 +99,7 @@ export function Networking(props: { vault: Vault }): JSX.Element {
       {mode === "selected" ? (
         <section className={s.card} aria-label="Firewall">
           <h2 className={s.cardTitle}>Firewall</h2>
+          {ranges.length === 0 ? <Text size={200}>No address is allowed yet. Add one, or a subnet, below.</Text> : null}
           <ul aria-label="Allowed addresses" style={{ listStyleType: "none", margin: 0, padding: 0 }}>
             {ranges.map((range) => (
               <li key={range} className={s.row}>

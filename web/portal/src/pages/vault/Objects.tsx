@@ -150,6 +150,7 @@ export function Objects(props: { vault: Vault; kind: Kind }): JSX.Element {
             </TableBody>
           </Table>
           <div className={s.row}>
+            {rows.length === 0 ? <Text>{`No ${singular[kind]} of those that are loaded matches. Change the filter to see others.`}</Text> : null}
             <Text size={200} aria-live="polite">{rows.length} of {all.length}{objects.hasNextPage ? "+" : ""} {kind}</Text>
             {objects.hasNextPage ? <Button size="small" disabledFocusable={objects.isFetchingNextPage} onClick={() => void objects.fetchNextPage()}>{objects.isFetchingNextPage ? "Loading…" : "Load more"}</Button> : null}
           </div>
