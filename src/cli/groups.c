@@ -17,6 +17,8 @@ const struct pn_cli_group pn_cli_groups[] = {
     {"product", "APIs that are offered together", pn_cli_product_commands, true},
     {"subscription", "keys with which callers open APIs", pn_cli_subscription_commands, true},
     {"policy", "policy documents", pn_cli_policy_commands, true},
+    {"fragment", "statements that policies include", pn_cli_fragment_commands, true},
+    {"named-value", "texts that policies and backends name", pn_cli_named_value_commands, true},
     {"workspace", "teams with resources of their own", pn_cli_workspace_commands, false},
     {"vault", "the embedded key vault, or another one", pn_cli_vault_commands, false},
     {"identity", "applications and people that may log in", pn_cli_identity_commands, false},

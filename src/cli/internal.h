@@ -30,6 +30,8 @@ extern const struct pn_cli_command pn_cli_backend_commands[];
 extern const struct pn_cli_command pn_cli_subscription_commands[];
 extern const struct pn_cli_command pn_cli_product_commands[];
 extern const struct pn_cli_command pn_cli_policy_commands[];
+extern const struct pn_cli_command pn_cli_fragment_commands[];
+extern const struct pn_cli_command pn_cli_named_value_commands[];
 extern const struct pn_cli_command pn_cli_workspace_commands[];
 extern const struct pn_cli_command pn_cli_vault_commands[];
 extern const struct pn_cli_command pn_cli_identity_commands[];

@@ -97,9 +97,41 @@ static enum pn_cli_exit run_delete(struct pn_cli *cli)
     return code;
 }
 
+/* What only the server knows: a named value stands for itself, a fragment is empty. */
+static enum pn_rc unknown_value(void *ctx, struct pn_slice name, struct pn_policy_value *value,
+                                struct pn_error *err)
+{
+    (void)err;
+    *(bool *)ctx = true;
+    *value = (struct pn_policy_value){.text = name};
+    return PN_OK;
+}
+
+static enum pn_rc unknown_fragment(void *ctx, struct pn_slice id, struct pn_slice *text,
+                                   struct pn_error *err)
+{
+    (void)ctx;
+    (void)id;
+    (void)err;
+    *text = PN_LIT("<fragment />");
+    return PN_OK;
+}
+
+/* A fragment by its root. */
+static bool is_fragment(struct pn_slice text)
+{
+    return pn_slice_find_slice(text, PN_LIT("<fragment")) <
+           pn_slice_find_slice(text, PN_LIT("<policies"));
+}
+
 /* Offline: whether the names in it exist is known to the server only. */
 static enum pn_cli_exit run_check(struct pn_cli *cli)
 {
+    bool names_values = false;
+    const struct pn_policy_sources sources = {
+        .ctx = &names_values, .named_value = unknown_value, .fragment = unknown_fragment};
+    struct pn_policy_reading reading = {
+        .format = PN_POLICY_RAWXML, .scope = PN_SCOPE_API, .sources = &sources};
     struct pn_policy_document *document = NULL;
     struct pn_error err = {0};
     struct pn_buf text;
@@ -107,11 +139,16 @@ static enum pn_cli_exit run_check(struct pn_cli *cli)
 
     pn_buf_init_secret(&text, PN_CLI_FILE_BYTES_MAX);
     code = pn_cli_read_file(cli->positionals[0], &text);
-    if (code == PN_CLI_DONE && pn_policy_parse(pn_buf_slice(&text), PN_POLICY_RAWXML, PN_SCOPE_API,
-                                               &document, &err) != PN_OK)
-        code = pn_cli_fail(PN_CLI_REFUSED, "%s: %s", cli->positionals[0], err.message);
+    reading.is_fragment = is_fragment(pn_buf_slice(&text));
+    if (code == PN_CLI_DONE &&
+        pn_policy_read(pn_buf_slice(&text), &reading, &document, &err) != PN_OK)
+        code = pn_cli_fail(PN_CLI_REFUSED, "%s: %s%s", cli->positionals[0], err.message,
+                           names_values ? " (what its named values hold is known to the server "
+                                          "only: here each stands for its name)"
+                                        : "");
     if (code == PN_CLI_DONE)
-        printf("%s is a good policy document.\n", cli->positionals[0]);
+        printf("%s is a good policy %s.\n", cli->positionals[0],
+               reading.is_fragment ? "fragment" : "document");
     pn_policy_document_destroy(document);
     pn_buf_fini(&text);
     return code;

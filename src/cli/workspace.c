@@ -79,7 +79,8 @@ static enum pn_cli_exit run_show(struct pn_cli *cli)
 /* "2 of apis, 1 of certificates"; empty: there is nothing in it. */
 static enum pn_cli_exit read_contents(struct pn_cli *cli, char *out, size_t size)
 {
-    static const char *const kinds[] = {"apis", "backends", "certificates", "products",
+    static const char *const kinds[] = {"apis",         "backends", "certificates",
+                                        "namedValues",  "products", "policyFragments",
                                         "subscriptions"};
     enum pn_cli_exit code = PN_CLI_DONE;
     size_t len = 0;

@@ -7,7 +7,7 @@ import subprocess
 
 import pytest
 from lab import service
-from lab.service import BIN, with_certificate
+from lab.service import BIN, policy, with_certificate
 
 
 @pytest.fixture
@@ -444,3 +444,35 @@ def test_a_workspaces_certificate_reaches_its_backend_by_commands_alone(postern,
     assert postern.call(f"/{name}/x").status == 404
     assert "--workspace NAME" in cli("backend", "add", "--help").stdout
     assert "did you mean --workspace" in cli("api", "list", "--workspac", "x", *at, expect=2).stderr
+
+
+def test_named_values_and_fragments_by_the_cli(postern, cli, at, echo, tmp_path):
+    name = service.unique("cli-nv")
+    (tmp_path / "key").write_text("k1\n")
+    cli("named-value", "add", name, "--secret", "--value-file", tmp_path / "key", "--tag", "a", *at)
+    assert "k1" not in cli("named-value", "show", name, *at).stdout
+    assert cli("named-value", "value", name, *at).stdout == "k1\n"
+    assert name in cli("named-value", "list", *at).stdout
+    (tmp_path / "f.xml").write_text(
+        '<fragment><set-header name="x-seen"><value>{{%s}}</value></set-header></fragment>' % name)
+    assert "good policy fragment" in cli("policy", "check", tmp_path / "f.xml").stdout
+    cli("fragment", "set", name, tmp_path / "f.xml", "--description", "mine", *at)
+    assert "mine" in cli("fragment", "list", *at).stdout
+    cli("fragment", "set", name, tmp_path / "f.xml", *at)
+    assert "mine" in cli("fragment", "list", *at).stdout, "the description stays"
+    assert "{{%s}}" % name in cli("fragment", "show", name, *at).stdout
+    postern.make_api(name, echo.url, policy('<include-fragment fragment-id="%s" />' % name))
+    assert f"/apis/{name}/policies/policy" in cli("fragment", "usage", name, *at).stdout
+    cli("named-value", "update", name, "--value", "k2", *at)
+    assert ["x-seen", "k2"] in postern.call(f"/{name}/x").json()["headers"]
+    refused = cli("named-value", "delete", name, *at, expect=1)
+    assert f"/policyFragments/{name}" in refused.stderr
+    assert "not from a key vault" in cli("named-value", "refresh", name, *at, expect=1).stderr
+    cli("named-value", "add", name, *at, "--value", "a", "--vault-secret", "b", expect=2)
+    cli("named-value", "update", name, *at, expect=2)
+    postern.delete(f"/apis/{name}")
+    cli("fragment", "delete", name, *at)
+    cli("named-value", "delete", name, *at)
+    cli("named-value", "show", name, *at, expect=1)
+    (tmp_path / "p.xml").write_text(policy(backend='<forward-request timeout="{{t}}" />'))
+    assert "named values" in cli("policy", "check", tmp_path / "p.xml", expect=1).stderr

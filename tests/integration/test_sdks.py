@@ -165,6 +165,26 @@ def test_every_operation_of_the_key_vault_packages(postern):
     assert "needle" not in postern.log()
 
 
+def test_azure_arm_apimanagement_does_named_values_and_fragments(postern, echo):
+    name, api = service.unique("nv"), service.unique("nv-api")
+    postern.make_api(api, echo.url)
+    facts = run(postern, "named_values.mjs", name=name, api=api)
+    assert facts["made"] == [name, "one", False, ["t"], "Succeeded"] and facts["tags"] is True
+    assert facts["updated"] == [None, True, ["t"]] and facts["value"] == "two"
+    assert facts["listed"] == [name] and facts["missing"] == 404
+    assert facts["twin"]["code"] == "ValidationError" and facts["twin"]["statusCode"] == 400
+    assert facts["vaulted"] == [None, True, "Success"] and facts["refreshed"] == "Success"
+    assert facts["fragment"] == ["rawxml", "d", "Succeeded", True]
+    assert facts["fragmentTag"] is True and facts["xml"] == "xml" and facts["fragments"] is True
+    assert facts["seen"] == ["four"] and facts["then"] == ["five"]
+    assert facts["references"] == [f"{postern.service_id}/apis/{api}/policies/policy"]
+    assert f"The Policy Fragment '{name}' is used by" in facts["used"]["message"]
+    assert facts["usedValue"]["statusCode"] == 400 and facts["gone"] == [404, 404]
+    assert facts["inner"] == ["Microsoft.ApiManagement/service/workspaces/namedValues", "x"]
+    assert facts["innerFragment"] == "Microsoft.ApiManagement/service/workspaces/policyFragments"
+    assert facts["innerUsed"] == 400
+
+
 def test_azure_arm_apimanagement_does_products(postern, ca, nginx):
     name, api = service.unique("gold"), service.unique("api")
     identity = ca.client(name)
