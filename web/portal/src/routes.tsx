@@ -13,6 +13,8 @@ const page = (path: string, load: () => Promise<{ Component: React.ComponentType
 const shared: RouteObject[] = [
   page("apis", () => import("./pages/Apis")),
   page("apis/:api/:tab?/:operation?", () => import("./pages/Api")),
+  page("products", () => import("./pages/Products")),
+  page("products/:product/:tab?", () => import("./pages/Product")),
   page("subscriptions", () => import("./pages/Subscriptions")),
   page("backends", () => import("./pages/Backends")),
   page("backends/:backend/:tab?", () => import("./pages/Backend")),

@@ -98,6 +98,15 @@ export type Operation = Entity<{
   description?: string;
   templateParameters?: { name: string; required?: boolean; type?: string; defaultValue?: string; description?: string }[];
 }>;
+export type Product = Entity<{
+  displayName: string;
+  description?: string;
+  terms?: string;
+  subscriptionRequired?: boolean;
+  approvalRequired?: boolean;
+  subscriptionsLimit?: number;
+  state?: "published" | "notPublished";
+}>;
 export type Policy = Entity<{ value: string; format: string }>;
 export type Access = Entity<{ displayName?: string; scope: string; state: string; createdDate?: string; ownerId?: string; primaryKey?: string; secondaryKey?: string }>;
 

@@ -72,6 +72,7 @@ export function Component(): JSX.Element {
         ["APIs", link("apis", counts.data?.apis)],
         ["Backends", link("backends", counts.data?.backends)],
         ["Certificates", link("certificates", counts.data?.certificates)],
+        ["Products", link("products", counts.data?.products)],
         ["Subscriptions", link("subscriptions", counts.data?.subscriptions)],
       ]} /></Card>
       <Hint>Policies and backends here name what is in this workspace, and nothing else. Paths of APIs are unique over the whole service. Roles are given on the workspace by its resource id.</Hint>

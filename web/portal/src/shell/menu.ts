@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // The service menu: names and groups of API Management's blade in the Azure portal.
 import {
-  AppsListRegular, PeopleTeamRegular, VaultRegular, CertificateRegular, HomeRegular, KeyRegular, NetworkCheckRegular, PersonKeyRegular, ServerRegular,
+  AppsListRegular, BoxMultipleRegular, PeopleTeamRegular, VaultRegular, CertificateRegular, HomeRegular, KeyRegular, NetworkCheckRegular, PersonKeyRegular, ServerRegular,
 } from "@fluentui/react-icons";
 import type { ComponentType } from "react";
 
@@ -13,6 +13,7 @@ export const menu: MenuGroup[] = [
   {
     name: "APIs", items: [
       { path: "apis", name: "APIs", icon: AppsListRegular, words: "design operations policies test" },
+      { path: "products", name: "Products", icon: BoxMultipleRegular, words: "offer plans open" },
       { path: "subscriptions", name: "Subscriptions", icon: KeyRegular, words: "keys" },
       { path: "backends", name: "Backends", icon: ServerRegular, words: "pool circuit breaker probe" },
       { path: "workspaces", name: "Workspaces", icon: PeopleTeamRegular, words: "teams isolation" },
@@ -30,5 +31,5 @@ export const menu: MenuGroup[] = [
 
 /** What a workspace has of it. */
 export const workspaceMenu: MenuGroup[] = menu
-  .map((group) => ({ ...group, items: group.items.filter((item) => ["overview", "apis", "subscriptions", "backends", "certificates"].includes(item.path)) }))
+  .map((group) => ({ ...group, items: group.items.filter((item) => ["overview", "apis", "products", "subscriptions", "backends", "certificates"].includes(item.path)) }))
   .filter((group) => group.items.length > 0);

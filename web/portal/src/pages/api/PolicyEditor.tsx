@@ -29,7 +29,7 @@ export function PolicyEditor(props: { path: string; label: string; onSaved?: () 
   const write = useWrite<Policy>();
   const notify = useNotify();
   const whyNot = useWhyNot();
-  const why = whyNot(props.path.startsWith("/policies") ? "policies/write" : props.path.includes("/operations/") ? "apis/operations/policies/write" : "apis/policies/write");
+  const why = whyNot(props.path.startsWith("/policies") ? "policies/write" : props.path.startsWith("/products/") ? "products/policies/write" : props.path.includes("/operations/") ? "apis/operations/policies/write" : "apis/policies/write");
   const [text, setText] = useState<string | null>(null);
   const [etag, setEtag] = useState<string | null>(null);
   const { value, etag: loaded } = policy;

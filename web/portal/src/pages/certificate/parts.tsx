@@ -58,13 +58,14 @@ export function usePageOf(): (id: string) => string | null {
     }
     if (kind === "backends") return `${service.base}/backends/${part[1] ?? ""}`;
     if (kind === "certificates") return `${service.base}/certificates/${part[1] ?? ""}`;
+    if (kind === "products") return `${service.base}/products/${part[1] ?? ""}${part[2]?.toLowerCase() === "policies" ? "/policies" : ""}`;
     if (kind === "policies") return `${service.base}/apis`;
     return null;
   };
 }
 
 const nouns: Record<string, string> = {
-  "apis/policies": "Policy of API", "operations/policies": "Policy of operation", apis: "API", operations: "Operation", backends: "Backend",
+  "apis/policies": "Policy of API", "products/policies": "Policy of product", products: "Product", "operations/policies": "Policy of operation", apis: "API", operations: "Operation", backends: "Backend",
   policies: "Policy of all APIs", service: "Service",
 };
 
@@ -74,7 +75,7 @@ export function userName(item: UsageItem): string {
   const last = type.slice(-2).join("/");
   const noun = nouns[last] ?? nouns[type[type.length - 1] ?? ""] ?? type[type.length - 1] ?? "";
   const names = item.id.split("/");
-  if (last === "apis/policies") return `${noun} ${names[names.length - 3] ?? ""}`;
+  if (last === "apis/policies" || last === "products/policies") return `${noun} ${names[names.length - 3] ?? ""}`;
   if (last === "operations/policies") return `${noun} ${names[names.length - 5] ?? ""} / ${names[names.length - 3] ?? ""}`;
   return item.name === "policy" ? noun : `${noun} ${item.name}`;
 }
@@ -89,6 +90,7 @@ export function UsageList(props: { items: UsageItem[]; truncated?: boolean | und
           <li key={item.id}>
             {to ? <PageLink to={to}>{userName(item)}</PageLink> : userName(item)}
             {item.by === "policy" ? <Text size={200}> (runs a policy that uses it)</Text> : null}
+            {item.by === "product" ? <Text size={200}> (is in product {item.via?.slice(item.via.lastIndexOf("/") + 1)}, whose policy uses it)</Text> : null}
           </li>
         );
       })}

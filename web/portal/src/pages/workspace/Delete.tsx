@@ -10,7 +10,7 @@ import type { Workspace } from "../../core/types";
 import { useNotify } from "../../ui/notify";
 import { Confirm, ErrorBar, Loading } from "../../ui/parts";
 
-const KINDS = { apis: "API", backends: "backend", certificates: "certificate", subscriptions: "subscription" } as const;
+const KINDS = { apis: "API", backends: "backend", certificates: "certificate", products: "product", subscriptions: "subscription" } as const;
 export type Counts = Record<keyof typeof KINDS, number>;
 
 /** How many of each there are in it. */
