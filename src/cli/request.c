@@ -174,6 +174,23 @@ void pn_cli_answer_fini(struct pn_cli_answer *answer)
     *answer = (struct pn_cli_answer){0};
 }
 
+/* The server names the first users of what cannot be deleted, and how many there are. */
+static void tell_what_is_left_out(const json_t *details, const char *what)
+{
+    const json_t *inner = json_object_get(json_array_get(details, 0), "innererror");
+    int64_t count = pn_json_int(inner, "usageCount", 0);
+    int64_t shown = (int64_t)json_array_size(details);
+    const char *name = strrchr(what, '/');
+
+    if (count <= shown)
+        return;
+    fprintf(stderr, "  … and %s%lld more",
+            pn_json_bool(inner, "truncated", false) ? "at least " : "", (long long)(count - shown));
+    if (strstr(what, "/certificates/") && name)
+        fprintf(stderr, ": postern certificate usage %s lists them all", name + 1);
+    fputs(".\n", stderr);
+}
+
 enum pn_cli_exit pn_cli_refused(const struct pn_cli_answer *answer, const char *what)
 {
     const json_t *error = json_object_get(answer->json, "error");
@@ -194,6 +211,7 @@ enum pn_cli_exit pn_cli_refused(const struct pn_cli_answer *answer, const char *
 
         fprintf(stderr, "  %s%s%s\n", target ? target : "", target ? ": " : "", text ? text : "");
     }
+    tell_what_is_left_out(details, what);
     if (answer->status == 401)
         fputs("  The token is missing, expired or for another audience: set POSTERN_TOKEN.\n",
               stderr);

@@ -429,6 +429,20 @@ static enum pn_rc settling_end(struct settling *settling, struct pn_error *err)
     return settling->rc;
 }
 
+/* A refusal (err, if there is one) does not hide that the key is not on the disk: who promotes the
+ * generation with force would only then learn of it. */
+static void say_both(struct pn_error *err, const struct pn_error *unsettled)
+{
+    struct pn_error refused = *err;
+
+    if (refused.rc == PN_OK)
+        *err = *unsettled;
+    else
+        pn_error_set(err, refused.rc, refused.code,
+                     "%.700s Besides, its key could not be kept: %.200s", refused.message,
+                     unsettled->message);
+}
+
 /* Asks, then makes it current. `internal`: what is shown. */
 static enum pn_rc take_over(struct pn_rotation *rotation, const char *certificate_id,
                             uint64_t number, const json_t *internal, const char *cause, bool force,
@@ -443,9 +457,9 @@ static enum pn_rc take_over(struct pn_rotation *rotation, const char *certificat
 
     settling_begin(&settling, internal);
     rc = force ? PN_OK : ask(rotation, certificate_id, internal, &promotion.verdicts, err);
-    if (settling_end(&settling, &unsettled) != PN_OK && rc == PN_OK) {
-        *err = unsettled;
-        rc = err->rc;
+    if (settling_end(&settling, &unsettled) != PN_OK) {
+        rc = rc == PN_OK ? unsettled.rc : rc;
+        say_both(err, &unsettled);
     }
     if (rc == PN_OK) {
         rc = edit_certificate(rotation, certificate_id, &edit, &revision, err);

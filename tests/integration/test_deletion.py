@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Promise 7: what is in use cannot be deleted, and the refusal lists each user."""
+import subprocess
+
 from lab import service
 from lab.service import policy, with_certificate
 
@@ -71,6 +73,13 @@ def test_a_long_list_of_users_is_cut_and_counted(postern, ca, echo):
     assert len(error["details"]) == 100 and error["details"][0]["innererror"]["usageCount"] == 120
     shown = error["message"].count(f"/backends/{name}-")
     assert 5 < shown < 120 and f"and by {120 - shown} more" in error["message"]
+    told = subprocess.run([str(service.BIN / "postern"), "certificate", "delete", name,
+                           "--data", str(postern.data)], capture_output=True, text=True, timeout=60)
+    assert told.returncode == 1 and f"… and 20 more: postern certificate usage {name} lists them all." \
+        in told.stderr, told.stderr[-500:]
+    listed = subprocess.run([str(service.BIN / "postern"), "certificate", "usage", name, "--output", "tsv",
+                             "--data", str(postern.data)], capture_output=True, text=True, timeout=60)
+    assert listed.returncode == 0 and len(listed.stdout.splitlines()) == 120, listed
     for number in range(120):
         postern.delete(f"/backends/{name}-{number}")
     postern.delete(f"/certificates/{name}")

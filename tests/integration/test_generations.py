@@ -293,6 +293,45 @@ def test_a_generation_and_its_key_survive_a_kill_after_the_answer(own_postern, c
     assert thumbprint(postern, "life") == after.sha1
 
 
+@pytest.mark.skipif(os.geteuid() != 0, reason="mounts a small file system")
+def test_a_refusal_does_not_hide_that_the_key_cannot_be_kept(tmp_path, trust, ca, other_ca, picky):
+    """The keyholder's folder is a small disk of its own, and full."""
+    house = service.Postern(tmp_path / "small", environment=trust)
+    disk = house.data / "keyholder"
+    house.start()
+    house.stop()
+    kept = {file.name: file.read_bytes() for file in disk.iterdir()}
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=256k,mode=700", "tmpfs", str(disk)], check=True)
+    try:
+        for file, content in kept.items():
+            (disk / file).write_bytes(content)
+            (disk / file).chmod(0o600)
+        house.start()
+        good = ca.client("small")
+        put(house, "small", good)
+        use(house, "small", picky, "backend")
+        ballast = disk / "ballast"
+        with ballast.open("wb", buffering=0) as file, contextlib.suppress(OSError):
+            while file.write(bytes(1024)):
+                pass
+        refused = put(house, "small", other_ca.client("small"))
+        message = refused.json()["error"]["message"]
+        assert refused.status == 409 and "refuses it" in message, refused
+        assert "Besides, its key could not be kept" in message, message
+        assert thumbprint(house, "small") == good.sha1
+        ballast.unlink()
+        promoted = house.arm("POST", "/certificates/small/generations/2/promote",
+                             {"properties": {"force": True}})
+        assert promoted.status == 503 and "upload the file again" in promoted.text, promoted
+        better = ca.client("small")
+        assert put(house, "small", better).status == 200 and thumbprint(house, "small") == better.sha1
+    finally:
+        if house.process:
+            house.stop()
+        service.wait_for("unmount", lambda: subprocess.run(["umount", str(disk)],
+                                                           capture_output=True).returncode == 0)
+
+
 def test_a_put_with_force_asks_nobody(postern, ca, other_ca, picky):
     name = service.unique("force")
     put(postern, name, ca.client(name))
