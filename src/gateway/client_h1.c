@@ -132,6 +132,15 @@ static struct pn_slice find_upgrade(const struct pn_request_head *request)
     return protocol;
 }
 
+/** Which limit of the table a refused head has hit, if any: a method's length is fixed. */
+static void count_limit(enum pn_rc rc, int status, enum pn_limit otherwise)
+{
+    if (rc == PN_LIMIT && status == 414)
+        pn_limit_hit(PN_LIMIT_TARGET_BYTES);
+    else if (rc == PN_LIMIT && status == 431)
+        pn_limit_hit(otherwise);
+}
+
 /** A whole head is there: the call takes it from here. */
 static void begin_call(struct pn_client *client, size_t head_bytes)
 {
@@ -156,8 +165,7 @@ static void begin_call(struct pn_client *client, size_t head_bytes)
     if (head.ptr)
         rc = pn_h1_request_parse(head, limits, request, &fault);
     if (rc != PN_OK) {
-        if (rc == PN_LIMIT)
-            pn_limit_hit(fault.status == 414 ? PN_LIMIT_TARGET_BYTES : PN_LIMIT_HEADER_COUNT);
+        count_limit(rc, fault.status, PN_LIMIT_HEADER_COUNT);
         pn_call_refuse(turn->front.call, fault.status, fault.cause);
         return;
     }
@@ -175,8 +183,7 @@ static void refuse_head(struct pn_client *client, enum pn_rc rc, const struct pn
 {
     struct pn_h1_turn *turn;
 
-    if (rc == PN_LIMIT)
-        pn_limit_hit(fault->status == 414 ? PN_LIMIT_TARGET_BYTES : PN_LIMIT_HEADER_BYTES);
+    count_limit(rc, fault->status, PN_LIMIT_HEADER_BYTES);
     turn = turn_begin(client);
     if (turn)
         pn_call_refuse(turn->front.call, fault->status, fault->cause);

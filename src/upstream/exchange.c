@@ -188,8 +188,6 @@ enum pn_rc pn_exchange_malformed(struct pn_exchange *exchange, enum pn_rc rc, co
                    : rc == PN_NOMEM ? "out_of_memory"
                                     : "malformed_response",
                    "the backend's answer: %s", cause);
-    if (rc == PN_LIMIT)
-        pn_limit_hit(PN_LIMIT_HEADER_BYTES);
     return rc;
 }
 

@@ -39,6 +39,8 @@ static enum pn_rc parse_head(struct pn_exchange *exchange)
 
     if (rc == PN_AGAIN)
         return rc;
+    if (rc == PN_LIMIT)
+        pn_limit_hit(PN_LIMIT_HEADER_BYTES);
     if (rc != PN_OK)
         return pn_exchange_malformed(exchange, rc, fault.cause);
     head = pn_arena_dup(exchange->spec.arena, pn_slice_sub(pn_inlet_bytes(inlet), 0, len));
@@ -49,6 +51,8 @@ static enum pn_rc parse_head(struct pn_exchange *exchange)
     rc = pn_h1_response_parse(head, exchange->spec.limits, exchange->spec.method,
                               &exchange->response, &fault);
     memset(&exchange->h1.scan, 0, sizeof(exchange->h1.scan));
+    if (rc == PN_LIMIT)
+        pn_limit_hit(PN_LIMIT_HEADER_COUNT);
     return rc == PN_OK ? PN_OK : pn_exchange_malformed(exchange, rc, fault.cause);
 }
 

@@ -11,7 +11,7 @@ import time
 import urllib.parse
 
 import pytest
-from lab import h2frames, raw, service
+from lab import h2frames, h2server, raw, service
 from lab.raw import Script, connect, receive, request, request_of, send
 
 HERE = pathlib.Path(__file__).resolve().parent
@@ -129,6 +129,39 @@ def test_a_limit_answers_ends_and_counts(small, api, name):
         assert received.split(b"\r\n")[0].startswith(b"HTTP/1.1 %d" % status), received[:300]
     assert hits(small, name) > before
     assert small.call(f"/{api}/after").status == 200
+
+
+def test_each_head_that_is_too_large_counts_for_its_own_limit(small):
+    """Of backends too, over both versions; and a method too long is nobody's limit of the table."""
+    names = ("header-bytes", "header-count", "target-bytes")
+    many = [(f"x-{i}", "y") for i in range(30)]
+    long = [("x", "y" * 5000)]
+
+    def serve(sock, _):
+        head, _ = request_of(sock)
+        fields = many if b"/many" in head else long
+        send(sock, b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n" + b"".join(
+            b"%s: %s\r\n" % (n.encode(), v.encode()) for n, v in fields) + b"\r\n")
+
+    def head_of_http2(path):
+        fields = b"\x20" + h2frames.block((":status", "200"), *(many if path == "many" else long))
+        return lambda stream: h2frames.frame(
+            h2frames.HEADERS, h2frames.END_HEADERS | h2frames.END_STREAM, stream, fields)
+
+    for is_http2 in (False, True):
+        for path, expected in (("many", "header-count"), ("long", "header-bytes")):
+            with h2server.Server(head_of_http2(path)) if is_http2 else Script(serve) as backend:
+                name = service.unique("heads")
+                small.make_api(name, backend.url, service.policy(
+                    "", '<forward-request http-version="2" />') if is_http2 else None)
+                before = {n: hits(small, n) for n in names}
+                assert small.call(f"/{name}/{path}").status == 500
+            assert {n: hits(small, n) - before[n] for n in names} == {n: int(n == expected) for n in names}
+    before = {n: hits(small, n) for n in names}
+    with connect(small) as sock:
+        send(sock, b"G" * 33 + b" / HTTP/1.1\r\nHost: x\r\n\r\n")
+        assert receive(sock, 6).startswith(b"HTTP/1.1 501")
+    assert before == {n: hits(small, n) for n in names}
 
 
 def test_a_tls_client_that_says_nothing_is_ended_and_counted(small):

@@ -1,0 +1,48 @@
+# SPDX-License-Identifier: Apache-2.0
+"""An HTTP/2 backend by hand (h2c): it says whatever a test wants, right or wrong."""
+import struct
+
+from lab import raw
+from lab.h2frames import (ACK, DATA, END_HEADERS, END_STREAM, GOAWAY, HEADERS, PREFACE, SETTINGS, block, frame,
+                          settings)
+
+
+class Server(raw.Script):
+    """Sends `data(stream)` for the first request, 200 and "ok" for all others; keeps the codes of the
+    GOAWAY frames that it was told."""
+
+    def __init__(self, data, piecewise=False):
+        self.data = data
+        self.piecewise = piecewise
+        self.asked = 0
+        self.goaways = []
+        super().__init__(self._serve)
+
+    def _serve(self, sock, _):
+        received = b""
+        sock.sendall(settings())
+        while len(received) < len(PREFACE):
+            received += sock.recv(65536)
+        received = received[len(PREFACE):]
+        while True:
+            while len(received) >= 9 and len(received) >= (end := 9 + int.from_bytes(received[:3], "big")):
+                self._on(sock, received[:end])
+                received = received[end:]
+            piece = sock.recv(65536)
+            if not piece:
+                return
+            received += piece
+
+    def _on(self, sock, taken):
+        kind, flags, stream = taken[3], taken[4], struct.unpack(">I", taken[5:9])[0]
+        if kind == GOAWAY:
+            self.goaways.append(struct.unpack(">II", taken[9:17])[1])
+        elif kind == SETTINGS and not flags & ACK:
+            sock.sendall(frame(SETTINGS, ACK))
+        elif kind == HEADERS:
+            self.asked += 1
+            if self.asked == 1:
+                raw.send(sock, self.data(stream), self.piecewise)
+            else:
+                sock.sendall(frame(HEADERS, END_HEADERS, stream, block((":status", "200"))) +
+                             frame(DATA, END_STREAM, stream, b"ok"))
