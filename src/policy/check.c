@@ -30,6 +30,10 @@ static const struct {
     {"set-query-parameter", PN_STATEMENT_QUERY, INBOUND | BACKEND, pn_policy_check_query},
     {"rewrite-uri", PN_STATEMENT_REWRITE, INBOUND, pn_policy_check_rewrite},
     {"return-response", PN_STATEMENT_RESPONSE, ANYWHERE, pn_policy_check_response},
+    {"set-status", PN_STATEMENT_STATUS, OUTBOUND | ON_ERROR, pn_policy_check_status},
+    {"set-method", PN_STATEMENT_METHOD, INBOUND, pn_policy_check_method},
+    {"set-variable", PN_STATEMENT_VARIABLE, ANYWHERE, pn_policy_check_variable},
+    {"choose", PN_STATEMENT_CHOOSE, ANYWHERE, pn_policy_check_choose},
 };
 
 /* API Management has them, this release does not: the error says so. */
@@ -42,7 +46,6 @@ static const char *const later[] = {
     "cache-store",
     "cache-store-value",
     "check-header",
-    "choose",
     "cors",
     "cross-domain",
     "emit-metric",
@@ -66,9 +69,6 @@ static const char *const later[] = {
     "send-one-way-request",
     "send-request",
     "set-body",
-    "set-method",
-    "set-status",
-    "set-variable",
     "trace",
     "validate-azure-ad-token",
     "validate-client-certificate",
@@ -127,8 +127,8 @@ enum pn_rc pn_policy_check_literal(struct pn_policy_check *check, const struct p
 {
     if (pn_policy_is_expression(pn_slice_trim(value)))
         return pn_policy_node_error(check->err, node,
-                                    "policy expressions are not supported by this release; the %s "
-                                    "must be a literal value",
+                                    "the %s cannot be a policy expression: it must be a literal "
+                                    "value",
                                     where);
     return PN_OK;
 }
@@ -155,6 +155,13 @@ enum pn_rc pn_policy_check_attributes(struct pn_policy_check *check,
                                       const struct pn_policy_node *node, const char *const *known,
                                       const char *const *unsupported, bool allows_id)
 {
+    return pn_policy_check_mixed(check, node, known, NULL, unsupported, allows_id);
+}
+
+enum pn_rc pn_policy_check_mixed(struct pn_policy_check *check, const struct pn_policy_node *node,
+                                 const char *const *known, const char *const *mixed,
+                                 const char *const *unsupported, bool allows_id)
+{
     for (size_t i = 0; i < node->attribute_count; i++) {
         const struct pn_policy_attribute *attribute = &node->attributes[i];
         char where[160];
@@ -167,6 +174,8 @@ enum pn_rc pn_policy_check_attributes(struct pn_policy_check *check,
         if (!is_one_of(attribute->name, known) &&
             !(allows_id && strcmp(attribute->name, "id") == 0))
             return unknown_attribute(check, node, attribute->name, known, allows_id);
+        if (is_one_of(attribute->name, mixed))
+            continue;
         snprintf(where, sizeof where, "attribute '%.100s'", attribute->name);
         rc = pn_policy_check_literal(check, node, where, attribute->value);
         if (rc != PN_OK)
@@ -272,22 +281,24 @@ static enum pn_rc check_statement(struct pn_policy_check *check, struct pn_polic
     return pn_policy_node_error(check->err, node, "the policy '%.100s' is not known", node->name);
 }
 
-static enum pn_rc check_section(struct pn_policy_check *check, struct pn_policy_node *section)
+enum pn_rc pn_policy_check_statements(struct pn_policy_check *check, struct pn_policy_node *parent,
+                                      bool allows_base)
 {
-    enum pn_rc rc = pn_policy_check_attributes(check, section, NULL, NULL, false);
+    enum pn_rc rc = pn_policy_check_no_text(check, parent);
     size_t base_count = 0;
     size_t backend_count = 0;
 
-    if (rc == PN_OK)
-        rc = pn_policy_check_no_text(check, section);
-    for (struct pn_policy_node *node = pn_policy_element(section->first_child); rc == PN_OK && node;
+    for (struct pn_policy_node *node = pn_policy_element(parent->first_child); rc == PN_OK && node;
          node = pn_policy_element(node->next)) {
         rc = check_statement(check, node);
         if (rc != PN_OK)
             return rc;
+        if (node->statement->kind == PN_STATEMENT_BASE && !allows_base)
+            return pn_policy_node_error(check->err, node,
+                                        "<base /> stands in a section itself, not in a policy");
         if (node->statement->kind == PN_STATEMENT_BASE && ++base_count > 1)
             return pn_policy_node_error(
-                check->err, node, "the section '%s' has more than one <base />", section->name);
+                check->err, node, "the section '%s' has more than one <base />", parent->name);
         if (check->section == PN_SECTION_BACKEND && node->statement->kind != PN_STATEMENT_BACKEND &&
             ++backend_count > 1)
             return pn_policy_node_error(
@@ -296,6 +307,13 @@ static enum pn_rc check_section(struct pn_policy_check *check, struct pn_policy_
                 "beside it); move the others to 'inbound' or 'outbound'");
     }
     return rc;
+}
+
+static enum pn_rc check_section(struct pn_policy_check *check, struct pn_policy_node *section)
+{
+    enum pn_rc rc = pn_policy_check_attributes(check, section, NULL, NULL, false);
+
+    return rc == PN_OK ? pn_policy_check_statements(check, section, true) : rc;
 }
 
 static enum pn_rc find_section(struct pn_policy_check *check, const struct pn_policy_node *node)
@@ -331,9 +349,14 @@ static enum pn_rc check_fragment(struct pn_policy_check *check, struct pn_policy
     return rc;
 }
 
-enum pn_rc pn_policy_check_document(struct pn_policy_document *document, struct pn_error *err)
+enum pn_rc pn_policy_check_document(struct pn_policy_document *document, struct pn_slice text,
+                                    bool is_raw, struct pn_error *err)
 {
-    struct pn_policy_check check = {.arena = document->arena, .err = err};
+    struct pn_policy_check check = {.arena = document->arena,
+                                    .home = &document->home,
+                                    .text = text,
+                                    .is_raw = is_raw,
+                                    .err = err};
     struct pn_policy_node *root = document->root;
     enum pn_rc rc;
 

@@ -3,6 +3,7 @@
  * The statements about where a request goes and as whom: authentication-certificate,
  * set-backend-service, forward-request.
  */
+#include <assert.h>
 #include <string.h>
 
 #include "base/encode.h"
@@ -12,7 +13,7 @@
 #define BASE_URL_MAX      2000
 
 /* Resource names: ^[^*#&+:<>?]+$, 1..80; also no '/', which ends a segment of an id. */
-static bool is_resource_name(struct pn_slice name)
+bool pn_policy_is_resource_name(struct pn_slice name)
 {
     if (name.len == 0 || name.len > RESOURCE_NAME_MAX)
         return false;
@@ -24,7 +25,7 @@ static bool is_resource_name(struct pn_slice name)
 
 /* Drops what copying a fingerprint out of a dialog or a tool brings along: spaces, colons, U+200E.
  */
-static struct pn_slice normalize_thumbprint(struct pn_arena *arena, struct pn_slice text)
+struct pn_slice pn_policy_thumbprint(struct pn_arena *arena, struct pn_slice text)
 {
     char hex[41];
     size_t len = 0;
@@ -109,7 +110,7 @@ static enum pn_rc check_ids(struct pn_policy_check *check, const struct pn_polic
         name = pn_slice_trim(name);
         for (size_t i = 0; i < count; i++)
             is_double = is_double || pn_slice_case_eq(ids[i], name);
-        if (count == PN_POLICY_CERTIFICATES_MAX || is_double || !is_resource_name(name))
+        if (count == PN_POLICY_CERTIFICATES_MAX || is_double || !pn_policy_is_resource_name(name))
             return pn_policy_node_error(
                 check->err, node,
                 "the attribute 'certificate-ids' must be the names of 1 to %d certificates, by "
@@ -130,11 +131,13 @@ enum pn_rc pn_policy_check_certificate(struct pn_policy_check *check, struct pn_
 {
     static const char *const known[] = {"thumbprint", "certificate-id", "certificate-ids",
                                         "body",       "password",       NULL};
+    static const char *const mixed[] = {"thumbprint", "certificate-id", NULL};
+    struct pn_policy_operand operand;
     struct pn_slice thumbprint = pn_policy_attribute(node, "thumbprint");
     struct pn_slice id = pn_policy_attribute(node, "certificate-id");
     struct pn_slice ids = pn_policy_attribute(node, "certificate-ids");
     struct pn_slice body = pn_policy_attribute(node, "body");
-    enum pn_rc rc = pn_policy_check_attributes(check, node, known, NULL, true);
+    enum pn_rc rc = pn_policy_check_mixed(check, node, known, mixed, NULL, true);
 
     if (rc == PN_OK)
         rc = pn_policy_check_no_text(check, node);
@@ -153,8 +156,17 @@ enum pn_rc pn_policy_check_certificate(struct pn_policy_check *check, struct pn_
         return check_body(check, node, statement);
     if (ids.ptr)
         return check_ids(check, node, ids, statement);
+    rc = pn_policy_check_operand(check, node, id.ptr ? "certificate-id" : "thumbprint",
+                                 PN_EXPR_WANT_TEXT, &operand);
+    if (rc != PN_OK)
+        return rc;
+    if (operand.expr) {
+        statement->certificate.id_expr = id.ptr ? operand.expr : NULL;
+        statement->certificate.thumbprint_expr = id.ptr ? NULL : operand.expr;
+        return PN_OK;
+    }
     if (id.ptr) {
-        if (!is_resource_name(id))
+        if (!pn_policy_is_resource_name(id))
             return pn_policy_node_error(
                 check->err, node,
                 "the attribute 'certificate-id' must be the name of a "
@@ -163,7 +175,7 @@ enum pn_rc pn_policy_check_certificate(struct pn_policy_check *check, struct pn_
         statement->certificate.certificate_id = id;
         return PN_OK;
     }
-    statement->certificate.thumbprint = normalize_thumbprint(check->arena, thumbprint);
+    statement->certificate.thumbprint = pn_policy_thumbprint(check->arena, thumbprint);
     if (!statement->certificate.thumbprint.ptr)
         return pn_policy_node_error(check->err, node,
                                     "the attribute 'thumbprint' must be a SHA-1 thumbprint of 40 "
@@ -172,7 +184,7 @@ enum pn_rc pn_policy_check_certificate(struct pn_policy_check *check, struct pn_
 }
 
 /* An absolute http(s) URL with a host, without user, query and fragment (RFC 3986 §3). */
-static const char *base_url_problem(struct pn_slice url)
+const char *pn_policy_url_problem(struct pn_slice url)
 {
     struct pn_slice rest;
     size_t host_len;
@@ -205,6 +217,7 @@ enum pn_rc pn_policy_check_backend(struct pn_policy_check *check, struct pn_poli
                                    struct pn_policy_statement *statement)
 {
     static const char *const known[] = {"base-url", "backend-id", NULL};
+    struct pn_policy_operand operand;
     static const char *const unsupported[] = {
         "sf-resolve-condition", "sf-service-instance-name", "sf-partition-key",
         "sf-listener-name",     "sf-replica-type",          "dapr-app-id",
@@ -212,7 +225,7 @@ enum pn_rc pn_policy_check_backend(struct pn_policy_check *check, struct pn_poli
     struct pn_slice url = pn_policy_attribute(node, "base-url");
     struct pn_slice id = pn_policy_attribute(node, "backend-id");
     const char *problem;
-    enum pn_rc rc = pn_policy_check_attributes(check, node, known, unsupported, true);
+    enum pn_rc rc = pn_policy_check_mixed(check, node, known, known, unsupported, true);
 
     if (rc == PN_OK)
         rc = pn_policy_check_no_text(check, node);
@@ -224,14 +237,23 @@ enum pn_rc pn_policy_check_backend(struct pn_policy_check *check, struct pn_poli
         return pn_policy_node_error(
             check->err, node,
             "exactly one of the attributes 'base-url' and 'backend-id' is required");
-    if (id.ptr && !is_resource_name(id))
+    rc = pn_policy_check_operand(check, node, id.ptr ? "backend-id" : "base-url", PN_EXPR_WANT_TEXT,
+                                 &operand);
+    if (rc != PN_OK)
+        return rc;
+    if (operand.expr) {
+        statement->backend.id_expr = id.ptr ? operand.expr : NULL;
+        statement->backend.url_expr = id.ptr ? NULL : operand.expr;
+        return PN_OK;
+    }
+    if (id.ptr && !pn_policy_is_resource_name(id))
         return pn_policy_node_error(check->err, node,
                                     "the attribute 'backend-id' must be the name of a backend: 1 "
                                     "to %d characters, none of * # & + : < > ? /",
                                     RESOURCE_NAME_MAX);
     if (url.ptr) {
         url = pn_slice_trim(url);
-        problem = base_url_problem(url);
+        problem = pn_policy_url_problem(url);
         if (problem)
             return pn_policy_node_error(check->err, node, "the attribute 'base-url' %s", problem);
     }
@@ -240,16 +262,26 @@ enum pn_rc pn_policy_check_backend(struct pn_policy_check *check, struct pn_poli
     return PN_OK;
 }
 
-/** An attribute of seconds or milliseconds. */
+/** An attribute of seconds or milliseconds. `expr`: NULL where it must be a literal. */
 static enum pn_rc check_number(struct pn_policy_check *check, const struct pn_policy_node *node,
-                               const char *name, uint64_t unit_ms, uint64_t *time_ms)
+                               const char *name, uint64_t unit_ms, uint64_t *time_ms,
+                               const struct pn_expr **expr)
 {
     struct pn_slice text = pn_policy_attribute(node, name);
     uint64_t max = PN_POLICY_TIMEOUT_S_MAX * UINT64_C(1000) / unit_ms;
+    struct pn_policy_operand operand = {0};
     uint64_t value;
+    enum pn_rc rc = PN_OK;
 
+    assert(time_ms);
     if (!text.ptr)
         return PN_OK;
+    if (expr) {
+        rc = pn_policy_check_operand(check, node, name, PN_EXPR_WANT_NUMBER, &operand);
+        *expr = operand.expr;
+    }
+    if (rc != PN_OK || operand.expr)
+        return rc;
     if (!pn_slice_to_u64(pn_slice_trim(text), max, &value) || value == 0)
         return pn_policy_node_error(
             check->err, node, "the attribute '%s' must be a number of %s from 1 to %llu", name,
@@ -259,18 +291,22 @@ static enum pn_rc check_number(struct pn_policy_check *check, const struct pn_po
 }
 
 static enum pn_rc check_times(struct pn_policy_check *check, const struct pn_policy_node *node,
-                              struct pn_policy_forward *forward)
+                              struct pn_policy_statement *statement)
 {
+    struct pn_policy_forward *forward = &statement->forward.how;
     enum pn_rc rc;
 
     if (pn_policy_attribute(node, "timeout").ptr && pn_policy_attribute(node, "timeout-ms").ptr)
         return pn_policy_node_error(
             check->err, node, "only one of the attributes 'timeout' and 'timeout-ms' may be given");
-    rc = check_number(check, node, "timeout", 1000, &forward->timeout_ms);
+    rc = check_number(check, node, "timeout", 1000, &forward->timeout_ms,
+                      &statement->forward.timeout);
     if (rc == PN_OK)
-        rc = check_number(check, node, "timeout-ms", 1, &forward->timeout_ms);
+        rc = check_number(check, node, "timeout-ms", 1, &forward->timeout_ms,
+                          &statement->forward.timeout_ms);
     if (rc == PN_OK)
-        rc = check_number(check, node, "continue-timeout", 1000, &forward->continue_timeout_ms);
+        rc = check_number(check, node, "continue-timeout", 1000, &forward->continue_timeout_ms,
+                          NULL);
     return rc;
 }
 
@@ -284,6 +320,7 @@ static enum pn_rc check_version(struct pn_policy_check *check, const struct pn_p
         {"1", PN_POLICY_HTTP_1}, {"2or1", PN_POLICY_HTTP_2_OR_1}, {"2", PN_POLICY_HTTP_2}};
     struct pn_slice text = pn_policy_attribute(node, "http-version");
 
+    assert(result);
     *result = PN_POLICY_HTTP_DEFAULT;
     if (!text.ptr)
         return PN_OK;
@@ -309,19 +346,24 @@ enum pn_rc pn_policy_check_forward(struct pn_policy_check *check, struct pn_poli
                                         "http-version",
                                         "fail-on-error-status-code",
                                         NULL};
-    struct pn_policy_forward *forward = &statement->forward;
+    static const char *const mixed[] = {"timeout", "timeout-ms", "follow-redirects", NULL};
+    struct pn_policy_forward *forward = &statement->forward.how;
+    struct pn_policy_operand follows = {0};
     bool buffers_response = true;
-    enum pn_rc rc = pn_policy_check_attributes(check, node, known, NULL, true);
+    enum pn_rc rc = pn_policy_check_mixed(check, node, known, mixed, NULL, true);
 
     if (rc == PN_OK)
         rc = pn_policy_check_no_text(check, node);
     if (rc == PN_OK)
         rc = pn_policy_check_no_children(check, node);
     if (rc == PN_OK)
-        rc = check_times(check, node, forward);
+        rc = check_times(check, node, statement);
     if (rc == PN_OK)
         rc = check_version(check, node, &forward->http_version);
-    if (rc == PN_OK)
+    if (rc == PN_OK && pn_policy_attribute(node, "follow-redirects").ptr)
+        rc = pn_policy_check_operand(check, node, "follow-redirects", PN_EXPR_WANT_BOOL, &follows);
+    statement->forward.follows_redirects = follows.expr;
+    if (rc == PN_OK && !follows.expr)
         rc = pn_policy_check_bool(check, node, "follow-redirects", &forward->follows_redirects);
     if (rc == PN_OK) /* the gateway streams both ways; either value is honoured by that */
         rc = pn_policy_check_bool(check, node, "buffer-response", &buffers_response);

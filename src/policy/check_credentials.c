@@ -8,8 +8,8 @@
 #include "base/encode.h"
 #include "policy/internal.h"
 
-#define USERNAME_BYTES_MAX  1024u
-#define PASSWORD_BYTES_MAX  4096u
+#define USERNAME_BYTES_MAX  1024
+#define PASSWORD_BYTES_MAX  4096
 #define RESOURCE_BYTES_MAX  1024u
 #define VARIABLE_LENGTH_MAX 256u
 
@@ -36,7 +36,7 @@ static enum pn_rc make_authorization(struct pn_policy_check *check, struct pn_sl
     struct pn_buf text;
     enum pn_rc rc;
 
-    pn_buf_init_secret(&text, 2 * (USERNAME_BYTES_MAX + PASSWORD_BYTES_MAX));
+    pn_buf_init_secret(&text, (size_t)2 * (USERNAME_BYTES_MAX + PASSWORD_BYTES_MAX));
     rc = pn_basic_credentials(username, password, &text);
     if (rc == PN_OK) {
         *value = pn_arena_dup(check->arena, pn_buf_slice(&text));
@@ -47,33 +47,56 @@ static enum pn_rc make_authorization(struct pn_policy_check *check, struct pn_sl
     return rc == PN_OK ? rc : pn_error_set(check->err, PN_NOMEM, "out_of_memory", "out of memory");
 }
 
+#define TEXT(number)  TEXT_(number)
+#define TEXT_(number) #number
+
+const char *pn_policy_user_problem(struct pn_slice username)
+{
+    if (username.len > 0 && username.len <= USERNAME_BYTES_MAX && !has_control(username) &&
+        pn_slice_find(username, ':') == username.len)
+        return NULL;
+    return "must have 1 to " TEXT(USERNAME_BYTES_MAX) " characters, without ':' and control "
+                                                      "characters";
+}
+
+const char *pn_policy_password_problem(struct pn_slice password)
+{
+    if (password.len <= PASSWORD_BYTES_MAX && !has_control(password))
+        return NULL;
+    return "must have at most " TEXT(PASSWORD_BYTES_MAX) " characters, without control characters";
+}
+
 enum pn_rc pn_policy_check_basic(struct pn_policy_check *check, struct pn_policy_node *node,
                                  struct pn_policy_statement *statement)
 {
     static const char *const known[] = {"username", "password", NULL};
+    struct pn_policy_operand *user = &statement->basic.username;
+    struct pn_policy_operand *secret = &statement->basic.password;
     struct pn_slice username = pn_policy_attribute(node, "username");
     struct pn_slice password = pn_policy_attribute(node, "password");
-    enum pn_rc rc = pn_policy_check_attributes(check, node, known, NULL, true);
+    const char *problem;
+    enum pn_rc rc = pn_policy_check_mixed(check, node, known, known, NULL, true);
 
     if (rc == PN_OK)
         rc = no_content(check, node);
+    if (rc == PN_OK)
+        rc = pn_policy_check_operand(check, node, "username", PN_EXPR_WANT_TEXT, user);
+    if (rc == PN_OK)
+        rc = pn_policy_check_operand(check, node, "password", PN_EXPR_WANT_TEXT, secret);
     if (rc != PN_OK)
         return rc;
     if (!username.ptr || !password.ptr)
         return pn_policy_node_error(check->err, node, "the attribute '%s' is required",
                                     username.ptr ? "password" : "username");
-    if (username.len == 0 || username.len > USERNAME_BYTES_MAX || has_control(username) ||
-        pn_slice_find(username, ':') < username.len)
-        return pn_policy_node_error(check->err, node,
-                                    "the attribute 'username' must have 1 to %u characters, "
-                                    "without ':' and control characters",
-                                    USERNAME_BYTES_MAX);
-    if (password.len > PASSWORD_BYTES_MAX || has_control(password))
-        return pn_policy_node_error(check->err, node,
-                                    "the attribute 'password' must have at most %u characters, "
-                                    "without control characters",
-                                    PASSWORD_BYTES_MAX);
-    return make_authorization(check, username, password, &statement->authorization);
+    problem = user->expr ? NULL : pn_policy_user_problem(username);
+    if (problem)
+        return pn_policy_node_error(check->err, node, "the attribute 'username' %s", problem);
+    problem = secret->expr ? NULL : pn_policy_password_problem(password);
+    if (problem)
+        return pn_policy_node_error(check->err, node, "the attribute 'password' %s", problem);
+    if (user->expr || secret->expr)
+        return PN_OK; /* the header is made for each request */
+    return make_authorization(check, username, password, &statement->basic.authorization);
 }
 
 void pn_policy_token_name(struct pn_slice client_id, struct pn_slice resource,

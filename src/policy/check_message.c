@@ -41,34 +41,48 @@ static enum pn_rc check_action(struct pn_policy_check *check, const struct pn_po
                                 "\"append\" or \"delete\"");
 }
 
-static enum pn_rc check_change_name(struct pn_policy_check *check,
-                                    const struct pn_policy_node *node, struct pn_slice name,
-                                    bool is_header)
+/** The framing header that it names, or NULL. */
+static const char *framing_header(struct pn_slice name)
 {
-    if (!name.ptr)
-        return pn_policy_node_error(check->err, node, "the attribute 'name' is required");
-    if (!is_header) {
-        if (name.len == 0 || name.len > QUERY_NAME_MAX)
-            return pn_policy_node_error(check->err, node,
-                                        "the attribute 'name' must have 1 to %d characters",
-                                        QUERY_NAME_MAX);
-        return PN_OK;
-    }
-    if (!pn_header_name_is_valid(name))
-        return pn_policy_node_error(check->err, node,
-                                    "the attribute 'name' is no header name: letters, digits and "
-                                    "! # $ %% & ' * + - . ^ _ ` | ~ only");
     for (size_t i = 0; i < sizeof framing_headers / sizeof *framing_headers; i++)
         if (pn_slice_case_eq_str(name, framing_headers[i]))
-            return pn_policy_node_error(check->err, node,
-                                        "the header '%s' belongs to the gateway and cannot be "
-                                        "changed",
-                                        framing_headers[i]);
-    return PN_OK;
+            return framing_headers[i];
+    return NULL;
+}
+
+const char *pn_policy_name_problem(struct pn_slice name, bool is_header)
+{
+    if (!is_header)
+        return name.len > 0 && name.len <= QUERY_NAME_MAX ? NULL : "must have 1 to 256 characters";
+    if (!pn_header_name_is_valid(name))
+        return "is no header name: letters, digits and ! # $ % & ' * + - . ^ _ ` | ~ only";
+    return framing_header(name) ? "names a header that belongs to the gateway and cannot be changed"
+                                : NULL;
+}
+
+static enum pn_rc check_change_name(struct pn_policy_check *check,
+                                    const struct pn_policy_node *node,
+                                    struct pn_policy_operand *name, bool is_header)
+{
+    const char *problem;
+    enum pn_rc rc = pn_policy_check_operand(check, node, "name", PN_EXPR_WANT_TEXT, name);
+
+    if (rc != PN_OK || name->expr)
+        return rc;
+    if (!name->text.ptr)
+        return pn_policy_node_error(check->err, node, "the attribute 'name' is required");
+    if (is_header && framing_header(name->text))
+        return pn_policy_node_error(check->err, node,
+                                    "the header '%s' belongs to the gateway and cannot be "
+                                    "changed",
+                                    framing_header(name->text));
+    problem = pn_policy_name_problem(name->text, is_header);
+    return problem ? pn_policy_node_error(check->err, node, "the attribute 'name' %s", problem)
+                   : PN_OK;
 }
 
 static enum pn_rc check_value(struct pn_policy_check *check, const struct pn_policy_node *node,
-                              bool is_header, struct pn_slice *value)
+                              bool is_header, struct pn_policy_operand *value)
 {
     enum pn_rc rc;
 
@@ -79,11 +93,11 @@ static enum pn_rc check_value(struct pn_policy_check *check, const struct pn_pol
     if (rc == PN_OK)
         rc = pn_policy_check_no_children(check, node);
     if (rc == PN_OK)
-        rc = pn_policy_check_literal(check, node, "text", node->text);
-    if (rc != PN_OK)
+        rc = pn_policy_check_operand(check, node, NULL, PN_EXPR_WANT_TEXT, value);
+    if (rc != PN_OK || value->expr)
         return rc;
-    *value = pn_slice_trim(node->text);
-    if (is_header && value->len > 0 && !pn_header_value_is_valid(*value))
+    value->text = pn_slice_trim(node->text);
+    if (is_header && value->text.len > 0 && !pn_header_value_is_valid(value->text))
         return pn_policy_node_error(check->err, node,
                                     "the text is no header value: line ends and control "
                                     "characters are not allowed");
@@ -94,16 +108,17 @@ enum pn_rc pn_policy_check_change(struct pn_policy_check *check, struct pn_polic
                                   struct pn_policy_change *change, bool is_header)
 {
     static const char *const known[] = {"name", "exists-action", NULL};
+    static const char *const mixed[] = {"name", NULL};
     size_t count = 0;
-    enum pn_rc rc = pn_policy_check_attributes(check, node, known, NULL, true);
+    enum pn_rc rc = pn_policy_check_mixed(check, node, known, mixed, NULL, true);
 
     if (rc == PN_OK)
         rc = pn_policy_check_no_text(check, node);
     if (rc == PN_OK)
         rc = check_action(check, node, &change->action);
-    change->name = pn_policy_attribute(node, "name");
+    change->is_header = is_header;
     if (rc == PN_OK)
-        rc = check_change_name(check, node, change->name, is_header);
+        rc = check_change_name(check, node, &change->name, is_header);
     if (rc != PN_OK)
         return rc;
     for (struct pn_policy_node *child = pn_policy_element(node->first_child); child;
@@ -137,8 +152,12 @@ enum pn_rc pn_policy_check_query(struct pn_policy_check *check, struct pn_policy
 }
 
 /* A path and perhaps a query of URI characters (RFC 3986 §3.3-3.4), and {parameters}. */
-static const char *template_problem(struct pn_slice text)
+const char *pn_policy_template_problem(struct pn_slice text)
 {
+    if (text.len > TEMPLATE_MAX)
+        return "is longer than 2000 characters";
+    if (pn_slice_find_slice(text, PN_LIT("://")) < text.len)
+        return "must be a path, not a whole URL; use set-backend-service for the host";
     for (size_t i = 0; i < text.len; i++) {
         unsigned char c = (unsigned char)text.ptr[i];
 
@@ -164,10 +183,12 @@ enum pn_rc pn_policy_check_rewrite(struct pn_policy_check *check, struct pn_poli
                                    struct pn_policy_statement *statement)
 {
     static const char *const known[] = {"template", "copy-unmatched-params", NULL};
+    static const char *const mixed[] = {"template", NULL};
+    struct pn_policy_operand operand = {0};
     struct pn_slice text = pn_policy_attribute(node, "template");
     const char *problem;
     size_t mark;
-    enum pn_rc rc = pn_policy_check_attributes(check, node, known, NULL, true);
+    enum pn_rc rc = pn_policy_check_mixed(check, node, known, mixed, NULL, true);
 
     statement->rewrite.copy_unmatched = true;
     if (rc == PN_OK)
@@ -181,14 +202,12 @@ enum pn_rc pn_policy_check_rewrite(struct pn_policy_check *check, struct pn_poli
         return rc;
     if (!text.ptr)
         return pn_policy_node_error(check->err, node, "the attribute 'template' is required");
+    rc = pn_policy_check_operand(check, node, "template", PN_EXPR_WANT_TEXT, &operand);
+    statement->rewrite.expr = operand.expr;
+    if (rc != PN_OK || operand.expr)
+        return rc;
     text = pn_slice_trim(text);
-    if (text.len > TEMPLATE_MAX)
-        return pn_policy_node_error(check->err, node,
-                                    "the attribute 'template' is longer than %d characters",
-                                    TEMPLATE_MAX);
-    problem = template_problem(text);
-    if (!problem && pn_slice_find_slice(text, PN_LIT("://")) < text.len)
-        problem = "must be a path, not a whole URL; use set-backend-service for the host";
+    problem = pn_policy_template_problem(text);
     if (problem)
         return pn_policy_node_error(check->err, node, "the attribute 'template' %s", problem);
     mark = pn_slice_find(text, '?');
@@ -197,33 +216,37 @@ enum pn_rc pn_policy_check_rewrite(struct pn_policy_check *check, struct pn_poli
     return PN_OK;
 }
 
-static enum pn_rc check_status(struct pn_policy_check *check, const struct pn_policy_node *node,
-                               struct pn_policy_statement *statement)
+enum pn_rc pn_policy_check_status_line(struct pn_policy_check *check,
+                                       const struct pn_policy_node *node,
+                                       struct pn_policy_status_line *line, bool allows_id)
 {
     static const char *const known[] = {"code", "reason", NULL};
-    struct pn_slice code = pn_policy_attribute(node, "code");
     struct pn_slice reason = pn_policy_attribute(node, "reason");
     uint64_t value = 0;
-    enum pn_rc rc = pn_policy_check_attributes(check, node, known, NULL, true);
+    enum pn_rc rc = pn_policy_check_mixed(check, node, known, known, NULL, allows_id);
 
     if (rc == PN_OK)
         rc = pn_policy_check_no_text(check, node);
     if (rc == PN_OK)
         rc = pn_policy_check_no_children(check, node);
+    if (rc == PN_OK)
+        rc = pn_policy_check_operand(check, node, "code", PN_EXPR_WANT_NUMBER, &line->code);
+    if (rc == PN_OK)
+        rc = pn_policy_check_operand(check, node, "reason", PN_EXPR_WANT_TEXT, &line->reason);
     if (rc != PN_OK)
         return rc;
-    if (!code.ptr || !reason.ptr)
+    if (!line->code.text.ptr || !reason.ptr)
         return pn_policy_node_error(check->err, node, "the attribute '%s' is required",
-                                    code.ptr ? "reason" : "code");
+                                    line->code.text.ptr ? "reason" : "code");
     /* 1xx are no final answers (RFC 9110 §15.2): the client would wait for another one. */
-    if (!pn_slice_to_u64(pn_slice_trim(code), 599, &value) || value < 200)
+    if (!line->code.expr &&
+        (!pn_slice_to_u64(pn_slice_trim(line->code.text), 599, &value) || value < 200))
         return pn_policy_node_error(check->err, node,
                                     "the attribute 'code' must be a status from 200 to 599");
-    if (reason.len > 0 && !pn_header_value_is_valid(reason))
+    if (!line->reason.expr && reason.len > 0 && !pn_header_value_is_valid(reason))
         return pn_policy_node_error(check->err, node,
                                     "the attribute 'reason' must be one line of text");
-    statement->response.status = (int)value;
-    statement->response.reason = reason;
+    line->status = (int)value;
     return PN_OK;
 }
 
@@ -236,8 +259,8 @@ static enum pn_rc check_body(struct pn_policy_check *check, const struct pn_poli
     if (rc == PN_OK)
         rc = pn_policy_check_no_children(check, node);
     if (rc == PN_OK)
-        rc = pn_policy_check_literal(check, node, "text", node->text);
-    statement->response.body = node->text;
+        rc = pn_policy_check_operand(check, node, NULL, PN_EXPR_WANT_TEXT,
+                                     &statement->response.body);
     return rc;
 }
 
@@ -253,8 +276,9 @@ enum pn_rc pn_policy_check_response(struct pn_policy_check *check, struct pn_pol
         rc = pn_policy_check_no_text(check, node);
     if (rc != PN_OK)
         return rc;
-    statement->response.status = 200;
-    statement->response.reason = PN_LIT("OK");
+    statement->response.line.status = 200;
+    statement->response.line.reason.text = PN_LIT("OK");
+    statement->response.body.text = pn_slice("", 0);
     for (struct pn_policy_node *child = pn_policy_element(node->first_child); child;
          child = pn_policy_element(child->next))
         count++;
@@ -267,7 +291,7 @@ enum pn_rc pn_policy_check_response(struct pn_policy_check *check, struct pn_pol
     for (struct pn_policy_node *child = pn_policy_element(node->first_child); rc == PN_OK && child;
          child = pn_policy_element(child->next)) {
         if (strcmp(child->name, "set-status") == 0 && order == STATUS) {
-            rc = check_status(check, child, statement);
+            rc = pn_policy_check_status_line(check, child, &statement->response.line, true);
             order = HEADERS;
         } else if (strcmp(child->name, "set-header") == 0 && order <= HEADERS) {
             rc = pn_policy_check_change(

@@ -32,6 +32,7 @@ static enum pn_rc parse(struct pn_slice text, size_t bytes_max,
         goto out;
     }
     pn_arena_mark_secret(document->arena);
+    document->home.arena = document->arena;
     document->scope = reading->scope;
     document->is_fragment = reading->is_fragment;
     rc = pn_policy_scan(text, reading->format == PN_POLICY_RAWXML, &scan, err);
@@ -40,7 +41,7 @@ static enum pn_rc parse(struct pn_slice text, size_t bytes_max,
     if (rc == PN_OK && reading->sources)
         rc = pn_policy_resolve(document, reading->sources, err);
     if (rc == PN_OK && is_checked)
-        rc = pn_policy_check_document(document, err);
+        rc = pn_policy_check_document(document, text, reading->format == PN_POLICY_RAWXML, err);
     if (rc != PN_OK) {
         if (document->put_in)
             pn_policy_hide_secrets(document, err);
@@ -94,6 +95,7 @@ void pn_policy_document_destroy(struct pn_policy_document *document)
 {
     if (!document)
         return;
+    pn_expr_home_fini(&document->home);
     pn_arena_destroy(document->arena);
     free(document);
 }
@@ -123,6 +125,36 @@ const char *pn_policy_default(enum pn_policy_scope scope)
            "        <base />\r\n"
            "    </on-error>\r\n"
            "</policies>";
+}
+
+/** The next element behind `node`, its own children not among them, below `top`. */
+static struct pn_policy_node *next_outside(struct pn_policy_node *node,
+                                           const struct pn_policy_node *top)
+{
+    for (; node != top; node = node->parent) {
+        struct pn_policy_node *next = pn_policy_element(node->next);
+
+        if (next)
+            return next;
+    }
+    return NULL;
+}
+
+struct pn_policy_node *pn_policy_next_statement(const struct pn_policy_document *document,
+                                                struct pn_policy_node *node)
+{
+    struct pn_policy_node *next = node;
+
+    do {
+        /* Sections, choose and its branches lead inside; other statements have no statements. */
+        bool is_around = !next || !next->statement || next->statement->kind == PN_STATEMENT_CHOOSE;
+        struct pn_policy_node *inner =
+            is_around ? pn_policy_element(next ? next->first_child : document->root->first_child)
+                      : NULL;
+
+        next = inner ? inner : next ? next_outside(next, document->root) : NULL;
+    } while (next && !next->statement);
+    return next;
 }
 
 /* The statement's reference number `at`; false: there are no more. */
@@ -158,7 +190,8 @@ static bool reference_of(struct pn_policy_node *node, size_t at,
         reference->client_id = statement->identity.client_id;
         return true;
     }
-    if (statement->kind != PN_STATEMENT_CERTIFICATE)
+    if (statement->kind != PN_STATEMENT_CERTIFICATE || statement->certificate.id_expr ||
+        statement->certificate.thumbprint_expr)
         return false;
     if (statement->certificate.certificate_id.ptr) {
         reference->kind = PN_POLICY_CERTIFICATE_ID;
@@ -200,53 +233,131 @@ static enum pn_rc put_in_references(const struct pn_policy_document *document,
     return rc;
 }
 
-static enum pn_rc statements_references(struct pn_policy_node *parent,
-                                        pn_policy_reference_fn on_reference, void *ctx,
-                                        struct pn_error *err)
+/* ---- what expressions may name */
+
+struct literals {
+    pn_policy_reference_fn on_reference;
+    void *ctx;
+    struct pn_error *err;
+    struct pn_policy_reference reference;
+    enum pn_rc rc;
+};
+
+static void on_literal(void *ctx, struct pn_slice literal)
 {
-    enum pn_rc rc = PN_OK;
+    struct literals *literals = ctx;
 
-    for (struct pn_policy_node *node = pn_policy_element(parent->first_child); rc == PN_OK && node;
-         node = pn_policy_element(node->next)) {
-        struct pn_policy_reference reference;
+    literals->reference.name = literal;
+    if (literals->rc == PN_OK && literal.len > 0)
+        literals->rc = literals->on_reference(literals->ctx, &literals->reference, literals->err);
+}
 
-        for (size_t at = 0; rc == PN_OK && reference_of(node, at, &reference); at++)
-            rc = on_reference(ctx, &reference, err);
+static void no_literal(void *ctx, struct pn_slice literal)
+{
+    (void)ctx;
+    (void)literal;
+}
+
+static bool is_open(const struct pn_expr *expr)
+{
+    return expr && !pn_expr_literals(expr, no_literal, NULL);
+}
+
+/** Whether some expression's literals do not tell which certificate (backend) it gives. */
+static bool has_open(const struct pn_policy_document *document, enum pn_policy_kind kind)
+{
+    for (struct pn_policy_node *node = pn_policy_next_statement(document, NULL); node;
+         node = pn_policy_next_statement(document, node)) {
+        const struct pn_policy_statement *statement = node->statement;
+
+        if (statement->kind == kind &&
+            (kind == PN_STATEMENT_BACKEND ? is_open(statement->backend.id_expr)
+                                          : is_open(statement->certificate.id_expr) ||
+                                                is_open(statement->certificate.thumbprint_expr)))
+            return true;
     }
-    return rc;
+    return false;
+}
+
+/** The literals of one expression, and that they do not tell. */
+static void tell_expression(struct literals *literals, const struct pn_expr *expr,
+                            enum pn_policy_reference_kind kind, enum pn_policy_reference_kind any)
+{
+    if (!expr)
+        return;
+    literals->reference.kind = kind;
+    literals->reference.is_certain = !is_open(expr);
+    (void)pn_expr_literals(expr, on_literal, literals);
+    if (literals->reference.is_certain || literals->rc != PN_OK)
+        return;
+    literals->reference.kind = any;
+    literals->reference.name = (struct pn_slice){0};
+    literals->rc = literals->on_reference(literals->ctx, &literals->reference, literals->err);
+}
+
+/** What a variable may hold, in a document where an expression reads names from somewhere. */
+static void tell_variable(struct literals *literals, const struct pn_policy_operand *value,
+                          enum pn_policy_reference_kind kind)
+{
+    literals->reference.kind = kind;
+    literals->reference.is_certain = false;
+    if (value->expr)
+        (void)pn_expr_literals(value->expr, on_literal, literals);
+    else
+        on_literal(literals, value->text);
+}
+
+static enum pn_rc tell_literals(const struct pn_policy_document *document,
+                                struct pn_policy_node *node, struct literals *literals)
+{
+    const struct pn_policy_statement *statement = node->statement;
+
+    literals->reference = (struct pn_policy_reference){.element = node->name,
+                                                       .line = node->line,
+                                                       .column = node->column,
+                                                       .node = node,
+                                                       .fragment = node->fragment};
+    if (statement->kind == PN_STATEMENT_CERTIFICATE) {
+        tell_expression(literals, statement->certificate.id_expr, PN_POLICY_CERTIFICATE_LITERAL,
+                        PN_POLICY_CERTIFICATE_ANY);
+        tell_expression(literals, statement->certificate.thumbprint_expr,
+                        PN_POLICY_CERTIFICATE_LITERAL, PN_POLICY_CERTIFICATE_ANY);
+    } else if (statement->kind == PN_STATEMENT_BACKEND) {
+        tell_expression(literals, statement->backend.id_expr, PN_POLICY_BACKEND_LITERAL,
+                        PN_POLICY_BACKEND_ANY);
+    } else if (statement->kind == PN_STATEMENT_VARIABLE) {
+        if (has_open(document, PN_STATEMENT_CERTIFICATE))
+            tell_variable(literals, &statement->variable.value, PN_POLICY_CERTIFICATE_LITERAL);
+        if (has_open(document, PN_STATEMENT_BACKEND))
+            tell_variable(literals, &statement->variable.value, PN_POLICY_BACKEND_LITERAL);
+    }
+    return literals->rc;
 }
 
 enum pn_rc pn_policy_references(const struct pn_policy_document *document,
                                 pn_policy_reference_fn on_reference, void *ctx,
                                 struct pn_error *err)
 {
+    struct literals literals = {.on_reference = on_reference, .ctx = ctx, .err = err};
     enum pn_rc rc = put_in_references(document, on_reference, ctx, err);
 
-    if (document->is_fragment)
-        return rc == PN_OK ? statements_references(document->root, on_reference, ctx, err) : rc;
-    for (struct pn_policy_node *section = pn_policy_element(document->root->first_child);
-         rc == PN_OK && section; section = pn_policy_element(section->next)) {
-        rc = statements_references(section, on_reference, ctx, err);
+    for (struct pn_policy_node *node = pn_policy_next_statement(document, NULL);
+         rc == PN_OK && node; node = pn_policy_next_statement(document, node)) {
+        struct pn_policy_reference reference;
+
+        for (size_t at = 0; rc == PN_OK && reference_of(node, at, &reference); at++)
+            rc = on_reference(ctx, &reference, err);
+        if (rc == PN_OK)
+            rc = tell_literals(document, node, &literals);
     }
     return rc;
 }
 
-static bool has_password(struct pn_policy_node *parent)
-{
-    for (struct pn_policy_node *node = pn_policy_element(parent->first_child); node;
-         node = pn_policy_element(node->next))
-        if (node->statement->kind == PN_STATEMENT_BASIC)
-            return true;
-    return false;
-}
-
 bool pn_policy_has_secret(const struct pn_policy_document *document)
 {
-    if (document->is_fragment)
-        return has_password(document->root);
-    for (struct pn_policy_node *section = pn_policy_element(document->root->first_child); section;
-         section = pn_policy_element(section->next))
-        if (has_password(section))
+    for (struct pn_policy_node *node = pn_policy_next_statement(document, NULL); node;
+         node = pn_policy_next_statement(document, node))
+        if (node->statement->kind == PN_STATEMENT_BASIC)
             return true;
     return false;
 }

@@ -199,6 +199,7 @@ const char *expr_type_name(enum pn_expr_type type)
         [PN_EXPR_VARIABLES] = "context.Variables",
         [PN_EXPR_API] = "context.Api",
         [PN_EXPR_OPERATION] = "context.Operation",
+        [PN_EXPR_PRODUCT] = "context.Product",
         [PN_EXPR_SUBSCRIPTION] = "context.Subscription",
         [PN_EXPR_DEPLOYMENT] = "context.Deployment",
         [PN_EXPR_LAST_ERROR] = "context.LastError",
@@ -281,6 +282,7 @@ bool expr_is_reference(enum pn_expr_type type)
     case PN_EXPR_VARIABLES:
     case PN_EXPR_API:
     case PN_EXPR_OPERATION:
+    case PN_EXPR_PRODUCT:
     case PN_EXPR_SUBSCRIPTION:
     case PN_EXPR_DEPLOYMENT:
     case PN_EXPR_LAST_ERROR:

@@ -6,6 +6,7 @@
  */
 #pragma once
 
+#include "policy/expr.h"
 #include "policy/policy.h"
 
 #define PN_POLICY_ARENA_BLOCK     1024u /* most documents have a handful of elements */
@@ -22,6 +23,17 @@ struct pn_policy_attribute {
 
 enum pn_policy_node_type { PN_POLICY_ELEMENT, PN_POLICY_COMMENT };
 
+/* An attribute or a text that may be an expression. */
+struct pn_policy_operand {
+    struct pn_slice text;       /* as it is written; ptr NULL: it is not there */
+    const struct pn_expr *expr; /* then text is its source; NULL: text is the value */
+};
+
+struct pn_policy_condition {
+    const struct pn_expr *expr; /* or NULL: */
+    bool holds;
+};
+
 struct pn_policy_node {
     enum pn_policy_node_type type;
     const char *name;     /* of an element */
@@ -30,7 +42,9 @@ struct pn_policy_node {
     struct pn_policy_attribute *attributes;
     size_t attribute_count;
     struct pn_policy_node *parent, *first_child, *last_child, *next;
+    size_t offset;                         /* of the name in the user's text, for errors */
     struct pn_policy_statement *statement; /* set by the check */
+    struct pn_policy_condition *branch;    /* of when and otherwise: set by the check */
     struct pn_policy_node *origin;         /* as it was written; NULL: it is that itself */
     const char *fragment;                  /* the included fragment that it is from, or NULL */
 };
@@ -55,16 +69,30 @@ enum pn_policy_kind {
     PN_STATEMENT_QUERY,
     PN_STATEMENT_REWRITE,
     PN_STATEMENT_RESPONSE,
+    PN_STATEMENT_STATUS,
+    PN_STATEMENT_METHOD,
+    PN_STATEMENT_VARIABLE,
+    PN_STATEMENT_CHOOSE, /* in documents only; programs have: */
+    PN_STATEMENT_UNLESS, /* goes to the step's target unless its condition holds */
+    PN_STATEMENT_GOTO,
 };
 
 enum pn_policy_action { PN_ACTION_OVERRIDE, PN_ACTION_SKIP, PN_ACTION_APPEND, PN_ACTION_DELETE };
 
 /* set-header and set-query-parameter */
 struct pn_policy_change {
-    struct pn_slice name;
+    struct pn_policy_operand name;
     enum pn_policy_action action;
-    struct pn_slice *values;
+    bool is_header;
+    struct pn_policy_operand *values;
     size_t value_count;
+};
+
+/* set-status */
+struct pn_policy_status_line {
+    struct pn_policy_operand code;
+    int status; /* unless code is an expression */
+    struct pn_policy_operand reason;
 };
 
 struct pn_policy_statement {
@@ -76,8 +104,12 @@ struct pn_policy_statement {
             struct pn_slice certificate_id, thumbprint, embedded, body, password;
             struct pn_slice *certificate_ids; /* of certificate-ids */
             size_t certificate_id_count;
+            const struct pn_expr *id_expr, *thumbprint_expr; /* or one of these */
         } certificate;
-        struct pn_slice authorization; /* authentication-basic: the header's value */
+        struct {
+            struct pn_slice authorization; /* the header's value, or, without: */
+            struct pn_policy_operand username, password;
+        } basic;
         struct {
             struct pn_slice resource, client_id; /* client_id: empty for the system-assigned one */
             struct pn_slice token;               /* pn_policy_token_name */
@@ -86,24 +118,36 @@ struct pn_policy_statement {
         } identity;
         struct { /* exactly one is set */
             struct pn_slice base_url, backend_id;
+            const struct pn_expr *url_expr, *id_expr; /* or one of these */
         } backend;
-        struct pn_policy_forward forward;
+        struct {
+            struct pn_policy_forward how;
+            const struct pn_expr *timeout, *timeout_ms, *follows_redirects;
+        } forward;
         struct pn_policy_change change;
         struct {
             struct pn_slice path, query; /* with {parameters} */
+            const struct pn_expr *expr;  /* or this gives both */
             bool copy_unmatched;
         } rewrite;
         struct {
-            int status;
-            struct pn_slice reason;
+            struct pn_policy_status_line line;
             struct pn_policy_change *headers;
             size_t header_count;
-            struct pn_slice body;
+            struct pn_policy_operand body;
         } response;
+        struct pn_policy_status_line status;
+        struct pn_policy_operand method;
+        struct {
+            struct pn_slice name;
+            struct pn_policy_operand value;
+        } variable;
+        const struct pn_policy_node *choose;
     };
 };
 
 struct pn_policy_document {
+    struct pn_expr_home home; /* of its expressions; in the arena */
     struct pn_arena
         *arena; /* everything here; wiped at the end, as bodies and passwords are in it */
     enum pn_policy_scope scope;
@@ -117,6 +161,8 @@ struct pn_policy_document {
 struct pn_policy_step {
     const struct pn_policy_statement *statement;
     enum pn_policy_scope scope;
+    const struct pn_policy_condition *condition; /* PN_STATEMENT_UNLESS */
+    size_t target; /* … and PN_STATEMENT_GOTO: of the section's steps */
 };
 struct pn_policy_program {
     struct {
@@ -183,16 +229,35 @@ enum pn_rc pn_policy_resolve(struct pn_policy_document *document,
 struct pn_policy_check {
     struct pn_arena *arena;
     bool in_fragment; /* the section is the first in which the statement may stand */
+    struct pn_expr_home *home;
+    struct pn_slice text; /* the user's, for places */
+    bool is_raw;
     enum pn_policy_section section;
     struct pn_error *err;
 };
-/** Sections, and every statement in them. PN_INVALID, PN_NOMEM. */
-enum pn_rc pn_policy_check_document(struct pn_policy_document *document,
-                                    struct pn_error *err) PN_MUST_USE;
+/** Sections, and every statement in them. `text`: the user's. PN_INVALID, PN_NOMEM. */
+enum pn_rc pn_policy_check_document(struct pn_policy_document *document, struct pn_slice text,
+                                    bool is_raw, struct pn_error *err) PN_MUST_USE;
+/** The statements in a section, or in a branch of choose (then without <base/>). */
+enum pn_rc pn_policy_check_statements(struct pn_policy_check *check, struct pn_policy_node *parent,
+                                      bool allows_base) PN_MUST_USE;
 /** Every attribute is in `known` ("id" too, when allows_id) and is a literal. */
 enum pn_rc pn_policy_check_attributes(struct pn_policy_check *check,
                                       const struct pn_policy_node *node, const char *const *known,
                                       const char *const *unsupported, bool allows_id) PN_MUST_USE;
+/** The same, but those in `mixed` may be expressions: the caller checks them. */
+enum pn_rc pn_policy_check_mixed(struct pn_policy_check *check, const struct pn_policy_node *node,
+                                 const char *const *known, const char *const *mixed,
+                                 const char *const *unsupported, bool allows_id) PN_MUST_USE;
+/** An attribute (NULL: the text) that may be an expression, which is compiled; else it is a literal
+ *  as above. PN_INVALID with the place in the expression. */
+enum pn_rc pn_policy_check_operand(struct pn_policy_check *check, const struct pn_policy_node *node,
+                                   const char *name, enum pn_expr_want want,
+                                   struct pn_policy_operand *operand) PN_MUST_USE;
+/** The attribute "condition". */
+enum pn_rc pn_policy_check_condition(struct pn_policy_check *check,
+                                     const struct pn_policy_node *node,
+                                     struct pn_policy_condition *condition) PN_MUST_USE;
 /** No text but white space. */
 enum pn_rc pn_policy_check_no_text(struct pn_policy_check *check,
                                    const struct pn_policy_node *node) PN_MUST_USE;
@@ -227,15 +292,77 @@ enum pn_rc pn_policy_check_rewrite(struct pn_policy_check *check, struct pn_poli
                                    struct pn_policy_statement *statement);
 enum pn_rc pn_policy_check_response(struct pn_policy_check *check, struct pn_policy_node *node,
                                     struct pn_policy_statement *statement);
+enum pn_rc pn_policy_check_choose(struct pn_policy_check *check, struct pn_policy_node *node,
+                                  struct pn_policy_statement *statement);
+enum pn_rc pn_policy_check_variable(struct pn_policy_check *check, struct pn_policy_node *node,
+                                    struct pn_policy_statement *statement);
+enum pn_rc pn_policy_check_method(struct pn_policy_check *check, struct pn_policy_node *node,
+                                  struct pn_policy_statement *statement);
+enum pn_rc pn_policy_check_status(struct pn_policy_check *check, struct pn_policy_node *node,
+                                  struct pn_policy_statement *statement);
+/** A set-status element's content, also for the one inside return-response. */
+enum pn_rc pn_policy_check_status_line(struct pn_policy_check *check,
+                                       const struct pn_policy_node *node,
+                                       struct pn_policy_status_line *line,
+                                       bool allows_id) PN_MUST_USE;
+/* What is wrong with a value, as the end of a sentence, or NULL: also of what an expression gave.
+ */
+const char *pn_policy_method_problem(struct pn_slice method);
+const char *pn_policy_name_problem(struct pn_slice name, bool is_header);
+const char *pn_policy_template_problem(struct pn_slice text);
+const char *pn_policy_url_problem(struct pn_slice url);
+const char *pn_policy_user_problem(struct pn_slice username);
+const char *pn_policy_password_problem(struct pn_slice password);
+bool pn_policy_is_resource_name(struct pn_slice name);
+/** 40 hex digits in upper case, in the arena; ptr NULL: it is none. */
+struct pn_slice pn_policy_thumbprint(struct pn_arena *arena, struct pn_slice text);
 /** A set-header element's content, also for the one inside return-response. */
 enum pn_rc pn_policy_check_change(struct pn_policy_check *check, struct pn_policy_node *node,
                                   struct pn_policy_change *change, bool is_header) PN_MUST_USE;
 
-/* ---- run_credentials.c: the Authorization header */
+/* ---- run_values.c: what operands give */
 
-/** PN_NOMEM. */
+struct pn_policy_fault {
+    const char *reason, *message, *code; /* for LastError and the log */
+};
+/** The operand's value, and for a header or a name what is left of it without spaces around. PN_OK;
+ *  PN_INVALID, PN_LIMIT, PN_NOMEM with *fault. */
+enum pn_rc pn_policy_text(struct pn_policy_context *context, const struct pn_expr *expr,
+                          struct pn_slice literal, struct pn_slice *text,
+                          struct pn_policy_fault *fault) PN_MUST_USE;
+enum pn_rc pn_policy_holds(struct pn_policy_context *context,
+                           const struct pn_policy_condition *condition, bool *holds,
+                           struct pn_policy_fault *fault) PN_MUST_USE;
+enum pn_rc pn_policy_number(struct pn_policy_context *context, const struct pn_expr *expr,
+                            int64_t min, int64_t max, const char *what, int64_t *number,
+                            struct pn_policy_fault *fault) PN_MUST_USE;
+/** A value that may not be what it is: PN_INVALID with *fault. `problem`: as pn_policy_*_problem.
+ */
+enum pn_rc pn_policy_value_fault(struct pn_policy_context *context, const char *what,
+                                 const char *problem, struct pn_policy_fault *fault);
+enum pn_rc pn_policy_set_variable(struct pn_policy_context *context, struct pn_slice name,
+                                  const struct pn_policy_operand *value,
+                                  struct pn_policy_fault *fault) PN_MUST_USE;
+/** Name and values as they are for this request. */
+struct pn_policy_values {
+    struct pn_slice name;
+    const struct pn_slice *items;
+    size_t count;
+};
+enum pn_rc pn_policy_change_values(struct pn_policy_context *context,
+                                   const struct pn_policy_change *change,
+                                   struct pn_policy_values *values,
+                                   struct pn_policy_fault *fault) PN_MUST_USE;
+
+/* ---- run_credentials.c: the Authorization header, and the client certificate */
+
+enum pn_rc pn_policy_apply_certificate(struct pn_policy_context *context,
+                                       const struct pn_policy_step *step,
+                                       struct pn_policy_fault *fault) PN_MUST_USE;
+/** PN_NOMEM, and what pn_policy_text() returns. */
 enum pn_rc pn_policy_apply_basic(struct pn_policy_context *context,
-                                 const struct pn_policy_statement *statement) PN_MUST_USE;
+                                 const struct pn_policy_statement *statement,
+                                 struct pn_policy_fault *fault) PN_MUST_USE;
 /** PN_NOMEM; PN_DENIED: there is no token, and the policy does not ignore that; *why says why (a
  *  sentence in the context's arena, or static). */
 enum pn_rc pn_policy_apply_identity(struct pn_policy_context *context,
@@ -245,10 +372,17 @@ enum pn_rc pn_policy_apply_identity(struct pn_policy_context *context,
 /* ---- run_uri.c: what policies do to path and query, all in the context's arena */
 
 /** PN_NOMEM. */
-enum pn_rc pn_policy_apply_query(struct pn_policy_context *context,
-                                 const struct pn_policy_change *change) PN_MUST_USE;
-/** PN_NOMEM; PN_NOT_FOUND: *missing is the parameter that the request does not have; PN_MALFORMED:
- * a parameter's value makes a dot segment. */
-enum pn_rc pn_policy_apply_rewrite(struct pn_policy_context *context,
-                                   const struct pn_policy_statement *statement,
+enum pn_rc pn_policy_apply_query(struct pn_policy_context *context, enum pn_policy_action action,
+                                 const struct pn_policy_values *values) PN_MUST_USE;
+/** `template`: "/path?query" with {parameters}. PN_NOMEM; PN_NOT_FOUND: *missing is the parameter
+ * that the request does not have; PN_MALFORMED: a parameter's value makes a dot segment. */
+enum pn_rc pn_policy_apply_rewrite(struct pn_policy_context *context, struct pn_slice path_template,
+                                   struct pn_slice query_template, bool copy_unmatched,
                                    struct pn_slice *missing) PN_MUST_USE;
+
+/* ---- document.c */
+
+/** The statements of a document, choose and those in it too, in their order. NULL: the first one,
+ *  or that there is no more. */
+struct pn_policy_node *pn_policy_next_statement(const struct pn_policy_document *document,
+                                                struct pn_policy_node *node);

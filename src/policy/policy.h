@@ -117,6 +117,11 @@ enum pn_policy_reference_kind {
     PN_POLICY_IDENTITY_TOKEN, /* authentication-managed-identity: name is pn_policy_token_name's */
     PN_POLICY_NAMED_VALUE,    /* {{name}} */
     PN_POLICY_FRAGMENT,       /* include-fragment fragment-id="f1" */
+    PN_POLICY_CERTIFICATE_LITERAL, /* a literal in an expression that gives a certificate-id or
+                                      thumbprint, or in a variable that such a one may read */
+    PN_POLICY_CERTIFICATE_ANY,     /* such an expression's literals do not tell: no name */
+    PN_POLICY_BACKEND_LITERAL,     /* the same of backend-id */
+    PN_POLICY_BACKEND_ANY,
 };
 struct pn_policy_reference {
     enum pn_policy_reference_kind kind;
@@ -129,8 +134,9 @@ struct pn_policy_reference {
     void *node;           /* for pn_policy_embed; the same for all that one statement names */
     const char *fragment; /* the included fragment in which it is; NULL: in the document itself */
     bool is_of_several;   /* one of certificate-ids, which API Management does not have */
+    bool is_certain;      /* of a literal: what the expression gives is one of its literals */
 };
-/** Calls back for each literal reference, in document order; stops at the first answer other than
+/** Calls back for each reference, in document order; stops at the first answer other than
  *  PN_OK and returns it. */
 typedef enum pn_rc (*pn_policy_reference_fn)(void *ctx, const struct pn_policy_reference *reference,
                                              struct pn_error *err);
@@ -186,6 +192,8 @@ enum pn_policy_fact {
     PN_FACT_OPERATION_NAME,
     PN_FACT_OPERATION_METHOD,
     PN_FACT_OPERATION_TEMPLATE,
+    PN_FACT_PRODUCT_ID, /* null: the request came by none */
+    PN_FACT_PRODUCT_NAME,
     PN_FACT_SUBSCRIPTION_ID, /* null: without a key */
     PN_FACT_SUBSCRIPTION_NAME,
     PN_FACT_SUBSCRIPTION_KEY,
@@ -220,6 +228,7 @@ struct pn_policy_way {
     bool depends;             /* on the request or on a named value: not known here */
     struct pn_slice base_url; /* at most one of the two is set; neither: serviceUrl */
     struct pn_slice backend_id;
+    enum pn_policy_scope backend_scope;
     struct pn_slice certificate_id; /* at most one of the four is set; none: no certificate */
     const struct pn_slice *certificate_ids;
     size_t certificate_id_count;

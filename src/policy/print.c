@@ -10,6 +10,7 @@
 
 struct printer {
     struct pn_buf *out;
+    bool is_raw;   /* expressions as they are */
     enum pn_rc rc; /* the first error; then nothing more is written */
 };
 
@@ -28,6 +29,13 @@ static void put_indent(struct printer *p, int depth)
 {
     for (int i = 0; i < depth; i++)
         put_str(p, "    ");
+}
+
+static struct pn_slice trim_start(struct pn_slice text)
+{
+    while (text.len > 0 && strchr(" \t\r\n", text.ptr[0]))
+        text = pn_slice_sub(text, 1, text.len);
+    return text;
 }
 
 /* A CR in a value was written as a reference, else XML would have made it an LF (XML §2.11). */
@@ -72,6 +80,27 @@ static void put_escaped(struct printer *p, struct pn_slice text, bool is_attribu
     put(p, pn_slice_sub(text, start, text.len));
 }
 
+/* In rawxml an expression at the beginning of a value stands as it is; a line's end in it is CRLF,
+ * as everywhere. */
+static void put_value(struct printer *p, struct pn_slice text, bool is_attribute)
+{
+    size_t start = is_attribute ? 0 : text.len - trim_start(text).len;
+    struct pn_slice rest = pn_slice_sub(text, start, text.len);
+    size_t len = p->is_raw && pn_policy_is_expression(rest) ? pn_policy_expression_len(rest) : 0;
+    struct pn_slice expression = pn_slice_sub(rest, 0, len);
+
+    put_escaped(p, pn_slice_sub(text, 0, start), is_attribute);
+    while (expression.len > 0) {
+        size_t line = pn_slice_find(expression, '\n');
+
+        put(p, pn_slice_sub(expression, 0, line));
+        if (line < expression.len)
+            put_str(p, "\r\n");
+        expression = pn_slice_sub(expression, line + 1, expression.len);
+    }
+    put_escaped(p, pn_slice_sub(rest, len, rest.len), is_attribute);
+}
+
 static void put_comment(struct printer *p, const struct pn_policy_node *node)
 {
     struct pn_slice rest = node->text;
@@ -92,7 +121,8 @@ static void put_comment(struct printer *p, const struct pn_policy_node *node)
 
 static bool holds_text(const struct pn_policy_node *node)
 {
-    return strcmp(node->name, "value") == 0 || strcmp(node->name, "set-body") == 0;
+    return strcmp(node->name, "value") == 0 || strcmp(node->name, "set-body") == 0 ||
+           strcmp(node->name, "set-method") == 0;
 }
 
 static void put_start(struct printer *p, const struct pn_policy_node *node)
@@ -103,7 +133,7 @@ static void put_start(struct printer *p, const struct pn_policy_node *node)
         put_str(p, " ");
         put_str(p, node->attributes[i].name);
         put_str(p, "=\"");
-        put_escaped(p, node->attributes[i].value, true);
+        put_value(p, node->attributes[i].value, true);
         put_str(p, "\"");
     }
 }
@@ -119,7 +149,7 @@ static void put_text_element(struct printer *p, const struct pn_policy_node *nod
     for (const struct pn_policy_node *child = node->first_child; child; child = child->next)
         if (child->type == PN_POLICY_COMMENT)
             put_comment(p, child);
-    put_escaped(p, node->text, false);
+    put_value(p, node->text, false);
     put_str(p, "</");
     put_str(p, node->name);
     put_str(p, ">");
@@ -156,9 +186,8 @@ static void put_node(struct printer *p, const struct pn_policy_node *node, int d
 enum pn_rc pn_policy_print(const struct pn_policy_document *document, enum pn_policy_format format,
                            struct pn_buf *out)
 {
-    struct printer p = {.out = out};
+    struct printer p = {.out = out, .is_raw = format == PN_POLICY_RAWXML};
 
-    (void)format;
     for (const struct pn_policy_node *node = document->top.first_child; node; node = node->next) {
         put_node(&p, node, 0);
         if (node->next)
@@ -169,7 +198,7 @@ enum pn_rc pn_policy_print(const struct pn_policy_document *document, enum pn_po
 
 enum pn_rc pn_policy_print_resolved(const struct pn_policy_document *document, struct pn_buf *out)
 {
-    struct printer p = {.out = out};
+    struct printer p = {.out = out, .is_raw = true};
 
     put_node(&p, document->root, 0);
     return p.rc;

@@ -7,6 +7,7 @@
  * global scope: as the default document has it). A present but empty section runs nothing. So
  * leaving out <inbound> can never drop a check that an outer scope makes.
  */
+#include <assert.h>
 #include <stdlib.h>
 
 #include "policy/internal.h"
@@ -47,6 +48,69 @@ static enum pn_rc emit(struct compiler *c, enum pn_policy_section section,
     return PN_OK;
 }
 
+static const struct pn_policy_statement goto_statement = {
+    .kind = PN_STATEMENT_GOTO,
+    .element = "choose",
+};
+static const struct pn_policy_statement unless_statement = {
+    .kind = PN_STATEMENT_UNLESS,
+    .element = "choose",
+};
+
+static enum pn_rc emit_choose(struct compiler *c, enum pn_policy_section section,
+                              const struct pn_policy_node *choose, enum pn_policy_scope scope);
+
+static enum pn_rc emit_branch(struct compiler *c, enum pn_policy_section section,
+                              const struct pn_policy_node *branch, enum pn_policy_scope scope)
+{
+    enum pn_rc rc = PN_OK;
+
+    for (struct pn_policy_node *node = pn_policy_element(branch->first_child); rc == PN_OK && node;
+         node = pn_policy_element(node->next))
+        rc = node->statement->kind == PN_STATEMENT_CHOOSE
+                 ? emit_choose(c, section, node, scope)
+                 : emit(c, section, node->statement, scope);
+    return rc;
+}
+
+/* Each branch: unless it holds, go to the next one; its statements; go to the end. The steps that
+ * go to the end are chained by their targets until the end is known. Recursion: as deep as the
+ * document (PN_POLICY_DEPTH_MAX). */
+static enum pn_rc emit_choose(struct compiler *c, enum pn_policy_section section,
+                              const struct pn_policy_node *choose, enum pn_policy_scope scope)
+{
+    size_t chain = SIZE_MAX;
+    size_t *count = &c->program->sections[section].count;
+    struct pn_policy_step *steps = NULL;
+    enum pn_rc rc = PN_OK;
+
+    for (struct pn_policy_node *branch = pn_policy_element(choose->first_child);
+         rc == PN_OK && branch; branch = pn_policy_element(branch->next)) {
+        size_t unless = *count;
+
+        rc = emit(c, section, &unless_statement, scope);
+        if (rc == PN_OK)
+            rc = emit_branch(c, section, branch, scope);
+        if (rc == PN_OK)
+            rc = emit(c, section, &goto_statement, scope);
+        if (rc != PN_OK)
+            return rc;
+        steps = c->program->sections[section].steps;
+        assert(steps); /* something was put in */
+        steps[unless].condition = branch->branch;
+        steps[unless].target = *count;
+        steps[*count - 1].target = chain;
+        chain = *count - 1;
+    }
+    while (steps && chain != SIZE_MAX) {
+        size_t next = steps[chain].target;
+
+        steps[chain].target = *count;
+        chain = next;
+    }
+    return rc;
+}
+
 /* Emits the section as the first `depth` documents make it. Recursion: at most SCOPES_MAX deep. */
 static enum pn_rc expand(struct compiler *c, enum pn_policy_section section, size_t depth)
 {
@@ -61,41 +125,14 @@ static enum pn_rc expand(struct compiler *c, enum pn_policy_section section, siz
         return expand(c, section, depth - 1);
     for (struct pn_policy_node *node = pn_policy_element(document->sections[section]->first_child);
          rc == PN_OK && node; node = pn_policy_element(node->next)) {
-        if (node->statement->kind != PN_STATEMENT_BASE)
+        if (node->statement->kind == PN_STATEMENT_CHOOSE)
+            rc = emit_choose(c, section, node, c->scopes[depth - 1]);
+        else if (node->statement->kind != PN_STATEMENT_BASE)
             rc = emit(c, section, node->statement, c->scopes[depth - 1]);
         else if (c->scopes[depth - 1] != PN_SCOPE_GLOBAL) /* above global there is nothing */
             rc = expand(c, section, depth - 1);
     }
     return rc;
-}
-
-/* "A base document's backend-id can be overridden only by another backend-id, not by base-url"
- *: such a base-url is left out here, as nothing at run time can change it. */
-static void drop_overridden_urls(struct pn_policy_program *program)
-{
-    static const enum pn_policy_section order[] = {PN_SECTION_INBOUND, PN_SECTION_BACKEND};
-    bool has_id = false;
-    enum pn_policy_scope id_scope = PN_SCOPE_GLOBAL;
-
-    for (size_t i = 0; i < sizeof order / sizeof *order; i++) {
-        struct pn_policy_step *steps = program->sections[order[i]].steps;
-        size_t kept = 0;
-
-        for (size_t j = 0; j < program->sections[order[i]].count; j++) {
-            const struct pn_policy_statement *statement = steps[j].statement;
-            bool is_backend = statement->kind == PN_STATEMENT_BACKEND;
-
-            if (is_backend && statement->backend.base_url.ptr && has_id &&
-                id_scope < steps[j].scope)
-                continue;
-            if (is_backend) {
-                has_id = statement->backend.backend_id.ptr != NULL;
-                id_scope = steps[j].scope;
-            }
-            steps[kept++] = steps[j];
-        }
-        program->sections[order[i]].count = kept;
-    }
 }
 
 enum pn_rc pn_policy_compile(const struct pn_policy_document *const *documents,
@@ -117,17 +154,11 @@ enum pn_rc pn_policy_compile(const struct pn_policy_document *const *documents,
         pn_policy_program_destroy(c.program);
         return rc;
     }
-    drop_overridden_urls(c.program);
     *result = c.program;
     return PN_OK;
 }
 
 /* --- what can be told without a request --- */
-
-static bool is_open(struct pn_slice text)
-{
-    return pn_policy_is_expression(text) || pn_slice_find_slice(text, PN_LIT("{{")) < text.len;
-}
 
 static void take_certificate(struct pn_policy_way *way, const struct pn_policy_step *step)
 {
@@ -140,7 +171,7 @@ static void take_certificate(struct pn_policy_way *way, const struct pn_policy_s
     way->certificate_embedded = statement->certificate.embedded;
     way->certificate_scope = step->scope;
     way->depends =
-        way->depends || is_open(way->certificate_id) || is_open(way->certificate_thumbprint);
+        way->depends || statement->certificate.id_expr || statement->certificate.thumbprint_expr;
 }
 
 static void take_step(struct pn_policy_way *way, const struct pn_policy_step *step)
@@ -150,11 +181,31 @@ static void take_step(struct pn_policy_way *way, const struct pn_policy_step *st
     if (statement->kind == PN_STATEMENT_CERTIFICATE) {
         take_certificate(way, step);
     } else if (statement->kind == PN_STATEMENT_BACKEND) {
+        if (statement->backend.base_url.ptr && way->backend_id.ptr &&
+            way->backend_scope < step->scope)
+            return; /* as in a run */
         way->base_url = statement->backend.base_url;
         way->backend_id = statement->backend.backend_id;
-        way->depends = way->depends || is_open(way->base_url) || is_open(way->backend_id);
+        way->backend_scope = step->scope;
+        way->depends = way->depends || statement->backend.url_expr || statement->backend.id_expr;
     } else if (statement->kind == PN_STATEMENT_FORWARD) {
         way->sends_nothing = false;
+    }
+}
+
+/** A branch, of which nobody knows whether it is taken: it may say where the request goes or as
+ *  whom, or answer it. */
+static void take_branch(struct pn_policy_way *way, const struct pn_policy_step *steps, size_t from,
+                        size_t to)
+{
+    for (size_t i = from; i < to; i++) {
+        enum pn_policy_kind kind = steps[i].statement->kind;
+
+        if (kind == PN_STATEMENT_FORWARD)
+            way->sends_nothing = false;
+        if (kind == PN_STATEMENT_CERTIFICATE || kind == PN_STATEMENT_BACKEND ||
+            kind == PN_STATEMENT_FORWARD || kind == PN_STATEMENT_RESPONSE)
+            way->depends = true;
     }
 }
 
@@ -167,6 +218,11 @@ void pn_policy_program_way(const struct pn_policy_program *program, struct pn_po
         for (size_t k = 0; k < program->sections[order[i]].count; k++) {
             const struct pn_policy_step *step = &program->sections[order[i]].steps[k];
 
+            if (step->statement->kind == PN_STATEMENT_UNLESS) {
+                take_branch(way, program->sections[order[i]].steps, k, step->target);
+                k = step->target - 1; /* behind it */
+                continue;
+            }
             if (step->statement->kind == PN_STATEMENT_RESPONSE)
                 return;
             take_step(way, step);

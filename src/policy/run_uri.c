@@ -107,22 +107,22 @@ static void begin_parameter(struct writer *w)
         write_byte(w, '&');
 }
 
-enum pn_rc pn_policy_apply_query(struct pn_policy_context *context,
-                                 const struct pn_policy_change *change)
+enum pn_rc pn_policy_apply_query(struct pn_policy_context *context, enum pn_policy_action action,
+                                 const struct pn_policy_values *values)
 {
-    bool removes = change->action == PN_ACTION_DELETE || change->action == PN_ACTION_OVERRIDE;
+    bool removes = action == PN_ACTION_DELETE || action == PN_ACTION_OVERRIDE;
     struct pn_slice rest = context->query;
     struct pn_slice parameter;
     struct writer w;
     size_t max = context->query.len;
     bool exists = false;
 
-    for (size_t i = 0; i < change->value_count; i++)
-        max += 2 + 3 * change->name.len + 3 * change->values[i].len;
+    for (size_t i = 0; i < values->count; i++)
+        max += 2 + 3 * values->name.len + 3 * values->items[i].len;
     if (!writer_init(&w, context->arena, max))
         return PN_NOMEM;
     while (pn_slice_cut(&rest, '&', &parameter)) {
-        bool is_it = has_name(parameter, change->name);
+        bool is_it = has_name(parameter, values->name);
 
         exists = exists || is_it;
         if (is_it && removes)
@@ -130,13 +130,13 @@ enum pn_rc pn_policy_apply_query(struct pn_policy_context *context,
         begin_parameter(&w);
         write_slice(&w, parameter);
     }
-    if (change->action == PN_ACTION_SKIP && exists)
+    if (action == PN_ACTION_SKIP && exists)
         return PN_OK;
-    for (size_t i = 0; change->action != PN_ACTION_DELETE && i < change->value_count; i++) {
+    for (size_t i = 0; action != PN_ACTION_DELETE && i < values->count; i++) {
         begin_parameter(&w);
-        write_encoded(&w, change->name, false);
+        write_encoded(&w, values->name, false);
         write_byte(&w, '=');
-        write_encoded(&w, change->values[i], false);
+        write_encoded(&w, values->items[i], false);
     }
     context->query = pn_slice(w.ptr, w.len);
     return PN_OK;
@@ -199,11 +199,10 @@ static bool is_in_template(const struct pn_policy_context *context, struct pn_sl
     return false;
 }
 
-enum pn_rc pn_policy_apply_rewrite(struct pn_policy_context *context,
-                                   const struct pn_policy_statement *statement,
+enum pn_rc pn_policy_apply_rewrite(struct pn_policy_context *context, struct pn_slice path_template,
+                                   struct pn_slice query_template, bool copy_unmatched,
                                    struct pn_slice *missing)
 {
-    struct pn_slice path_template = statement->rewrite.path;
     struct pn_slice rest = context->query;
     struct pn_slice parameter;
     struct writer path;
@@ -213,7 +212,7 @@ enum pn_rc pn_policy_apply_rewrite(struct pn_policy_context *context,
     enum pn_rc rc = expand(context, path_template, true, NULL, &path_max, missing);
 
     if (rc == PN_OK)
-        rc = expand(context, statement->rewrite.query, false, NULL, &query_max, missing);
+        rc = expand(context, query_template, false, NULL, &query_max, missing);
     if (rc != PN_OK)
         return rc;
     if (!writer_init(&path, context->arena, path_max) ||
@@ -223,9 +222,8 @@ enum pn_rc pn_policy_apply_rewrite(struct pn_policy_context *context,
         write_byte(&path, '/');
     rc = expand(context, path_template, true, &path, &path_max, missing);
     if (rc == PN_OK)
-        rc = expand(context, statement->rewrite.query, false, &query, &query_max, missing);
-    while (rc == PN_OK && statement->rewrite.copy_unmatched &&
-           pn_slice_cut(&rest, '&', &parameter)) {
+        rc = expand(context, query_template, false, &query, &query_max, missing);
+    while (rc == PN_OK && copy_unmatched && pn_slice_cut(&rest, '&', &parameter)) {
         if (parameter.len == 0 || is_in_template(context, parameter))
             continue;
         begin_parameter(&query);

@@ -172,6 +172,8 @@ static const char *escape_of(char c)
         return "&#10;";
     case '\t':
         return "&#9;";
+    case '\r':
+        return "&#13;";
     default:
         return NULL;
     }
@@ -201,6 +203,8 @@ static enum pn_rc copy_expression(struct scanner *s)
     for (size_t i = 0; rc == PN_OK && i < len; i++) {
         const char *escape = escape_of(rest.ptr[i]);
 
+        if (rest.ptr[i] == '\r' && i + 1 < len && rest.ptr[i + 1] == '\n')
+            continue; /* a line's end is one character, as in XML */
         rc = put(s, escape ? pn_slice_str(escape) : pn_slice_sub(rest, i, 1));
     }
     stretch->escaped_len = scan->escaped.len - stretch->escaped;

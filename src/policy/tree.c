@@ -162,6 +162,7 @@ static void on_start(void *ctx, const xmlChar *name, const xmlChar **attributes)
         return;
     }
     find_place(r, offset);
+    node->offset = offset;
     node->line = r->line;
     node->column = r->column;
     if (r->current == &r->document->top)

@@ -86,6 +86,14 @@ static void every_statement_is_taken_where_it_belongs(void **state)
         "<return-response><set-status code=\"403\" reason=\"No\" /><set-header name=\"a\"><value>b"
         "</value></set-header><set-body>text</set-body></return-response>",
         "<return-response><set-body><![CDATA[<html>&]]></set-body></return-response>",
+        "<return-response><set-status code=\"@(400 + 4)\" reason=\"@(\"a\")\" /><set-header "
+        "name=\"@(\"a\")\"><value>@(1)</value></set-header><set-body>@{ return 1; }</set-body>"
+        "</return-response>",
+        "<set-variable name=\"v\" value=\"literal\" />",
+        "<set-variable name=\"v\" value=\"@(new[] {1 < 2 ? \"a\" : \"b\"})\" id=\"i\" />",
+        "<choose><when condition=\"@(1 < 2 && \"a\" != \"b\")\"><set-variable name=\"v\" "
+        "value=\"x\" /></when><when condition=\"false\" /><otherwise><choose><when "
+        "condition=\"True\"><return-response /></when></choose></otherwise></choose>",
     };
     static const char *const sections[] = {"inbound", "backend", "outbound", "on-error"};
 
@@ -110,6 +118,20 @@ static void every_statement_is_taken_where_it_belongs(void **state)
                            "</value></set-query-parameter>");
     check_valid("inbound", "<rewrite-uri template=\"/a/{id}?x={y}\" "
                            "copy-unmatched-params=\"false\" />");
+    check_valid("inbound", "<authentication-certificate certificate-id=\"@(\"c\" + 1)\" />");
+    check_valid("inbound", "<authentication-certificate thumbprint=\"@(\"c\")\" />");
+    check_valid("inbound", "<authentication-basic username=\"@(\"c\")\" password=\"p\" />");
+    check_valid("inbound", "<set-backend-service base-url=\"@(\"https://\" + 1)\" />");
+    check_valid("backend", "<set-backend-service backend-id=\"@(\"b\")\" /><forward-request "
+                           "timeout=\"@(1 + 1)\" follow-redirects=\"@(1 < 2)\" />");
+    check_valid("backend", "<choose><when condition=\"@(true)\"><set-backend-service "
+                           "backend-id=\"b\" /><forward-request /></when><otherwise>"
+                           "<forward-request timeout-ms=\"@(5)\" /></otherwise></choose>");
+    check_valid("inbound", "<rewrite-uri template=\"@(\"/a?b=\" + 1)\" />");
+    check_valid("inbound", "<set-method>POST</set-method>");
+    check_valid("inbound", "<set-method>@(context.Request.Method)</set-method>");
+    check_valid("outbound", "<set-status code=\"404\" reason=\"Gone\" />");
+    check_valid("on-error", "<set-status code=\"@(500 + 3)\" reason=\"@(\"x\")\" />");
 }
 
 static void statement_outside_its_sections_is_refused(void **state)
@@ -126,6 +148,32 @@ static void statement_outside_its_sections_is_refused(void **state)
     check_invalid("backend", "<rewrite-uri template=\"/\" />", "it is in: inbound");
     check_invalid("inbound", "<base /><base />", "more than one <base />");
     check_invalid("backend", "<base /><forward-request />", "holds one policy only");
+    check_invalid("backend",
+                  "<choose><when condition=\"true\"><forward-request /><forward-request /></when>"
+                  "</choose>",
+                  "holds one policy only");
+    check_invalid("inbound", "<choose><when condition=\"true\"><forward-request /></when></choose>",
+                  "it is in: backend");
+    check_invalid("inbound", "<choose><when condition=\"true\"><base /></when></choose>",
+                  "<base /> stands in a section itself");
+    check_invalid("inbound", "<choose><otherwise /></choose>", "choose takes, in this order");
+    check_invalid("inbound",
+                  "<choose><when condition=\"true\" /><otherwise /><when condition=\"true\" />"
+                  "</choose>",
+                  "choose takes, in this order");
+    check_invalid("inbound", "<choose />", "choose needs at least one <when>");
+    check_invalid("inbound", "<choose><when /></choose>", "'condition' is required");
+    check_invalid("inbound", "<choose><when condition=\"yes\" /></choose>",
+                  "must be an expression, @(…), or \"true\" or \"false\"");
+    check_invalid("inbound", "<choose><otherwise condition=\"true\" /></choose>",
+                  "choose takes, in this order");
+    check_invalid("inbound", "<set-status code=\"200\" reason=\"x\" />",
+                  "it is in: outbound, on-error");
+    check_invalid("outbound", "<set-method>GET</set-method>", "it is in: inbound");
+    check_invalid("inbound", "<set-method>CONNECT</set-method>", "must not be CONNECT");
+    check_invalid("inbound", "<set-method />", "must be a method");
+    check_invalid("inbound", "<set-variable value=\"x\" />", "'name' must have 1 to 256");
+    check_invalid("inbound", "<set-variable name=\"x\" />", "'value' is required");
 }
 
 static void what_is_not_known_is_refused_by_name(void **state)
@@ -134,7 +182,7 @@ static void what_is_not_known_is_refused_by_name(void **state)
     check_invalid("inbound", "<no-such />", "the policy 'no-such' is not known");
     check_invalid("inbound", "<x:base />", "the policy 'x:base' is not known");
     check_invalid("inbound", "<Base />", "the policy 'Base' is not known");
-    check_invalid("inbound", "<choose />", "the policy 'choose' is not supported by this release");
+    check_invalid("inbound", "<retry />", "the policy 'retry' is not supported by this release");
     check_invalid("inbound", "<base what=\"1\" />",
                   "the attribute 'what' is not known; the element takes: id");
     check_invalid("inbound", "<rewrite-uri templat=\"/\" />",
@@ -227,27 +275,97 @@ static void header_values_never_hold_line_ends(void **state)
                   "one line");
 }
 
-static void expressions_are_refused_with_their_place(void **state)
+static void check_place(const char *text, enum pn_policy_format format, const char *message)
 {
     struct pn_policy_document *document = NULL;
     struct pn_error err = {0};
 
-    (void)state;
-    check_invalid("inbound",
-                  "<set-header name=\"a\"><value>@(context.Request.Url.Path.Contains(\"<\") ? "
-                  "\"a)\" : 'b'.ToString())</value></set-header>",
-                  "policy expressions are not supported by this release; the text must");
-    check_invalid("inbound",
-                  "<rewrite-uri template=\"@{ /* } */ var s = @\"x\"\"}\"; // }\n return $\"{s["
-                  "\"k\"]}}}\" + '}'; }\" />",
-                  "the attribute 'template' must be a literal");
-    assert_int_equal(parse("<policies>\r\n\t<inbound>\r\n<!-- \xC3\xA9 --> <set-header name=\"a\" "
-                           "exists-action=\"@(\"a\" < \"b\"\n ? 1 : 2)\"><value>1</value>"
-                           "</set-header>\n  <nope/></inbound></policies>",
-                           &document, &err),
+    assert_int_equal(pn_policy_parse(pn_slice_str(text), format, PN_SCOPE_API, &document, &err),
                      PN_INVALID);
-    assert_string_equal(err.target, "set-header");
-    assert_non_null(strstr(err.message, "Error in element 'set-header' on line 3, column 13: "));
+    if (strncmp(err.message, message, strlen(message)) != 0)
+        fail_msg("%s: not \"%s\" but \"%s\"", text, message, err.message);
+}
+
+#define RAW(text, message) check_place(text, PN_POLICY_RAWXML, "Error in element " message)
+#define XML(text, message) check_place(text, PN_POLICY_XML, "Error in element " message)
+#define TOP                "<policies><inbound>\r\n"
+#define END                "</inbound></policies>"
+
+static void faults_in_expressions_have_their_place(void **state)
+{
+    (void)state;
+    RAW(TOP "<set-header name=\"a\"><value>@(foo)</value></set-header>" END,
+        "'value' on line 2, column 31: policy expression: the name 'foo' is not known");
+    RAW(TOP "<set-header name=\"a\"><value><!-- \xC3\xA9 -->\r\n  @(1 +\r\n \"<\xC3\xA9\" + foo)"
+            "</value></set-header>" END,
+        "'value' on line 4, column 9: policy expression: the name 'foo'");
+    XML(TOP "<set-header name=\"a\"><value>\n@(&quot;&lt;&#233;&#x20AC;&quot; + foo)</value>"
+            "</set-header>" END,
+        "'value' on line 3, column 36: policy expression: the name 'foo'");
+    XML(TOP "<rewrite-uri  copy-unmatched-params='true' template = ' @(1 &lt; foo)' />" END,
+        "'rewrite-uri' on line 2, column 66: policy expression: the name 'foo'");
+    RAW(TOP "<set-variable name=\"x\" value=\"@(\"<\" + \n\t\"a\" + foo)\" />" END,
+        "'set-variable' on line 3, column 8: policy expression: the name 'foo'");
+    RAW(TOP "<choose><when condition=\"@(context.Request.Headers[\"a\"] > 1)\"/></choose>" END,
+        "'when' on line 2, column 57: policy expression: '>' is not possible between string[] and "
+        "int");
+    RAW(TOP "<set-header name=\"@(1)\"><value><![CDATA[@(foo)]]></value></set-header>" END,
+        "'value' on line 2, column 43: policy expression: the name 'foo'");
+    RAW(TOP "<set-variable name=\"v\" value=\"@(1)x\" />" END,
+        "'set-variable' on line 2, column 35: policy expression: the expression ends before");
+    RAW(TOP "<authentication-managed-identity resource=\"@(1)\" />" END,
+        "'authentication-managed-identity' on line 2, column 2: the attribute 'resource' cannot be "
+        "a policy expression");
+    RAW(TOP "<set-header name=\"a\" exists-action=\"@(1)\"><value>1</value></set-header>" END,
+        "'set-header' on line 2, column 2: the attribute 'exists-action' cannot be a policy");
+}
+
+static void check_both(const char *given, enum pn_policy_format format, const char *raw,
+                       const char *xml)
+{
+    struct pn_policy_document *document = NULL;
+    struct pn_error err = {0};
+    struct pn_buf out;
+
+    if (pn_policy_parse(pn_slice_str(given), format, PN_SCOPE_API, &document, &err) != PN_OK)
+        fail_msg("%s", err.message);
+    pn_buf_init(&out, 65536);
+    assert_int_equal(pn_policy_print(document, PN_POLICY_RAWXML, &out), PN_OK);
+    assert_string_equal(pn_buf_str(&out), raw);
+    pn_buf_clear(&out);
+    assert_int_equal(pn_policy_print(document, PN_POLICY_XML, &out), PN_OK);
+    assert_string_equal(pn_buf_str(&out), xml);
+    pn_buf_fini(&out);
+    pn_policy_document_destroy(document);
+}
+
+static void expressions_are_raw_in_rawxml_and_escaped_in_xml(void **state)
+{
+    static const char raw[] =
+        "<policies>\r\n    <inbound>\r\n"
+        "        <set-variable name=\"v\" value=\"@(1 < 2 &&\r\n \"a'\" != \"b\")\" />\r\n"
+        "        <set-header name=\"a\" exists-action=\"override\">\r\n"
+        "            <value>@{ if (1 < 2)\r\n { return \"&\"; } return '\"'; }</value>\r\n"
+        "            <value>a @(b) &lt;</value>\r\n"
+        "        </set-header>\r\n"
+        "        <set-variable name=\"w\" value=\" @(1 &lt; 2)\" />\r\n"
+        "        <set-method>@(1 > 2 ? \"A\" : \"B\")</set-method>\r\n"
+        "    </inbound>\r\n</policies>";
+    static const char xml[] =
+        "<policies>\r\n    <inbound>\r\n"
+        "        <set-variable name=\"v\" value=\"@(1 &lt; 2 &amp;&amp;&#xA; &quot;a'&quot; != "
+        "&quot;b&quot;)\" />\r\n"
+        "        <set-header name=\"a\" exists-action=\"override\">\r\n"
+        "            <value>@{ if (1 &lt; 2)\r\n { return \"&amp;\"; } return '\"'; }</value>\r\n"
+        "            <value>a @(b) &lt;</value>\r\n"
+        "        </set-header>\r\n"
+        "        <set-variable name=\"w\" value=\" @(1 &lt; 2)\" />\r\n"
+        "        <set-method>@(1 &gt; 2 ? \"A\" : \"B\")</set-method>\r\n"
+        "    </inbound>\r\n</policies>";
+
+    (void)state;
+    check_both(raw, PN_POLICY_RAWXML, raw, xml);
+    check_both(xml, PN_POLICY_XML, raw, xml);
 }
 
 static void errors_name_element_line_and_column(void **state)
@@ -527,6 +645,43 @@ static void references_come_in_order_with_their_place(void **state)
     pn_policy_document_destroy(document);
 }
 
+static void expressions_tell_what_they_may_name(void **state)
+{
+    static const struct {
+        enum pn_policy_reference_kind kind;
+        const char *name;
+        bool is_certain;
+    } expected[] = {
+        {PN_POLICY_CERTIFICATE_LITERAL, "c1", true}, {PN_POLICY_CERTIFICATE_LITERAL, "c2", true},
+        {PN_POLICY_BACKEND_LITERAL, "b1", false},    {PN_POLICY_BACKEND_LITERAL, "x", false},
+        {PN_POLICY_BACKEND_ANY, "", false},
+    };
+    struct pn_policy_document *document = NULL;
+    struct pn_error err = {0};
+    struct seen seen = {0};
+
+    (void)state;
+    assert_int_equal(
+        parse("<policies><inbound><choose><when condition=\"true\"><authentication-certificate "
+              "certificate-id='@(context.Request.Method == \"GET\" ? \"c1\" : \"c2\")'/></when>"
+              "<otherwise><set-variable name='x' value='b1'/></otherwise></choose>"
+              "<set-backend-service backend-id='@((string)context.Variables[\"x\"])'/>"
+              "</inbound></policies>",
+              &document, &err),
+        PN_OK);
+    assert_int_equal(pn_policy_references(document, on_reference, &seen, &err), PN_OK);
+    assert_int_equal(seen.count, sizeof expected / sizeof *expected);
+    for (size_t i = 0; i < seen.count; i++) {
+        char name[80];
+
+        snprintf(name, sizeof name, "%.*s", PN_FMT(seen.all[i].name));
+        assert_int_equal(seen.all[i].kind, expected[i].kind);
+        assert_string_equal(name, expected[i].name);
+        assert_int_equal(seen.all[i].is_certain, expected[i].is_certain);
+    }
+    pn_policy_document_destroy(document);
+}
+
 static void embedded_body_leaves_no_password_behind(void **state)
 {
     static const char expected[] =
@@ -572,7 +727,9 @@ int main(void)
         cmocka_unit_test(what_is_not_known_is_refused_by_name),
         cmocka_unit_test(bad_values_are_refused),
         cmocka_unit_test(header_values_never_hold_line_ends),
-        cmocka_unit_test(expressions_are_refused_with_their_place),
+        cmocka_unit_test(faults_in_expressions_have_their_place),
+        cmocka_unit_test(expressions_are_raw_in_rawxml_and_escaped_in_xml),
+        cmocka_unit_test(expressions_tell_what_they_may_name),
         cmocka_unit_test(errors_name_element_line_and_column),
         cmocka_unit_test(broken_xml_is_refused_with_its_line),
         cmocka_unit_test(every_cut_of_a_document_is_refused_cleanly),
