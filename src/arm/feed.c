@@ -76,6 +76,8 @@ static enum pn_rc make_json(struct pn_arm *arm, const struct pn_store_item *item
         json_decref(properties);
         return rc;
     }
+    if (type == PN_TYPE_SERVICE && json_object_get(item->body, "location"))
+        (void)json_object_set(internal, "location", json_object_get(item->body, "location"));
     document =
         json_pack("{s:s,s:o,s:o}", "name", name ? name : strrchr(item->id, '/') + 1, "properties",
                   properties ? properties : json_object(), "internal", internal);

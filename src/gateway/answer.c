@@ -156,7 +156,8 @@ void pn_call_fail(struct pn_call *call, const struct pn_call_error *error)
     struct pn_policy_run run;
     const struct pn_policy_program *program = call->program;
 
-    pn_uuid_v4(call->request_id);
+    if (call->request_id[0] == '\0') /* else an expression has asked for it */
+        pn_uuid_v4(call->request_id);
     if (error->status >= 500)
         pn_metric_add(PN_METRIC_REQUESTS_FAILED, 1);
     if (error->code)

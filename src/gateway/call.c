@@ -61,6 +61,8 @@ struct pn_call *pn_call_create(struct pn_worker *worker, struct pn_front *front)
     call->api = NULL;
     call->operation = NULL;
     call->product = NULL;
+    call->subscription = NULL;
+    call->began_ms = pn_loop_now_ms(worker->loop);
     call->program = NULL;
     call->backend = NULL;
     call->pool = NULL;

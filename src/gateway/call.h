@@ -45,7 +45,10 @@ struct pn_call {
     struct pn_pin *identity_pin; /* a newer one, for the certificate only; mostly NULL */
     const struct pn_api *api;
     const struct pn_operation *operation;
-    const struct pn_product *product;        /* by whose key, or openness, it came; NULL: none */
+    const struct pn_subscription *subscription; /* by whose key it came; NULL: none was needed */
+    struct pn_slice subscription_key;           /* as the client sent it */
+    uint64_t began_ms;                          /* of the loop's clock */
+    const struct pn_product *product;           /* by whose key, or openness, it came; NULL: none */
     const struct pn_policy_program *program; /* the operation's, or the product's of it; NULL: there
                                                 is none that could run */
     struct pn_route_match match;
@@ -143,6 +146,8 @@ bool pn_call_follow_redirect(struct pn_call *call);
 void pn_call_fail_policy(struct pn_call *call);
 /** The context's find_token: what the feed brought (identity_token.c); `call` is its host. */
 bool pn_call_find_token(void *call, struct pn_slice name, struct pn_slice *token, const char **why);
+/** The context's find_fact (facts.c); `call` is its host. */
+void pn_call_find_fact(void *call, enum pn_policy_fact fact, struct pn_expr_value *value);
 /** Fails it with 500 before anything was sent. */
 void pn_call_fail_forward(struct pn_call *call, const char *code, const char *detail);
 /** The backend section (forward.c). */

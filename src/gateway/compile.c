@@ -78,6 +78,9 @@ static enum pn_rc read_api(struct build *build, struct pn_item *item)
     api->key = item->key;
     api->scope = pn_item_scope(item->key);
     api->id = item->name;
+    api->name = text_or(item->properties, "displayName", item->name);
+    api->revision = text_or(item->properties, "apiRevision", "1");
+    api->version = pn_json_str(item->properties, "apiVersion");
     api->path = build->entry->path;
     api->subscription_required = pn_json_bool(item->properties, "subscriptionRequired", true);
     api->is_grpc = strcmp(text_or(item->properties, "type", ""), "grpc") == 0;
@@ -195,6 +198,7 @@ static enum pn_rc add_operation(struct build *build, struct pn_item *item,
     enum pn_rc rc;
 
     operation->id = item->name;
+    operation->name = text_or(item->properties, "displayName", item->name);
     operation->index = api->operation_count;
     operation->method = text_or(item->properties, "method", "");
     operation->url_template = text_or(item->properties, "urlTemplate", "/");

@@ -186,6 +186,9 @@ static enum pn_rc read_subscription(struct pn_item *item, struct pn_error *err)
         return PN_NOMEM;
     item->as.subscription = keys;
     keys->subscription.id = item->name;
+    keys->subscription.name = pn_json_str(item->properties, "displayName");
+    if (!keys->subscription.name)
+        keys->subscription.name = item->name;
     keys->subscription.scope = pn_json_str(item->internal, "scope");
     keys->subscription.is_of_product =
         keys->subscription.scope &&
@@ -347,8 +350,8 @@ static void drop_tree(struct pn_item *item)
 /** Lets go of the tree, or of what is in it for people only: most of the memory of an open item. */
 static void trim(struct pn_item *item)
 {
-    static const char *const for_people[] = {"displayName", "description",        "responses",
-                                             "request",     "templateParameters", NULL};
+    static const char *const for_people[] = {"description", "responses", "request",
+                                             "templateParameters", NULL};
 
     if (item->kind == PN_ITEM_CERTIFICATE || item->kind == PN_ITEM_POLICY ||
         item->kind == PN_ITEM_PRODUCT_API)

@@ -10,7 +10,8 @@
 
 /** What a key lets its bearer do. */
 struct pn_subscription {
-    const char *id; /* name below /subscriptions */
+    const char *id;   /* name below /subscriptions */
+    const char *name; /* its display name */
     /* "/": all; "/apis": the service's own APIs; "/workspaces/{w}/apis": those of that workspace;
      * "…/apis/{id}": that one; "…/products/{id}": those in it; lower case */
     const char *scope;

@@ -93,6 +93,8 @@ static bool check_key(struct pn_call *call)
         return true;
     key = find_key(call);
     if (key.len > 0 && pn_snapshot_check_key(call->pin->snapshot, call->api, key, &who) == PN_OK) {
+        call->subscription = who;
+        call->subscription_key = key;
         if (who->is_of_product)
             call->product = pn_api_product(call->api, who->scope);
         return true;
@@ -131,6 +133,7 @@ static enum pn_rc fill_context(struct pn_call *call, struct pn_slice rest)
     struct pn_policy_context *context = &call->context;
 
     context->find_token = pn_call_find_token;
+    context->find_fact = pn_call_find_fact;
     context->host = call;
     context->method = call->request.method;
     context->path = rest.len > 0 ? rest : PN_LIT("/");

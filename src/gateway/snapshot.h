@@ -22,6 +22,7 @@
 
 struct pn_operation {
     const char *id;
+    const char *name; /* its display name */
     const char *method;
     const char *url_template;
     const struct pn_policy_program *program;   /* the API's, or of its own */
@@ -50,10 +51,12 @@ struct pn_product {
 
 /** An API with its operations and policies, compiled when the first request comes to it. */
 struct pn_api {
-    const char *key;       /* "/apis/echo" */
-    const char *id;        /* "echo"; of a workspace's API the key without its first '/' */
-    struct pn_slice scope; /* in which its policies name things (gateway/item.h) */
-    const char *path;      /* without slashes at its ends */
+    const char *key;                /* "/apis/echo" */
+    const char *id;                 /* "echo"; of a workspace's API the key without its first '/' */
+    const char *name;               /* its display name */
+    const char *revision, *version; /* NULL: it has none */
+    struct pn_slice scope;          /* in which its policies name things (gateway/item.h) */
+    const char *path;               /* without slashes at its ends */
     bool allows_http, allows_https;
     bool is_websocket; /* takes WebSocket handshakes only */
     bool subscription_required;
