@@ -207,13 +207,16 @@ bool arm_refuse_while_used(struct arm_call *call, struct pn_store_txn *txn);
 #define ARM_BY_PRODUCT         "product" /* an API that is in a product whose policy does */
 #define ARM_BY_SECRET          "sameSecret"
 #define ARM_BY_CERTIFICATE     "sameCertificate"
+#define ARM_BY_EXPRESSION      "expression" /* whose literals do not tell which one it names */
 struct arm_usage_wish {
     size_t max;           /* entries */
     bool with_thumbprint; /* of a certificate: also those that name its thumbprint */
     bool with_listeners;  /* of a certificate: also host names that show the same one */
+    bool with_any;        /* also expressions that may name any */
 };
 struct arm_usage {
-    json_t *list; /* [{id, name, type, via, by}], those that are nearer first; the caller's */
+    json_t *list; /* [{id, name, type, via, by, dynamic}], those that are nearer first; the
+                     caller's. "dynamic": true only of those that only expressions lead to */
     bool is_cut;  /* there are more */
 };
 /** Who uses the item, directly or through others. On failure the list is NULL. PN_NOMEM; what the
@@ -221,6 +224,13 @@ struct arm_usage {
 enum pn_rc arm_usage_in(struct pn_store_txn *txn, struct pn_arena *arena, const char *scope_id,
                         const struct pn_store_item *item, const struct arm_usage_wish *wish,
                         struct arm_usage *usage, struct pn_error *err) PN_MUST_USE;
+
+/* What an expression names has a second reference beside the one to the item itself; one whose
+ * literals do not tell refers to any of a kind. In the arena; NULL: no memory. */
+#define ARM_CERTIFICATES "certificates"
+#define ARM_BACKENDS     "backends"
+const char *arm_dynamic_reference(struct pn_arena *arena, const char *scope_id, const char *id);
+const char *arm_dynamic_any(struct pn_arena *arena, const char *scope_id, const char *kind);
 
 /* linked_access.c */
 /** Whether the caller may use the certificates among `references` (NULL-ended). False: answered;

@@ -107,6 +107,13 @@ const struct arm_cause arm_causes[] = {
      "Assign the identity to the service, or look at what its source answers."},
     {"policy_failed", "A statement of the policy failed; the detail says which way.",
      "Correct the policy."},
+    {"expression_failed",
+     "A policy expression failed, as its exception in C# would; the detail says which way.",
+     "Correct the expression: ?., ??, ContainsKey and GetValueOrDefault are for what may be "
+     "missing."},
+    {"expression_limit",
+     "A policy expression takes more steps, bytes or regular expression steps than it may.",
+     "Make it simpler, or raise the limit that the detail names."},
     {"certificate_needs_tls", "A client certificate is to be shown to an http:// backend.",
      "Use an https:// url."},
     {"no_trusted_ca", "This system has no CA certificates to check the backend by.",

@@ -41,10 +41,12 @@ static enum pn_rc has_twin(struct arm_call *call, struct pn_store_txn *txn,
     return rc;
 }
 
-static enum pn_rc find_users(struct arm_call *call, struct pn_store_txn *txn,
+/** `with_any`: also expressions of which nobody knows what they name: they refuse nothing, but are
+ *  told. */
+static enum pn_rc find_users(struct arm_call *call, struct pn_store_txn *txn, bool with_any,
                              struct arm_usage *usage, struct pn_error *err)
 {
-    struct arm_usage_wish wish = {.max = ARM_USERS_MAX};
+    struct arm_usage_wish wish = {.max = ARM_USERS_MAX, .with_any = with_any};
     struct pn_store_item item = {0};
     bool has = true;
     enum pn_rc rc = pn_store_txn_get(txn, call->id, &item, err);
@@ -72,7 +74,8 @@ static bool is_direct(const struct arm_call *call, const json_t *user)
 {
     const char *via = pn_json_str(user, "via");
 
-    return via && strcasecmp(via, call->id) == 0;
+    return via && strcasecmp(via, call->id) == 0 &&
+           strcmp(pn_json_str(user, "by"), ARM_BY_EXPRESSION) != 0;
 }
 
 static const char *how(const struct arm_call *call, const json_t *user)
@@ -83,13 +86,15 @@ static const char *how(const struct arm_call *call, const json_t *user)
         return "names its thumbprint";
     if (strcmp(by, "value") == 0)
         return "holds its id or thumbprint";
+    if (strcmp(by, ARM_BY_EXPRESSION) == 0)
+        return "may use it: an expression decides at run time";
     if (strcmp(by, "policy") == 0)
         return "uses it by its policy";
     if (strcmp(by, ARM_BY_PRODUCT) == 0)
         return pn_arena_printf(call->arena, "is in %.*s, whose policy uses it",
                                PN_FMT(short_id(call, pn_json_str(user, "via"))));
     if (is_direct(call, user))
-        return "refers to it";
+        return pn_json_bool(user, "dynamic", false) ? "names it in an expression" : "refers to it";
     return pn_arena_printf(call->arena, "refers to %.*s",
                            PN_FMT(short_id(call, pn_json_str(user, "via"))));
 }
@@ -165,9 +170,14 @@ bool arm_refuse_while_used(struct arm_call *call, struct pn_store_txn *txn)
 {
     struct arm_usage usage = {0};
     struct pn_error err = {0};
-    enum pn_rc rc = find_users(call, txn, &usage, &err);
+    enum pn_rc rc = find_users(call, txn, false, &usage, &err);
     bool is_free = rc == PN_OK && json_array_size(usage.list) == 0;
 
+    if (rc == PN_OK && !is_free) {
+        json_decref(usage.list);
+        usage.list = NULL;
+        rc = find_users(call, txn, true, &usage, &err);
+    }
     if (!is_free)
         pn_store_rollback(txn);
     if (rc != PN_OK)

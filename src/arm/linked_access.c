@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * Linked access: who writes what names a certificate needs Microsoft.ApiManagement/service/
- * certificates/use/action on it, when the configuration asks for that. What a policy's expression
- * chooses at run time is not known here.
+ * certificates/use/action on it, when the configuration asks for that. An expression that may give
+ * any certificate needs it on all of them: at the service, or the workspace.
  */
 #include <string.h>
 #include <strings.h>
@@ -39,6 +39,7 @@ bool arm_check_linked_access(struct arm_call *call, const char *const *reference
     const struct pn_arm_services *services = &call->arm->config.services;
 
     const char *action = arm_scoped_action(call, USE_ACTION);
+    const char *any;
 
     if (!call->arm->config.checks_linked_access)
         return true;
@@ -46,15 +47,20 @@ bool arm_check_linked_access(struct arm_call *call, const char *const *reference
         arm_answer_error(call, 500, "InternalServerError", "out of memory");
         return false;
     }
+    any = arm_dynamic_any(call->arena, call->scope_id, ARM_CERTIFICATES);
+    if (!any) {
+        arm_answer_error(call, 500, "InternalServerError", "out of memory");
+        return false;
+    }
     for (; *references; references++) {
+        const char *needed = strcasecmp(*references, any) == 0 ? call->scope_id : *references;
         struct pn_error err = {0};
 
-        if (!is_certificate(call, *references) ||
-            services->authorize(services->ctx, &call->principal, action, *references, &err) ==
-                PN_OK)
+        if ((needed == *references && !is_certificate(call, needed)) ||
+            services->authorize(services->ctx, &call->principal, action, needed, &err) == PN_OK)
             continue;
         if (err.rc == PN_DENIED)
-            return refuse(call, action, *references);
+            return refuse(call, action, needed);
         arm_answer_failure(call, &err);
         return false;
     }

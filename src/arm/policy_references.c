@@ -1,11 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * What policies refer to, kept as data: certificates by id or thumbprint, backends, and
+ * What policies refer to, kept as data: certificates by id or thumbprint, backends, what an
+ * expression may give of both (marked as such by a second reference, ADR 241), and
  * certificates given in the document itself. Those are taken out when the policy is put: key and
  * chain go to the keyholder and to a resource of their own ({service}/posternEmbedded/{hash of the
  * chain}), the document keeps only its name.
  */
 #include <string.h>
+#include <strings.h>
 
 #include "arm/arm_internal.h"
 #include "arm/quirks.h"
@@ -17,7 +19,8 @@
 
 #define POLICY_REFERENCES_MAX 256 /* literal references of one document */
 #define POLICY_EMBEDDED_MAX   16  /* certificates given in one document */
-#define POLICY_TOKENS_MAX     16  /* tokens of managed identities that one document names */
+#define RESOURCE_NAME_MAX     80
+#define POLICY_TOKENS_MAX     16 /* tokens of managed identities that one document names */
 
 struct embedded {
     const char *hash;
@@ -252,7 +255,9 @@ struct referring {
     size_t count;
     const char **included; /* NULL-ended: certificates that fragments name, */
     size_t included_count;
-    json_t *through; /* [{certificate, namedValue}]: those that a named value names */
+    json_t *through;      /* [{certificate, namedValue}]: those that a named value names */
+    const char **dynamic; /* those that only an expression names */
+    size_t dynamic_count;
 };
 
 static enum pn_rc add(struct referring *referring, const char *id, struct pn_error *err)
@@ -260,6 +265,13 @@ static enum pn_rc add(struct referring *referring, const char *id, struct pn_err
     if (!id)
         return pn_error_set(err, PN_NOMEM, "out_of_memory", "out of memory");
     referring->ids[referring->count++] = id;
+    return PN_OK;
+}
+
+static enum pn_rc add_included(struct referring *referring, const char *id)
+{
+    if (referring->included_count < POLICY_REFERENCES_MAX)
+        referring->included[referring->included_count++] = id;
     return PN_OK;
 }
 
@@ -275,11 +287,8 @@ static enum pn_rc add_certificate(struct referring *referring,
 
     if (!id)
         return pn_error_set(err, PN_NOMEM, "out_of_memory", "out of memory");
-    if (reference->fragment) {
-        if (referring->included_count < POLICY_REFERENCES_MAX)
-            referring->included[referring->included_count++] = id;
-        return PN_OK;
-    }
+    if (reference->fragment)
+        return add_included(referring, id);
     if (name.len > 0) {
         rc = arm_named_value_find(referring->sources, name, &value, &value_id, err);
         if (rc == PN_OK &&
@@ -456,17 +465,132 @@ static enum pn_rc refer_to_value(struct referring *referring,
                : rc;
 }
 
+/* ---- what expressions name ---- */
+
+static enum pn_rc add_dynamic(struct referring *referring,
+                              const struct pn_policy_reference *reference, const char *id,
+                              struct pn_error *err)
+{
+    if (!id)
+        return pn_error_set(err, PN_NOMEM, "out_of_memory", "out of memory");
+    if (reference->fragment)
+        return add_included(referring, id);
+    if (referring->dynamic_count < POLICY_REFERENCES_MAX)
+        referring->dynamic[referring->dynamic_count++] = id;
+    return PN_OK;
+}
+
+/** A thumbprint in an expression: those who have it, and, as of a literal attribute, who has it
+ *  later. One from a vault is in use until it is rotated. */
+static enum pn_rc refer_by_literal_thumbprint(struct referring *referring,
+                                              const struct pn_policy_reference *reference,
+                                              const char *thumbprint, struct pn_error *err)
+{
+    struct arm_call *call = referring->call;
+    struct pn_store_list found = {0};
+    const char *prefix = pn_arena_printf(call->arena, "%s/certificates/", call->scope_id);
+    enum pn_rc rc = PN_OK;
+
+    if (!reference->fragment)
+        rc = add(referring, arm_thumbprint_reference(call, thumbprint), err);
+    if (rc == PN_OK && !prefix)
+        rc = pn_error_set(err, PN_NOMEM, "out_of_memory", "out of memory");
+    if (rc == PN_OK)
+        rc = pn_store_txn_list_thumbprint(referring->txn, prefix,
+                                          pn_type_facts(PN_TYPE_CERTIFICATE)->type, thumbprint,
+                                          &found, err);
+    for (size_t i = 0; rc == PN_OK && i < found.count; i++)
+        rc = add_dynamic(referring, reference,
+                         pn_arena_strdup(call->arena, pn_slice_str(found.items[i].id)), err);
+    pn_store_list_fini(&found);
+    return rc;
+}
+
+static bool may_be_name(struct pn_slice name)
+{
+    for (size_t i = 0; i < name.len; i++)
+        if ((unsigned char)name.ptr[i] < 0x20 || strchr("*#&+:<>?/", name.ptr[i]))
+            return false;
+    return name.len > 0 && name.len <= RESOURCE_NAME_MAX;
+}
+
+/** A literal of an expression. If those are all that it can give it counts also before there is
+ *  such a thing; otherwise it may be any text, and counts if there is. */
+static enum pn_rc refer_by_literal(struct referring *referring, const char *kind,
+                                   const struct pn_policy_reference *reference,
+                                   struct pn_error *err)
+{
+    struct arm_call *call = referring->call;
+    char thumbprint[PN_THUMBPRINT_TEXT];
+    struct pn_store_item item = {0};
+    const char *id;
+    enum pn_rc rc = PN_OK;
+
+    if (strcmp(kind, ARM_CERTIFICATES) == 0 && pn_thumbprint_parse(reference->name, thumbprint))
+        return refer_by_literal_thumbprint(referring, reference, thumbprint, err);
+    if (!may_be_name(reference->name))
+        return PN_OK;
+    id = pn_arena_printf(call->arena, "%s/%s/%.*s", call->scope_id, kind, PN_FMT(reference->name));
+    if (id && !reference->is_certain) {
+        rc = pn_store_txn_get(referring->txn, id, &item, err);
+        pn_store_item_fini(&item);
+    }
+    if (rc == PN_NOT_FOUND) {
+        memset(err, 0, sizeof(*err));
+        return PN_OK;
+    }
+    return rc == PN_OK ? add_dynamic(referring, reference, id, err) : rc;
+}
+
+static enum pn_rc refer_to_any(struct referring *referring, const char *kind,
+                               const struct pn_policy_reference *reference, struct pn_error *err)
+{
+    const char *id = arm_dynamic_any(referring->call->arena, referring->call->scope_id, kind);
+
+    return id && reference->fragment ? add_included(referring, id) : add(referring, id, err);
+}
+
+static bool is_among(const char *const *ids, size_t count, const char *id)
+{
+    for (size_t i = 0; i < count; i++)
+        if (strcasecmp(ids[i], id) == 0)
+            return true;
+    return false;
+}
+
+/** What the document also names outright is no dynamic reference. */
+static enum pn_rc join_dynamic(struct referring *referring, struct pn_error *err)
+{
+    size_t certain = referring->count;
+    enum pn_rc rc = PN_OK;
+
+    for (size_t i = 0; rc == PN_OK && i < referring->dynamic_count; i++) {
+        const char *id = referring->dynamic[i];
+
+        if (is_among(referring->ids, certain, id) || is_among(referring->dynamic, i, id))
+            continue;
+        rc = add(referring, id, err);
+        if (rc == PN_OK)
+            rc = add(referring,
+                     arm_dynamic_reference(referring->call->arena, referring->call->scope_id, id),
+                     err);
+    }
+    return rc;
+}
+
 static enum pn_rc on_reference(void *ctx, const struct pn_policy_reference *reference,
                                struct pn_error *err)
 {
     struct referring *referring = ctx;
     bool is_certificate = reference->kind == PN_POLICY_CERTIFICATE_ID ||
-                          reference->kind == PN_POLICY_CERTIFICATE_THUMBPRINT;
+                          reference->kind == PN_POLICY_CERTIFICATE_THUMBPRINT ||
+                          reference->kind == PN_POLICY_CERTIFICATE_LITERAL ||
+                          reference->kind == PN_POLICY_CERTIFICATE_ANY;
 
     /* What else a fragment names is the fragment's reference. */
     if (reference->fragment && !is_certificate)
         return PN_OK;
-    if (referring->count >= POLICY_REFERENCES_MAX)
+    if (referring->count + referring->dynamic_count >= POLICY_REFERENCES_MAX)
         return pn_policy_reference_error(reference, err, "a policy may have at most %d references",
                                          POLICY_REFERENCES_MAX);
     switch (reference->kind) {
@@ -490,13 +614,21 @@ static enum pn_rc on_reference(void *ctx, const struct pn_policy_reference *refe
         return refer_by_id(referring, "policyFragments", "Policy fragment", reference, err);
     case PN_POLICY_NAMED_VALUE:
         return refer_to_value(referring, reference, err);
+    case PN_POLICY_CERTIFICATE_LITERAL:
+        return refer_by_literal(referring, ARM_CERTIFICATES, reference, err);
+    case PN_POLICY_BACKEND_LITERAL:
+        return refer_by_literal(referring, ARM_BACKENDS, reference, err);
+    case PN_POLICY_CERTIFICATE_ANY:
+        return refer_to_any(referring, ARM_CERTIFICATES, reference, err);
+    case PN_POLICY_BACKEND_ANY:
+        return refer_to_any(referring, ARM_BACKENDS, reference, err);
     }
     return PN_INTERNAL;
 }
 
 static const char **list_of(struct arm_call *call)
 {
-    return pn_arena_zalloc(call->arena, (POLICY_REFERENCES_MAX + 2) * sizeof(const char *));
+    return pn_arena_zalloc(call->arena, (2 * POLICY_REFERENCES_MAX + 4) * sizeof(const char *));
 }
 
 enum pn_rc arm_policy_refer_in(struct arm_call *call, struct pn_store_txn *txn,
@@ -515,10 +647,13 @@ enum pn_rc arm_policy_refer_in(struct arm_call *call, struct pn_store_txn *txn,
                                   .through = json_array()};
     enum pn_rc rc = PN_OK;
 
-    if (!referring.ids || !referring.included || !referring.through)
+    referring.dynamic = list_of(call);
+    if (!referring.ids || !referring.included || !referring.through || !referring.dynamic)
         rc = pn_error_set(err, PN_NOMEM, "out_of_memory", "out of memory");
     else
         rc = pn_policy_references(document, on_reference, &referring, err);
+    if (rc == PN_OK)
+        rc = join_dynamic(&referring, err);
     if (rc != PN_OK && err->code[0])
         pn_policy_hide_secrets(document, err);
     *refers = (struct arm_policy_refers){

@@ -25,15 +25,33 @@ struct walk {
     json_t *list;  /* the entries, in the order in which they were found */
     size_t max;    /* of the list */
     bool is_cut;
+    bool with_any;
+    bool is_dynamic; /* what is found now is so by an expression */
     struct pn_error *err;
 };
 
-static json_t *entry_of(const char *id, const char *type, const char *via, const char *by)
+const char *arm_dynamic_any(struct pn_arena *arena, const char *scope_id, const char *kind)
+{
+    return pn_arena_printf(arena, "%s/dynamic/%s", scope_id, kind);
+}
+
+const char *arm_dynamic_reference(struct pn_arena *arena, const char *scope_id, const char *id)
+{
+    return pn_arena_printf(arena, "%s/dynamic%s", scope_id, id + strlen(scope_id));
+}
+
+static json_t *entry_of(const char *id, const char *type, const char *via, const char *by,
+                        bool is_dynamic)
 {
     const char *name = strrchr(id, '/');
+    json_t *entry = json_pack("{s:s, s:s, s:o, s:s, s:s}", "id", id, "name", name ? name + 1 : id,
+                              "type", arm_type(id, type), "via", via, "by", by);
 
-    return json_pack("{s:s, s:s, s:o, s:s, s:s}", "id", id, "name", name ? name + 1 : id, "type",
-                     arm_type(id, type), "via", via, "by", by);
+    if (entry && is_dynamic && json_object_set_new(entry, "dynamic", json_true()) != 0) {
+        json_decref(entry);
+        return NULL;
+    }
+    return entry;
 }
 
 /** PN_EXISTS: it was there already. PN_LIMIT, PN_NOMEM. */
@@ -49,7 +67,7 @@ static enum pn_rc add(struct walk *walk, const char *id, const char *type, const
         return PN_LIMIT;
     }
     if (!key || json_object_set_new(walk->known, key, json_true()) != 0 ||
-        json_array_append_new(walk->list, entry_of(id, type, via, by)) != 0)
+        json_array_append_new(walk->list, entry_of(id, type, via, by, walk->is_dynamic)) != 0)
         return pn_error_set(walk->err, PN_NOMEM, "out_of_memory", "out of memory");
     return PN_OK;
 }
@@ -139,6 +157,41 @@ static enum pn_rc add_users(struct walk *walk, const char *reference, const char
     return rc;
 }
 
+/** Those that only an expression leads to, and then all others: who is found once is not found
+ *  again. What one refers to by an expression has that reference beside the plain one. */
+static enum pn_rc add_all_users(struct walk *walk, const char *id)
+{
+    bool is_dynamic = walk->is_dynamic;
+    const char *reference = NULL;
+    enum pn_rc rc = PN_OK;
+
+    if (strncasecmp(id, walk->scope_id, strlen(walk->scope_id)) == 0) {
+        reference = arm_dynamic_reference(walk->arena, walk->scope_id, id);
+        if (!reference)
+            return pn_error_set(walk->err, PN_NOMEM, "out_of_memory", "out of memory");
+        walk->is_dynamic = true;
+        rc = add_users(walk, reference, id, "reference");
+    }
+    walk->is_dynamic = is_dynamic;
+    return rc == PN_OK ? add_users(walk, id, id, "reference") : rc;
+}
+
+static enum pn_rc add_any_users(struct walk *walk, const char *kind, const char *id)
+{
+    const char *reference = arm_dynamic_any(walk->arena, walk->scope_id, kind);
+    bool is_dynamic = walk->is_dynamic;
+    enum pn_rc rc;
+
+    if (!walk->with_any)
+        return PN_OK;
+    if (!reference)
+        return pn_error_set(walk->err, PN_NOMEM, "out_of_memory", "out of memory");
+    walk->is_dynamic = true;
+    rc = add_users(walk, reference, id, ARM_BY_EXPRESSION);
+    walk->is_dynamic = is_dynamic;
+    return rc;
+}
+
 /** Each entry that was found is looked at in turn; those that it leads to come behind it. */
 static enum pn_rc follow(struct walk *walk)
 {
@@ -147,12 +200,18 @@ static enum pn_rc follow(struct walk *walk)
     for (size_t i = 0; rc == PN_OK && i < json_array_size(walk->list); i++) {
         const json_t *entry = json_array_get(walk->list, i);
         const char *id = pn_json_str(entry, "id");
+        const char *type = pn_json_str(entry, "type");
 
-        if (id && strcmp(pn_json_str(entry, "by"), BY_POLICY) != 0 &&
-            strcmp(pn_json_str(entry, "by"), ARM_BY_PRODUCT) != 0 &&
-            strcmp(pn_json_str(entry, "by"), BY_VALUE) != 0)
-            rc = add_users(walk, id, id, "reference");
+        if (!id || strcmp(pn_json_str(entry, "by"), BY_POLICY) == 0 ||
+            strcmp(pn_json_str(entry, "by"), ARM_BY_PRODUCT) == 0 ||
+            strcmp(pn_json_str(entry, "by"), BY_VALUE) == 0)
+            continue;
+        walk->is_dynamic = pn_json_bool(entry, "dynamic", false);
+        rc = add_all_users(walk, id);
+        if (rc == PN_OK && type && pn_slice_ends_with(pn_slice_str(type), PN_LIT("/backends")))
+            rc = add_any_users(walk, ARM_BACKENDS, id);
     }
+    walk->is_dynamic = false;
     return rc;
 }
 
@@ -217,13 +276,19 @@ static enum pn_rc add_listeners(struct walk *walk, const struct pn_store_item *c
 static enum pn_rc walk_from(struct walk *walk, const struct pn_store_item *item,
                             const struct arm_usage_wish *wish)
 {
-    enum pn_rc rc = add_users(walk, item->id, item->id, "reference");
+    bool is_backend = strcmp(item->type, pn_type_facts(PN_TYPE_BACKEND)->type) == 0;
+    bool is_certificate = strcmp(item->type, pn_type_facts(PN_TYPE_CERTIFICATE)->type) == 0;
+    enum pn_rc rc = add_all_users(walk, item->id);
 
     if (rc == PN_OK && wish->with_thumbprint)
         rc = add_thumbprint_users(walk, item);
     if (rc == PN_OK && wish->with_listeners)
         rc = add_listeners(walk, item);
-    return rc == PN_OK ? follow(walk) : rc;
+    if (rc == PN_OK)
+        rc = follow(walk);
+    if (rc == PN_OK && (is_backend || is_certificate))
+        rc = add_any_users(walk, is_backend ? ARM_BACKENDS : ARM_CERTIFICATES, item->id);
+    return rc;
 }
 
 enum pn_rc arm_usage_in(struct pn_store_txn *txn, struct pn_arena *arena, const char *scope_id,
@@ -236,6 +301,7 @@ enum pn_rc arm_usage_in(struct pn_store_txn *txn, struct pn_arena *arena, const 
                         .known = json_object(),
                         .list = json_array(),
                         .max = wish->max,
+                        .with_any = wish->with_any,
                         .err = err};
     enum pn_rc rc = walk.known && walk.list
                         ? walk_from(&walk, item, wish)
@@ -255,7 +321,7 @@ static enum pn_rc run(struct pn_store *store, struct pn_arena *arena, const char
                       size_t max, struct arm_usage *usage, struct pn_error *err)
 {
     const struct arm_usage_wish wish = {
-        .max = max, .with_thumbprint = true, .with_listeners = true};
+        .max = max, .with_thumbprint = true, .with_listeners = true, .with_any = true};
     const char *suffix = strcasestr(certificate_id, "/certificates/");
     struct pn_store_item certificate = {0};
     struct pn_store_txn *txn = NULL;

@@ -123,7 +123,7 @@ static enum pn_cli_exit run_delete(struct pn_cli *cli)
 static enum pn_cli_exit run_usage(struct pn_cli *cli)
 {
     static const struct pn_cli_column user_columns[] = {
-        {"USER", "id"}, {"BY", "by"}, {"VIA", "via"}, {NULL, NULL}};
+        {"USER", "id"}, {"BY", "by"}, {"DYNAMIC", "dynamic"}, {"VIA", "via"}, {NULL, NULL}};
     char *path = pn_cli_path("/certificates/", cli->positionals[0], "/usage");
     json_t *answer = NULL;
     enum pn_cli_exit code = pn_cli_arm(cli, "GET", path, NULL, &answer);

@@ -58,7 +58,7 @@ def test_basic_replaces_what_the_caller_sent(postern, api):
     ('username="a"', "'password' is required"), ('password="a"', "'username' is required"),
     ('username="a:b" password="c"', "'username' must have"),
     ('username="a" password="b" realm="x"', "'realm' is not known"),
-    ('username="a" password="@(1)"', "policy expressions are not supported")])
+    ('username="a" password="@(x)"', "policy expression: the name 'x' is not known")])
 def test_what_is_wrong_with_basic_is_said(postern, api, attributes, reason):
     answer = postern.set_policy(f"/apis/{api}", policy(f"<authentication-basic {attributes} />"),
                                 expect=(400,))

@@ -21,7 +21,7 @@ export type Certificate = Entity<{
 
 export type Workspace = Entity<{ displayName: string; description?: string }>;
 
-export interface UsageItem { id: string; name: string; type: string; via?: string; by?: string }
+export interface UsageItem { id: string; name: string; type: string; via?: string; by?: string; dynamic?: boolean }
 export interface Usage { value: UsageItem[]; count: number; truncated?: boolean }
 
 export interface Verdict { backend?: string; outcome?: string; cause?: string; sentence?: string; fix?: string }

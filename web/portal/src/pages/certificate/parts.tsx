@@ -89,14 +89,22 @@ export function UsageList(props: { items: UsageItem[]; truncated?: boolean | und
         return (
           <li key={item.id}>
             {to ? <PageLink to={to}>{userName(item)}</PageLink> : userName(item)}
-            {item.by === "policy" ? <Text size={200}> (runs a policy that uses it)</Text> : null}
-            {item.by === "product" ? <Text size={200}> (is in product {item.via?.slice(item.via.lastIndexOf("/") + 1)}, whose policy uses it)</Text> : null}
+            {item.by === "policy" ? <Text size={200}> (runs a policy that {item.dynamic ? "may use" : "uses"} it)</Text> : null}
+            {item.by === "product" ? <Text size={200}> (is in product {item.via?.slice(item.via.lastIndexOf("/") + 1)}, whose policy {item.dynamic ? "may use" : "uses"} it)</Text> : null}
+            {item.by === "expression" ? <Text size={200}> (may use it: an expression decides at run time)</Text> : null}
+            {item.by === "reference" && item.dynamic ? <Text size={200}> (names it in an expression)</Text> : null}
           </li>
         );
       })}
       {props.truncated ? <li>and more</li> : null}
     </ul>
   );
+}
+
+/** Those that keep it from being deleted: an expression that may name any certificate does not. */
+function certainUsers(items: UsageItem[]): UsageItem[] {
+  const open = new Set(items.filter((item) => item.by === "expression").map((item) => item.id));
+  return items.filter((item) => item.by !== "expression" && !(item.dynamic && item.via && open.has(item.via)));
 }
 
 /** Deletes, if nothing uses it; else says what does. */
@@ -112,7 +120,7 @@ export function DeleteCertificate(props: { certificate: Certificate; onClose: (d
   }, [refetch]);
   // Nor is it shown: a list that is replaced under the hands takes the focus with it.
   const users = fresh ? usage.data : undefined;
-  const inUse = (users?.count ?? 0) > 0;
+  const inUse = users !== undefined && (certainUsers(users.value).length > 0 || users.truncated === true);
   const remove = (): void =>
     write.mutate({ method: "DELETE", path: pathOf(name), etag: "*" }, {
       onSuccess: () => {
@@ -131,7 +139,13 @@ export function DeleteCertificate(props: { certificate: Certificate; onClose: (d
           <UsageList items={users.value} truncated={users.truncated} />
         </>
       ) : null}
-      {users && !inUse ? <Text>Nothing uses this certificate. Its private key is destroyed; this cannot be undone.</Text> : null}
+      {users && !inUse && users.count > 0 ? (
+        <>
+          <Text block style={{ marginBottom: 8 }}>Nothing names this certificate, but these choose one by an expression when a request comes. If one chooses it, that request fails:</Text>
+          <UsageList items={users.value} truncated={users.truncated} />
+        </>
+      ) : null}
+      {users && users.count === 0 ? <Text>Nothing uses this certificate. Its private key is destroyed; this cannot be undone.</Text> : null}
     </Confirm>
   );
 }
