@@ -153,6 +153,25 @@ static enum pn_cli_exit set_policy(struct pn_cli *cli)
     return code;
 }
 
+/* How it is called, for people; of a service elsewhere we do not know the gateway. */
+static void print_call(const struct pn_cli *cli, const json_t *api)
+{
+    const struct pn_cli_session *session = &cli->session;
+    const json_t *properties = json_object_get(api, "properties");
+    const char *path = pn_json_str(properties, "path");
+
+    if (!pn_cli_is_table(cli) || !session->gateway_url || !path)
+        return;
+    printf("%-16s  curl %s%s/%s%s\n", "to call it",
+           pn_json_bool(properties, "subscriptionRequired", true)
+               ? "-H \"Ocp-Apim-Subscription-Key: $KEY\" "
+               : "",
+           session->gateway_url, path, *path ? "/" : "");
+    if (pn_json_bool(properties, "subscriptionRequired", true))
+        printf("%-16s  KEY=$(postern subscription keys %s --query /primaryKey)\n", "its key",
+               pn_cli_value(cli, "workspace") ? "NAME" : "master");
+}
+
 static enum pn_cli_exit run_add(struct pn_cli *cli)
 {
     const char *name = cli->positionals[0];
@@ -173,6 +192,8 @@ static enum pn_cli_exit run_add(struct pn_cli *cli)
         code = set_policy(cli);
     if (code == PN_CLI_DONE)
         code = pn_cli_print_one(cli, answer, columns);
+    if (code == PN_CLI_DONE)
+        print_call(cli, answer);
     json_decref(answer);
     json_decref(body);
     free(path);
@@ -198,6 +219,7 @@ static enum pn_cli_exit print_imported(struct pn_cli *cli, const json_t *api)
     if (code == PN_CLI_DONE && pn_cli_is_table(cli)) {
         code = pn_cli_arm_list(cli, path, &operations);
         printf("%-16s  %zu\n", "operations", json_array_size(operations));
+        print_call(cli, api);
     }
     json_decref(operations);
     free(path);

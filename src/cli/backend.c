@@ -100,11 +100,37 @@ static enum pn_cli_exit run_update(struct pn_cli *cli)
     return write_backend(cli, "PATCH");
 }
 
+/* What is not said is checked; a pool checks nothing itself. For people, who see no difference. */
+static void say_defaults(json_t *items)
+{
+    static const char *const checks[] = {"validateCertificateChain", "validateCertificateName"};
+    json_t *item;
+    size_t at;
+
+    json_array_foreach(items, at, item)
+    {
+        json_t *properties = json_object_get(item, "properties");
+        json_t *tls = json_object_get(properties, "tls");
+
+        if (!pn_json_str(properties, "url"))
+            continue;
+        if (!json_is_object(tls)) {
+            tls = json_object();
+            json_object_set_new(properties, "tls", tls);
+        }
+        for (size_t i = 0; i < sizeof checks / sizeof *checks; i++)
+            if (!json_object_get(tls, checks[i]))
+                json_object_set_new(tls, checks[i], json_true());
+    }
+}
+
 static enum pn_cli_exit run_list(struct pn_cli *cli)
 {
     json_t *items = NULL;
     enum pn_cli_exit code = pn_cli_arm_list(cli, "/backends", &items);
 
+    if (code == PN_CLI_DONE && !cli->is_json)
+        say_defaults(items);
     if (code == PN_CLI_DONE)
         code = pn_cli_print_list(cli, items, list_columns);
     json_decref(items);

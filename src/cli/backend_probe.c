@@ -30,9 +30,11 @@ static void print_story(const json_t *story)
     const json_t *sent = json_object_get(story, "certificate");
     const char *cause = pn_json_str(story, "cause");
     const char *fix = pn_json_str(story, "fix");
+    char version[32];
 
     print_names("address", json_object_get(story, "addresses"), "address");
-    printf("%-20s %s %s\n", "TLS", pn_json_str(story, "tlsVersion"), pn_json_str(story, "cipher"));
+    if (*pn_cli_text_at(story, "tlsVersion", version, sizeof version))
+        printf("%-20s %s %s\n", "TLS", version, pn_json_str(story, "cipher"));
     print_names("server certificate", json_object_get(story, "serverChain"), "subject");
     printf("%-20s %s\n", "asked for ours",
            pn_json_bool(story, "certificateRequested", false) ? "yes" : "no");

@@ -210,7 +210,7 @@ static enum pn_cli_exit print_report(struct pn_cli *cli, const json_t *report)
     json_array_foreach(warnings, at, warning)
     {
         if (pn_cli_is_table(cli))
-            printf("%-12s %s: %s\n", "warning", pn_json_str(warning, "code"),
+            printf("%-10s  %s: %s\n", "warning", pn_json_str(warning, "code"),
                    pn_json_str(warning, "message"));
     }
     return code;

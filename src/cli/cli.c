@@ -66,9 +66,10 @@ bool pn_cli_flag(const struct pn_cli *cli, const char *name)
 
 /* ---- command line */
 
+/* "--name", "-x"; "-" is standard input. */
 static bool is_option(const char *argument)
 {
-    return strncmp(argument, "--", 2) == 0 && argument[2] != '\0';
+    return argument[0] == '-' && argument[1] != '\0' && strcmp(argument, "--") != 0;
 }
 
 /* The first `count` arguments with a blank between them, as far as they are words; false: fewer, or
@@ -123,15 +124,33 @@ static enum pn_cli_exit unknown_option(const struct pn_cli *cli, struct pn_slice
                         near ? near : "", near ? "?" : "");
 }
 
+/* "-h" and "-o", as everybody's fingers know them, by their long names. */
+static enum pn_cli_exit long_name(const struct pn_cli *cli, const char *argument, const char **name)
+{
+    if (argument[1] == '-')
+        *name = argument + 2;
+    else if (strcmp(argument, "-h") == 0)
+        *name = "help";
+    else if (strcmp(argument, "-o") == 0)
+        *name = "output";
+    else
+        return pn_cli_usage(
+            cli, "unknown option %s; what begins with - and is no option goes behind --", argument);
+    return PN_CLI_DONE;
+}
+
 /* "--name value" or "--name=value"; *at moves behind what was used. */
 static enum pn_cli_exit take_option(struct pn_cli *cli, int argc, char **argv, int *at)
 {
-    const char *name = argv[*at] + 2;
+    const char *name = "";
+    enum pn_cli_exit code = long_name(cli, argv[*at], &name);
     const char *equals = strchr(name, '=');
     size_t len = equals ? (size_t)(equals - name) : strlen(name);
     const struct pn_cli_option *option = find_option(cli->command->options, name, len);
     const char *value = "";
 
+    if (code != PN_CLI_DONE)
+        return code;
     if (!option)
         option = find_option(pn_cli_group_options(cli->command), name, len);
     if (!option)
@@ -146,8 +165,11 @@ static enum pn_cli_exit take_option(struct pn_cli *cli, int argc, char **argv, i
     if (option->argument) {
         if (equals)
             value = equals + 1;
-        else if (*at < argc)
+        else if (*at < argc && strncmp(argv[*at], "--", 2) != 0)
             value = argv[(*at)++];
+        else if (*at < argc)
+            return pn_cli_usage(cli, "--%s needs %s; one that begins with -- is written --%s=%s",
+                                option->name, option->argument, option->name, argv[*at]);
         else
             return pn_cli_usage(cli, "--%s needs %s", option->name, option->argument);
     } else if (equals) {
@@ -189,17 +211,35 @@ static enum pn_cli_exit read_arguments(struct pn_cli *cli, int argc, char **argv
     return pn_cli_read_form(cli);
 }
 
-/* "no command …", and the one that was meant, perhaps. */
+/* The longest beginning of the arguments with which commands begin ("vault secret"); NULL: none. */
+static const char *find_group(int argc, char **argv, char *words, size_t size)
+{
+    for (int n = PN_CLI_WORDS_MAX; n > 0; n--)
+        if (join_words(argc, argv, n, words, size) && pn_cli_has_command(words))
+            return words;
+    return NULL;
+}
+
+/* "no command …", and the one that was meant, perhaps: of that group, if there is one. */
 static int tell_unknown(int argc, char **argv)
 {
+    char group[128];
     char words[128] = "";
+    const char *within = find_group(argc, argv, group, sizeof group);
     const char *near = NULL;
+    bool is_more = false;
 
-    for (int n = PN_CLI_WORDS_MAX; n > 0 && !near; n--)
-        if (join_words(argc, argv, n, words, sizeof words))
-            near = pn_cli_nearest_command(words);
-    if (!near && pn_cli_has_command(argv[0])) {
-        pn_cli_print_group_help(stderr, argv[0]);
+    for (int n = PN_CLI_WORDS_MAX; n > 0 && !near; n--) {
+        if (!join_words(argc, argv, n, words, sizeof words))
+            continue;
+        is_more = is_more || !within || strlen(words) > strlen(within);
+        near = pn_cli_nearest_command(words, within);
+    }
+    if (within && (!near || !is_more)) {
+        if (is_more)
+            (void)pn_cli_fail(PN_CLI_USAGE, "no command \"%s %s\"", within,
+                              argv[pn_cli_word_count(within)]);
+        pn_cli_print_group_help(stderr, within);
         return PN_CLI_USAGE;
     }
     if (near)
@@ -208,41 +248,50 @@ static int tell_unknown(int argc, char **argv)
     return pn_cli_fail(PN_CLI_USAGE, "no command \"%s\"; see: postern --help", argv[0]);
 }
 
-static int no_such_command(int argc, char **argv)
+static bool is_help(const char *argument)
+{
+    return strcmp(argument, "help") == 0 || strcmp(argument, "--help") == 0 ||
+           strcmp(argument, "-h") == 0;
+}
+
+/* "postern help certificate add", "postern certificate help", "postern certificate --help" */
+static int give_help(int argc, char **argv)
+{
+    char words[128];
+    int used = 0;
+    const struct pn_cli_command *command = find_command(argc, argv, &used);
+    const char *group = find_group(argc, argv, words, sizeof words);
+
+    if (command) {
+        pn_cli_print_command_help(command);
+    } else if (strcmp(argv[0], "commands") == 0) {
+        pn_cli_print_all_commands(stdout);
+    } else if (group) {
+        pn_cli_print_group_help(stdout, group);
+    } else {
+        return tell_unknown(argc, argv);
+    }
+    return PN_CLI_DONE;
+}
+
+static int no_such_command(const struct pn_cli *cli, int argc, char **argv)
 {
     bool wants_help = false;
-    char words[128] = "";
 
     for (int i = 0; i < argc; i++)
-        wants_help = wants_help || strcmp(argv[i], "--help") == 0 || strcmp(argv[i], "-h") == 0;
-    if (argc > 1 && strcmp(argv[0], "help") == 0) {
-        argc--;
-        argv++;
-        wants_help = true;
-    }
-    if (argc == 0 || strcmp(argv[0], "help") == 0 || argv[0][0] == '-') {
-        pn_cli_print_general_help(argc == 0 ? stderr : stdout);
+        wants_help = wants_help || is_help(argv[i]);
+    if (argc == 0 || (argc == 1 && wants_help)) {
+        pn_cli_print_general_help(argc == 0 ? stderr : stdout, cli->outside);
         return argc == 0 ? PN_CLI_USAGE : PN_CLI_DONE;
     }
-    if (wants_help) {
-        int used = 0;
-        const struct pn_cli_command *command = find_command(argc, argv, &used);
-
-        if (command) {
-            pn_cli_print_command_help(command);
-            return PN_CLI_DONE;
-        }
-        for (int n = PN_CLI_WORDS_MAX; n > 0; n--) {
-            if (join_words(argc, argv, n, words, sizeof words) && pn_cli_has_command(words)) {
-                pn_cli_print_group_help(stdout, words);
-                return PN_CLI_DONE;
-            }
-        }
-    }
-    if (argc == 1 && pn_cli_has_command(argv[0])) {
-        pn_cli_print_group_help(stderr, argv[0]);
-        return PN_CLI_USAGE;
-    }
+    if (wants_help && is_help(argv[0]))
+        return give_help(argc - 1, argv + 1);
+    if (wants_help)
+        return give_help(argc, argv);
+    if (argv[0][0] == '-')
+        return pn_cli_fail(PN_CLI_USAGE,
+                           "\"%s\" is no command; options stand behind it; see: postern --help",
+                           argv[0]);
     return tell_unknown(argc, argv);
 }
 
@@ -253,10 +302,10 @@ int pn_cli_main(int argc, char **argv, const struct pn_cli_command *outside)
     enum pn_cli_exit code;
 
     if (argc < 2)
-        return no_such_command(0, NULL);
+        return no_such_command(&cli, 0, NULL);
     cli.command = find_command(argc - 1, argv + 1, &used);
     if (!cli.command)
-        return no_such_command(argc - 1, argv + 1);
+        return no_such_command(&cli, argc - 1, argv + 1);
     code = read_arguments(&cli, argc - 1 - used, argv + 1 + used);
     if (code != PN_CLI_DONE)
         return code;

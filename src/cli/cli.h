@@ -45,5 +45,3 @@ struct pn_cli_command {
 int pn_cli_main(int argc, char **argv, const struct pn_cli_command *outside);
 /** Whether `name` is one of the commands here ("certificate", "api", …, "demo", "help"). */
 bool pn_cli_has_command(const char *name);
-/** The lines about these commands in `postern --help`. */
-void pn_cli_print_summary(FILE *out);

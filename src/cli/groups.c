@@ -32,9 +32,9 @@ const struct pn_cli_group pn_cli_groups[] = {
 
 const struct pn_cli_option pn_cli_common_options[] = {
     {"data", "DIR", "folder of the local service, where ready.json is"},
-    {"output", "json|table|tsv", "how to print (default table)"},
+    {"output", "json|table|tsv", "how to print (default table); -o for short"},
     {"query", "POINTER", "print only this part of the answer (JSON pointer, * for every member)"},
-    {"help", NULL, "this text"},
+    {"help", NULL, "this text; -h for short"},
     {NULL, NULL, NULL},
 };
 
@@ -81,15 +81,25 @@ bool pn_cli_has_command(const char *name)
     return false;
 }
 
-const char *pn_cli_nearest_command(const char *words)
+const char *pn_cli_nearest_command(const char *words, const char *within)
 {
     const char *names[PN_CLI_NAMES_MAX];
     size_t count = 0;
 
     for (const struct pn_cli_command *at = pn_cli_next(NULL); at && count < PN_CLI_NAMES_MAX;
          at = pn_cli_next(at))
-        names[count++] = at->words;
+        if (!within || pn_cli_starts_with_words(at->words, within))
+            names[count++] = at->words;
     return pn_nearest_of(pn_slice_str(words), names, count);
+}
+
+int pn_cli_word_count(const char *words)
+{
+    int count = 1;
+
+    for (; *words; words++)
+        count += *words == ' ';
+    return count;
 }
 
 const char *pn_cli_nearest_option(const struct pn_cli_command *command, const char *name)

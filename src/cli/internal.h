@@ -100,13 +100,19 @@ const struct pn_cli_command *pn_cli_next(const struct pn_cli_command *after);
 const struct pn_cli_option *pn_cli_group_options(const struct pn_cli_command *command);
 /** Whether `words` are the first words of `text`. */
 bool pn_cli_starts_with_words(const char *text, const char *words);
-/** What was meant, perhaps; NULL: nothing is near. */
-const char *pn_cli_nearest_command(const char *words);
+/** How many words there are, with one blank between them. */
+int pn_cli_word_count(const char *words);
+/** What was meant, perhaps; NULL: nothing is near. `within`: of the commands that begin so only;
+ *  NULL: of all. */
+const char *pn_cli_nearest_command(const char *words, const char *within);
 const char *pn_cli_nearest_option(const struct pn_cli_command *command, const char *name);
 
 /* ---- help.c */
 
-void pn_cli_print_general_help(FILE *out);
+/** What there is, by groups; a screen or two. */
+void pn_cli_print_general_help(FILE *out, const struct pn_cli_command *outside);
+/** A line for each command. */
+void pn_cli_print_all_commands(FILE *out);
 void pn_cli_print_group_help(FILE *out, const char *words);
 void pn_cli_print_command_help(const struct pn_cli_command *command);
 
@@ -197,8 +203,23 @@ enum pn_cli_exit pn_cli_read_form(struct pn_cli *cli) PN_MUST_USE;
 /** Whether a person reads: no JSON, no TSV, no query. What is printed besides the answer itself
  * goes by this. */
 bool pn_cli_is_table(const struct pn_cli *cli);
+/** An answer as JSON, or the part of it that --query names. */
+enum pn_cli_exit pn_cli_print_answer(const struct pn_cli *cli, const json_t *json);
+
+/* ---- terminal.c */
+
 /** Whether `stream` is a terminal that may have colours (NO_COLOR, TERM=dumb). */
 bool pn_cli_has_colours(FILE *stream);
+/** Cells of a line; 0: `stream` is no terminal. */
+size_t pn_cli_terminal_width(FILE *stream);
+/** Cells that UTF-8 text takes, if none of its characters is a wide one. */
+size_t pn_cli_cells(const char *text, size_t len);
+/** Running text from `indent` on, wrapped at the terminal's width (no terminal: 80), with a line
+ * end. `column`: how much of the line is written already; when that leaves no blank before
+ *  `indent`, on a new line. */
+void pn_cli_print_wrapped(FILE *out, size_t column, size_t indent, const char *text);
+
+/* ---- table.c */
 
 struct pn_cli_column {
     const char *title;

@@ -191,6 +191,17 @@ static void tell_what_is_left_out(const json_t *details, const char *what)
     fputs(".\n", stderr);
 }
 
+/* The first line of an answer that is no JSON, as far as it is harmless text. */
+static void tell_plain(struct pn_slice body)
+{
+    size_t len = 0;
+
+    while (len < body.len && len < 200 && body.ptr[len] >= ' ' && body.ptr[len] < 0x7F)
+        len++;
+    if (len > 0 && body.ptr[0] != '<')
+        fprintf(stderr, "  %.*s\n", (int)len, body.ptr);
+}
+
 enum pn_cli_exit pn_cli_refused(const struct pn_cli_answer *answer, const char *what)
 {
     const json_t *error = json_object_get(answer->json, "error");
@@ -212,6 +223,8 @@ enum pn_cli_exit pn_cli_refused(const struct pn_cli_answer *answer, const char *
         fprintf(stderr, "  %s%s%s\n", target ? target : "", target ? ": " : "", text ? text : "");
     }
     tell_what_is_left_out(details, what);
+    if (!answer->json)
+        tell_plain(pn_buf_slice(&answer->body));
     if (answer->status == 401)
         fputs("  The token is missing, expired or for another audience: set POSTERN_TOKEN.\n",
               stderr);

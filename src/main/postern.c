@@ -13,19 +13,6 @@
 
 #define SETTINGS_MAX 64
 
-static void print_help(void)
-{
-    fputs(
-        "Postern " PN_VERSION
-        ": an API gateway that guards the way to backends with client certificates.\n\n"
-        "usage: postern COMMAND [options]\n\n"
-        "  serve        start the gateway, the management plane and the keyholder\n"
-        "  upgrade      hand over to the executables that are installed now, losing no request\n\n",
-        stdout);
-    pn_cli_print_summary(stdout);
-    fputs("\n`postern COMMAND --help` tells the options and gives an example.\n", stdout);
-}
-
 /* The settings of serve, as the command line room describes options. */
 static void describe_settings(struct pn_cli_option *options)
 {
@@ -63,17 +50,10 @@ int main(int argc, char **argv)
         return pn_supervisor_main(argc - 1, argv + 1);
     if (strcmp(command, "upgrade") == 0)
         return pn_upgrade_main(argc - 1, argv + 1);
-    if (strcmp(command, "--help") == 0 || strcmp(command, "-h") == 0) {
-        print_help();
-        return PN_CLI_DONE;
-    }
-    if (strcmp(command, "--version") == 0) {
+    if (strcmp(command, "--version") == 0 || strcmp(command, "-V") == 0 ||
+        strcmp(command, "version") == 0) {
         puts("postern " PN_VERSION);
         return PN_CLI_DONE;
-    }
-    if (!command[0]) {
-        print_help();
-        return PN_CLI_USAGE;
     }
     return run_client(argc, argv);
 }

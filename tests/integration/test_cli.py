@@ -156,7 +156,7 @@ def test_bash_completes_words_options_and_choices(cli, tmp_path):
 def test_completion_and_manual_tell_every_command(cli, tmp_path):
     """Made from the same tables as --help: nothing is missing in any of them."""
     commands = [line.split("  ")[1].removeprefix("postern ").strip()
-                for line in cli("help").stdout.splitlines() if line.startswith("  postern ")]
+                for line in cli("help", "commands").stdout.splitlines() if line.startswith("  postern ")]
     assert len(commands) > 25
     cli("manual", tmp_path)
     pages = {path.name: path.read_text() for path in tmp_path.iterdir()}
