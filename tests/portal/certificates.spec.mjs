@@ -93,6 +93,9 @@ test("a key vault's certificate is selected, the identity gets its rights, and a
   await panel.getByRole("radio", { name: "Key vault" }).click();
   await panel.getByLabel("Secret identifier").fill(`https://local.vault.localhost/secrets/${name}/0123456789abcdef0123456789abcdef`);
   await expect(panel).toContainText("It will not rotate");
+  await panel.getByRole("button", { name: "Follow new versions instead" }).click();
+  await expect(panel.getByLabel("Secret identifier")).toHaveValue(`https://local.vault.localhost/secrets/${name}`);
+  await expect(panel).not.toContainText("It will not rotate");
   await panel.getByRole("button", { name: "Select" }).click();
   const picker = page.getByRole("dialog", { name: "Select a certificate" });
   await picker.getByRole("combobox", { name: "Key vault" }).click();

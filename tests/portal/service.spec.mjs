@@ -83,13 +83,16 @@ test("the overview counts requests and tells what expires", async ({ portal: pag
 
 test("identities: off and on, and a user-assigned one", async ({ portal: page, postern }) => {
   const name = unique("identity");
+  const objectId = async () => (await postern.arm("GET", "")).identity.principalId;
   await page.goto(`${postern.page}/managed-identities`);
+  await expect(page.getByText(await objectId())).toBeVisible();
   await page.getByRole("switch").click();
   await page.getByRole("alertdialog").getByRole("button", { name: "Switch off" }).click();
   await expect(page.getByText("Status: Off")).toBeVisible();
   expect((await postern.arm("GET", "")).identity?.type ?? "None").not.toContain("SystemAssigned");
   await page.getByRole("switch").click();
   await expect(page.getByText("Status: On")).toBeVisible();
+  await expect(page.getByText(await objectId())).toBeVisible();
   await page.getByRole("tab", { name: "User assigned" }).click();
   await page.getByRole("button", { name: "Add" }).click();
   const panel = page.getByRole("dialog");

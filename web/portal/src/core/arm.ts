@@ -32,6 +32,9 @@ export class ApiError extends Error {
   }
 }
 
+/** It is not there, or not any more. */
+export const isMissing = (error: unknown): boolean => error instanceof ApiError && error.status === 404;
+
 /** The server could not be reached at all. */
 export class NetworkError extends Error {}
 

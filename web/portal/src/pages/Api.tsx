@@ -4,6 +4,7 @@ import { Tab, TabList, Text } from "@fluentui/react-components";
 import { AppsListRegular, DeleteRegular } from "@fluentui/react-icons";
 import { useState } from "react";
 import { useNavigate, useParams } from "react-router-dom";
+import { isMissing } from "../core/arm";
 import { useEntity, useWrite } from "../core/hooks";
 import { useWhyNot } from "../core/permissions";
 import { useService } from "../core/service";
@@ -24,7 +25,7 @@ export function Component(): JSX.Element {
   const remove = useWrite();
   const [deleting, setDeleting] = useState(false);
   if (entity.isPending) return <Blade title={name} icon={<AppsListRegular />}><Loading /></Blade>;
-  if (entity.error) return <Blade title={name} icon={<AppsListRegular />}><ErrorBar error={entity.error} title="This API cannot be shown" onRetry={() => void entity.refetch()} /></Blade>;
+  if (entity.error && (!entity.data || isMissing(entity.error))) return <Blade title={name} icon={<AppsListRegular />}><ErrorBar error={entity.error} title="This API cannot be shown" onRetry={() => void entity.refetch()} /></Blade>;
   const api = entity.data.value as Api;
   return (
     <Blade title={api.properties.displayName} subtitle={`API at /${api.properties.path}`} icon={<AppsListRegular />} commands={

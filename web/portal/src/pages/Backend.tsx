@@ -4,7 +4,7 @@ import { Tab, TabList, Text } from "@fluentui/react-components";
 import { ArrowSyncRegular, DeleteRegular, EditRegular, ServerRegular } from "@fluentui/react-icons";
 import { useState } from "react";
 import { useNavigate, useParams } from "react-router-dom";
-import { nameOf } from "../core/arm";
+import { isMissing, nameOf } from "../core/arm";
 import { useEntity, useWrite } from "../core/hooks";
 import { useWhyNot } from "../core/permissions";
 import { useService } from "../core/service";
@@ -50,7 +50,7 @@ export function Component(): JSX.Element {
   const [editing, setEditing] = useState(false);
   const [deleting, setDeleting] = useState(false);
   if (entity.isPending) return <Blade title={name} icon={<ServerRegular />}><Loading /></Blade>;
-  if (entity.error) return <Blade title={name} icon={<ServerRegular />}><ErrorBar error={entity.error} title="This backend cannot be shown" onRetry={() => void entity.refetch()} /></Blade>;
+  if (entity.error && (!entity.data || isMissing(entity.error))) return <Blade title={name} icon={<ServerRegular />}><ErrorBar error={entity.error} title="This backend cannot be shown" onRetry={() => void entity.refetch()} /></Blade>;
   const backend = entity.data.value as Backend;
   const reconnect = (): void =>
     write.mutate({ method: "POST", path: `${backendPath(name)}/reconnect`, body: {} }, {

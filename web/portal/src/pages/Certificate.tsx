@@ -4,6 +4,7 @@ import { Badge, Button, makeStyles, Tab, TabList, Text, tokens } from "@fluentui
 import { ArrowClockwiseRegular, ArrowDownloadRegular, ArrowSwapRegular, CertificateRegular, DeleteRegular, LinkRegular } from "@fluentui/react-icons";
 import { useState } from "react";
 import { useNavigate, useParams, useSearchParams } from "react-router-dom";
+import { isMissing } from "../core/arm";
 import { dateText, dateTimeText } from "../core/format";
 import { useEntity, useWrite } from "../core/hooks";
 import { useWhyNot } from "../core/permissions";
@@ -39,7 +40,7 @@ function Timeline(props: { certificate: Certificate }): JSX.Element {
   const whyNot = useWhyNot();
   const noPromote = whyNot("certificates/generations/promote/action");
   if (generations.isPending) return <Loading />;
-  if (generations.error) return <ErrorBar error={generations.error} onRetry={() => void generations.refetch()} />;
+  if (generations.error && !generations.data) return <ErrorBar error={generations.error} onRetry={() => void generations.refetch()} />;
   const sorted = [...generations.data].sort((a, b) => b.number - a.number);
   const promote = (g: Generation): void =>
     write.mutate({ method: "POST", path: `${pathOf(props.certificate.name)}/generations/${g.number}/promote`, body: { properties: { force: true } } }, {
@@ -85,7 +86,7 @@ export function Component(): JSX.Element {
   const entity = useEntity<Certificate["properties"]>(pathOf(name));
   const tab = query.get("tab") ?? "overview";
   if (entity.isPending) return <Blade title={name} icon={<CertificateRegular />}><Loading /></Blade>;
-  if (entity.error)
+  if (entity.error && (!entity.data || isMissing(entity.error)))
     return (
       <Blade title={name} icon={<CertificateRegular />}>
         <ErrorBar error={entity.error} title="This certificate cannot be shown" onRetry={() => void entity.refetch()} />
@@ -136,7 +137,7 @@ function Loaded(props: { certificate: Certificate; tab: string; onTab: (tab: str
         </>
       ) : null}
       {props.tab === "usage" ? (
-        usage.isPending ? <Loading /> : usage.error ? <ErrorBar error={usage.error} onRetry={() => void usage.refetch()} /> : usage.data.count === 0 ? (
+        usage.isPending ? <Loading /> : usage.error && !usage.data ? <ErrorBar error={usage.error} onRetry={() => void usage.refetch()} /> : usage.data.count === 0 ? (
           <Empty icon={<LinkRegular />} title="Nothing uses this certificate">Choose it in an API's Design under Backend &gt; Gateway credentials, or in a backend.</Empty>
         ) : <UsageList items={usage.data.value} truncated={usage.data.truncated} />
       ) : null}

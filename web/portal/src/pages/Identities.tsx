@@ -79,7 +79,7 @@ export function Component(): JSX.Element {
   const why = whyNot("Microsoft.ApiManagement/service/write");
   const tab = query.get("tab") ?? "system";
   if (entity.isPending) return <Blade title="Managed identities" icon={<PersonKeyRegular />}><Loading /></Blade>;
-  if (entity.error) return <Blade title="Managed identities" icon={<PersonKeyRegular />}><ErrorBar error={entity.error} onRetry={() => void entity.refetch()} /></Blade>;
+  if (entity.error && (!entity.data || arm.isMissing(entity.error))) return <Blade title="Managed identities" icon={<PersonKeyRegular />}><ErrorBar error={entity.error} onRetry={() => void entity.refetch()} /></Blade>;
   const service = entity.data.value;
   const users = Object.entries(service.identity?.userAssignedIdentities ?? {});
   const isOn = hasSystem(service);

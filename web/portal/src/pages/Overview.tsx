@@ -134,7 +134,7 @@ export function Component(): JSX.Element {
   const o = useOverview();
   const entity = useServiceEntity();
   if (entity.isPending) return <Blade title="Overview" icon={<HomeRegular />}><Loading /></Blade>;
-  if (entity.error) return <Blade title="Overview" icon={<HomeRegular />}><ErrorBar error={entity.error} onRetry={() => void entity.refetch()} /></Blade>;
+  if (entity.error && (!entity.data || arm.isMissing(entity.error))) return <Blade title="Overview" icon={<HomeRegular />}><ErrorBar error={entity.error} onRetry={() => void entity.refetch()} /></Blade>;
   const service = entity.data.value;
   return (
     <Blade title={service.name} subtitle="API Management service" icon={<HomeRegular />}>

@@ -3,6 +3,7 @@
 import { Tab, TabList } from "@fluentui/react-components";
 import { VaultRegular } from "@fluentui/react-icons";
 import { useNavigate, useParams } from "react-router-dom";
+import { isMissing } from "../core/arm";
 import { useService } from "../core/service";
 import type { Vault } from "../core/types";
 import { Blade, Copy, Empty, ErrorBar, Facts, Loading, PageLink } from "../ui/parts";
@@ -49,7 +50,7 @@ export function Component(): JSX.Element {
   const vaults = useVaults();
   const vault = vaults.data?.find((v) => v.name.toLowerCase() === name.toLowerCase());
   if (vaults.isPending) return <Blade title={name} icon={<VaultRegular />}><Loading /></Blade>;
-  if (vaults.error) return <Blade title={name} icon={<VaultRegular />}><ErrorBar error={vaults.error} onRetry={() => void vaults.refetch()} /></Blade>;
+  if (vaults.error && (!vaults.data || isMissing(vaults.error))) return <Blade title={name} icon={<VaultRegular />}><ErrorBar error={vaults.error} onRetry={() => void vaults.refetch()} /></Blade>;
   if (!vault) return <Blade title={name} icon={<VaultRegular />}><Empty icon={<VaultRegular />} title="There is no such vault" action={<PageLink to={`${service.base}/key-vaults`}>All key vaults</PageLink>}>Or you may not see it.</Empty></Blade>;
   return (
     <Blade title={vault.name} subtitle="Key vault" icon={<VaultRegular />}>

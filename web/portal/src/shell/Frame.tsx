@@ -5,8 +5,9 @@ import {
   MenuItemRadio, MenuList, MenuPopover, MenuTrigger, mergeClasses, Popover, PopoverSurface, PopoverTrigger, Spinner, Text, tokens, Tooltip,
 } from "@fluentui/react-components";
 import { AlertRegular, NavigationRegular, PersonRegular, PlugDisconnectedRegular, SearchRegular, SettingsRegular } from "@fluentui/react-icons";
-import { type ReactNode, useEffect, useMemo, useState, useSyncExternalStore } from "react";
+import { type ReactNode, useEffect, useMemo, useRef, useState, useSyncExternalStore } from "react";
 import { Navigate, Outlet, useLocation, useNavigate, useOutletContext, useParams } from "react-router-dom";
+import { isMissing } from "../core/arm";
 import * as session from "../core/session";
 import { inWorkspace, refOf, type ServiceRef, ServiceProvider, useService, useServices, workspaceOf } from "../core/service";
 import { useThemeContext } from "../theme";
@@ -177,8 +178,16 @@ export function Frame(): JSX.Element {
   const [service, setService] = useState<ServiceRef | null>(null);
   const [person, setPerson] = useState<session.Person | null>(null);
   const outlet = useMemo(() => ({ setService }), []);
+  // Where one was when the session ended: the focus goes back there, else a form below would stay hidden from screen readers.
+  const before = useRef<Element | null>(null);
+  if (state.kind === "out") before.current ??= document.activeElement;
   useEffect(() => {
-    if (state.kind === "in") setPerson(state.person);
+    if (state.kind !== "in") return undefined;
+    setPerson(state.person);
+    const back = before.current;
+    before.current = null;
+    const timer = setTimeout(() => { if (back instanceof HTMLElement && back.isConnected) back.focus(); }, 100);
+    return () => clearTimeout(timer);
   }, [state]);
   useEffect(() => {
     document.getElementById("blade-title")?.focus();
@@ -237,7 +246,7 @@ function PageLinkBare(props: { to: string; className: string; children: ReactNod
 export function Home(): JSX.Element {
   const services = useServices();
   if (services.isPending) return <Loading />;
-  if (services.error) return <Blade title="API Management services"><ErrorBar error={services.error} onRetry={() => void services.refetch()} /></Blade>;
+  if (services.error && (!services.data || isMissing(services.error))) return <Blade title="API Management services"><ErrorBar error={services.error} onRetry={() => void services.refetch()} /></Blade>;
   const [only] = services.data;
   if (services.data.length === 1 && only) return <Navigate to={`${refOf(only.id).base}/overview`} replace />;
   return (
@@ -272,7 +281,7 @@ export function InService(): JSX.Element {
     return () => setService(null);
   }, [ref, setService]);
   if (services.isPending) return <Loading />;
-  if (services.error) return <Blade title={name}><ErrorBar error={services.error} onRetry={() => void services.refetch()} /></Blade>;
+  if (services.error && (!services.data || isMissing(services.error))) return <Blade title={name}><ErrorBar error={services.error} onRetry={() => void services.refetch()} /></Blade>;
   if (!ref)
     return (
       <Blade title={name}>

@@ -8,6 +8,7 @@ import { useWhyNot } from "../../core/permissions";
 import type { Policy } from "../../core/types";
 import type { Mistake } from "../../ui/CodeEditor";
 import { useNotify } from "../../ui/notify";
+import { useUnsaved } from "../../ui/unsaved";
 import { ActButton, ErrorBar, Hint, Loading, useStyles } from "../../ui/parts";
 import { EMPTY, placeOf } from "./policy";
 
@@ -43,10 +44,12 @@ export function PolicyEditor(props: { path: string; label: string; onSaved?: () 
     const place = placeOf(words);
     return place ? { ...place, message: words } : null;
   }, [write.error]);
+  const isDirty = text !== null && !why && text !== (value ?? "").replace(/\r\n/g, "\n");
+  const leaving = useUnsaved(isDirty);
   if (policy.isPending || text === null) return policy.error ? <ErrorBar error={policy.error} title="The policy cannot be shown" onRetry={() => void policy.refetch()} /> : <Loading />;
   // Either it has changed, or somebody has made the first one.
   const conflict = write.error instanceof arm.ApiError && (write.error.status === 412 || write.error.code === "AlreadyExists");
-  const isChanged = text !== (value ?? "").replace(/\r\n/g, "\n") || policy.isMissing;
+  const isChanged = isDirty || policy.isMissing;
   const save = (): void => write.mutate({ method: "PUT", path: props.path, etag, isNew: etag === null, body: { properties: { format: "rawxml", value: text } } }, {
     onSuccess: (answer) => {
       setEtag(answer.etag);
@@ -72,6 +75,7 @@ export function PolicyEditor(props: { path: string; label: string; onSaved?: () 
         <Button onClick={() => { setText(null); write.reset(); }}>Discard</Button>
         <Text size={200}>Ctrl+Space completes; the pointer over a word explains it.</Text>
       </div>
+      {leaving}
     </div>
   );
 }

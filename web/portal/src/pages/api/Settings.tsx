@@ -28,7 +28,7 @@ export function Settings(props: { api: Api; etag: string | null }): JSX.Element 
   const conflict = error?.status === 412;
   const save = (): void => write.mutate({
     method: "PATCH", path: apiPath(props.api.name), etag: etag ?? "*",
-    body: { properties: { displayName, description, path, ...(url ? { serviceUrl: url } : {}), subscriptionRequired: keys } },
+    body: { properties: { displayName, description, path, serviceUrl: url.trim() || null, subscriptionRequired: keys } },
   }, { onSuccess: (answer) => { setEtag(answer.etag); notify("success", "Settings saved", "The next request obeys them."); } });
   return (
     <div className={s.column} style={{ maxWidth: 640 }}>

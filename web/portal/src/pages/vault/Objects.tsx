@@ -47,7 +47,7 @@ function Versions(props: { vault: Vault; kind: Kind; name: string }): JSX.Elemen
   const call = useVaultCall(props.vault);
   const why = useVaultRights(props.vault)(props.kind, props.kind === "secrets" ? "set" : "update");
   if (versions.isPending) return <Loading />;
-  if (versions.error) return <ErrorBar error={versions.error} title="Its versions cannot be listed" />;
+  if (versions.error && !versions.data) return <ErrorBar error={versions.error} title="Its versions cannot be listed" />;
   const sorted = [...versions.data].sort((a, b) => (b.attributes?.created ?? 0) - (a.attributes?.created ?? 0));
   return (
     <>
