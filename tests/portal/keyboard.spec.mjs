@@ -275,3 +275,23 @@ test("flow 3 by keyboard alone: a backend is made, probed, edited, and used", as
   await makeApi(postern, backend, name, `<set-backend-service backend-id="${name}" />`);
   expect(await seen(postern, `/${name}/whoami`)).toBe(client.thumbprint);
 });
+
+test("what is in a vault is one stop of the Tab key, too", async ({ portal: page, postern }) => {
+  const { tabTo } = keysOf(page);
+  const stem = unique("s");
+  for (const i of [1, 2, 3]) await postern.vault("PUT", `/secrets/${stem}-${i}`, { value: "v" });
+  await page.goto(`${postern.page}/key-vaults/local/secrets`);
+  const grid = page.getByRole("grid", { name: "Secrets" });
+  await expect(grid.getByRole("button", { name: `${stem}-3` })).toBeVisible();
+  await page.getByLabel("Filter the secrets").fill(stem);
+  await expect(grid.getByRole("row")).toHaveCount(4);
+  await page.keyboard.press("Tab");
+  await expect.poll(() => labelOfFocus(page)).toBe(`${stem}-1`);
+  await tabTo(`${stem}-3`, "ArrowDown", 2);
+  await page.keyboard.press("Tab");
+  expect(await grid.evaluate((g) => g.contains(document.activeElement))).toBe(false);
+  await page.keyboard.press("Shift+Tab");
+  await tabTo(`${stem}-3`, "Tab", 0);
+  await page.keyboard.press("Enter");
+  await expect(page.getByRole("dialog")).toContainText(`${stem}-3`);
+});

@@ -100,7 +100,9 @@ export class Postern {
     const work = async () => {
       while (next < count) {
         const url = new URL(`${this.ready.controlUrl}${this.service}${name(next++)}?api-version=2024-05-01`);
-        const answer = await send(url, { method: "PUT", agent, headers: { Authorization: `Bearer ${this.kept}`, "Content-Type": "application/json", "Content-Length": Buffer.byteLength(text) } }, text);
+        const put = () => send(url, { method: "PUT", agent, headers: { Authorization: `Bearer ${this.kept}`, "Content-Type": "application/json", "Content-Length": Buffer.byteLength(text) } }, text);
+        let answer = await put();
+        for (let again = 0; answer.status === 503 && again < 5; again++) answer = await put(); // a busy disk: it says so, and a client tries again
         if (answer.status >= 300) throw new Error(`PUT ${url.pathname}: ${answer.status} ${answer.body}`);
       }
     };

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // What was deleted and can still be recovered, or be purged for good.
-import { Tab, TabList, Table, TableBody, TableCell, TableHeader, TableHeaderCell, TableRow } from "@fluentui/react-components";
+import { Tab, TabList, Table, TableBody, TableCell, TableHeader, TableHeaderCell, TableRow, useArrowNavigationGroup } from "@fluentui/react-components";
 import { DeleteRegular } from "@fluentui/react-icons";
 import { useQuery } from "@tanstack/react-query";
 import { useState } from "react";
@@ -20,6 +20,7 @@ export function Deleted(props: { vault: Vault }): JSX.Element {
   const [purging, setPurging] = useState<string | null>(null);
   const call = useVaultCall(props.vault);
   const notify = useNotify();
+  const arrows = useArrowNavigationGroup({ axis: "grid", memorizeCurrent: true }); // one stop of the Tab key
   const deleted = useQuery({
     queryKey: ["vault", props.vault.name, kind, "deleted"],
     queryFn: ({ signal }) => data.list(props.vault.name, `/deleted${kind}`, signal),
@@ -44,7 +45,7 @@ export function Deleted(props: { vault: Vault }): JSX.Element {
       <ErrorBar error={deleted.error} title="What was deleted cannot be listed" onRetry={() => void deleted.refetch()} />
       {deleted.data?.length === 0 ? <Empty icon={<DeleteRegular />} title={`No deleted ${kind}`}>What is deleted waits here until it is purged.</Empty> : null}
       {deleted.data?.length ? (
-        <Table aria-label={`Deleted ${kind}`}>
+        <Table {...arrows} role="grid" aria-label={`Deleted ${kind}`}>
           <TableHeader><TableRow><TableHeaderCell>Name</TableHeaderCell><TableHeaderCell>Deleted</TableHeaderCell><TableHeaderCell>Purged at</TableHeaderCell><TableHeaderCell><span className="hidden-text">Actions</span></TableHeaderCell></TableRow></TableHeader>
           <TableBody>
             {deleted.data.map((item) => {

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // Certificates, secrets and keys of a vault: as many as are looked at, versions, and what can be done.
-import { Badge, Button, Input, Table, TableBody, TableCell, TableHeader, TableHeaderCell, TableRow, Text } from "@fluentui/react-components";
+import { Badge, Button, Input, Table, TableBody, TableCell, TableHeader, TableHeaderCell, TableRow, Text, useArrowNavigationGroup } from "@fluentui/react-components";
 import { AddRegular, CertificateRegular, KeyRegular, LockClosedRegular, SearchRegular } from "@fluentui/react-icons";
 import { useInfiniteQuery, useQuery } from "@tanstack/react-query";
 import { type ReactElement, useState } from "react";
@@ -116,6 +116,7 @@ export function Objects(props: { vault: Vault; kind: Kind }): JSX.Element {
   const s = useStyles();
   const { kind, vault } = props;
   const objects = useObjects(vault, kind);
+  const arrows = useArrowNavigationGroup({ axis: "grid", memorizeCurrent: true }); // one stop of the Tab key
   const [text, setText] = useState("");
   const [open, setOpen] = useState<string | null>(null);
   const [creating, setCreating] = useState<string | null>(null);
@@ -134,7 +135,7 @@ export function Objects(props: { vault: Vault; kind: Kind }): JSX.Element {
             {add}
             <Input contentBefore={<SearchRegular />} placeholder="Filter by name" aria-label={`Filter the ${kind}`} value={text} onChange={(_, value) => setText(value.value)} />
           </div>
-          <Table aria-label={kind[0]?.toUpperCase() + kind.slice(1)}>
+          <Table {...arrows} role="grid" aria-label={kind[0]?.toUpperCase() + kind.slice(1)}>
             <TableHeader><TableRow><TableHeaderCell>Name</TableHeaderCell><TableHeaderCell>Status</TableHeaderCell><TableHeaderCell>Expiration</TableHeaderCell></TableRow></TableHeader>
             <TableBody>
               {rows.map((item) => {
