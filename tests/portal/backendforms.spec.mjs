@@ -149,6 +149,32 @@ test("a pool keeps what its form does not show, and finds its members on the ser
   expect(await read(postern, name)).toEqual(after);
 });
 
+test("a backend that becomes a pool, and one again, says what goes with it", async ({ portal: page, postern }) => {
+  const name = unique("turns");
+  await upload(postern, pki.makeClient(name));
+  await postern.arm("PUT", `/backends/${name}-other`, { properties: { url: "https://orders.example", protocol: "http" } });
+  await postern.arm("PUT", `/backends/${name}`, { properties: { url: "https://orders.example", protocol: "http", title: "Stays", credentials: { certificateIds: [`${postern.service}/certificates/${name}`] } } });
+  let panel = await edit(page, postern, name);
+  await panel.getByRole("radio", { name: "Load-balanced pool" }).click();
+  await expect(panel).toContainText("As a pool it has no URL, credentials, checks and circuit breaker of its own");
+  await panel.getByRole("button", { name: "Add member" }).click();
+  await panel.getByRole("combobox", { name: "Member 1" }).click();
+  await panel.getByRole("combobox", { name: "Member 1" }).fill(`${name}-other`);
+  await page.getByRole("option", { name: new RegExp(`^${name}-other `) }).click();
+  await save(panel);
+  const pool = await read(postern, name);
+  expect(pool).toMatchObject({ type: "Pool", title: "Stays" });
+  expect(pool.url ?? pool.credentials ?? pool.circuitBreaker).toBeUndefined();
+  await postern.arm("DELETE", `/certificates/${name}`, undefined, { headers: { "If-Match": "*" } }); // no longer in use
+  panel = await edit(page, postern, name);
+  await panel.getByRole("radio", { name: "Single" }).click();
+  await expect(panel).toContainText("As a single backend it has no members");
+  await panel.getByLabel("Runtime URL").fill("https://orders.example");
+  await save(panel);
+  expect(await read(postern, name)).toMatchObject({ type: "Single", url: "https://orders.example", title: "Stays" });
+  expect((await read(postern, name)).pool).toBeUndefined();
+});
+
 test("what another one changed meanwhile stays, but for what this form changes, too", async ({ portal: page, postern }) => {
   const name = unique("both");
   await postern.arm("PUT", `/backends/${name}`, { properties: { url: "https://orders.example", protocol: "http", title: "Mine" } });

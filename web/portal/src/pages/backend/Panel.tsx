@@ -99,6 +99,9 @@ export function BackendPanel(props: { existing: { value: Backend; etag: string |
           <Radio value="Single" label="Single" /><Radio value="Pool" label="Load-balanced pool" />
         </RadioGroup>
       </Field>
+      {props.existing && form.type !== (props.existing.value.properties.type ?? "Single") ? (
+        <Hint intent="warning">{form.type === "Pool" ? "As a pool it has no URL, credentials, checks and circuit breaker of its own: they go when it is saved. Its members have theirs." : "As a single backend it has no members: they go when it is saved."}</Hint>
+      ) : null}
       {form.type === "Single" ? (
         <>
           <Field label="Runtime URL" required validationMessage={error?.about("url") ?? (form.url && !/^(https?|wss?):\/\/\S+$/i.test(form.url.trim()) ? "An address such as https://orders.internal:8443/v1." : undefined)}>

@@ -133,6 +133,8 @@ export function toProperties(form: Form, opened: Backend | null, former: Backend
   if (changed("title")) put(p, "title", form.title);
   if (changed("description")) put(p, "description", form.description);
   if (form.type === "Pool") {
+    if (!isNew && changed("type")) // what the form had shown of a single one, and says that it goes: a certificate would stay in use by it
+      for (const name of ["url", "credentials", "tls", "circuitBreaker"] as const) delete p[name];
     if (changed("members")) p.pool = { ...p.pool, services: form.members.filter((m) => m.id).map((m) => memberOf(m, serviceId)) };
     return p;
   }
