@@ -27,7 +27,9 @@ const useOverview = makeStyles({
 function Spark(props: { values: number[]; label: string; bad?: boolean }): JSX.Element {
   const o = useOverview();
   const top = Math.max(1, ...props.values);
-  const points = props.values.map((v, i) => `${(i / Math.max(1, props.values.length - 1)) * 100},${38 - (v / top) * 36}`).join(" ");
+  const [only] = props.values;
+  const values = props.values.length === 1 && only !== undefined ? [only, only] : props.values; // one makes no line yet
+  const points = values.map((v, i) => `${(i / Math.max(1, values.length - 1)) * 100},${38 - (v / top) * 36}`).join(" ");
   return (
     <svg className={o.spark} viewBox="0 0 100 40" preserveAspectRatio="none" role="img" aria-label={props.label}>
       <polyline className={props.bad ? o.bad : o.line} points={points || "0,38 100,38"} />

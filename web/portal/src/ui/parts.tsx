@@ -176,7 +176,7 @@ export function PageLink(props: { to: string; children: ReactNode; inline?: bool
   const navigate = useNavigate();
   return (
     <Link
-      href={href} inline={props.inline === true} aria-label={props.label}
+      href={href} inline={props.inline === true} aria-label={props.label} title={typeof props.children === "string" ? props.children : undefined}
       onClick={(event) => {
         if (event.metaKey || event.ctrlKey || event.shiftKey || event.button !== 0) return;
         event.preventDefault();

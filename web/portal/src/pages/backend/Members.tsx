@@ -18,10 +18,10 @@ export function Members(props: { name: string; value: Member[]; onChange: (value
             <BackendPicker single placeholder="Choose a backend" label={`Member ${i + 1}`} value={m.id} onChange={(id) => set(i, { id })} except={[props.name, ...props.value.map((x) => x.id).filter((id) => id !== m.id)]} />
           </Field>
           <Field label={i === 0 ? "Priority" : undefined} style={{ width: 72 }}>
-            <Input input={{ style: { minWidth: 0 } }} style={{ minWidth: 0 }} type="number" min={0} max={100} aria-label={`Priority of member ${i + 1}`} value={m.priority} onChange={(_, d) => set(i, { priority: d.value })} />
+            <Input input={{ style: { minWidth: 0 } }} style={{ minWidth: 0 }} type="number" min={0} max={100} placeholder="0" aria-label={`Priority of member ${i + 1}`} value={m.priority} onChange={(_, d) => set(i, { priority: d.value })} />
           </Field>
           <Field label={i === 0 ? "Weight" : undefined} style={{ width: 72 }}>
-            <Input input={{ style: { minWidth: 0 } }} style={{ minWidth: 0 }} type="number" min={0} max={100} aria-label={`Weight of member ${i + 1}`} value={m.weight} onChange={(_, d) => set(i, { weight: d.value })} />
+            <Input input={{ style: { minWidth: 0 } }} style={{ minWidth: 0 }} type="number" min={0} max={100} placeholder="1" aria-label={`Weight of member ${i + 1}`} value={m.weight} onChange={(_, d) => set(i, { weight: d.value })} />
           </Field>
           <Button icon={<DeleteRegular />} aria-label={`Remove member ${i + 1}`} onClick={() => props.onChange(props.value.filter((_, k) => k !== i))} />
         </div>
