@@ -13,3 +13,8 @@ bool vault_clock_turn(struct pn_vault *vault);
 bool vault_event_is(const struct pn_store_item *item);
 /* Tries once; true: it is gone (delivered, or given up). */
 bool vault_event_deliver(struct pn_vault *vault, const struct pn_store_item *item);
+
+/* vault_due.c: purges a deleted object whose retention is over. PN_NOT_FOUND: it is not deleted, or
+ * its time is not over (any more). */
+enum pn_rc vault_purge_over(struct vault_call *call, enum vault_kind kind,
+                            struct pn_error *err) PN_MUST_USE;

@@ -274,14 +274,34 @@ static enum pn_rc renew(struct vault_call *call, enum vault_kind kind, struct pn
     return rc;
 }
 
-static enum pn_rc purge(struct vault_call *call, enum vault_kind kind, struct pn_error *err)
+/* In the transaction: it may have been recovered meanwhile, and deleted anew with a time of its
+ * own. PN_NOT_FOUND. */
+static enum pn_rc check_over(struct vault_call *call, struct pn_store_txn *txn,
+                             enum vault_kind kind, struct pn_error *err)
+{
+    struct pn_store_item head = {0};
+    char id[OBJECT_ID_TEXT];
+    enum pn_rc rc;
+
+    vault_deleted_id(call, kind, id);
+    rc = pn_store_txn_get(txn, id, &head, err);
+    if (rc == PN_OK && pn_json_int(json_object_get(head.body, "internal"), "scheduledPurgeDate",
+                                   0) > call->vault->now_s())
+        rc = PN_NOT_FOUND;
+    pn_store_item_fini(&head);
+    return rc;
+}
+
+enum pn_rc vault_purge_over(struct vault_call *call, enum vault_kind kind, struct pn_error *err)
 {
     struct pn_store_txn *txn = NULL;
     enum pn_rc rc = pn_store_begin(call->vault->store, &txn, err);
 
     if (rc != PN_OK)
         return rc;
-    rc = vault_purge(call, txn, kind, err);
+    rc = check_over(call, txn, kind, err);
+    if (rc == PN_OK)
+        rc = vault_purge(call, txn, kind, err);
     if (rc != PN_OK) {
         pn_store_rollback(txn);
         return rc;
@@ -315,7 +335,7 @@ static enum pn_rc do_due(struct pn_vault *vault, const struct pn_store_item *hea
         return PN_OK;
     if (strcmp(head->type, vault_kinds[kind].deleted_type) == 0) {
         if (may_purge) {
-            rc = purge(&call, kind, &err);
+            rc = vault_purge_over(&call, kind, &err);
             *is_done = rc == PN_OK;
         }
     } else {

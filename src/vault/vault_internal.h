@@ -213,6 +213,11 @@ struct vault_addition {
  * which: see vault_answer_add_failure); PN_LIMIT: too many versions. */
 enum pn_rc vault_add_version(struct vault_call *call, const struct vault_addition *addition,
                              struct pn_error *err) PN_MUST_USE;
+/* That the call's vault is still the one that was found: what is written into one that was purged
+ * meanwhile would be in the next vault of that name. PN_CONFLICT: answer it by
+ * vault_answer_add_failure(). */
+enum pn_rc vault_check_there(const struct vault_call *call, struct pn_store_txn *txn,
+                             struct pn_error *err) PN_MUST_USE;
 /* Whether the name is free for that kind: PN_OK, also when it is of that kind already; or
  * PN_CONFLICT. */
 enum pn_rc vault_check_name(struct vault_call *call, struct pn_store_txn *txn, enum vault_kind kind,

@@ -276,7 +276,9 @@ static enum pn_rc store_issuer(struct vault_call *call, const char *id, json_t *
 
     if (rc != PN_OK)
         return rc;
-    rc = pn_store_put(txn, id, ISSUER_TYPE, body, NULL, err);
+    rc = vault_check_there(call, txn, err);
+    if (rc == PN_OK)
+        rc = pn_store_put(txn, id, ISSUER_TYPE, body, NULL, err);
     if (rc == PN_OK)
         return pn_store_commit(txn, NULL, err);
     pn_store_rollback(txn);
@@ -327,7 +329,7 @@ static void change_issuer(struct vault_call *call, bool may_be_new)
     else if (rc == PN_NOT_FOUND)
         answer_no_issuer(call);
     else
-        vault_answer_failure(call, rc, &err);
+        vault_answer_add_failure(call, KIND_CERTIFICATE, rc, &err);
     json_decref(body);
     json_decref(given);
     pn_store_item_fini(&item);
@@ -493,7 +495,9 @@ void vault_set_contacts(struct vault_call *call)
     if (rc == PN_OK)
         rc = pn_store_begin(call->vault->store, &txn, &err);
     if (rc == PN_OK) {
-        rc = pn_store_put(txn, id, CONTACTS_TYPE, body, NULL, &err);
+        rc = vault_check_there(call, txn, &err);
+        if (rc == PN_OK)
+            rc = pn_store_put(txn, id, CONTACTS_TYPE, body, NULL, &err);
         if (rc == PN_OK)
             rc = pn_store_commit(txn, NULL, &err);
         else
@@ -502,7 +506,7 @@ void vault_set_contacts(struct vault_call *call)
     if (rc == PN_OK)
         answer_contacts(call, body);
     else
-        vault_answer_failure(call, rc, &err);
+        vault_answer_add_failure(call, KIND_CERTIFICATE, rc, &err);
     json_decref(body);
     json_decref(given);
 }

@@ -34,12 +34,28 @@ static enum pn_rc look(struct vault_call *call, struct pn_store_txn *txn, enum v
     return rc == PN_NOT_FOUND ? PN_OK : rc;
 }
 
+enum pn_rc vault_check_there(const struct vault_call *call, struct pn_store_txn *txn,
+                             struct pn_error *err)
+{
+    struct pn_store_item now = {0};
+    enum pn_rc rc = pn_store_txn_get(txn, call->item.id, &now, err);
+    bool is_same = rc == PN_OK && now.created_s == call->item.created_s;
+
+    pn_store_item_fini(&now);
+    if (rc == PN_NOT_FOUND || (rc == PN_OK && !is_same))
+        return conflict(err, "gone", "The key vault was deleted meanwhile.");
+    return rc;
+}
+
 enum pn_rc vault_check_name(struct vault_call *call, struct pn_store_txn *txn, enum vault_kind kind,
                             struct pn_error *err)
 {
     /* Which folder of names, and whether only certificates matter in it. */
     const enum vault_kind folders[] = {KIND_SECRET, KIND_KEY};
+    enum pn_rc there = vault_check_there(call, txn, err);
 
+    if (there != PN_OK)
+        return there;
     for (size_t i = 0; i < 2; i++) {
         for (int is_deleted = 0; is_deleted < 2; is_deleted++) {
             enum vault_kind found = KIND_SECRET;

@@ -13,6 +13,7 @@
 #include <cmocka.h>
 
 #include "vault/support.h"
+#include "vault/vault_clock.h"
 
 static void challenge_comes_before_everything_else(void **state)
 {
@@ -277,6 +278,57 @@ static void keyholder_away_is_a_503(void **state)
     fake_keyholder_is_away = false;
 }
 
+/* The clock reads what is due, and purges it a moment later: by then it may be another deletion. */
+static void clock_does_not_purge_what_was_deleted_anew(void **state)
+{
+    struct house *house = *state;
+    struct vault_call call = {.vault = house->vault};
+    struct pn_error err = {0};
+    struct answer answer;
+
+    snprintf(call.vault_name, sizeof call.vault_name, "local");
+    snprintf(call.name, sizeof call.name, "s");
+    snprintf(call.key, sizeof call.key, "s");
+    ask(house, ADMIN, "PUT", "/secrets/s", VERSION, "{\"value\":\"v\"}", NULL, &answer);
+    answer_fini(&answer);
+    assert_int_equal(vault_purge_over(&call, KIND_SECRET, &err), PN_NOT_FOUND);
+    ask(house, ADMIN, "DELETE", "/secrets/s", VERSION, NULL, NULL, &answer);
+    assert_int_equal(answer.response.status, 200);
+    answer_fini(&answer);
+    assert_int_equal(vault_purge_over(&call, KIND_SECRET, &err), PN_NOT_FOUND);
+    ask(house, ADMIN, "POST", "/deletedsecrets/s/recover", VERSION, NULL, NULL, &answer);
+    assert_int_equal(answer.response.status, 200);
+    answer_fini(&answer);
+    ask(house, ADMIN, "GET", "/secrets/s", VERSION, NULL, NULL, &answer);
+    assert_string_equal(pn_json_str(answer.json, "value"), "v");
+    answer_fini(&answer);
+}
+
+/* A request that found its vault, and writes when the vault is deleted, purged or made anew. */
+static void vault_that_went_meanwhile_takes_nothing(void **state)
+{
+    struct house *house = *state;
+    struct vault_call call = {.vault = house->vault};
+    struct pn_store_txn *txn = NULL;
+    struct pn_error err = {0};
+    struct answer answer;
+
+    snprintf(call.vault_name, sizeof call.vault_name, "local");
+    snprintf(call.name, sizeof call.name, "s");
+    snprintf(call.key, sizeof call.key, "s");
+    assert_int_equal(pn_store_get(house->store, VAULTS "/local", &call.item, &err), PN_OK);
+    assert_int_equal(pn_store_begin(house->store, &txn, &err), PN_OK);
+    assert_int_equal(vault_check_name(&call, txn, KIND_SECRET, &err), PN_OK);
+    pn_store_rollback(txn);
+    ask_arm(house, ADMIN, "DELETE", VAULTS "/local", NULL, &answer);
+    assert_int_equal(answer.response.status, 200);
+    answer_fini(&answer);
+    assert_int_equal(pn_store_begin(house->store, &txn, &err), PN_OK);
+    assert_int_equal(vault_check_name(&call, txn, KIND_SECRET, &err), PN_CONFLICT);
+    pn_store_rollback(txn);
+    pn_store_item_fini(&call.item);
+}
+
 int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, house_setup, house_teardown)
@@ -292,6 +344,8 @@ int main(void)
         TEST(secret_has_a_size_limit),
         TEST(lists_are_paged),
         TEST(keyholder_away_is_a_503),
+        TEST(clock_does_not_purge_what_was_deleted_anew),
+        TEST(vault_that_went_meanwhile_takes_nothing),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
