@@ -8,9 +8,10 @@ import pathlib
 import subprocess
 import threading
 import time
+import uuid
 
 import pytest
-from lab import service, web
+from lab import people, service, web
 from lab.service import wait_for
 
 WRITERS = 4
@@ -59,6 +60,155 @@ class Writer(threading.Thread):
                         self.deleted.add(f"d{self.number}-{i}")
 
 
+class Refused(OSError):
+    pass
+
+
+class Manager(threading.Thread):
+    """Every other kind of write, each on names of its own. `facts`: what must be there because it was
+    acknowledged; while something is changed nothing is known of it."""
+
+    def __init__(self, postern, number):
+        super().__init__(daemon=True)
+        self.postern, self.number = postern, number
+        self.admin = people.graph(postern, "GET", f"(appId='{postern.client_id}')").json()["id"]
+        self.tokens = {"vault": postern.token(postern.vault_audience), "arm": postern.token()}
+        self.sessions = {"vault": web.Session(postern.vault_url, postern.ca_file, keep=True),
+                         "arm": web.Session(postern.control, postern.ca_file, keep=True)}
+        self.facts, self.tried, self.kinds = {}, set(), set()
+        self.refusals = []
+        self.is_stopping = False
+
+    def call(self, plane, method, path, body=None):
+        version = {"vault": "7.6", "arm": "2022-07-01"}[plane]
+        if "roleAssignments" in path:
+            version = "2022-04-01"
+        if "Microsoft.ManagedIdentity" in path:
+            version = "2023-01-31"
+        return self.sessions[plane].call(method, f"{path}?api-version={version}", body,
+                                         {"Authorization": "Bearer " + self.tokens[plane]})
+
+    def do(self, plane, method, path, body, ok, **facts):
+        """`facts`: path -> status, or a function of the answer's JSON."""
+        if self.is_stopping:
+            raise OSError("stopped")
+        facts = facts["facts"]
+        for fact in facts:
+            self.facts.pop((plane, fact), None)
+            self.tried.add((plane, fact))
+        answer = self.call(plane, method, path, body)
+        if answer.status in ok:
+            self.facts.update({(plane, fact): wanted for fact, wanted in facts.items()})
+            self.kinds.add((method, path.split("/")[-1 if "Policies" in path else -2]))
+            return answer
+        self.refusals.append((method, path, answer))
+        raise Refused(answer)
+
+    def secret(self, n):
+        at, gone = f"/secrets/{n}", f"/deletedsecrets/{n}"
+
+        def do(method, path, body, now, deleted, ok=(200,)):
+            return self.do("vault", method, path, body, ok, facts={at + "/": now, gone: deleted})
+
+        do("PUT", at, {"value": n}, lambda s: s["value"] == n, 404)
+        do("PATCH", at, {"tags": {"n": n}}, lambda s: s["tags"]["n"] == n, 404)
+        backup = do("POST", at + "/backup", None, lambda s: s["value"] == n, 404).json()
+        do("DELETE", at, None, 404, 200)
+        do("POST", gone + "/recover", None, lambda s: s["value"] == n, 404)
+        do("DELETE", at, None, 404, 200)
+        do("DELETE", gone, None, 404, 404, ok=(204,))
+        do("POST", "/secrets/restore", backup, lambda s: s["tags"]["n"] == n, 404)
+
+    def certificate(self, n):
+        n = "c" + n
+        at, gone = f"/certificates/{n}", f"/deletedcertificates/{n}"
+        issuer = f"/certificates/issuers/{n}"
+        policy = {"key_props": {"kty": "EC"}, "issuer": {"name": "Self"},
+                  "x509_props": {"subject": f"CN={n}"}}
+        self.do("vault", "PUT", issuer, {"provider": "Postern"}, (200,),
+                facts={issuer: lambda i: i["provider"] == "Postern"})
+        self.do("vault", "POST", at + "/create", {"policy": policy}, (202,),
+                facts={at + "/pending": lambda o: o["status"] in ("inProgress", "completed")})
+        self.do("vault", "PATCH", at + "/policy", {"x509_props": {"validity_months": 7}}, (200,),
+                facts={at + "/policy": lambda p: p["x509_props"]["validity_months"] == 7})
+        wait_for("the certificate", lambda: self.call("vault", "GET", at + "/").status == 200)
+        both = {f"/{kind}/{n}/": 404 for kind in ("certificates", "secrets", "keys")}
+        self.do("vault", "DELETE", at, None, (200,), facts={**both, gone: 200})
+        self.do("vault", "POST", gone + "/recover", None, (200,),
+                facts={**dict.fromkeys(both, 200), gone: 404})
+
+    def key(self, n):
+        n = "k" + n
+        at = f"/keys/{n}"
+        self.do("vault", "POST", at + "/create", {"kty": "EC"}, (200,), facts={at + "/": 200})
+        kid = self.do("vault", "POST", at + "/rotate", None, (200,),
+                      facts={at + "/": 200}).json()["key"]["kid"]
+        self.do("vault", "PATCH", at, {"key_ops": ["sign"]}, (200,), facts={
+            at + "/": lambda k: k["key"]["kid"] == kid and k["key"]["key_ops"] == ["sign"]})
+
+    def role(self, n):
+        path = people.assignment_path(self.postern.group)
+        role = f"{self.postern.subscription}/providers/Microsoft.Authorization/roleDefinitions/" \
+               + people.ROLES["Reader"]
+        body = {"properties": {"roleDefinitionId": role, "principalId": str(uuid.uuid4()),
+                               "principalType": "User"}}
+        self.do("arm", "PUT", path, body, (201,), facts={
+            path: lambda a: a["properties"]["principalId"] == body["properties"]["principalId"]})
+        self.do("arm", "DELETE", path, None, (200,), facts={path: 404})
+
+    def identity(self, n):
+        path = f"{self.postern.group}/providers/Microsoft.ManagedIdentity/userAssignedIdentities/{n}"
+        child = path + "/federatedIdentityCredentials/pipeline"
+        answer = self.do("arm", "PUT", path, {"location": "local"}, (201,), facts={path: 200})
+        client = answer.json()["properties"]["clientId"]
+        self.do("arm", "PATCH", path, {"tags": {"n": n}}, (200,), facts={
+            path: lambda i: i["properties"]["clientId"] == client and i["tags"]["n"] == n})
+        self.do("arm", "PUT", child, {"properties": {
+            "issuer": "https://idp.test", "subject": n, "audiences": ["a"]}}, (201,),
+            facts={child: lambda c: c["properties"]["subject"] == n})
+        self.do("arm", "DELETE", path, None, (200,), facts={path: 404, child: 404})
+
+    def vault(self, n):
+        name = "v" + n.replace("x", "-")
+        path = f"{self.postern.group}/providers/Microsoft.KeyVault/vaults/{name}"
+        gone = f"{self.postern.subscription}/providers/Microsoft.KeyVault/locations/local/" \
+               f"deletedVaults/{name}"
+        body = {"location": "local", "properties": {
+            "tenantId": self.postern.tenant, "sku": {"family": "A", "name": "standard"},
+            "accessPolicies": []}}
+        policy = {"tenantId": self.postern.tenant, "objectId": self.admin,
+                  "permissions": {"secrets": ["get"]}}
+
+        def do(method, path_, body, now, deleted, ok=(200,)):
+            return self.do("arm", method, path_, body, ok, facts={path: now, gone: deleted})
+
+        do("PUT", path, body, 200, 404, ok=(201,))
+        do("PATCH", path, {"tags": {"n": n}}, lambda v: v["tags"]["n"] == n, 404)
+        do("PUT", path + "/accessPolicies/add", {"properties": {"accessPolicies": [policy]}},
+           lambda v: len(v["properties"]["accessPolicies"]) == 1, 404, ok=(200, 201))
+        do("DELETE", path, None, 404, 200)
+        do("PUT", path, {**body, "properties": {**body["properties"], "createMode": "recover"}},
+           lambda v: len(v["properties"]["accessPolicies"]) == 1, 404, ok=(200, 201))
+        do("DELETE", path, None, 404, 200)
+        do("POST", gone + "/purge", None, 404, 404, ok=(200, 202))
+
+    def run(self):
+        with contextlib.suppress(OSError, web.http.client.HTTPException):
+            for i in itertools.count():
+                for step in (self.secret, self.certificate, self.key, self.role, self.identity,
+                             self.vault):
+                    step(f"m{self.number}x{i}")
+
+    def check(self):
+        for (plane, path), wanted in self.facts.items():
+            answer = self.call(plane, "GET", path)
+            is_right = answer.status == wanted if isinstance(wanted, int) else \
+                answer.status == 200 and wanted(answer.json())
+            assert is_right, (path, answer)
+        for plane, path in self.tried - set(self.facts):  # in the middle of it: whole, or not there
+            assert self.call(plane, "GET", path).status in (200, 404), path
+
+
 def everything(postern, path):
     """All items of a list, page by page."""
     while path:
@@ -92,16 +242,24 @@ def check(postern, writers):
 def test_acknowledged_writes_survive_a_kill(own_postern):
     for pause in (0.7, 1.3):
         writers = [Writer(own_postern, n) for n in range(WRITERS)]
-        for writer in writers:
+        managers = [Manager(own_postern, f"{n}{int(pause * 10)}") for n in range(2)]
+        for writer in writers + managers:
             writer.start()
-        wait_for("some writes", lambda: all(w.secrets and w.keys for w in writers))
+        wait_for("some writes", lambda: all(w.secrets and w.keys for w in writers) and all(
+            any("deletedVaults" in path for _, path in m.facts) for m in managers), 60)
         time.sleep(pause)
         restart(own_postern)
-        for writer in writers:
+        for writer in writers + managers:
             writer.is_stopping = True
             writer.join(20)
         assert sum(len(w.secrets) for w in writers) > 10
         check(own_postern, writers)
+        for manager in managers:
+            assert not manager.is_alive() and len(manager.kinds) > 15, manager.kinds
+            assert all(a.status == 503 for _, _, a in manager.refusals), manager.refusals  # no keyholder
+            for session in manager.sessions.values():
+                session.close()
+            manager.check()
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="mounts a small file system")
@@ -131,6 +289,16 @@ def test_a_full_disk_refuses_and_loses_nothing(tmp_path, trust):
         assert answers[-1] in (500, 503), answers[-1]
         assert postern.vault("GET", "/secrets/s1/").json()["value"] == "v1"  # reads go on
         assert postern.vault("GET", f"/secrets/full{len(answers) - 1}/").status == 404
+        managers = [Manager(postern, f"full{n}") for n in range(3)]
+        for manager in managers:  # each kind of write, as far as it comes
+            for step in ("secret", "certificate", "key", "role", "identity", "vault"):
+                with contextlib.suppress(Refused):
+                    getattr(manager, step)(f"f{manager.number[4:]}x1")
+        refused = [r for m in managers for r in m.refusals]
+        assert refused, "there was room for everything"
+        assert {answer.status for _, _, answer in refused} <= {500, 503}, refused
+        for manager in managers:
+            manager.check()
         ballast.unlink()
         assert postern.vault("PUT", "/secrets/after", {"value": "room"}).status == 200
         postern.stop()
@@ -138,6 +306,10 @@ def test_a_full_disk_refuses_and_loses_nothing(tmp_path, trust):
         for name, value in kept.items():
             assert postern.vault("GET", f"/secrets/{name}/").json()["value"] == value, name
         assert postern.vault("GET", "/secrets/after/").json()["value"] == "room"
+        for manager in managers:
+            for session in manager.sessions.values():
+                session.close()
+            manager.check()
     finally:
         if postern.process:
             postern.kill()
