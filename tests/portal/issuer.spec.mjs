@@ -67,6 +67,31 @@ test("a person signs in by the issuer, and has the roles that the principal was 
   await expect(page.getByRole("heading", { name: "Sign in" })).toBeVisible();
 });
 
+test("a session that is lost is renewed by the issuer in another tab, and the page stays", async ({ page, house }) => {
+  const { postern } = house;
+  await atIssuer(page, house, "erin");
+  await page.locator("button[type=submit]").click();
+  await expect(page).toHaveURL(/\/(portal|$)/);
+  const session = await page.evaluate(async () => (await (await fetch("/signin/session", { headers: { Accept: "application/json", "X-Postern-Session-Key": localStorage.getItem("postern.session-key") } })).json()).session);
+  postern.cli(["role", "assign", session.objectId, "Reader", "--principal-type", "User"]);
+  await page.goto(`${postern.page}/certificates`);
+  const filter = page.getByRole("textbox", { name: "Search the menu" });
+  await filter.fill("Back");
+  // Ended at the server, and the token that this tab keeps for ten minutes has ended, too.
+  await page.evaluate(async () => fetch("/signin/session", { method: "DELETE", headers: { "X-Postern-Session-Key": localStorage.getItem("postern.session-key") } }));
+  await page.route("**/backends?**", (route) => route.fulfill({ status: 401, contentType: "application/json", body: "{}" }), { times: 1 });
+  await page.getByRole("link", { name: "Backends" }).click();
+  const dialog = page.getByRole("alertdialog", { name: "Your session has ended" });
+  await expect(dialog).toBeVisible();
+  await expectAccessible(page, "the dialog of a lost session");
+  const [tab] = await Promise.all([page.context().waitForEvent("page"), dialog.getByText("Sign in with Test ID").click()]);
+  await expect(tab.getByRole("button", { name: /Account: erin/ })).toBeVisible(); // the issuer still knows who it is
+  await expect(dialog).toBeHidden();
+  await expect(filter).toHaveValue("Back");
+  await expect(page.getByRole("heading", { level: 1, name: "Backends" })).toBeVisible();
+  await tab.close();
+});
+
 test("a sign-in that is cancelled, forged or from another browser does not sign in", async ({ page, house, browser }) => {
   const { postern } = house;
   await atIssuer(page, house, "mallory");

@@ -15,7 +15,7 @@ import { useNotices } from "../ui/notify";
 import { Blade, Confirm, Empty, ErrorBar, Loading, PageLink } from "../ui/parts";
 import { Mark } from "./Mark";
 import { menu, workspaceMenu } from "./menu";
-import { SignInForm } from "./SignIn";
+import { Issuers, SignInForm } from "./SignIn";
 
 const BAR = "#0f548c";
 
@@ -231,7 +231,10 @@ export function Frame(): JSX.Element {
       </div>
       <Confirm open={state.kind === "out"} title="Your session has ended" onClose={() => void session.signOut()}>
         <Text block style={{ marginBottom: 16 }}>Sign in again to go on here; nothing on this page is lost. Or open a new link of <span style={{ fontFamily: "monospace" }}>postern portal</span> in another tab. Close goes to the sign-in page.</Text>
-        <SignInForm onDone={() => undefined} />
+        <div style={{ display: "flex", flexDirection: "column", gap: 16 }}>
+          <Issuers apart />
+          <SignInForm onDone={() => undefined} />
+        </div>
       </Confirm>
     </div>
   );

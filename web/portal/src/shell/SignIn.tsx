@@ -23,7 +23,8 @@ const PROBLEMS: Record<string, string> = {
   unknown: "There is no such identity provider.",
 };
 
-function Issuers(): JSX.Element | null {
+/** `apart`: in another tab, so that this page stays as it is. Who signs in there is signed in here, too. */
+export function Issuers(props: { apart?: boolean }): JSX.Element | null {
   const s = useStyles();
   useSyncExternalStore(session.subscribe, session.current);
   const issuers = session.serverFacts()?.issuers ?? [];
@@ -31,7 +32,9 @@ function Issuers(): JSX.Element | null {
   return (
     <div className={s.form}>
       {issuers.map((issuer) => (
-        <Button key={issuer.path} as="a" href={issuer.path}>Sign in with {issuer.name}</Button>
+        <Button key={issuer.path} as="a" href={issuer.path} {...(props.apart ? { target: "_blank", rel: "noopener" } : {})}>
+          Sign in with {issuer.name}{props.apart ? " (another tab)" : ""}
+        </Button>
       ))}
     </div>
   );
