@@ -9,7 +9,7 @@
  * and what it means is for control to judge.
  *
  * Who asks for it ("ask") gets a sooner answer where the backend gives one: a question that means
- * nothing (OPTIONS /, RFC 9110 section 9.3.7; in HTTP/2 the settings) goes with the end of the
+ * nothing (OPTIONS /, RFC 9110 section 9.3.7) goes with the end of the
  * handshake. Whatever is answered, the backend has looked at the certificate and went on. What it
  * answered is told: nginx, for one, says in a response that it does not like a certificate. No
  * answer changes nothing.
@@ -27,6 +27,7 @@
 #include "base/json.h"
 #include "base/log.h"
 #include "gateway/probe_answer.h"
+#include "gateway/probe_h2.h"
 #include "gateway/uses_answer.h"
 #include "ipc/frame.h"
 #include "ipc/probe.h"
@@ -62,10 +63,8 @@ struct probe {
     char host[PN_TARGET_HOST_MAX + 1];
     bool is_resolved;
     bool is_lingering;
-    bool has_asked;        /* by "ask" */
-    uint8_t frame_head[9]; /* of HTTP/2: what came of it, */
-    size_t frame_head_len; /* so many bytes; */
-    size_t frame_skip;     /* and what is left of the frame's payload */
+    bool has_asked;               /* by "ask" */
+    struct pn_probe_h2 *asked_h2; /* by HTTP/2; NULL: not */
     char response[RESPONSE_BYTES_MAX];
     size_t response_len; /* of HTTP/1.1: its beginning */
     struct pn_stream *stream;
@@ -90,6 +89,7 @@ static void probe_end(struct probe *probe)
     pn_proxy_unref(probe->proxy);
     pn_loop_disarm(loop, &probe->timer);
     pn_stream_destroy(probe->stream);
+    pn_probe_h2_destroy(probe->asked_h2);
     pn_tls_client_unref(probe->tls);
     pn_tls_client_unref(probe->proxy_tls);
     pn_tls_story_fini(&probe->story);
@@ -198,31 +198,42 @@ static void linger(struct probe *probe)
                 ms < probe->facts.late_ms ? ms : probe->facts.late_ms);
 }
 
-#define HTTP2_FRAME_HEAD   9
-#define HTTP2_SETTINGS     4
-#define HTTP2_SETTINGS_ACK 1
+/** What is to be sent over HTTP/2, as far as it goes. */
+static void send_h2(struct probe *probe, struct pn_stream *stream)
+{
+    uint64_t now_ms = pn_loop_now_ms(probe->probes->gateway->loop);
+    struct pn_slice bytes = pn_probe_h2_output(probe->asked_h2, now_ms);
+    size_t written = 0;
+
+    while (bytes.len > 0 && pn_stream_write(stream, bytes.ptr, bytes.len, &written) == PN_OK) {
+        pn_probe_h2_sent(probe->asked_h2, written);
+        bytes = pn_probe_h2_output(probe->asked_h2, now_ms);
+    }
+}
 
 /** As far as it goes: a connection that is just open takes these few bytes. */
 static void ask(struct probe *probe, struct pn_stream *stream)
 {
-    static const char settings[] = "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\4\0\0\0\0";
     const char *host = pn_json_str(probe->question, "host");
+    int port = (int)pn_json_int(probe->question, "port", 443);
     char options[512];
-    size_t len = sizeof(settings); /* its last NUL is the last byte of the frame */
     size_t written = 0;
-    bool is_h2 = pn_stream_alpn(stream) == PN_ALPN_H2;
+    int n;
 
-    if (!is_h2) {
-        int n = snprintf(options, sizeof(options),
-                         "OPTIONS / HTTP/1.1\r\nHost: %s:%d\r\nUser-Agent: postern-preflight\r\n"
-                         "Connection: close\r\n\r\n",
-                         host, (int)pn_json_int(probe->question, "port", 443));
-
-        if (n < 0 || (size_t)n >= sizeof(options))
-            return;
-        len = (size_t)n;
+    if (pn_stream_alpn(stream) == PN_ALPN_H2) {
+        probe->asked_h2 =
+            pn_probe_h2_create(host, (unsigned)port, pn_loop_now_ms(probe->probes->gateway->loop));
+        probe->has_asked = probe->asked_h2 != NULL;
+        if (probe->has_asked)
+            send_h2(probe, stream);
+        return;
     }
-    probe->has_asked = pn_stream_write(stream, is_h2 ? settings : options, len, &written) == PN_OK;
+    n = snprintf(options, sizeof(options),
+                 "OPTIONS / HTTP/1.1\r\nHost: %s:%d\r\nUser-Agent: postern-preflight\r\n"
+                 "Connection: close\r\n\r\n",
+                 host, port);
+    probe->has_asked = n > 0 && (size_t)n < sizeof(options) &&
+                       pn_stream_write(stream, options, (size_t)n, &written) == PN_OK;
 }
 
 /** Of an HTTP/1.1 response; 0: it is none. */
@@ -237,15 +248,14 @@ static int status_of(struct pn_slice response)
 }
 
 /** What the answer says, as far as it is here. */
-static void take_response(struct probe *probe)
+static void take_response(struct probe *probe, int status, struct pn_slice text)
 {
     static const struct pn_slice word = {"certificate", 11};
-    struct pn_slice response = pn_slice(probe->response, probe->response_len);
 
-    probe->facts.answer_status = status_of(response);
-    for (size_t at = 0; at + word.len <= response.len && probe->facts.answer_status >= 400; at++)
-        probe->facts.answer_blames = probe->facts.answer_blames ||
-                                     pn_slice_case_eq(pn_slice_sub(response, at, word.len), word);
+    probe->facts.answer_status = status;
+    for (size_t at = 0; at + word.len <= text.len && status >= 400; at++)
+        probe->facts.answer_blames =
+            probe->facts.answer_blames || pn_slice_case_eq(pn_slice_sub(text, at, word.len), word);
 }
 
 /** Whether the response is here, as far as it matters: of one that is good the first byte, of
@@ -258,37 +268,25 @@ static bool has_response(struct probe *probe, const char *bytes, size_t len)
     if (taken > 0)
         memcpy(probe->response + probe->response_len, bytes, taken);
     probe->response_len += taken;
-    take_response(probe);
+    take_response(probe, status_of(pn_slice(probe->response, probe->response_len)),
+                  pn_slice(probe->response, probe->response_len));
     return probe->response_len == sizeof(probe->response) || probe->facts.answer_blames ||
            (probe->response_len >= 12 && probe->facts.answer_status < 400);
 }
 
-/** Whether the backend has answered: in HTTP/2 by the acknowledgement of our settings; its own may
- *  come before it has looked at anything. */
+/** Whether the backend has answered, as far as it matters. */
 static bool has_answered(struct probe *probe, struct pn_stream *stream, const char *bytes,
                          size_t len)
 {
-    if (pn_stream_alpn(stream) != PN_ALPN_H2)
-        return has_response(probe, bytes, len);
-    while (len > 0) {
-        const uint8_t *head = probe->frame_head;
-        size_t piece = probe->frame_skip < len ? probe->frame_skip : len;
+    bool is_over;
 
-        probe->frame_skip -= piece;
-        bytes += piece;
-        len -= piece;
-        if (len == 0)
-            break;
-        probe->frame_head[probe->frame_head_len++] = (uint8_t)*bytes++;
-        len--;
-        if (probe->frame_head_len < HTTP2_FRAME_HEAD)
-            continue;
-        if (head[3] == HTTP2_SETTINGS && (head[4] & HTTP2_SETTINGS_ACK) != 0)
-            return true;
-        probe->frame_head_len = 0;
-        probe->frame_skip = (size_t)head[0] << 16 | (size_t)head[1] << 8 | head[2];
-    }
-    return false;
+    if (!probe->asked_h2)
+        return has_response(probe, bytes, len);
+    is_over = pn_probe_h2_receive(probe->asked_h2, pn_slice(bytes, len),
+                                  pn_loop_now_ms(probe->probes->gateway->loop));
+    take_response(probe, pn_probe_h2_status(probe->asked_h2), pn_probe_h2_text(probe->asked_h2));
+    send_h2(probe, stream);
+    return is_over || probe->facts.answer_blames;
 }
 
 /** The backend speaks, or ends: a late alert is in the report. */
@@ -309,7 +307,7 @@ static void on_readable(void *ctx, struct pn_stream *stream)
         }
     }
     if (rc == PN_AGAIN) {
-        if (probe->story.is_confirmed || probe->response_len > 0)
+        if (probe->story.is_confirmed || probe->response_len > 0 || probe->facts.answer_status != 0)
             linger(probe);
         return;
     }
