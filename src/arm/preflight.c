@@ -10,8 +10,8 @@
  * it has seen a certificate, or answers as one does who misses something (400, 401, 403, 495, 496),
  * may have done so for any reason: it is asked again, and then shown the generation that serves
  * now. If it takes that one, or answers it otherwise, it has refused the other. One that chose
- * HTTP/2 and is content is asked over HTTP/1.1 as well, if it speaks that: requests go by it, unless
- * a policy says otherwise.
+ * HTTP/2 and is content is asked over HTTP/1.1 as well, if it speaks that: requests go by it,
+ * unless a policy says otherwise.
  */
 #include <pthread.h>
 #include <stdio.h>
