@@ -31,8 +31,10 @@ static void set_length(const struct pn_call *call, struct pn_answer *answer)
         answer->has_length = answer->status != 204 && answer->status != 304;
         answer->length = call->context.response_body.len;
     } else if (response->framing == PN_BODY_LENGTH) {
-        answer->has_length = true;
+        answer->has_length = answer->status != 204; /* set-status may have said so */
         answer->length = response->content_length;
+    } else if (response->framing == PN_BODY_NONE && !answer->is_bodiless) {
+        answer->has_length = true; /* a policy made a HEAD of it, and the client waits for a body */
     } else if (response->framing == PN_BODY_NONE) {
         /* HEAD and 304: the length that a GET would have had (RFC 9110 §8.6). */
         length = pn_headers_get(&response->headers, "Content-Length");

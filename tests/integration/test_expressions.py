@@ -12,6 +12,15 @@ VALUES = {"expression-steps": "200", "expression-bytes": "65536", "expression-re
 
 
 @pytest.fixture(scope="module")
+def postern(tmp_path_factory, trust):
+    """Of this file alone: its expressions would be users of the certificates of all other tests."""
+    instance = service.Postern(tmp_path_factory.mktemp("expressions"), environment=trust)
+    instance.start()
+    yield instance
+    instance.stop()
+
+
+@pytest.fixture(scope="module")
 def api(postern, echo):
     name = service.unique("expr")
     postern.make_api(name, echo.url + "/base")
@@ -105,6 +114,22 @@ def test_uri_method_and_backend_by_expressions(postern, api, echo):
     assert call(postern, api)["path"] == "/entity/r/get"
     seen = call(postern, api, headers={"X-Url": "1", "X-M": "PUT"})
     assert (seen["path"], seen["method"]) == ("/other/r/put", "PUT")
+
+
+def test_what_has_no_body_any_more_is_answered_without_one(postern, api):
+    """The backend tells the length that a GET would have had; the client, who sent one, gets no bytes and waits for none."""
+    postern.set_policy(f"/apis/{api}", policy("<set-method>HEAD</set-method>"))
+    for _ in range(2):
+        answer = postern.call(f"/{api}/x")
+        assert (answer.status, answer.text) == (200, "")
+    assert postern.call(f"/{api}/x", "HEAD").status == 200
+    postern.set_policy(f"/apis/{api}", policy(outbound='<set-status code="204" reason="Nothing" />'))
+    for _ in range(2):
+        answer = postern.call(f"/{api}/x")
+        assert (answer.status, answer.text, answer.headers["Content-Length"]) == (204, "", None)
+    postern.set_policy(f"/apis/{api}", policy("<set-method>GET</set-method>"))
+    answer = postern.call(f"/{api}/x", "HEAD")
+    assert (answer.status, answer.text) == (200, "")
 
 
 def test_credentials_by_expressions_are_held_to_the_rules(postern, api):
@@ -280,6 +305,27 @@ def test_backends_by_an_expression_lead_to_their_certificates(own_postern, ca, e
     assert usage(postern, "alone") == {}
     assert postern.arm("DELETE", "/backends/by-literal", headers={"If-Match": "*"}).status == 400
     postern.delete("/backends/by-any")
+
+
+def test_named_values_and_fragments_hold_expressions(postern, ca, api):
+    """A value becomes a part of the expression's text; what a fragment's expression names is in use."""
+    value_name, fragment = service.unique("nv"), service.unique("f")
+    certificate = service.unique("in-fragment")
+    postern.upload(certificate, ca.client(certificate))
+    postern.put(f"/namedValues/{value_name}", {"displayName": value_name, "value": "a<b"}, expect=(200, 201, 202))
+    postern.put(f"/policyFragments/{fragment}", {"format": "rawxml", "value":
+        f'<fragment><choose><when condition="@(1 < 2 && "{{{{{value_name}}}}}".Contains("<"))">'
+        + header("X-Fragment", "@(\"{{" + value_name + "}}\".Length)") +
+        '</when></choose><choose><when condition="@(context.Request.Method == "TRACE")">'
+        f'<authentication-certificate certificate-id="@(1 < 2 ? "{certificate}" : "{certificate}")" />'
+        '</when></choose></fragment>'}, expect=(200, 201, 202))
+    postern.set_policy(f"/apis/{api}", policy(
+        f'<include-fragment fragment-id="{fragment}" />' + header("X-Nv", '@("{{' + value_name + '}}" + (1 < 2))')))
+    seen = call(postern, api)
+    assert (value(seen, "x-fragment"), value(seen, "x-nv")) == (["3"], ["a<bTrue"])
+    used = usage(postern, certificate)
+    assert used[f"/policyFragments/{fragment}"] and used[f"/apis/{api}/policies/policy"]
+    assert postern.arm("DELETE", f"/certificates/{certificate}", headers={"If-Match": "*"}).status == 400
 
 
 # formats and refusals
