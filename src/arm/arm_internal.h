@@ -225,12 +225,25 @@ enum pn_rc arm_usage_in(struct pn_store_txn *txn, struct pn_arena *arena, const 
                         const struct pn_store_item *item, const struct arm_usage_wish *wish,
                         struct arm_usage *usage, struct pn_error *err) PN_MUST_USE;
 
+/* policy_literals.c */
 /* What an expression names has a second reference beside the one to the item itself; one whose
  * literals do not tell refers to any of a kind. In the arena; NULL: no memory. */
 #define ARM_CERTIFICATES "certificates"
 #define ARM_BACKENDS     "backends"
 const char *arm_dynamic_reference(struct pn_arena *arena, const char *scope_id, const char *id);
 const char *arm_dynamic_any(struct pn_arena *arena, const char *scope_id, const char *kind);
+#define ARM_LITERAL_MAX 8 /* certificates with one thumbprint that a literal refers to */
+struct pn_policy_reference;
+struct arm_literal {
+    const char *kind; /* ARM_CERTIFICATES, ARM_BACKENDS */
+    const struct pn_policy_reference *reference;
+    const char *ids[ARM_LITERAL_MAX]; /* of what it names; NULL among them: no memory */
+    size_t count;
+    const char *thumbprint; /* the reference to it, if it is one */
+};
+/** PN_NOMEM; what the store says. */
+enum pn_rc arm_literal_find(struct arm_call *call, struct pn_store_txn *txn,
+                            struct arm_literal *literal, struct pn_error *err) PN_MUST_USE;
 
 /* linked_access.c */
 /** Whether the caller may use the certificates among `references` (NULL-ended). False: answered;

@@ -19,8 +19,7 @@
 
 #define POLICY_REFERENCES_MAX 256 /* literal references of one document */
 #define POLICY_EMBEDDED_MAX   16  /* certificates given in one document */
-#define RESOURCE_NAME_MAX     80
-#define POLICY_TOKENS_MAX     16 /* tokens of managed identities that one document names */
+#define POLICY_TOKENS_MAX     16  /* tokens of managed identities that one document names */
 
 struct embedded {
     const char *hash;
@@ -480,66 +479,19 @@ static enum pn_rc add_dynamic(struct referring *referring,
     return PN_OK;
 }
 
-/** A thumbprint in an expression: those who have it, and, as of a literal attribute, who has it
- *  later. One from a vault is in use until it is rotated. */
-static enum pn_rc refer_by_literal_thumbprint(struct referring *referring,
-                                              const struct pn_policy_reference *reference,
-                                              const char *thumbprint, struct pn_error *err)
-{
-    struct arm_call *call = referring->call;
-    struct pn_store_list found = {0};
-    const char *prefix = pn_arena_printf(call->arena, "%s/certificates/", call->scope_id);
-    enum pn_rc rc = PN_OK;
-
-    if (!reference->fragment)
-        rc = add(referring, arm_thumbprint_reference(call, thumbprint), err);
-    if (rc == PN_OK && !prefix)
-        rc = pn_error_set(err, PN_NOMEM, "out_of_memory", "out of memory");
-    if (rc == PN_OK)
-        rc = pn_store_txn_list_thumbprint(referring->txn, prefix,
-                                          pn_type_facts(PN_TYPE_CERTIFICATE)->type, thumbprint,
-                                          &found, err);
-    for (size_t i = 0; rc == PN_OK && i < found.count; i++)
-        rc = add_dynamic(referring, reference,
-                         pn_arena_strdup(call->arena, pn_slice_str(found.items[i].id)), err);
-    pn_store_list_fini(&found);
-    return rc;
-}
-
-static bool may_be_name(struct pn_slice name)
-{
-    for (size_t i = 0; i < name.len; i++)
-        if ((unsigned char)name.ptr[i] < 0x20 || strchr("*#&+:<>?/", name.ptr[i]))
-            return false;
-    return name.len > 0 && name.len <= RESOURCE_NAME_MAX;
-}
-
-/** A literal of an expression. If those are all that it can give it counts also before there is
- *  such a thing; otherwise it may be any text, and counts if there is. */
+/** Of a thumbprint, as of one that is written outright, also who has it later is referred to. */
 static enum pn_rc refer_by_literal(struct referring *referring, const char *kind,
                                    const struct pn_policy_reference *reference,
                                    struct pn_error *err)
 {
-    struct arm_call *call = referring->call;
-    char thumbprint[PN_THUMBPRINT_TEXT];
-    struct pn_store_item item = {0};
-    const char *id;
-    enum pn_rc rc = PN_OK;
+    struct arm_literal literal = {.kind = kind, .reference = reference};
+    enum pn_rc rc = arm_literal_find(referring->call, referring->txn, &literal, err);
 
-    if (strcmp(kind, ARM_CERTIFICATES) == 0 && pn_thumbprint_parse(reference->name, thumbprint))
-        return refer_by_literal_thumbprint(referring, reference, thumbprint, err);
-    if (!may_be_name(reference->name))
-        return PN_OK;
-    id = pn_arena_printf(call->arena, "%s/%s/%.*s", call->scope_id, kind, PN_FMT(reference->name));
-    if (id && !reference->is_certain) {
-        rc = pn_store_txn_get(referring->txn, id, &item, err);
-        pn_store_item_fini(&item);
-    }
-    if (rc == PN_NOT_FOUND) {
-        memset(err, 0, sizeof(*err));
-        return PN_OK;
-    }
-    return rc == PN_OK ? add_dynamic(referring, reference, id, err) : rc;
+    if (rc == PN_OK && literal.thumbprint && !reference->fragment)
+        rc = add(referring, literal.thumbprint, err);
+    for (size_t i = 0; rc == PN_OK && i < literal.count; i++)
+        rc = add_dynamic(referring, reference, literal.ids[i], err);
+    return rc;
 }
 
 static enum pn_rc refer_to_any(struct referring *referring, const char *kind,

@@ -30,16 +30,6 @@ struct walk {
     struct pn_error *err;
 };
 
-const char *arm_dynamic_any(struct pn_arena *arena, const char *scope_id, const char *kind)
-{
-    return pn_arena_printf(arena, "%s/dynamic/%s", scope_id, kind);
-}
-
-const char *arm_dynamic_reference(struct pn_arena *arena, const char *scope_id, const char *id)
-{
-    return pn_arena_printf(arena, "%s/dynamic%s", scope_id, id + strlen(scope_id));
-}
-
 static json_t *entry_of(const char *id, const char *type, const char *via, const char *by,
                         bool is_dynamic)
 {
