@@ -467,6 +467,131 @@ static void way_of_a_program_is_known_without_a_request(void **state)
     assert_true(way_of(&b).sends_nothing);
 }
 
+#define WHEN(condition, inner) "<when condition=\"" condition "\">" inner "</when>"
+
+static void choose_takes_one_branch_and_goes_on_behind_it(void **state)
+{
+    static const char *const expected[] = {"one;after;", "two;after;", "inner;after;", "after;"};
+    struct bench b;
+
+    (void)state;
+    for (int i = 0; i < 4; i++) {
+        char path[] = "/0";
+
+        set_up(&b, NULL,
+               IN("<choose>" WHEN("@(context.Request.Url.Path == \"/0\")", H("one")) WHEN(
+                   "@(context.Request.Url.Path == \"/1\")",
+                   H("two")) "<otherwise><choose>" WHEN("@(context.Request.Url.Path == \"/2\")",
+                                                        H("inner")) "</choose></otherwise></"
+                                                                    "choose>" H("after")),
+               NULL);
+        path[1] = (char)('0' + i);
+        b.context.path = pn_slice_str(path);
+        assert_int_equal(run(&b, PN_SECTION_INBOUND), PN_POLICY_DONE);
+        check_header(&b.context.request_headers, "T", expected[i]);
+        tear_down(&b);
+    }
+}
+
+static void branch_ends_the_run_or_forwards(void **state)
+{
+    struct bench b;
+
+    (void)state;
+    set_up(&b, NULL,
+           "<policies><inbound><choose>" WHEN(
+               "true",
+               "<return-response/>") "</choose></inbound>"
+                                     "<backend><choose>" WHEN(
+                                         "false",
+                                         "<forward-request timeout='1'/>") "<otherwise><forward-"
+                                                                           "request timeout=\"@(2 "
+                                                                           "+ 3)\" "
+                                                                           "follow-redirects=\"@(1 "
+                                                                           "< 2)\"/>"
+                                                                           "</otherwise></choose></"
+                                                                           "backend></policies>",
+           NULL);
+    assert_int_equal(run(&b, PN_SECTION_INBOUND), PN_POLICY_RESPOND);
+    assert_int_equal(run(&b, PN_SECTION_BACKEND), PN_POLICY_FORWARD);
+    assert_int_equal(b.run.forward.timeout_ms, 5000);
+    assert_true(b.run.forward.follows_redirects);
+    assert_int_equal(pn_policy_resume(&b.run, &b.context), PN_POLICY_DONE);
+    tear_down(&b);
+}
+
+static void variables_keep_their_type_and_their_last_value(void **state)
+{
+    struct bench b;
+
+    (void)state;
+    set_up(&b, NULL,
+           IN("<set-variable name='n' value='@(40)'/>"
+              "<set-variable name='n' value='@((int)context.Variables[\"n\"] + 2)'/>"
+              "<set-variable name='s' value='literal'/>"),
+           NULL);
+    assert_int_equal(run(&b, PN_SECTION_INBOUND), PN_POLICY_DONE);
+    check_slice(b.context.variables->name, "s");
+    check_slice(b.context.variables->value.s, "literal");
+    check_slice(b.context.variables->next->name, "n");
+    assert_int_equal(b.context.variables->next->value.type, PN_EXPR_INT);
+    assert_int_equal(b.context.variables->next->value.i, 42);
+    assert_null(b.context.variables->next->next);
+    tear_down(&b);
+}
+
+/* What an expression gives is held to the rules of a literal, and nothing is changed before. */
+static void values_that_may_not_be_fail_the_request(void **state)
+{
+    static const struct {
+        const char *inner, *message;
+    } cases[] = {
+        {"<set-header name='T'><value>@(\"a\\nb: c\")</value></set-header>",
+         "The value of a header"},
+        {"<set-header name='@(\"Content-Length\")'><value>1</value></set-header>",
+         "names a header that belongs to the gateway"},
+        {"<set-header name='@(\"a b\")'><value>1</value></set-header>", "is no header name"},
+        {"<set-query-parameter name='@(\"\")'><value>1</value></set-query-parameter>", "The name"},
+        {"<authentication-certificate certificate-id='@(\"a/b\")'/>",
+         "is not the name of a certificate"},
+        {"<authentication-certificate certificate-id='@(\"\")'/>",
+         "is not the name of a certificate"},
+        {"<authentication-certificate thumbprint='@(\"AB\")'/>", "is not a SHA-1 thumbprint"},
+        {"<set-backend-service base-url='@(\"ftp://x\")'/>", "What base-url gives"},
+        {"<set-backend-service backend-id='@((string)null)'/>", "is not the name of a backend"},
+        {"<rewrite-uri template='@(\"https://x/\")'/>", "What template gives"},
+        {"<set-method>@(\"CONNECT\")</set-method>", "must not be CONNECT"},
+        {"<authentication-basic username='@(\"a:b\")' password='p'/>", "The user name"},
+        {"<return-response><set-status code='@(99)' reason='x'/></return-response>",
+         "The status code is out of its range"},
+        {"<return-response><set-status code='@(200)' reason='@(\"a\\nb\")'/></return-response>",
+         "The reason"},
+        {"<choose><when condition='@(context.Variables[\"x\"])'/></choose>",
+         "KeyNotFoundException"},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        char text[1024];
+        struct bench b;
+
+        snprintf(text, sizeof text,
+                 "<policies><inbound><authentication-certificate certificate-id='before'/>%s"
+                 "</inbound></policies>",
+                 cases[i].inner);
+        set_up(&b, NULL, text, NULL);
+        assert_int_equal(run(&b, PN_SECTION_INBOUND), PN_POLICY_FAIL);
+        assert_string_equal(b.context.last_error.reason, "ExpressionValueEvaluationFailure");
+        assert_string_equal(b.context.last_error.code, "expression_failed");
+        if (!strstr(b.context.last_error.message, cases[i].message))
+            fail_msg("%s: %s", cases[i].inner, b.context.last_error.message);
+        assert_false(b.context.has_response);
+        check_header(&b.context.request_headers, "T", "");
+        check_slice(b.context.certificate_id, "before"); /* the request goes nowhere with it */
+        tear_down(&b);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -486,6 +611,10 @@ int main(void)
         cmocka_unit_test(rewrite_with_an_unknown_parameter_fails_with_its_place),
         cmocka_unit_test(request_without_memory_fails_and_does_not_crash),
         cmocka_unit_test(way_of_a_program_is_known_without_a_request),
+        cmocka_unit_test(choose_takes_one_branch_and_goes_on_behind_it),
+        cmocka_unit_test(branch_ends_the_run_or_forwards),
+        cmocka_unit_test(variables_keep_their_type_and_their_last_value),
+        cmocka_unit_test(values_that_may_not_be_fail_the_request),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
