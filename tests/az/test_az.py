@@ -190,3 +190,20 @@ def test_apim(az, postern):
     assert made["path"] == api
     assert api in [a["name"] for a in az("apim", "api", "list", "-g", "postern", "-n", "postern")]
     az("apim", "api", "delete", "-g", "postern", "-n", "postern", "--api-id", api, "-y")
+
+
+def test_apim_products(az, postern):
+    """`az apim product create` and `update` of this version cannot send anything; these can."""
+    product, api = name("azp"), name("aza")
+    at = ("-g", "postern", "-n", "postern")
+    of = (*at, "--product-id", product)
+    postern.put(f"/products/{product}", {"displayName": product})
+    postern.make_api(api, "https://localhost:1", operations=False)
+    assert az("apim", "product", "show", *of)["displayName"] == product
+    assert product in [p["name"] for p in az("apim", "product", "list", *at)]
+    az("apim", "product", "api", "add", *of, "--api-id", api)
+    az("apim", "product", "api", "check", *of, "--api-id", api)
+    assert [a["name"] for a in az("apim", "product", "api", "list", *of)] == [api]
+    az("apim", "product", "api", "delete", *of, "--api-id", api)
+    assert az("apim", "product", "api", "list", *of) == []
+    postern.delete(f"/products/{product}")

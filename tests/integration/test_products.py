@@ -3,7 +3,7 @@
 import subprocess
 
 import pytest
-from lab import service, web
+from lab import people, service
 from lab.service import policy, with_certificate
 
 KEY = "Ocp-Apim-Subscription-Key"
@@ -526,3 +526,31 @@ def test_a_workspaces_product_is_of_its_apis_only(postern, ca, nginx):
     postern.delete(team.path)
     assert status(postern, api, key) == 404
     assert postern.arm("GET", twin.path).status == 200
+
+
+# who may
+
+@pytest.mark.parametrize("role, in_team, reads, writes", [
+    ("API Management Workspace API Product Manager", True, True, True),
+    ("API Management Workspace API Developer", True, True, True),
+    ("API Management Workspace Reader", True, True, False),
+    ("API Management Service Contributor", False, True, True),
+    ("API Management Service Reader Role", False, True, False),
+    ("Key Vault Reader", False, False, False)])
+def test_products_obey_the_role(postern, echo, role, in_team, reads, writes):
+    scope = Workspace(postern).path if in_team else ""
+    product, api = Product(postern, scope=scope), service.unique("api")
+    postern.put(f"{scope}/apis/{api}", {"displayName": api, "path": api, "serviceUrl": echo.url})
+    person = people.Application(postern)
+    person.assign(role, postern.service_id + scope if in_team else postern.group)
+    for method, path, body, may in (
+            ("GET", product.path, None, reads), ("GET", f"{product.path}/apis", None, reads),
+            ("PUT", f"{product.path}/apis/{api}", None, writes), ("HEAD", f"{product.path}/apis/{api}", None, reads),
+            ("GET", f"{product.path}/apiLinks", None, reads), ("GET", f"{scope}/apis/{api}/products", None, reads),
+            ("PUT", f"{product.path}/policies/policy", {"properties": {"value": policy()}}, writes),
+            ("GET", f"{product.path}/subscriptions", None, reads),
+            ("PATCH", product.path, {"properties": {"terms": "x"}}, writes),
+            ("DELETE", f"{product.path}/apis/{api}", None, writes), ("DELETE", product.path, None, writes)):
+        got = person.arm(method, path, body).status
+        assert (got == 403) != may, (role, method, path, got)
+        assert not may or got in (200, 201, 204, 404), (role, method, path, got)

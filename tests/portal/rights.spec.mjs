@@ -39,6 +39,7 @@ test("a Reader sees every page, and what would change something is disabled with
   await upload(postern, pki.makeClient(name));
   await trustBackend(postern, backend, name, name);
   await makeApi(postern, backend, name);
+  await postern.arm("PUT", `/products/${name}`, { properties: { displayName: name } });
   await makeVault(postern, name.slice(0, 24));
   postern.addUser(name, PASSWORD, "Reader");
   await signIn(page, postern, name);
@@ -55,6 +56,11 @@ test("a Reader sees every page, and what would change something is disabled with
     [`backends/${name}`, [["Edit", "backends/write"], ["Reconnect", "backends/reconnect/action"], ["Delete", "backends/delete"]]],
     [`backends/${name}/probe`, [["Probe", "backends/probe/action"]]],
     ["subscriptions", [["Add subscription", "subscriptions/write"], ["Show keys of master", "subscriptions/listSecrets/action"]]],
+    ["products", [["Add", "products/write"]]],
+    [`products/${name}`, [["Add APIs", "products/apis/write"], ["Delete", "products/delete"]]],
+    [`products/${name}/policies`, [["Save", "products/policies/write"]]],
+    [`products/${name}/subscriptions`, [["Add subscription", "subscriptions/write"]]],
+    [`products/${name}/settings`, [["Save", "products/write"]]],
     ["workspaces", [["Add", "workspaces/write"]]],
     ["managed-identities?tab=user", [["Add", "write"]]],
   ];
