@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """One message too many, at the border of two connections: bytes that wait where no event tells of
 them, fields that only a trailer brings, streams that hold what others need."""
+import os
+import random
 import ssl
 import time
 
@@ -11,6 +13,7 @@ from lab import h2peer, raw, service, web
 from lab.nodes import Node
 from lab.raw import connect, request
 from lab.service import policy
+from test_smuggling import CASES
 
 VERSION_2 = '<forward-request http-version="2" />'
 POISON = b"HTTP/1.1 200 OK\r\nContent-Length: 6\r\n\r\npoison"
@@ -197,3 +200,44 @@ def test_answers_that_are_reset_give_their_window_back(postern):
             assert len(postern.call(f"/{name}/stats").json()) <= 2, "the connections are the first ones"
     finally:
         backend.stop()
+
+
+# --- requests by chance
+
+PIECES = [b"\r\n", b"\n", b"\r", b" ", b"\t", b"\0", b"\x0b", b";", b",", b"chunked", b"0\r\n\r\n",
+          b"5\r\nhello\r\n", b"Transfer-Encoding: chunked\r\n", b"Content-Length: 5\r\n",
+          b"Content-Length: 0\r\n", b"Connection: close\r\n", b"Connection: Transfer-Encoding\r\n",
+          b"Expect: 100-continue\r\n", b"HTTP/1.0", b"Upgrade: websocket\r\nConnection: Upgrade\r\n",
+          b"GET /%s/second HTTP/1.1\r\nHost: x\r\n\r\n"]
+
+
+def mutated(chance, data):
+    for _ in range(chance.randint(1, 3)):
+        at, what = chance.randint(0, len(data)), chance.random()
+        if what < 0.5:
+            data = data[:at] + chance.choice(PIECES) + data[at:]
+        elif what < 0.75:
+            data = data[:at] + data[at + chance.randint(1, 4):]
+        else:
+            data = data[:at] + bytes([chance.randrange(256)]) + data[at + 1:]
+    return data
+
+
+def test_what_reaches_a_backend_has_one_reading_whatever_is_sent(postern):
+    """Requests that test_smuggling.py knows, changed by chance, each with another behind it. The backend
+    reads as strictly as can be. PN_MUTATIONS and PN_MUTATIONS_SEED for more, and for others."""
+    seed = int(os.environ.get("PN_MUTATIONS_SEED", "1"))
+    chance, name = random.Random(seed), service.unique("chance")
+    last = request("GET", f"/{name}/last", "Connection: close")
+    with raw.Recorder() as backend:
+        postern.make_api(name, backend.url)
+        for i in range(int(os.environ.get("PN_MUTATIONS", "1500"))):
+            data = mutated(chance, chance.choice(list(CASES.values()))).replace(b"%s", name.encode())
+            with connect(postern) as sock:
+                raw.send(sock, data + last)
+                raw.receive(sock, 0.1)
+            # one that breaks off here has broken off there
+            doubts = [d for d in backend.doubts if d[0] != "ends within a head"]
+            assert not doubts, f"seed {seed}, number {i}: {data} became {doubts}"
+        assert postern.call(f"/{name}/after").status == 200
+        assert len(backend.requests) > 10

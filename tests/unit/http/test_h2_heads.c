@@ -448,9 +448,8 @@ static void trailers_over_a_limit_reset_the_stream(void **state)
 
 /* ---- answers ---- */
 
-/* A client that has asked, and an answer of those fields. */
-static struct lab *answered(const char *method, const char *lines, const char *body, int flags,
-                            size_t step)
+/* The request is on its way, and the server's SETTINGS wait to be read. */
+static struct lab *asked(const char *method)
 {
     struct lab *lab = lab_create();
     struct call *call = &lab->calls[0];
@@ -471,6 +470,15 @@ static struct lab *answered(const char *method, const char *lines, const char *b
     lab_flush(lab);
     pn_buf_clear(&lab->out);
     put_frame(&lab->in, SETTINGS, 0, 0, pn_slice("", 0));
+    return lab;
+}
+
+/* A client that has asked, and an answer of those fields. */
+static struct lab *answered(const char *method, const char *lines, const char *body, int flags,
+                            size_t step)
+{
+    struct lab *lab = asked(method);
+
     put_headers(&lab->in, 1, flags, lines);
     if (body)
         put_frame(&lab->in, DATA, END_STREAM, 1, pn_slice_str(body));
@@ -565,6 +573,41 @@ static void good_answers_are_taken(void **state)
     }
 }
 
+static void a_reset_that_is_no_error_ends_an_answer_of_full_length(void **state)
+{
+    static const struct {
+        const char *lines, *body;
+        uint32_t code;
+        bool is_whole;
+    } cases[] = {
+        {":status|200\ncontent-length|3\n", "abc", PN_H2_NO_ERROR, true},
+        {":status|200\ncontent-length|0\n", NULL, PN_H2_NO_ERROR, true},
+        {":status|200\ncontent-length|3\n", "abc", PN_H2_CANCEL, false},
+        {":status|200\ncontent-length|4\n", "abc", PN_H2_NO_ERROR, false},
+        {":status|200\n", "abc", PN_H2_NO_ERROR, false},
+        {":status|103\n", NULL, PN_H2_NO_ERROR, false},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        for (size_t step = 0; step < 2; step++) {
+            struct lab *lab = asked("GET");
+            const struct call *call = &lab->calls[0];
+
+            put_headers(&lab->in, 1, 0, cases[i].lines);
+            if (cases[i].body)
+                put_frame(&lab->in, DATA, 0, 1, pn_slice_str(cases[i].body));
+            put_frame_u32(&lab->in, RST_STREAM, 1, cases[i].code);
+            lab_run(lab, step);
+            if (!call->is_closed || call->has_ended != cases[i].is_whole)
+                fail_msg("case %zu", i);
+            if (cases[i].is_whole)
+                expect_slice(pn_buf_slice(&call->body), cases[i].body ? cases[i].body : "");
+            lab_destroy(lab);
+        }
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -577,6 +620,7 @@ int main(void)
         cmocka_unit_test(a_body_must_be_as_long_as_it_says),
         cmocka_unit_test(heads_over_a_limit_are_answered),
         cmocka_unit_test(a_refused_request_that_goes_on_is_reset_after_its_answer),
+        cmocka_unit_test(a_reset_that_is_no_error_ends_an_answer_of_full_length),
         cmocka_unit_test(the_trailers_of_a_request),
         cmocka_unit_test(trailers_over_a_limit_reset_the_stream),
         cmocka_unit_test(bad_answers_are_refused),
