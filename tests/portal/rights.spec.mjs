@@ -41,6 +41,7 @@ test("a Reader sees every page, and what would change something is disabled with
   await makeApi(postern, backend, name);
   await postern.arm("PUT", `/products/${name}`, { properties: { displayName: name } });
   await makeVault(postern, name.slice(0, 24));
+  await postern.arm("PUT", `/namedValues/${name}`, { properties: { displayName: name, value: "x" } });
   postern.addUser(name, PASSWORD, "Reader");
   await signIn(page, postern, name);
   const service = "Microsoft.ApiManagement/service/";
@@ -55,6 +56,8 @@ test("a Reader sees every page, and what would change something is disabled with
     ["backends", [["Create new backend", "backends/write"]]],
     [`backends/${name}`, [["Edit", "backends/write"], ["Reconnect", "backends/reconnect/action"], ["Delete", "backends/delete"]]],
     [`backends/${name}/probe`, [["Probe", "backends/probe/action"]]],
+    ["named-values", [["Add", "namedValues/write"], [`Show value of ${name}`, "namedValues/listValue/action"], [`Delete ${name}`, "namedValues/delete"]]],
+    ["policy-fragments", [["Create", "policyFragments/write"]]],
     ["subscriptions", [["Add subscription", "subscriptions/write"], ["Show keys of master", "subscriptions/listSecrets/action"]]],
     ["products", [["Add", "products/write"]]],
     [`products/${name}`, [["Add APIs", "products/apis/write"], ["Delete", "products/delete"]]],

@@ -18,6 +18,8 @@ const shared: RouteObject[] = [
   page("subscriptions", () => import("./pages/Subscriptions")),
   page("backends", () => import("./pages/Backends")),
   page("backends/:backend/:tab?", () => import("./pages/Backend")),
+  page("named-values", () => import("./pages/NamedValues")),
+  page("policy-fragments", () => import("./pages/Fragments")),
   page("certificates", () => import("./pages/Certificates")),
   page("certificates/:certificate", () => import("./pages/Certificate")),
 ];

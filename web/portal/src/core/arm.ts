@@ -27,6 +27,8 @@ export class ApiError extends Error {
   }
   /** All that the server said, in one text. */
   get words(): string {
+    // Of users each detail tells how, the message who.
+    if (this.details[0]?.innererror?.code === "in_use") return this.message;
     const details = this.details.map((d) => d.message).filter(Boolean);
     return details.length ? details.join("\n") : this.message;
   }

@@ -31,6 +31,13 @@ export function useSettled(text: string): string {
   return text === "" ? "" : settled;
 }
 
+/** False in the first pass: a new page's title gets the focus then, which a dialog must not lose again. */
+export function useMounted(): boolean {
+  const [mounted, setMounted] = useState(false);
+  useEffect(() => setMounted(true), []);
+  return mounted;
+}
+
 /** A whole list, for short ones. */
 export function useAll<T>(path: string | null, filter?: string) {
   const service = useService();

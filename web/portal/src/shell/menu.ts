@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // The service menu: names and groups of API Management's blade in the Azure portal.
 import {
-  AppsListRegular, BoxMultipleRegular, PeopleTeamRegular, VaultRegular, CertificateRegular, HomeRegular, KeyRegular, NetworkCheckRegular, PersonKeyRegular, ServerRegular,
+  AppsListRegular, BoxMultipleRegular, BracesVariableRegular, DocumentBulletListRegular, PeopleTeamRegular, VaultRegular, CertificateRegular, HomeRegular, KeyRegular, NetworkCheckRegular, PersonKeyRegular, ServerRegular,
 } from "@fluentui/react-icons";
 import type { ComponentType } from "react";
 
@@ -16,6 +16,8 @@ export const menu: MenuGroup[] = [
       { path: "products", name: "Products", icon: BoxMultipleRegular, words: "offer plans open" },
       { path: "subscriptions", name: "Subscriptions", icon: KeyRegular, words: "keys" },
       { path: "backends", name: "Backends", icon: ServerRegular, words: "pool circuit breaker probe" },
+      { path: "named-values", name: "Named values", icon: BracesVariableRegular, words: "properties secrets key vault" },
+      { path: "policy-fragments", name: "Policy fragments", icon: DocumentBulletListRegular, words: "include-fragment" },
       { path: "workspaces", name: "Workspaces", icon: PeopleTeamRegular, words: "teams isolation" },
     ],
   },
@@ -31,5 +33,5 @@ export const menu: MenuGroup[] = [
 
 /** What a workspace has of it. */
 export const workspaceMenu: MenuGroup[] = menu
-  .map((group) => ({ ...group, items: group.items.filter((item) => ["overview", "apis", "products", "subscriptions", "backends", "certificates"].includes(item.path)) }))
+  .map((group) => ({ ...group, items: group.items.filter((item) => ["overview", "apis", "products", "subscriptions", "backends", "named-values", "policy-fragments", "certificates"].includes(item.path)) }))
   .filter((group) => group.items.length > 0);

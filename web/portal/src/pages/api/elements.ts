@@ -2,7 +2,7 @@
 // What the editor offers and explains: elements, attributes, and what they are for.
 export interface ElementHelp { name: string; help: string; attributes?: Record<string, { help: string; values?: string[] }>; children?: string[]; top?: boolean }
 
-const anywhere = ["base", "set-header", "return-response"];
+const anywhere = ["base", "include-fragment", "set-header", "return-response"];
 const yes = ["true", "false"];
 const id = { help: "A name for this statement, shown in errors." };
 const action = { help: "What happens if it is there already.", values: ["override", "skip", "append", "delete"] };
@@ -13,6 +13,8 @@ export const elements: ElementHelp[] = [
   { name: "backend", help: "Calls the backend. An empty one calls none.", children: [...anywhere, "forward-request", "set-backend-service", "set-query-parameter"] },
   { name: "outbound", help: "Runs on the backend's answer.", children: anywhere },
   { name: "on-error", help: "Runs instead of the rest when a statement fails or the backend cannot be reached.", children: anywhere },
+  { name: "fragment", help: "A policy fragment: statements that policies include.", children: ["include-fragment", "set-header", "return-response", "authentication-certificate", "authentication-basic", "authentication-managed-identity", "set-backend-service", "forward-request", "set-query-parameter", "rewrite-uri"], top: true },
+  { name: "include-fragment", help: "The statements of a policy fragment, at this place.", attributes: { id, "fragment-id": { help: "Name of a policy fragment." } } },
   { name: "base", help: "The same section of the next outer scope, at this place.", attributes: { id } },
   { name: "authentication-certificate", help: "Presents this client certificate to the backend. The last one that runs wins, and wins over the backend's own.", attributes: { id, "certificate-id": { help: "Id of a certificate. It follows every rotation." }, "certificate-ids": { help: "Several, by commas: the backend's request decides in the handshake which is shown." }, thumbprint: { help: "SHA-1 thumbprint. It does not follow a rotation." },
     body: { help: "A PFX file in base64, in the document itself." }, password: { help: "Password of body." } } },

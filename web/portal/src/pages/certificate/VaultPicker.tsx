@@ -20,13 +20,15 @@ export const useVaults = () => {
   });
 };
 
-export function VaultPicker(props: { open: boolean; onPick: (identifier: string) => void; onClose: () => void }): JSX.Element {
+export function VaultPicker(props: { open: boolean; kind?: "certificate" | "secret"; onPick: (identifier: string) => void; onClose: () => void }): JSX.Element {
   const vaults = useVaults();
   const [chosen, setChosen] = useState("");
   const [name, setName] = useState("");
+  const kind = props.kind ?? "certificate";
+  const noun = kind === "secret" ? "Secret" : "Certificate";
   const certificates = useQuery({
-    queryKey: ["vault", chosen, "certificates"],
-    queryFn: ({ signal }) => vault.list(chosen, "/certificates", signal),
+    queryKey: ["vault", chosen, `${kind}s`],
+    queryFn: ({ signal }) => vault.list(chosen, `/${kind}s`, signal),
     enabled: chosen !== "",
   });
   const pick = (): void => {
@@ -37,7 +39,7 @@ export function VaultPicker(props: { open: boolean; onPick: (identifier: string)
     <Dialog open={props.open} onOpenChange={(_, data) => { if (!data.open) props.onClose(); }}>
       <DialogSurface>
         <DialogBody>
-          <DialogTitle>Select a certificate</DialogTitle>
+          <DialogTitle>Select a {kind}</DialogTitle>
           <DialogContent style={{ display: "flex", flexDirection: "column", gap: 16 }}>
             <ErrorBar error={vaults.error} title="The vaults cannot be listed" />
             <Field label="Key vault" required>
@@ -46,9 +48,9 @@ export function VaultPicker(props: { open: boolean; onPick: (identifier: string)
                 {(vaults.data ?? []).map((v) => <Option key={v.id} value={v.name}>{v.name}</Option>)}
               </Dropdown>
             </Field>
-            <ErrorBar error={certificates.error} title="Its certificates cannot be listed" />
-            <Field label="Certificate" required hint={certificates.data?.length === 0 ? "This vault has no certificates. Import or generate one under Key vaults." : undefined}>
-              <Dropdown placeholder={chosen ? (certificates.isFetching ? "Loading…" : "Select a certificate") : "Select a vault first"} disabled={!chosen} value={name} selectedOptions={[name]}
+            <ErrorBar error={certificates.error} title={`Its ${kind}s cannot be listed`} />
+            <Field label={noun} required hint={certificates.data?.length === 0 ? (kind === "secret" ? "This vault has no secrets. Add one under Key vaults." : "This vault has no certificates. Import or generate one under Key vaults.") : undefined}>
+              <Dropdown placeholder={chosen ? (certificates.isFetching ? "Loading…" : `Select a ${kind}`) : "Select a vault first"} disabled={!chosen} value={name} selectedOptions={[name]}
                 onOptionSelect={(_, data) => setName(data.optionValue ?? "")}>
                 {(certificates.data ?? []).map((c) => <Option key={c.id} value={vault.objectName(c.id)}>{vault.objectName(c.id)}</Option>)}
               </Dropdown>
@@ -125,7 +127,7 @@ export function GrantAccess(props: { host: string; identity: string }): JSX.Elem
     <>
       <ErrorBar error={error} title="Not granted" />
       <Hint intent="warning" title="The identity may not read this vault.">
-        To follow the certificate it needs Get and List of secrets in {found.name}.{" "}
+        To follow it, it needs Get and List of secrets in {found.name}.{" "}
         <Button size="small" disabledFocusable={busy} onClick={() => void grant()}>{busy ? <Spinner size="extra-tiny" /> : null}Grant Get and List</Button>
       </Hint>
     </>

@@ -59,6 +59,8 @@ export function usePageOf(): (id: string) => string | null {
     if (kind === "backends") return `${service.base}/backends/${part[1] ?? ""}`;
     if (kind === "certificates") return `${service.base}/certificates/${part[1] ?? ""}`;
     if (kind === "products") return `${service.base}/products/${part[1] ?? ""}${part[2]?.toLowerCase() === "policies" ? "/policies" : ""}`;
+    if (kind === "namedvalues") return `${service.base}/named-values?edit=${part[1] ?? ""}`;
+    if (kind === "policyfragments") return `${service.base}/policy-fragments?edit=${part[1] ?? ""}`;
     if (kind === "policies") return `${service.base}/apis`;
     return null;
   };
@@ -66,7 +68,7 @@ export function usePageOf(): (id: string) => string | null {
 
 const nouns: Record<string, string> = {
   "apis/policies": "Policy of API", "products/policies": "Policy of product", products: "Product", "operations/policies": "Policy of operation", apis: "API", operations: "Operation", backends: "Backend",
-  policies: "Policy of all APIs", service: "Service",
+  policies: "Policy of all APIs", service: "Service", namedValues: "Named value", policyFragments: "Policy fragment",
 };
 
 /** What a user is, in words: its type without the provider. */
