@@ -280,8 +280,11 @@ static enum pn_rc read_fragment(struct resolver *r, const struct pn_policy_node 
     struct pn_policy_document *part = pn_arena_zalloc(r->document->arena, sizeof *part);
     struct pn_policy_scan scan = {0};
     struct pn_slice text = {0};
-    enum pn_rc rc = part ? r->sources->fragment(r->sources->ctx, id, &text, r->err) : no_memory(r);
+    enum pn_rc rc;
 
+    if (!part)
+        return no_memory(r);
+    rc = r->sources->fragment(r->sources->ctx, id, &text, r->err);
     if (rc == PN_NOT_FOUND)
         return pn_policy_node_error(
             r->err, node, "Policy fragment with id '%.*s' could not be found.", PN_FMT(id));
@@ -307,13 +310,14 @@ static enum pn_rc include(struct resolver *r, struct pn_policy_node *parent,
                           struct pn_policy_node **last)
 {
     struct pn_policy_node *root = NULL;
+    struct pn_policy_node *first;
     struct pn_slice id = {0};
     const char *name = NULL;
     enum pn_rc rc = check_include(r, node, &id);
 
     if (rc == PN_OK)
         rc = read_fragment(r, node, id, &root);
-    if (rc != PN_OK)
+    if (rc != PN_OK || !root)
         return rc;
     name = pn_arena_strdup(r->document->arena, id);
     if (!name || (!(find(r->document, id, true, true)) && !add(r, node, id, true)))
@@ -327,19 +331,14 @@ static enum pn_rc include(struct resolver *r, struct pn_policy_node *parent,
         return rc;
     for (struct pn_policy_node *child = root->first_child; child; child = child->next)
         child->parent = parent;
-    *last = root->last_child ? root->last_child : before;
-    if (!root->first_child) {
-        if (before)
-            before->next = node->next;
-        else
-            parent->first_child = node->next;
-    } else {
-        if (before)
-            before->next = root->first_child;
-        else
-            parent->first_child = root->first_child;
+    first = root->first_child ? root->first_child : node->next;
+    if (root->last_child)
         root->last_child->next = node->next;
-    }
+    *last = root->last_child ? root->last_child : before;
+    if (before)
+        before->next = first;
+    else
+        parent->first_child = first;
     if (parent->last_child == node)
         parent->last_child = *last;
     return PN_OK;

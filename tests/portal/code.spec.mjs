@@ -79,7 +79,7 @@ test("the code view knows what the policy engine knows, section by section", asy
   const read = (...path) => readFileSync(resolve(import.meta.dirname, "../..", ...path), "utf8");
   const source = read("web/portal/src/pages/api/elements.ts").replace(/^export interface .*$/m, "").replace(/^(export )?const (\w+)(: [\w[\]]+)? =/gm, "const $2 =");
   const elements = new Map(new Function(`${source}; return elements;`)().map((e) => [e.name, e]));
-  const checks = ["check.c", "check_backend.c", "check_credentials.c", "check_message.c"].map((file) => read("src/policy", file));
+  const checks = ["check.c", "check_backend.c", "check_credentials.c", "check_message.c", "resolve.c"].map((file) => read("src/policy", file));
   const known = new Set(checks.flatMap((text) => [...text.matchAll(/known\[\] = \{([^}]*)\}/g)]).flatMap((m) => [...m[1].matchAll(/"([\w-]+)"/g)]).map((m) => m[1]));
   const rows = [...checks[0].matchAll(/\{"([\w-]+)",\s+PN_STATEMENT_\w+,\s+([A-Z| ]+),/g)].map((m) => ({ name: m[1], sections: m[2] }));
   expect(rows.length).toBeGreaterThan(9);
