@@ -10,7 +10,7 @@ import { useWhyNot } from "../core/permissions";
 import { useService } from "../core/service";
 import type { Backend } from "../core/types";
 import { useNotify, wordsOf } from "../ui/notify";
-import { Blade, Command, Confirm, Copy, ErrorBar, Facts, Loading, PageLink } from "../ui/parts";
+import { Blade, Command, Confirm, Copy, ErrorBar, Facts, Hint, Loading, PageLink } from "../ui/parts";
 import { breakerWords } from "./backend/model";
 import { BackendPanel, backendPath } from "./backend/Panel";
 import { ProbeTab } from "./backend/Probe";
@@ -66,7 +66,7 @@ export function Component(): JSX.Element {
       <TabList selectedValue={tab} onTabSelect={(_, data) => navigate(`${service.base}/backends/${encodeURIComponent(name)}/${String(data.value)}`)}>
         <Tab value="overview">Overview</Tab><Tab value="probe">Probe</Tab>
       </TabList>
-      {tab === "probe" ? <ProbeTab backend={name} /> : <Overview backend={backend} />}
+      {tab === "probe" ? backend.properties.type === "Pool" ? <Hint>A pool is probed by its members: {(backend.properties.pool?.services ?? []).map((x, i) => <span key={x.id}>{i > 0 ? ", " : ""}<PageLink inline to={`${service.base}/backends/${encodeURIComponent(nameOf(x.id))}/probe`}>{nameOf(x.id)}</PageLink></span>)}.</Hint> : <ProbeTab backend={name} /> : <Overview backend={backend} />}
       {editing ? <BackendPanel existing={{ value: backend, etag: entity.data.etag }} onClose={() => setEditing(false)} /> : null}
       <Confirm open={deleting} title={`Delete ${name}?`} action="Delete" busy={remove.isPending} onClose={() => { setDeleting(false); remove.reset(); }}
         onYes={() => remove.mutate({ method: "DELETE", path: backendPath(name), etag: "*" }, { onSuccess: () => { notify("success", "Backend deleted", name); navigate(`${service.base}/backends`); } })}>

@@ -42,9 +42,11 @@ export function Component(): JSX.Element {
           { key: "type", title: "Type", grow: 1, from: "medium", render: (b) => b.properties.type ?? "Single" },
           { key: "certificates", title: "Client certificate", grow: 3, from: "medium", render: (b) => {
             const ids = b.properties.credentials?.certificateIds ?? [];
+            if (b.properties.type === "Pool") return "of its members";
             return ids.length ? <>{ids.map((id) => <PageLink key={id} to={`${service.base}/certificates/${encodeURIComponent(nameOf(id))}`}>{nameOf(id)}</PageLink>)}</> : "none";
           } },
           { key: "checks", title: "Checks", grow: 2, min: 130, from: "wide", render: (b) => {
+            if (b.properties.type === "Pool") return "of its members";
             const off = [b.properties.tls?.validateCertificateChain === false ? "chain" : "", b.properties.tls?.validateCertificateName === false ? "name" : ""].filter(Boolean);
             return off.length ? <Badge appearance="tint" color="warning">{off.join(" and ")} not checked</Badge> : <Badge appearance="tint" color="success">chain and name</Badge>;
           } },

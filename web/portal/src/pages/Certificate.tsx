@@ -68,7 +68,7 @@ function Timeline(props: { certificate: Certificate }): JSX.Element {
               ["Staged", dateTimeText(g.stagedAt)],
               ["Shown to the backends", dateTimeText(g.preflightAt)],
               ["Current since", dateTimeText(g.promotedAt)],
-              ["Retired", dateTimeText(g.retiredAt ?? g.drainingAt)],
+              [g.retiredAt ? "Retired" : "Draining since", dateTimeText(g.retiredAt ?? g.drainingAt)],
             ]} />
           </div>
         </li>

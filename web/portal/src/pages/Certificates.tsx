@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // Security > Certificates
-import { Dropdown, Input, Option, Text } from "@fluentui/react-components";
+import { Dropdown, Input, mergeClasses, Option, Text } from "@fluentui/react-components";
 import { AddRegular, ArrowClockwiseRegular, CertificateRegular, SearchRegular } from "@fluentui/react-icons";
 import { useQueryClient } from "@tanstack/react-query";
 import { useEffect, useState } from "react";
@@ -83,7 +83,7 @@ export function Component(): JSX.Element {
             { key: "subject", title: "Subject", grow: 4, min: 140, sort: "subject", from: "medium", render: (c) => <span className={s.clip} title={c.properties.subject}>{c.properties.subject}</span> },
             { key: "thumbprint", title: "Thumbprint", grow: 3, min: 150, sort: "thumbprint", from: "wide", render: (c) => <Copy text={c.properties.thumbprint} label={`thumbprint of ${c.name}`} clip /> },
             { key: "source", title: "Source", grow: 1, min: 80, from: "wide", render: (c) => (c.properties.keyVault ? "Key vault" : "Custom") },
-            { key: "expiry", title: "Expiration", grow: 3, min: 200, sort: "expirationDate", render: (c) => <><span className={s.clip}>{dateText(c.properties.expirationDate)}</span><ExpiryBadge date={c.properties.expirationDate} /></> },
+            { key: "expiry", title: "Expiration", grow: 3, min: 200, compact: true, sort: "expirationDate", render: (c) => <><span className={mergeClasses(s.clip, "roomy")}>{dateText(c.properties.expirationDate)}</span><ExpiryBadge date={c.properties.expirationDate} /></> },
             { key: "status", title: "Status", grow: 2, min: 90, from: "medium", render: (c) => <StatusBadge certificate={c} /> },
             { key: "used", title: "Used by", grow: 1, min: 70, from: "wide", render: (c) => <UsedBy certificate={c} /> },
             { key: "more", title: "", grow: 0, min: 48, render: (c) => <RowMenu certificate={c} onReplace={() => open({ replace: c.name })} /> },

@@ -24,6 +24,7 @@ const useStyles = makeStyles({
   sort: { fontWeight: tokens.fontWeightSemibold, paddingLeft: 0, paddingRight: 0, minWidth: 0, fontSize: tokens.fontSizeBase200, justifyContent: "flex-start" },
   wide: { "@media (max-width: 1100px)": { display: "none" } },
   medium: { "@media (max-width: 700px)": { display: "none" } },
+  compact: { "@media (max-width: 700px)": { flexGrow: "0 !important", flexBasis: "110px !important" } },
   ghost: { height: "12px", width: "60%", borderRadius: "4px", backgroundColor: tokens.colorNeutralBackground5 },
   count: { color: tokens.colorNeutralForeground3, fontSize: tokens.fontSizeBase200, padding: "6px 8px", flexShrink: 0 },
 });
@@ -36,6 +37,8 @@ export interface Column<T> {
   min?: number;
   /** field of $orderby */
   sort?: string;
+  /** no wider than it must be where there is little room */
+  compact?: boolean;
   /** left out where there is little room */
   from?: "medium" | "wide";
   render: (row: T) => ReactNode;
@@ -118,7 +121,7 @@ export function DataTable<T extends { id: string }>(props: {
   if (isBusy && total === 0) return <Loading />;
   if (total === 0) return <>{props.filter ? props.nothing ?? <div className={s.count}>Nothing matches the filter.</div> : props.empty}</>;
 
-  const hidden = (column: Column<T>): string | undefined => (column.from ? s[column.from] : undefined);
+  const hidden = (column: Column<T>): string | undefined => (column.from ? s[column.from] : column.compact ? s.compact : undefined);
   const flex = (column: Column<T>): { flex: string } => ({ flex: `${column.grow} 1 ${column.min ?? 80}px` });
   return (
     <>

@@ -142,7 +142,7 @@ export function Objects(props: { vault: Vault; kind: Kind }): JSX.Element {
                 const name = data.objectName(item.id);
                 return (
                   <TableRow key={item.id}>
-                    <TableCell><Button appearance="transparent" style={{ paddingLeft: 0 }} onClick={() => setOpen(name)}>{name}</Button></TableCell>
+                    <TableCell><Button appearance="transparent" style={{ paddingLeft: 0, minWidth: 0, justifyContent: "flex-start", textAlign: "left" }} onClick={() => setOpen(name)}>{name}</Button></TableCell>
                     <TableCell><StateBadge item={item} /></TableCell>
                     <TableCell>{seconds(item.attributes?.exp)}</TableCell>
                   </TableRow>
