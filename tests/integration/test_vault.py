@@ -2,6 +2,7 @@
 """The embedded Key Vault by hand: challenge, secrets, certificates, access policies, sealing."""
 import base64
 import re
+import time
 import uuid
 
 import pytest
@@ -252,3 +253,57 @@ def test_a_vault_with_purge_protection_keeps_what_is_deleted(postern):
     assert postern.vault("GET", "/secrets/s/", origin=origin).json()["value"] == "x"
     keys = postern.vault("POST", "/keys/k/create", {"kty": "EC"}, origin=origin)
     assert keys.status == 403 and "keys create permission" in keys.text
+
+
+OPERATIONS = {"encrypt": "RSA-OAEP", "wrapkey": "RSA-OAEP", "sign": "RS256", "decrypt": "RSA-OAEP",
+              "unwrapkey": "RSA-OAEP", "verify": "RS256"}
+OPENING = {"decrypt", "unwrapkey", "verify"}  # what was closed before can still be opened
+HOUR = 3600
+
+
+@pytest.fixture(scope="module")
+def rsa_key(postern):
+    """A key, and for each operation a body that it takes."""
+    name = service.unique("gated")
+    answer = postern.vault("POST", f"/keys/{name}/create", {"kty": "RSA"})
+    assert answer.status == 200, answer
+    digest = base64.urlsafe_b64encode(bytes(32)).decode().rstrip("=")
+    bodies = {o: {"alg": alg, "value": digest} for o, alg in OPERATIONS.items()}
+
+    def value(operation):
+        return postern.vault("POST", f"/keys/{name}/{operation}", bodies[operation]).json()["value"]
+
+    bodies["decrypt"]["value"] = bodies["unwrapkey"]["value"] = value("encrypt")
+    bodies["verify"].update(digest=digest, value=value("sign"))
+    return name, bodies
+
+
+@pytest.mark.parametrize("change, code, goes_on", [
+    (lambda now: {"attributes": {"enabled": False}}, "KeyDisabled", set()),
+    (lambda now: {"attributes": {"exp": now - HOUR}}, "KeyExpired", OPENING),
+    (lambda now: {"attributes": {"nbf": now + HOUR}}, "KeyNotYetValid", OPENING),
+    (lambda now: {"key_ops": []}, "KeyOperationForbidden", set()),
+    (lambda now: {"key_ops": ["sign"]}, "KeyOperationForbidden", {"sign"}),
+    (lambda now: {"key_ops": ["wrapKey", "verify"]}, "KeyOperationForbidden",
+     {"wrapkey", "verify"})],
+    ids=["disabled", "expired", "not-yet", "no-ops", "sign-only", "two-ops"])
+def test_a_key_does_what_its_state_and_its_key_ops_let_it(postern, rsa_key, change, code, goes_on):
+    name, bodies = rsa_key
+    now = int(time.time())
+    free = {"attributes": {"enabled": True, "nbf": now - 2 * HOUR, "exp": now + 2 * HOUR},
+            "key_ops": ["encrypt", "decrypt", "sign", "verify", "wrapKey", "unwrapKey"]}
+
+    def run(operation):
+        answer = postern.vault("POST", f"/keys/{name}/{operation}", bodies[operation])
+        return answer.status if answer.status == 200 else answer.json()["error"]["innererror"]["code"]
+
+    assert postern.vault("PATCH", f"/keys/{name}", free).status == 200
+    assert {o: run(o) for o in OPERATIONS} == dict.fromkeys(OPERATIONS, 200)
+    assert postern.vault("PATCH", f"/keys/{name}", change(now)).status == 200
+    assert {o: run(o) for o in OPERATIONS} == {
+        o: 200 if o in goes_on else code for o in OPERATIONS}
+    version = postern.vault("GET", f"/keys/{name}").json()["key"]["kid"].rsplit("/", 1)[1]
+    refused = next(o for o in OPERATIONS if o not in goes_on)
+    by_version = postern.vault("POST", f"/keys/{name}/{version}/{refused}", bodies[refused])
+    assert by_version.status == 403, "its version says the same"
+    assert postern.vault("PATCH", f"/keys/{name}", free).status == 200
