@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * Who may do what in a vault: every permission and every built-in role against every operation, in
- * both models of permissions.
+ * both models of permissions. What is expected stands here, not in the product's tables.
  */
 #include <fnmatch.h>
 #include <setjmp.h>
