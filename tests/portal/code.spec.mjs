@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // The code view helps: it offers elements where they may stand, attributes and their values, tells
 // what each is for, and knows every statement that the manual has.
-import { readFileSync } from "node:fs";
+import { readdirSync, readFileSync } from "node:fs";
 import { resolve } from "node:path";
 import { expect, expectAccessible, makeApi, test, unique } from "./fixtures.mjs";
 
@@ -79,9 +79,10 @@ test("the code view knows what the policy engine knows, section by section", asy
   const read = (...path) => readFileSync(resolve(import.meta.dirname, "../..", ...path), "utf8");
   const source = read("web/portal/src/pages/api/elements.ts").replace(/^export interface .*$/m, "").replace(/^(export )?const (\w+)(: [\w[\]]+)? =/gm, "const $2 =");
   const elements = new Map(new Function(`${source}; return elements;`)().map((e) => [e.name, e]));
-  const checks = ["check.c", "check_backend.c", "check_credentials.c", "check_message.c", "resolve.c"].map((file) => read("src/policy", file));
+  const files = readdirSync(resolve(import.meta.dirname, "../../src/policy")).filter((file) => file.endsWith(".c") && file !== "check.c");
+  const checks = ["check.c", ...files].map((file) => read("src/policy", file));
   const known = new Set(checks.flatMap((text) => [...text.matchAll(/known\[\] = \{([^}]*)\}/g)]).flatMap((m) => [...m[1].matchAll(/"([\w-]+)"/g)]).map((m) => m[1]));
-  const rows = [...checks[0].matchAll(/\{"([\w-]+)",\s+PN_STATEMENT_\w+,\s+([A-Z| ]+),/g)].map((m) => ({ name: m[1], sections: m[2] }));
+  const rows = [...checks[0].matchAll(/\{"([\w-]+)",\s+PN_STATEMENT_\w+,\s+([A-Z_| ]+),/g)].map((m) => ({ name: m[1], sections: m[2] }));
   expect(rows.length).toBeGreaterThan(9);
   for (const { name, sections } of rows) {
     expect(elements.get(name)?.help, name).toBeTruthy();
