@@ -25,9 +25,10 @@
 #include "ipc/feed.h"
 #include "network/denials.h"
 
-#define RECONNECT_MS  100
-#define STATS_WAIT_MS 2000
-#define BATCH_BYTES   (4u * 1024 * 1024)
+#define RECONNECT_MS    100
+#define CURRENT_WAIT_MS 1000
+#define STATS_WAIT_MS   2000
+#define BATCH_BYTES     (4u * 1024 * 1024)
 
 struct pn_feed {
     struct pn_broker *broker;
@@ -592,9 +593,16 @@ enum pn_rc pn_feed_stats(struct pn_feed *feed, int64_t values[PN_COUNTER_COUNT],
 bool pn_feed_is_current(struct pn_feed *feed)
 {
     uint64_t newest = pn_store_revision(feed->store);
+    struct timespec deadline = deadline_after(CURRENT_WAIT_MS);
+    int waited = 0;
     bool answer;
 
     pthread_mutex_lock(&feed->lock);
+    if (feed->acknowledged < newest && feed->refused < newest)
+        wake(feed); /* nobody has waited for it: a sign-in does not concern the gateway */
+    while (feed->is_connected && feed->acknowledged < newest && feed->refused < newest &&
+           !feed->is_stopping && waited == 0)
+        waited = pthread_cond_timedwait(&feed->changed, &feed->lock, &deadline);
     answer = feed->is_connected && feed->acknowledged >= newest;
     pthread_mutex_unlock(&feed->lock);
     return answer;

@@ -42,5 +42,6 @@ struct pn_publisher pn_feed_publisher(struct pn_feed *feed);
  *  `denials`. PN_UNAVAILABLE or PN_TIMEOUT (2 s). Any thread. */
 enum pn_rc pn_feed_stats(struct pn_feed *feed, int64_t values[PN_COUNTER_COUNT],
                          struct pn_buf *denials) PN_MUST_USE;
-/** Whether the gateway has acknowledged the store's newest revision; for /readyz. Any thread. */
+/** Whether the gateway has acknowledged the store's newest revision; it gets a second for it. For
+ *  /readyz. Any thread. */
 bool pn_feed_is_current(struct pn_feed *feed);

@@ -220,3 +220,9 @@ def test_authorization_refuses(visitor, wrong, error):
 def test_without_a_session_there_is_no_code(postern):
     answer = ask_code(Visitor(postern), secrets.token_urlsafe(48))
     assert "error=login_required" in answer.headers["Location"], answer
+
+
+def test_a_sign_in_leaves_the_service_ready(visitor):
+    """A session is a change of the store that the gateway is not told of by itself."""
+    answer = visitor.call("GET", "/readyz")
+    assert (answer.status, answer.body) == (200, b"ready\n")

@@ -47,8 +47,9 @@ function Health(): JSX.Element {
   return (
     <Card title="Health">
       {error ? <ErrorBar error={error} /> : null}
+      {ready.data && !ready.data.ok ? <ErrorBar error={new Error(ready.data.text)} /> : null}
       <Facts items={[
-        ["Management", <Badge key="m" appearance="tint" color={ready.data?.ok ? "success" : "danger"}>{ready.data?.ok ? "ready" : ready.data?.text ?? "unknown"}</Badge>],
+        ["Management", <Badge key="m" appearance="tint" color={ready.data?.ok ? "success" : "danger"}>{ready.data ? ready.data.ok ? "ready" : "not ready" : "unknown"}</Badge>],
         ["Gateway", <Badge key="g" appearance="tint" color={up ? "success" : "danger"}>{up ? "up" : "does not answer"}</Badge>],
         ["Open circuit breakers", <Badge key="b" appearance="tint" color={tripped ? "warning" : "success"}>{String(tripped)}</Badge>],
         ["Identity mismatches", <Badge key="i" appearance="tint" color={mismatch ? "danger" : "success"}>{String(mismatch)}</Badge>],
