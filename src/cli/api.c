@@ -92,6 +92,8 @@ static enum pn_cli_exit put_operations(struct pn_cli *cli)
     return code;
 }
 
+enum { POLICY_ELEMENTS_MAX = 1024 };
+
 /* What --client-certificate and --backend say, as elements of a policy. PN_CLI_USAGE: no name. */
 static enum pn_cli_exit policy_elements(const struct pn_cli *cli, char *out, size_t size)
 {
@@ -119,32 +121,45 @@ static enum pn_cli_exit policy_elements(const struct pn_cli *cli, char *out, siz
     return PN_CLI_DONE;
 }
 
-/* The API's policy says which certificate and backend. One that is there is not written over. */
-static enum pn_cli_exit set_policy(struct pn_cli *cli)
+/* What the API's policy shall say. A policy that is there is not written over, and then nothing
+ * else of the API is changed either: this is asked before. PN_CLI_REFUSED, PN_CLI_USAGE. */
+static enum pn_cli_exit plan_policy(struct pn_cli *cli, char *elements, size_t size)
 {
     const char *name = cli->positionals[0];
-    char elements[1024];
+    json_t *apis = NULL;
+    json_t *policies = NULL;
     char *path = NULL;
-    json_t *former = NULL;
-    json_t *body = NULL;
-    bool has_policy = false;
-    enum pn_cli_exit code = policy_elements(cli, elements, sizeof elements);
+    enum pn_cli_exit code = policy_elements(cli, elements, size);
 
     if (code != PN_CLI_DONE || !*elements)
         return code;
-    path = pn_cli_path("/apis/", name, "/policies");
-    code = pn_cli_arm(cli, "GET", path, NULL, &former);
+    path = pn_cli_path("/apis?$filter=name%20eq%20%27", name, "%27");
+    code = pn_cli_arm_list(cli, path, &apis);
     free(path);
-    has_policy = json_array_size(json_object_get(former, "value")) > 0;
-    json_decref(former);
-    if (code == PN_CLI_DONE && has_policy)
+    if (code == PN_CLI_DONE && json_array_size(apis) > 0) {
+        path = pn_cli_path("/apis/", name, "/policies");
+        code = pn_cli_arm(cli, "GET", path, NULL, &policies);
+        free(path);
+    }
+    if (code == PN_CLI_DONE && json_array_size(json_object_get(policies, "value")) > 0)
         code = pn_cli_fail(PN_CLI_REFUSED,
-                           "the API has a policy already, which is left as it is. Add to its "
+                           "the API has a policy already; nothing was changed. Add to its "
                            "<inbound>: %s (postern policy show --api %s, then postern policy set)",
                            elements, name);
-    if (code != PN_CLI_DONE)
-        return code;
-    path = pn_cli_path("/apis/", name, "/policies/policy");
+    json_decref(policies);
+    json_decref(apis);
+    return code;
+}
+
+static enum pn_cli_exit put_policy(struct pn_cli *cli, const char *elements)
+{
+    char *path = NULL;
+    json_t *body = NULL;
+    enum pn_cli_exit code;
+
+    if (!*elements)
+        return PN_CLI_DONE;
+    path = pn_cli_path("/apis/", cli->positionals[0], "/policies/policy");
     body = json_pack("{s:{s:s, s:o}}", "properties", "format", "rawxml", "value",
                      json_sprintf(POLICY, elements));
     code = pn_cli_arm(cli, "PUT", path, body, NULL);
@@ -183,13 +198,16 @@ static enum pn_cli_exit run_add(struct pn_cli *cli)
                              title ? title : name, "path", api_path ? api_path : name, "serviceUrl",
                              pn_cli_value(cli, "url"), "protocols", "http", "https",
                              "subscriptionRequired", !pn_cli_flag(cli, "no-key"));
-    enum pn_cli_exit code = body ? pn_cli_arm(cli, "PUT", path, body, &answer)
+    char elements[POLICY_ELEMENTS_MAX];
+    enum pn_cli_exit code = body ? plan_policy(cli, elements, sizeof elements)
                                  : pn_cli_usage(cli, "the arguments must be UTF-8 text");
 
     if (code == PN_CLI_DONE)
+        code = pn_cli_arm(cli, "PUT", path, body, &answer);
+    if (code == PN_CLI_DONE)
         code = put_operations(cli);
     if (code == PN_CLI_DONE)
-        code = set_policy(cli);
+        code = put_policy(cli, elements);
     if (code == PN_CLI_DONE)
         code = pn_cli_print_one(cli, answer, columns);
     if (code == PN_CLI_DONE)
@@ -234,6 +252,7 @@ static enum pn_cli_exit run_import(struct pn_cli *cli)
     struct pn_buf text;
     json_t *body = NULL;
     json_t *answer = NULL;
+    char elements[POLICY_ELEMENTS_MAX];
     enum pn_cli_exit code;
 
     pn_buf_init(&text, PN_CLI_FILE_BYTES_MAX);
@@ -245,11 +264,13 @@ static enum pn_cli_exit run_import(struct pn_cli *cli)
                          api_path ? api_path : name, "displayName", pn_cli_value(cli, "title"),
                          "serviceUrl", pn_cli_value(cli, "url"), "protocols", "http", "https",
                          "subscriptionRequired", !pn_cli_flag(cli, "no-key"));
-        code = body ? pn_cli_arm(cli, "PUT", path, body, &answer)
+        code = body ? plan_policy(cli, elements, sizeof elements)
                     : pn_cli_usage(cli, "%s is no UTF-8 text", cli->positionals[1]);
     }
     if (code == PN_CLI_DONE)
-        code = set_policy(cli);
+        code = pn_cli_arm(cli, "PUT", path, body, &answer);
+    if (code == PN_CLI_DONE)
+        code = put_policy(cli, elements);
     if (code == PN_CLI_DONE)
         code = print_imported(cli, answer);
     json_decref(answer);

@@ -227,9 +227,11 @@ def test_an_api_presents_the_certificate_that_was_named(postern, cli, at, ca, ng
     cli("api", "add", name, "--url", nginx.url("good"), "--client-certificate", name, "--no-key", *at)
     answer = postern.call(f"/{name}/x")
     assert answer.status == 200 and identity.sha1.lower() in answer.body.decode().lower()
-    again = cli("api", "add", name, "--url", nginx.url("good"), "--client-certificate", "another",
-                "--no-key", *at, expect=1)
-    assert "has a policy already" in again.stderr
+    before = postern.arm("GET", f"/apis/{name}").json()
+    again = cli("api", "add", name, "--url", "https://elsewhere.example", "--client-certificate",
+                "another", *at, expect=1)
+    assert "has a policy already; nothing was changed" in again.stderr
+    assert postern.arm("GET", f"/apis/{name}").json() == before
 
 
 def test_a_folder_of_certificates_is_added(postern, cli, at, ca, tmp_path):
