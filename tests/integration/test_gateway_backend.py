@@ -165,8 +165,7 @@ def test_an_expired_client_certificate_is_never_presented(postern, ca, clients, 
         name = service.unique("expired")
         answer = postern.arm("PUT", f"/certificates/{name}", {"properties": {
             "data": ca.client(name, begins=-20, days=10).pfx_base64("x"), "password": "x"}})
-        if answer.status >= 400:
-            pytest.skip("the management API refuses expired certificates already")
+        assert answer.status in (200, 201), answer  # as Azure: it is a warning
         postern.make_api(name, backend.url, with_certificate(name))
         assert cause_of(postern, postern.call(f"/{name}/x")) == "client_certificate_expired"
         assert backend.connections == 0
