@@ -345,6 +345,7 @@ static void run_poll(struct pn_rotation *rotation, struct followed *object)
 {
     uint64_t wait_ms = (uint64_t)rotation->interval_s * 1000;
     uint64_t max_ms = (uint64_t)PN_ROTATION_BACKOFF_MAX_S * 1000;
+    uint64_t least_ms;
     unsigned retry_after_s = 0;
     struct pn_error err = {0};
     enum pn_rc rc = poll_object(rotation, object, &retry_after_s, &err);
@@ -359,12 +360,17 @@ static void run_poll(struct pn_rotation *rotation, struct followed *object)
         (void)apply_to_all(rotation, object, &outcome);
         object->failures += object->failures < BACKOFF_SHIFT ? 1 : 0;
         wait_ms <<= object->failures;
-        if (wait_ms < (uint64_t)retry_after_s * 1000)
-            wait_ms = (uint64_t)retry_after_s * 1000;
         if (wait_ms > max_ms)
             wait_ms = max_ms;
     }
-    object->due_ms = rotation->mono_ms() + jitter(wait_ms);
+    least_ms = (uint64_t)retry_after_s * 1000;
+    if (least_ms > max_ms)
+        least_ms = max_ms;
+    if (wait_ms < least_ms)
+        wait_ms = least_ms;
+    wait_ms = jitter(wait_ms);
+    /* Chance never asks a vault earlier than it said (RFC 9110 §10.2.3). */
+    object->due_ms = rotation->mono_ms() + (wait_ms > least_ms ? wait_ms : least_ms);
 }
 
 /* ---- turns ---- */
