@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 // On a telephone (360 px) no page is wider than the screen, and nothing that can be used lies beside it;
-// flow 1 by keyboard alone; pictures of both, for the manual.
+// pictures of it and of a desk, for the manual.
 import { mkdirSync } from "node:fs";
 import { join } from "node:path";
-import { expect, expectAccessible, makeApi, pki, seen, test, trustBackend, unique, upload } from "./fixtures.mjs";
+import { expect, expectAccessible, makeApi, pki, test, trustBackend, unique, upload } from "./fixtures.mjs";
 
 /** What sticks out: the page itself, or something to click that no scrolling brings into view. */
 const sticksOut = (page) => page.evaluate(() => {
@@ -49,112 +49,6 @@ test("at 360 px every page fits, and everything on it can be reached", async ({ 
   await page.goto(`${postern.page}/workspaces/${name}/certificates?add=`);
   await expect(page.getByRole("dialog")).toContainText("Key vault is not available in a workspace");
   await expectAccessible(page, "Add certificate at 360 px");
-});
-
-test("flow 1 by keyboard alone: add, replace, usage, generations, refused and then done deletion", async ({ portal: page, postern, backend }) => {
-  const name = unique("keys");
-  const [one, two] = [pki.makeClient(name), pki.makeClient(`${name}-2`)];
-  page.on("filechooser", () => undefined); // from now on they are ours
-  /** Tab until the focus is on something of this role and name; then it is the test's to press a key. */
-  const tabTo = async (what, key = "Tab", limit = 400) => {
-    for (let i = 0; i < limit; i++) {
-      const found = await page.evaluate(() => {
-        const at = document.activeElement;
-        const label = at?.labels?.[0]?.textContent ?? at?.getAttribute("aria-label") ?? at?.textContent ?? "";
-        return label.replace(/\*$/, "").trim();
-      });
-      if (what instanceof RegExp ? what.test(found) : found === what) return;
-      // A notice keeps the focus that has come to it until it is closed.
-      const isNotice = await page.evaluate(() => document.activeElement?.closest(".fui-Toast, .fui-Toaster") !== null);
-      await page.keyboard.press(isNotice ? "Escape" : key);
-    }
-    throw new Error(`${key} never came to ${what}`);
-  };
-  const choose = async (file) => {
-    await tabTo(/^Choose (a|another) file$/);
-    const [chooser] = await Promise.all([page.waitForEvent("filechooser"), page.keyboard.press("Enter")]);
-    await chooser.setFiles(file); // the system's own dialog
-    await tabTo("Password");
-  };
-  const menu = async (item) => {
-    await page.keyboard.press("Enter");
-    await expect(page.getByRole("menu")).toBeVisible();
-    for (let i = 0; i < 10 && !(await page.getByRole("menuitem", { name: item }).evaluate((e) => e === document.activeElement)); i++) await page.keyboard.press("ArrowDown");
-    await page.keyboard.press("Enter");
-  };
-  /** The command bar is one stop; arrows go along it. */
-  const command = async (name_) => {
-    await tabTo(/^(Refresh|Replace|Download .cer|Delete)$/, "Shift+Tab");
-    await tabTo(name_, "ArrowRight", 5);
-  };
-  await expect(page.getByRole("heading", { level: 1, name: "postern" })).toBeVisible();
-  await tabTo("Certificates");
-  await page.keyboard.press("Enter");
-  await expect(page.getByRole("heading", { level: 1, name: "Certificates" })).toBeFocused();
-  await tabTo("Add");
-  await page.keyboard.press("Enter");
-  await expect(page.getByRole("dialog").getByLabel("Id")).toBeFocused();
-  await page.keyboard.type(name);
-  await expect(page.getByRole("dialog").getByLabel("Id")).toHaveValue(name);
-  await choose(one.pfx);
-  await page.keyboard.type("wrong");
-  await expect(page.getByRole("dialog").getByRole("alert")).toContainText("password");
-  await page.keyboard.press("Control+a");
-  await page.keyboard.type(one.password);
-  await expect(page.getByRole("region", { name: "What is in the file" })).toContainText(one.thumbprint);
-  await tabTo("Add");
-  await page.keyboard.press("Enter");
-  await expect(page.getByRole("dialog")).toHaveCount(0);
-  await tabTo("Save");
-  await page.keyboard.press("Enter");
-  await expect(page.getByRole("region", { name: "Not saved yet" })).toHaveCount(0);
-  await trustBackend(postern, backend, name, name);
-  await makeApi(postern, backend, name, `<set-backend-service backend-id="${name}" />`);
-  expect(await seen(postern, `/${name}/whoami`)).toBe(one.thumbprint);
-
-  // Filter, sort, then the row's menu.
-  await tabTo("Filter the certificates");
-  await page.keyboard.type(name);
-  await expect(page.getByText("1 item")).toBeVisible();
-  await tabTo("Id");
-  await page.keyboard.press("Enter");
-  await expect(page.getByRole("columnheader", { name: "Id" })).toHaveAttribute("aria-sort", "descending");
-  await tabTo(`More actions for ${name}`);
-  await menu("Replace");
-  await expect(page.getByRole("dialog")).toBeVisible();
-  await page.waitForFunction(() => document.activeElement?.closest("[role=dialog]"));
-  await choose(two.pfx);
-  await page.keyboard.type(two.password);
-  await expect(page.getByRole("region", { name: "What is in the file" })).toContainText(two.thumbprint);
-  await tabTo("Save");
-  await page.keyboard.press("Enter");
-  await expect(page.getByRole("dialog")).toHaveCount(0);
-  expect(await seen(postern, `/${name}/whoami`)).toBe(two.thumbprint);
-
-  await tabTo(`More actions for ${name}`);
-  await menu("Generations");
-  await expect(page.getByRole("heading", { level: 1, name })).toBeFocused();
-  await tabTo("Generations");
-  await page.keyboard.press("ArrowLeft");
-  await page.keyboard.press("Enter");
-  await tabTo(`Backend ${name}`);
-  await command("Delete");
-  await page.keyboard.press("Enter");
-  await expect(page.getByRole("alertdialog")).toContainText(`${name} is in use`);
-  await page.waitForFunction(() => document.activeElement?.closest("[role=alertdialog]"));
-  await tabTo("Close");
-  await page.keyboard.press("Enter");
-  await expect(page.getByRole("alertdialog")).toHaveCount(0);
-  await postern.arm("DELETE", `/apis/${name}`, undefined, { headers: { "If-Match": "*" } });
-  await postern.arm("DELETE", `/backends/${name}`, undefined, { headers: { "If-Match": "*" } });
-  await command("Delete");
-  await page.keyboard.press("Enter");
-  await expect(page.getByRole("alertdialog")).toContainText("Nothing uses this certificate");
-  await page.waitForFunction(() => document.activeElement?.closest("[role=alertdialog]"));
-  await tabTo("Delete");
-  await page.keyboard.press("Enter");
-  await expect(page.getByRole("heading", { level: 1, name: "Certificates" })).toBeFocused();
-  await expect(postern.arm("GET", `/certificates/${name}`)).rejects.toThrow("404");
 });
 
 test("pictures for the manual: a telephone, a desk, light and dark, a workspace", async ({ portal: page, postern, backend }) => {

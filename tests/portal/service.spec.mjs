@@ -94,7 +94,7 @@ test("identities: off and on, and a user-assigned one", async ({ portal: page, p
   await expect(page.getByText("Status: On")).toBeVisible();
   await expect(page.getByText(await objectId())).toBeVisible();
   await page.getByRole("tab", { name: "User assigned" }).click();
-  await page.getByRole("button", { name: "Add" }).click();
+  await page.getByRole("button", { name: "Add", exact: true }).click();
   const panel = page.getByRole("dialog");
   await panel.getByRole("combobox").click();
   await page.getByRole("option", { name: "Create a new one" }).click();
