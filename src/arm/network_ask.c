@@ -123,7 +123,9 @@ static bool tell(json_t *list, const struct arm_network_question *question)
 {
     const char *cause = pn_json_str(question->answer, "cause");
     const char *sentence = pn_json_str(question->answer, "sentence");
-    bool is_good = question->answer && (!cause || !*cause);
+    bool is_asked_for =
+        question->is_for_policies && cause && strcmp(cause, "tls_client_certificate_required") == 0;
+    bool is_good = question->answer && (!cause || !*cause || is_asked_for);
     char now[PN_TIME_TEXT];
     json_t *entry;
 
@@ -137,6 +139,10 @@ static bool tell(json_t *list, const struct arm_network_question *question)
                   question->type, "isOptional", 1, "status", is_good ? "success" : "failure",
                   "error", is_good || !sentence ? "" : sentence, "lastUpdated", now,
                   "lastStatusChange", now, "postern", question->more);
+    if (entry && is_asked_for)
+        (void)json_object_set_new(
+            question->more, "certificateFrom",
+            json_string("the policies that send to it: it demands one, and names none itself"));
     if (entry && !is_good) {
         json_t *more = json_object_get(entry, "postern");
 

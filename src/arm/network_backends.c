@@ -79,6 +79,25 @@ static json_t *certificates_of(struct arm_call *call, const struct pn_store_item
     return list;
 }
 
+/* A policy sends to it, and may name whom it shows. */
+static bool is_of_a_policy(struct arm_call *call, const char *backend_id)
+{
+    struct pn_store_list users = {0};
+    struct pn_store_txn *txn = NULL;
+    struct pn_error err = {0};
+    bool is = false;
+
+    if (pn_store_begin(call->arm->config.store, &txn, &err) == PN_OK &&
+        pn_store_users(txn, backend_id, &users, &err) == PN_OK) {
+        for (size_t i = 0; i < users.count && !is; i++)
+            is = strcasestr(users.items[i].id, "/policies/") ||
+                 strcasestr(users.items[i].id, "/policyFragments/");
+    }
+    pn_store_rollback(txn);
+    pn_store_list_fini(&users);
+    return is;
+}
+
 /* --- the questions --- */
 
 static void make_question(struct arm_call *call, const struct pn_store_item *backend,
@@ -99,9 +118,13 @@ static void make_question(struct arm_call *call, const struct pn_store_item *bac
         return;
     question->json =
         arm_network_question(pn_json_slice(properties, "url"), properties, &is_tls, question->url);
-    if (question->json && is_tls)
-        (void)json_object_set_new(question->json, "certificates",
-                                  certificates_of(call, backend, properties));
+    if (question->json && is_tls) {
+        json_t *certificates = certificates_of(call, backend, properties);
+
+        question->is_for_policies =
+            json_array_size(certificates) == 0 && is_of_a_policy(call, backend->id);
+        (void)json_object_set_new(question->json, "certificates", certificates);
+    }
     json_decref(properties);
 }
 

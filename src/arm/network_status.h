@@ -14,11 +14,12 @@
 struct arm_network_question {
     const char *type; /* resourceType; static */
     char url[PN_NETWORK_URL_TEXT];
-    json_t *json;     /* as ipc/probe.h has it; NULL: it cannot be asked */
-    json_t *more;     /* the entry's "postern" */
-    json_t *answer;   /* NULL: none */
-    const char *code; /* why there is none, as a cause; NULL: "internal". Static */
-    const char *why;  /* the same as a sentence; static */
+    json_t *json;         /* as ipc/probe.h has it; NULL: it cannot be asked */
+    json_t *more;         /* the entry's "postern" */
+    json_t *answer;       /* NULL: none */
+    const char *code;     /* why there is none, as a cause; NULL: "internal". Static */
+    const char *why;      /* the same as a sentence; static */
+    bool is_for_policies; /* nothing names a certificate here: policies that send to it may */
 };
 
 /** host, port and how, of `url`; `properties` may have "tls" and "proxy" as a backend has them.

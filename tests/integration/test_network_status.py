@@ -277,6 +277,22 @@ def test_an_api_without_a_backend_entity_is_tried_as_its_policies_say(house, ca,
             house.delete(f"/apis/{name}")
 
 
+def test_a_backend_whose_certificate_policies_name_does_not_fail(house, mutual):
+    """Nobody can say here whom the policies show it; a request that has none tells its own failure."""
+    house.put("/backends/for-policies", {"url": mutual, "protocol": "http"})
+    try:
+        assert of_backend(house, "for-policies")["postern"]["layer"] == "identity"  # nobody names one
+        house.make_api("sender", "https://there.test", service.policy(
+            '<set-backend-service backend-id="for-policies" />'), operations=False)
+        entry = of_backend(house, "for-policies")
+        assert (entry["status"], entry["error"]) == ("success", ""), entry
+        assert entry["postern"]["certificateFrom"].startswith("the policies that send to it"), entry
+        assert "layer" not in entry["postern"], entry
+    finally:
+        house.delete("/apis/sender", expect=(200, 204))
+        house.delete("/backends/for-policies")
+
+
 def test_the_services_policy_counts_where_the_apis_lets_it(house, ca, mutual):
     house.upload("outer", ca.client("outer"))
     house.upload("inner", ca.client("inner"))
