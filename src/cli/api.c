@@ -198,7 +198,7 @@ static enum pn_cli_exit run_add(struct pn_cli *cli)
                              title ? title : name, "path", api_path ? api_path : name, "serviceUrl",
                              pn_cli_value(cli, "url"), "protocols", "http", "https",
                              "subscriptionRequired", !pn_cli_flag(cli, "no-key"));
-    char elements[POLICY_ELEMENTS_MAX];
+    char elements[POLICY_ELEMENTS_MAX] = "";
     enum pn_cli_exit code = body ? plan_policy(cli, elements, sizeof elements)
                                  : pn_cli_usage(cli, "the arguments must be UTF-8 text");
 
@@ -252,7 +252,7 @@ static enum pn_cli_exit run_import(struct pn_cli *cli)
     struct pn_buf text;
     json_t *body = NULL;
     json_t *answer = NULL;
-    char elements[POLICY_ELEMENTS_MAX];
+    char elements[POLICY_ELEMENTS_MAX] = "";
     enum pn_cli_exit code;
 
     pn_buf_init(&text, PN_CLI_FILE_BYTES_MAX);
