@@ -229,6 +229,9 @@ struct pn_cli_column {
 /** An array as a table or as JSON, one object as its members in lines or as JSON. */
 enum pn_cli_exit pn_cli_print_list(const struct pn_cli *cli, const json_t *items,
                                    const struct pn_cli_column *columns);
+/** Every page of the list at `path`, as pn_cli_arm_list() and pn_cli_print_list(). */
+enum pn_cli_exit pn_cli_show_list(struct pn_cli *cli, const char *path,
+                                  const struct pn_cli_column *columns);
 enum pn_cli_exit pn_cli_print_one(const struct pn_cli *cli, const json_t *item,
                                   const struct pn_cli_column *columns);
 /** The text at a path, in a buffer that the next call overwrites; "" when missing. */

@@ -148,13 +148,7 @@ static enum pn_cli_exit run_update(struct pn_cli *cli)
 
 static enum pn_cli_exit run_list(struct pn_cli *cli)
 {
-    json_t *items = NULL;
-    enum pn_cli_exit code = pn_cli_arm_list(cli, "/namedValues", &items);
-
-    if (code == PN_CLI_DONE)
-        code = pn_cli_print_list(cli, items, list_columns);
-    json_decref(items);
-    return code;
+    return pn_cli_show_list(cli, "/namedValues", list_columns);
 }
 
 static enum pn_cli_exit run_show(struct pn_cli *cli)

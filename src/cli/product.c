@@ -203,12 +203,8 @@ static enum pn_cli_exit run_list(struct pn_cli *cli)
 {
     const char *api = pn_cli_value(cli, "api");
     char *path = api ? pn_cli_path("/apis/", api, "/products") : NULL;
-    json_t *items = NULL;
-    enum pn_cli_exit code = pn_cli_arm_list(cli, path ? path : "/products", &items);
+    enum pn_cli_exit code = pn_cli_show_list(cli, path ? path : "/products", list_columns);
 
-    if (code == PN_CLI_DONE)
-        code = pn_cli_print_list(cli, items, list_columns);
-    json_decref(items);
     free(path);
     return code;
 }

@@ -383,6 +383,18 @@ enum pn_cli_exit pn_cli_arm_list(struct pn_cli *cli, const char *path, json_t **
         cli->session.control_url, cli->session.token, items);
 }
 
+enum pn_cli_exit pn_cli_show_list(struct pn_cli *cli, const char *path,
+                                  const struct pn_cli_column *columns)
+{
+    json_t *items = NULL;
+    enum pn_cli_exit code = pn_cli_arm_list(cli, path, &items);
+
+    if (code == PN_CLI_DONE)
+        code = pn_cli_print_list(cli, items, columns);
+    json_decref(items);
+    return code;
+}
+
 enum pn_cli_exit pn_cli_vault_list(struct pn_cli *cli, const char *path, json_t **items)
 {
     enum pn_cli_exit code = pn_cli_open_vault(cli);
