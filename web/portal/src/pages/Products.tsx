@@ -3,11 +3,11 @@
 import { Badge, Button, Field, Input, Switch, Textarea } from "@fluentui/react-components";
 import { AddRegular, ArrowClockwiseRegular, BoxMultipleRegular, DeleteRegular, SearchRegular } from "@fluentui/react-icons";
 import { useQueryClient } from "@tanstack/react-query";
-import { useDeferredValue, useState } from "react";
+import { useState } from "react";
 import { useNavigate, useSearchParams } from "react-router-dom";
 import * as arm from "../core/arm";
 import { containsAny, isId } from "../core/format";
-import { useWrite } from "../core/hooks";
+import { useSettled, useWrite } from "../core/hooks";
 import { useWhyNot } from "../core/permissions";
 import { useService } from "../core/service";
 import type { Product } from "../core/types";
@@ -55,7 +55,7 @@ export function Component(): JSX.Element {
   const [query, setQuery] = useSearchParams();
   const [text, setText] = useState("");
   const [deleting, setDeleting] = useState<Product | null>(null);
-  const filter = containsAny(useDeferredValue(text), ["name", "displayName", "description"]);
+  const filter = containsAny(useSettled(text), ["name", "displayName", "description"]);
   const noAdd = whyNot("products/write");
   const noDelete = whyNot("products/delete");
   const add = (): void => setQuery({ add: "" });

@@ -3,11 +3,11 @@
 import { Button, Checkbox, Field, Input } from "@fluentui/react-components";
 import { AddRegular, AppsListRegular, DismissRegular, SearchRegular } from "@fluentui/react-icons";
 import { useMutation, useQueryClient } from "@tanstack/react-query";
-import { useDeferredValue, useState } from "react";
+import { useState } from "react";
 import { useSearchParams } from "react-router-dom";
 import * as arm from "../../core/arm";
 import { containsAny } from "../../core/format";
-import { useAll, useRead, useWrite } from "../../core/hooks";
+import { useAll, useRead, useSettled, useWrite } from "../../core/hooks";
 import { useWhyNot } from "../../core/permissions";
 import { useService } from "../../core/service";
 import type { Api, Product } from "../../core/types";
@@ -24,7 +24,7 @@ function AddApis(props: { product: Product; onClose: () => void }): JSX.Element 
   const notify = useNotify();
   const [text, setText] = useState("");
   const [chosen, setChosen] = useState<string[]>([]);
-  const filter = containsAny(useDeferredValue(text), ["name", "displayName", "path"]);
+  const filter = containsAny(useSettled(text), ["name", "displayName", "path"]);
   const path = `/products/${encodeURIComponent(props.product.name)}/apis`;
   const inside = useAll<Api>(path);
   const found = useRead<arm.Page<Api>>(["addApis", filter ?? ""], (signal) => arm.get(`${service.id}/apis`, { $top: SHOWN, ...(filter ? { $filter: filter } : {}) }, signal));
