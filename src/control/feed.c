@@ -463,18 +463,27 @@ static struct timespec deadline_after(int ms)
     return at;
 }
 
-static enum pn_rc publish(void *ctx, uint64_t revision, struct pn_error *err)
+/* With the lock: until the gateway has said something about `revision`, it was too long, or we
+ * stop. */
+static void wait_for_word(struct pn_feed *feed, uint64_t revision, int ms)
 {
-    struct pn_feed *feed = ctx;
-    struct timespec deadline = deadline_after(PN_FEED_PUBLISH_TIMEOUT_MS);
-    enum pn_rc rc = PN_OK;
+    struct timespec deadline = deadline_after(ms);
     int waited = 0;
 
-    wake(feed);
-    pthread_mutex_lock(&feed->lock);
+    if (feed->acknowledged < revision)
+        wake(feed);
     while (feed->acknowledged < revision && feed->refused < revision && !feed->is_stopping &&
            waited == 0)
         waited = pthread_cond_timedwait(&feed->changed, &feed->lock, &deadline);
+}
+
+static enum pn_rc publish(void *ctx, uint64_t revision, struct pn_error *err)
+{
+    struct pn_feed *feed = ctx;
+    enum pn_rc rc = PN_OK;
+
+    pthread_mutex_lock(&feed->lock);
+    wait_for_word(feed, revision, PN_FEED_PUBLISH_TIMEOUT_MS);
     if (feed->acknowledged >= revision && feed->refused != revision)
         rc = PN_OK;
     else if (feed->refused >= revision)
@@ -593,16 +602,12 @@ enum pn_rc pn_feed_stats(struct pn_feed *feed, int64_t values[PN_COUNTER_COUNT],
 bool pn_feed_is_current(struct pn_feed *feed)
 {
     uint64_t newest = pn_store_revision(feed->store);
-    struct timespec deadline = deadline_after(CURRENT_WAIT_MS);
-    int waited = 0;
     bool answer;
 
     pthread_mutex_lock(&feed->lock);
-    if (feed->acknowledged < newest && feed->refused < newest)
-        wake(feed); /* nobody has waited for it: a sign-in does not concern the gateway */
-    while (feed->is_connected && feed->acknowledged < newest && feed->refused < newest &&
-           !feed->is_stopping && waited == 0)
-        waited = pthread_cond_timedwait(&feed->changed, &feed->lock, &deadline);
+    /* Nobody has waited for it where it does not concern the gateway, as a sign-in. */
+    if (feed->is_connected)
+        wait_for_word(feed, newest, CURRENT_WAIT_MS);
     answer = feed->is_connected && feed->acknowledged >= newest;
     pthread_mutex_unlock(&feed->lock);
     return answer;
