@@ -119,12 +119,13 @@ static void ask_some(const struct pn_arm_services *services, struct arm_network_
 
 /* --- what came of it --- */
 
-static bool tell(json_t *list, const struct arm_network_question *question)
+static bool tell(struct arm_call *call, const struct arm_network_question *question, json_t *list)
 {
     const char *cause = pn_json_str(question->answer, "cause");
     const char *sentence = pn_json_str(question->answer, "sentence");
-    bool is_asked_for =
-        question->is_for_policies && cause && strcmp(cause, "tls_client_certificate_required") == 0;
+    bool is_asked_for = question->bare_backend && cause &&
+                        strcmp(cause, "tls_client_certificate_required") == 0 &&
+                        arm_network_is_of_a_policy(call, question->bare_backend);
     bool is_good = question->answer && (!cause || !*cause || is_asked_for);
     char now[PN_TIME_TEXT];
     json_t *entry;
@@ -168,7 +169,7 @@ bool arm_network_ask(struct arm_call *call, struct arm_network_question *questio
         ask_some(&call->arm->config.services, questions + at,
                  count - at < AT_A_TIME ? count - at : AT_A_TIME);
     for (size_t i = 0; i < count; i++) {
-        is_fine = is_fine && tell(list, &questions[i]);
+        is_fine = is_fine && tell(call, &questions[i], list);
         question_fini(&questions[i]);
     }
     return is_fine;

@@ -79,8 +79,7 @@ static json_t *certificates_of(struct arm_call *call, const struct pn_store_item
     return list;
 }
 
-/* A policy sends to it, and may name whom it shows. */
-static bool is_of_a_policy(struct arm_call *call, const char *backend_id)
+bool arm_network_is_of_a_policy(struct arm_call *call, const char *backend_id)
 {
     struct pn_store_list users = {0};
     struct pn_store_txn *txn = NULL;
@@ -121,8 +120,8 @@ static void make_question(struct arm_call *call, const struct pn_store_item *bac
     if (question->json && is_tls) {
         json_t *certificates = certificates_of(call, backend, properties);
 
-        question->is_for_policies =
-            json_array_size(certificates) == 0 && is_of_a_policy(call, backend->id);
+        if (json_array_size(certificates) == 0)
+            question->bare_backend = pn_arena_strdup(call->arena, pn_slice_str(backend->id));
         (void)json_object_set_new(question->json, "certificates", certificates);
     }
     json_decref(properties);

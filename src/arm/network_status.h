@@ -14,12 +14,12 @@
 struct arm_network_question {
     const char *type; /* resourceType; static */
     char url[PN_NETWORK_URL_TEXT];
-    json_t *json;         /* as ipc/probe.h has it; NULL: it cannot be asked */
-    json_t *more;         /* the entry's "postern" */
-    json_t *answer;       /* NULL: none */
-    const char *code;     /* why there is none, as a cause; NULL: "internal". Static */
-    const char *why;      /* the same as a sentence; static */
-    bool is_for_policies; /* nothing names a certificate here: policies that send to it may */
+    json_t *json;             /* as ipc/probe.h has it; NULL: it cannot be asked */
+    json_t *more;             /* the entry's "postern" */
+    json_t *answer;           /* NULL: none */
+    const char *code;         /* why there is none, as a cause; NULL: "internal". Static */
+    const char *why;          /* the same as a sentence; static */
+    const char *bare_backend; /* the id of a backend that names no certificate; NULL: all else */
 };
 
 /** host, port and how, of `url`; `properties` may have "tls" and "proxy" as a backend has them.
@@ -38,6 +38,8 @@ bool arm_network_add_certificate(struct arm_call *call, const char *id, json_t *
 bool arm_network_add_thumbprint(struct arm_call *call, const char *prefix, struct pn_slice text,
                                 json_t *list);
 
+/** A policy sends to the backend, and may name whom it shows. No, too, if the store is busy. */
+bool arm_network_is_of_a_policy(struct arm_call *call, const char *backend_id);
 /** Each backend of the service. False: the store, or no memory. */
 bool arm_network_add_backends(struct arm_call *call, json_t *list, size_t *left_out);
 /** What APIs send to without a backend entity. */
