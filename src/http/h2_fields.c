@@ -138,23 +138,6 @@ static bool is_name(struct pn_slice name)
     return name.len > 0;
 }
 
-/* RFC 9113 §8.2.2. */
-static bool is_of_connection(struct pn_slice name)
-{
-    switch (name.len) {
-    case 7:
-        return pn_slice_eq_str(name, "upgrade");
-    case 10:
-        return pn_slice_eq_str(name, "connection") || pn_slice_eq_str(name, "keep-alive");
-    case 16:
-        return pn_slice_eq_str(name, "proxy-connection");
-    case 17:
-        return pn_slice_eq_str(name, "transfer-encoding");
-    default:
-        return false;
-    }
-}
-
 /* on_regular() has judged both. */
 static void add(struct h2_head *head, struct pn_slice name, struct pn_slice value)
 {
@@ -213,6 +196,7 @@ static void on_regular(struct pn_h2 *h2, nghttp2_rcbuf *name_buf, nghttp2_rcbuf 
     struct h2_head *head = &h2->head;
     struct pn_slice name = slice_of(name_buf);
     struct pn_slice value = slice_of(value_buf);
+    enum pn_header_kind kind;
 
     if (!nghttp2_rcbuf_is_static(name_buf) && !is_name(name)) {
         pn_h2_head_malformed(head, "a header name is no token in lower case");
@@ -223,8 +207,9 @@ static void on_regular(struct pn_h2 *h2, nghttp2_rcbuf *name_buf, nghttp2_rcbuf 
             head, "a header value has a control character, or begins or ends with a space");
         return;
     }
-    if (is_of_connection(name) ||
-        (pn_slice_eq_str(name, "te") && !pn_slice_case_eq_str(value, "trailers"))) {
+    kind = pn_header_kind_of(name);
+    if (pn_h2_is_of_connection(kind) ||
+        (kind == PN_HEADER_TE && !pn_slice_case_eq_str(value, "trailers"))) {
         pn_h2_head_malformed(head, "a header of the connection, which HTTP/2 does not have");
         return;
     }
@@ -233,9 +218,9 @@ static void on_regular(struct pn_h2 *h2, nghttp2_rcbuf *name_buf, nghttp2_rcbuf 
     else if (!pn_http_is_trailer_allowed(name))
         return;
     value = keep(head, value_buf);
-    if (h2->is_server && pn_slice_eq_str(name, "host"))
+    if (h2->is_server && kind == PN_HEADER_HOST)
         on_host(head, value);
-    else if (pn_slice_eq_str(name, "content-length"))
+    else if (kind == PN_HEADER_CONTENT_LENGTH)
         on_length(head, value);
     else if (h2->is_server && pn_slice_eq_str(name, "cookie"))
         on_crumb(head, value);

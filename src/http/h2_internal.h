@@ -234,6 +234,16 @@ void pn_h2_ask(struct pn_h2 *h2);
 /* ---- heads ---- */
 
 void pn_h2_head_begin(struct pn_h2 *h2, struct h2_stream *stream, bool is_trailer);
+/** RFC 9113 §8.2.2: what belongs to a connection of HTTP/1.1. TE is not among them. */
+static inline bool pn_h2_is_of_connection(enum pn_header_kind kind)
+{
+    const unsigned of_connection =
+        PN_HEADER_BIT(PN_HEADER_UPGRADE) | PN_HEADER_BIT(PN_HEADER_CONNECTION) |
+        PN_HEADER_BIT(PN_HEADER_KEEP_ALIVE) | PN_HEADER_BIT(PN_HEADER_PROXY_CONNECTION) |
+        PN_HEADER_BIT(PN_HEADER_TRANSFER_ENCODING);
+
+    return (of_connection & PN_HEADER_BIT(kind)) != 0;
+}
 /** One field. Faults are kept in the head; above the hard limit: pn_h2_fail(). */
 void pn_h2_head_field(struct pn_h2 *h2, nghttp2_rcbuf *name, nghttp2_rcbuf *value);
 /** Why the head is not acceptable; the first reason counts. */

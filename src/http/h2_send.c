@@ -112,12 +112,8 @@ static nghttp2_nv pseudo(struct pn_slice name, struct pn_slice value)
 /* What belongs to a connection of HTTP/1.1, or is written as a pseudo-header. */
 static bool is_left_out(enum pn_header_kind kind, bool is_request)
 {
-    const unsigned left_out =
-        PN_HEADER_BIT(PN_HEADER_TE) | PN_HEADER_BIT(PN_HEADER_UPGRADE) |
-        PN_HEADER_BIT(PN_HEADER_CONNECTION) | PN_HEADER_BIT(PN_HEADER_KEEP_ALIVE) |
-        PN_HEADER_BIT(PN_HEADER_PROXY_CONNECTION) | PN_HEADER_BIT(PN_HEADER_TRANSFER_ENCODING);
-
-    return (left_out & PN_HEADER_BIT(kind)) != 0 || (is_request && kind == PN_HEADER_HOST);
+    return pn_h2_is_of_connection(kind) || kind == PN_HEADER_TE ||
+           (is_request && kind == PN_HEADER_HOST);
 }
 
 /* Appends the fields. PN_MALFORMED: one is not valid. Names are turned into lower case by nghttp2,
