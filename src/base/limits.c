@@ -37,6 +37,8 @@ static const struct suffix byte_suffixes[] = {
     {"GiB", 1024u * 1024 * 1024}, {"MiB", 1024u * 1024}, {"KiB", 1024}, {NULL, 1}};
 static const struct suffix time_suffixes[] = {
     {"h", 3600000}, {"m", 60000}, {"s", 1000}, {"ms", 1}, {NULL, 1}};
+static const struct suffix short_time_suffixes[] = {
+    {"s", 1000000}, {"ms", 1000}, {"us", 1}, {NULL, 1}};
 static const struct suffix no_suffixes[] = {{NULL, 1}};
 
 static const struct suffix *suffixes_of(enum pn_limit_unit unit)
@@ -46,6 +48,8 @@ static const struct suffix *suffixes_of(enum pn_limit_unit unit)
         return byte_suffixes;
     case PN_UNIT_MS:
         return time_suffixes;
+    case PN_UNIT_US:
+        return short_time_suffixes;
     case PN_UNIT_COUNT:
         break;
     }
@@ -109,7 +113,8 @@ static enum pn_rc refuse_value(enum pn_limit limit, struct pn_slice value, struc
 {
     static const char *const wanted[] = {[PN_UNIT_BYTES] = "a number of bytes (also KiB, MiB, GiB)",
                                          [PN_UNIT_COUNT] = "a number",
-                                         [PN_UNIT_MS] = "a time in ms (also s, m, h)"};
+                                         [PN_UNIT_MS] = "a time in ms (also s, m, h)",
+                                         [PN_UNIT_US] = "a time in us (also ms, s)"};
     const struct pn_limit_row *row = &pn_limit_rows[limit];
     char min[32], max[32];
 

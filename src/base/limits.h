@@ -21,7 +21,7 @@
 #include "base/error.h"
 #include "base/slice.h"
 
-/* X(symbol, name, unit (BYTES, COUNT, MS), default, minimum, maximum,
+/* X(symbol, name, unit (BYTES, COUNT, MS, US), default, minimum, maximum,
  *   process (GATEWAY, CONTROL, SUPERVISOR), help). Where 0 is allowed, the help says what it means.
  */
 
@@ -179,6 +179,9 @@
     X(OVERLOAD_LAG, "overload-lag", MS, 300, 0, 60000, GATEWAY,                                    \
       "a gateway thread's turns last so long on average: new requests get 503 with Retry-After "   \
       "until it is three quarters of that; 0: not watched")                                        \
+    X(BUSY_REST, "busy-rest", US, 200, 0, 10000, GATEWAY,                                          \
+      "a busy gateway thread with many requests open rests so long when none can go on, so that "  \
+      "several can afterwards; 0: it never does")                                                  \
     X(EXPRESSION_STEPS, "expression-steps", COUNT, 10000, 100, 10000000, GATEWAY,                  \
       "steps of one evaluation of a policy expression; above: 500")                                \
     X(EXPRESSION_BYTES, "expression-bytes", BYTES, 262144, 1024, 67108864, GATEWAY,                \
@@ -300,7 +303,7 @@ enum pn_limit_default {
 #undef PN_LIMIT_DEFAULT
 };
 
-enum pn_limit_unit { PN_UNIT_BYTES, PN_UNIT_COUNT, PN_UNIT_MS };
+enum pn_limit_unit { PN_UNIT_BYTES, PN_UNIT_COUNT, PN_UNIT_MS, PN_UNIT_US };
 
 struct pn_limit_row {
     const char *name;

@@ -64,6 +64,8 @@
     X(SIGNATURES_FAILED, "postern_signatures_failed_total", "counter",                             \
       "Signatures that the keyholder refused or did not give in time.")                            \
     X(TIMEOUTS, "postern_timeouts_total", "counter", "Connections ended by a timeout.")            \
+    X(RESTS, "postern_rests_total", "counter",                                                     \
+      "Rests of a busy thread, so that several things happen meanwhile (limit busy-rest).")        \
     X(SNAPSHOTS, "postern_snapshots_total", "counter", "Configuration snapshots taken into use.")  \
     X(SNAPSHOTS_REFUSED, "postern_snapshots_refused_total", "counter",                             \
       "Configuration changes that could not be compiled.")                                         \

@@ -62,7 +62,7 @@ struct pn_call *pn_call_create(struct pn_worker *worker, struct pn_front *front)
     call->operation = NULL;
     call->product = NULL;
     call->subscription = NULL;
-    call->began_ms = pn_loop_now_ms(worker->loop);
+    call->began_us = pn_loop_now_us(worker->loop);
     call->program = NULL;
     call->backend = NULL;
     call->pool = NULL;
@@ -107,6 +107,7 @@ static void call_release(struct pn_call *call)
     call->front = NULL;
     pn_metric_add(PN_METRIC_CALLS, -1);
     pn_overload_closed(&worker->overload);
+    pn_rest_served(&worker->rest, pn_loop_now_us(worker->loop) - call->began_us);
     if (pn_arena_is_exhausted(call->arena))
         pn_limit_hit(PN_LIMIT_CALL_MEMORY);
     pn_arena_reset(call->arena);

@@ -47,7 +47,7 @@ struct pn_call {
     const struct pn_operation *operation;
     const struct pn_subscription *subscription; /* by whose key it came; NULL: none was needed */
     struct pn_slice subscription_key;           /* as the client sent it */
-    uint64_t began_ms;                          /* of the loop's clock */
+    uint64_t began_us;                          /* of the loop's clock */
     const struct pn_product *product;           /* by whose key, or openness, it came; NULL: none */
     const struct pn_policy_program *program; /* the operation's, or the product's of it; NULL: there
                                                 is none that could run */

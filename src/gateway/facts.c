@@ -69,7 +69,7 @@ static struct pn_expr_value request_id(struct pn_call *call)
 
 static struct pn_expr_value began(const struct pn_call *call)
 {
-    uint64_t ago_ms = pn_clock_monotonic_ms() - call->began_ms;
+    uint64_t ago_ms = (pn_clock_monotonic_us() - call->began_us) / 1000;
 
     return pn_expr_time(pn_clock_unix_ms() - (int64_t)ago_ms);
 }

@@ -6,6 +6,7 @@
 
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
 
 #include "base/log.h"
 #include "base/map.h"
@@ -269,16 +270,21 @@ struct pn_slice pn_worker_date(struct pn_worker *worker)
     return pn_slice_str(worker->date);
 }
 
-/* --- overload --- */
+/* --- between two turns --- */
 
-#define PAUSE_MS 5 /* without events: nothing has waited */
+#define PAUSE_MS      5    /* without events: nothing has waited */
+#define REST_SLACK_NS 1000 /* how much longer a rest may last; the kernel's own choice is 50 us */
 
 static void on_turn_end(void *ctx)
 {
     struct pn_worker *worker = ctx;
+    uint64_t end_us = pn_clock_monotonic_us();
 
-    worker->turn_end_ms = pn_clock_monotonic_ms();
+    worker->turn_end_ms = end_us / 1000;
     pn_overload_turn(&worker->overload, worker->turn_end_ms - pn_loop_now_ms(worker->loop));
+    if (pn_loop_has_rested(worker->loop))
+        pn_metric_add(PN_METRIC_RESTS, 1);
+    pn_loop_rest(worker->loop, pn_rest_after(&worker->rest, pn_loop_now_us(worker->loop), end_us));
 }
 
 bool pn_worker_is_overloaded(struct pn_worker *worker)
@@ -390,6 +396,7 @@ static void *worker_main(void *ctx)
     struct pn_error err = {.rc = PN_OK};
 
     pn_signer_bind_thread(worker->keyholder);
+    (void)prctl(PR_SET_TIMERSLACK, REST_SLACK_NS, 0, 0, 0);
     if (pn_loop_run(worker->loop, &err) != PN_OK) {
         pn_log_error(PN_LOG_ERROR, "worker_failed", &err);
         abort(); /* the supervisor starts the gateway anew */
@@ -453,6 +460,7 @@ enum pn_rc pn_worker_create(const struct pn_worker_spec *spec, struct pn_worker 
         pn_pool_set_outbound(worker->pool, spec->snapshot->outbound);
     }
     worker->overload.lag_max_ms = pn_limit_value(PN_LIMIT_OVERLOAD_LAG);
+    worker->rest.most_us = pn_limit_value(PN_LIMIT_BUSY_REST);
     worker->overload.open_max = spec->calls_max > 0 ? spec->calls_max : SIZE_MAX;
     if (rc == PN_OK && pn_loop_add_hook(worker->loop, on_turn_end, worker) != PN_OK)
         rc = pn_error_set(err, PN_LIMIT, "too_many_hooks", "the loop takes no further hook");

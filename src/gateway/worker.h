@@ -18,6 +18,7 @@
 #include "gateway/last_failure.h"
 #include "gateway/limits.h"
 #include "gateway/overload.h"
+#include "gateway/rest.h"
 #include "upstream/exchange.h"
 
 #define PN_WORKER_RECONNECTS_MAX 256 /* that wait for their time; above, they act at once */
@@ -120,6 +121,7 @@ struct pn_worker {
     bool is_draining, has_drained;
     uint64_t drain_idle_ms; /* draining: how long a kept connection waits for a last request */
     struct pn_overload overload;
+    struct pn_rest rest;
     uint64_t turn_end_ms;
     int64_t date_s;
     char date[PN_TIME_TEXT];

@@ -12,6 +12,7 @@
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
 #include <sys/signalfd.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "base/clock.h"
@@ -24,6 +25,9 @@ struct hook {
 struct pn_loop {
     int epoll_fd;
     uint64_t now_ms;
+    uint64_t now_us;
+    unsigned rest_us; /* before the next wait */
+    bool has_rested;  /* before this turn */
     struct pn_timer_wheel timers;
     struct pn_list tasks;
     struct pn_deferred *deferred;
@@ -45,6 +49,12 @@ struct pn_loop {
     atomic_size_t mailbox_count;
     atomic_bool is_stopping;
 };
+
+static void take_clock(struct pn_loop *loop)
+{
+    loop->now_us = pn_clock_monotonic_us();
+    loop->now_ms = loop->now_us / 1000;
+}
 
 /* ---- descriptors */
 
@@ -302,7 +312,7 @@ enum pn_rc pn_loop_create(struct pn_loop **out, struct pn_error *err)
     if (!loop)
         return pn_error_set(err, PN_NOMEM, "no_memory", "No memory for an event loop.");
     pn_list_init(&loop->tasks);
-    loop->now_ms = pn_clock_monotonic_ms();
+    take_clock(loop);
     pn_timer_wheel_init(&loop->timers, loop->now_ms);
     loop->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
     if (loop->epoll_fd < 0) {
@@ -348,6 +358,21 @@ uint64_t pn_loop_now_ms(const struct pn_loop *loop)
     return loop->now_ms;
 }
 
+uint64_t pn_loop_now_us(const struct pn_loop *loop)
+{
+    return loop->now_us;
+}
+
+void pn_loop_rest(struct pn_loop *loop, unsigned us)
+{
+    loop->rest_us = us;
+}
+
+bool pn_loop_has_rested(const struct pn_loop *loop)
+{
+    return loop->has_rested;
+}
+
 /* How long this turn may sleep. The clock was last taken when the previous turn began, so a busy
  * turn makes this one wake a little late, never early. */
 static int turn_wait_ms(const struct pn_loop *loop, int wait_ms)
@@ -365,14 +390,31 @@ static int turn_wait_ms(const struct pn_loop *loop, int wait_ms)
     return wait_ms < 0 || next_ms < (uint64_t)wait_ms ? (int)next_ms : wait_ms;
 }
 
+/* As epoll_wait(), which a rest goes before if nothing has happened yet. */
+static int take_events(struct pn_loop *loop, int wait_ms)
+{
+    struct timespec rest = {.tv_nsec = (long)loop->rest_us * 1000};
+    int count = 0;
+
+    loop->rest_us = 0;
+    loop->has_rested = false;
+    if (rest.tv_nsec > 0 && wait_ms != 0) {
+        count = epoll_wait(loop->epoll_fd, loop->events, PN_LOOP_EVENTS_MAX, 0);
+        loop->has_rested = count == 0;
+        if (count == 0)
+            nanosleep(&rest, NULL);
+    }
+    return count != 0 ? count
+                      : epoll_wait(loop->epoll_fd, loop->events, PN_LOOP_EVENTS_MAX, wait_ms);
+}
+
 enum pn_rc pn_loop_turn(struct pn_loop *loop, int wait_ms, struct pn_error *err)
 {
-    int count =
-        epoll_wait(loop->epoll_fd, loop->events, PN_LOOP_EVENTS_MAX, turn_wait_ms(loop, wait_ms));
+    int count = take_events(loop, turn_wait_ms(loop, wait_ms));
 
     if (count < 0 && errno != EINTR)
         return pn_error_from_errno(err, errno, "Waiting for events failed");
-    loop->now_ms = pn_clock_monotonic_ms();
+    take_clock(loop);
     loop->event_position = 0;
     loop->event_count = count < 0 ? 0 : count;
     turn_events(loop);

@@ -36,6 +36,14 @@ enum pn_rc pn_loop_turn(struct pn_loop *loop, int wait_ms, struct pn_error *err)
 void pn_loop_stop(struct pn_loop *loop);
 /** Monotonic milliseconds, as taken at the start of this turn. No system call. */
 uint64_t pn_loop_now_ms(const struct pn_loop *loop);
+/** The same moment in microseconds. */
+uint64_t pn_loop_now_us(const struct pn_loop *loop);
+/** If nothing has happened when this turn ends, the next one rests for `us` (below one second)
+ * before it waits, whatever happens meanwhile, so that more than one thing may have happened then.
+ * Timers are late by as much. Holds for the next turn only. */
+void pn_loop_rest(struct pn_loop *loop, unsigned us);
+/** Whether this turn began with a rest. */
+bool pn_loop_has_rested(const struct pn_loop *loop);
 
 /* ---- descriptors ------------------------------------------------------------------------------
  */

@@ -64,7 +64,7 @@ ELSEWHERE = {
     "backend-response-timeout": "test_backend_limits.py",
     "backend-ping-timeout": "test_backend_limits.py", "backend-idle-timeout": "test_limit_counters.py",
     "backend-drain-timeout": "test_backend_limits.py", "drain-delay": "test_drain.py",
-    "tls-key-records": "test_tls_records.py", "tls-empty-records": "test_tls_records.py",
+    "busy-rest": "test_rest.py", "tls-key-records": "test_tls_records.py", "tls-empty-records": "test_tls_records.py",
     "drain-idle": "test_drain.py", "drain-timeout": "test_drain.py",
     **dict.fromkeys(("request-replay-bytes", "request-buffer-bytes", "redirects"), "test_resend.py"),
     **dict.fromkeys((

@@ -68,6 +68,9 @@ static void value_takes_the_suffixes_of_its_unit(void **state)
         {"header-bytes=32KiB", PN_LIMIT_HEADER_BYTES, 32768},
         {"call-memory=2MiB", PN_LIMIT_CALL_MEMORY, 2097152},
         {"call-memory=1GiB", PN_LIMIT_CALL_MEMORY, 1073741824},
+        {"busy-rest=150", PN_LIMIT_BUSY_REST, 150},
+        {"busy-rest=90us", PN_LIMIT_BUSY_REST, 90},
+        {"busy-rest=2ms", PN_LIMIT_BUSY_REST, 2000},
         {"client-connections=1", PN_LIMIT_CLIENT_CONNECTIONS, 1},
         {"client-connections=10000000", PN_LIMIT_CLIENT_CONNECTIONS, 10000000},
     };
@@ -94,6 +97,9 @@ static void value_of_another_form_or_beyond_the_borders_is_refused(void **state)
                                         "client-idle-timeout=25h",
                                         "client-idle-timeout=1MiB",
                                         "client-idle-timeout=s",
+                                        "client-idle-timeout=90us",
+                                        "busy-rest=11ms",
+                                        "busy-rest=1m",
                                         "client-idle-timeout=99999999999999999999",
                                         "client-idle-timeout=18446744073709551615h"};
     struct pn_error err;

@@ -354,6 +354,42 @@ static void signal_arrives_as_an_event(void **state)
     pn_loop_destroy(loop);
 }
 
+static void rest_is_taken_once_and_only_where_nothing_has_happened(void **state)
+{
+    struct pn_loop *loop = loop_new();
+    struct end end = {0};
+    uint64_t before_us;
+    int pair[2];
+
+    (void)state;
+    assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM, 0, pair), 0);
+    assert_int_equal(
+        pn_loop_watch(loop, &end.watch, pair[0], PN_LOOP_READ, PN_WATCH_EDGE, on_count, NULL),
+        PN_OK);
+    pn_loop_rest(loop, 2000);
+    turn(loop); /* does not want to wait: does not rest */
+    assert_false(pn_loop_has_rested(loop));
+
+    before_us = pn_loop_now_us(loop);
+    pn_loop_rest(loop, 2000);
+    assert_int_equal(pn_loop_turn(loop, 1, NULL), PN_OK);
+    assert_true(pn_loop_has_rested(loop));
+    assert_true(pn_loop_now_us(loop) >= before_us + 2000);
+    assert_int_equal(pn_loop_turn(loop, 1, NULL), PN_OK);
+    assert_false(pn_loop_has_rested(loop)); /* one turn's only */
+
+    assert_int_equal(write(pair[1], "x", 1), 1);
+    pn_loop_rest(loop, 2000);
+    assert_int_equal(pn_loop_turn(loop, 1, NULL), PN_OK);
+    assert_false(pn_loop_has_rested(loop));
+    assert_int_equal(end.calls, 1);
+    assert_int_equal(pn_loop_now_ms(loop), pn_loop_now_us(loop) / 1000);
+    pn_loop_unwatch(&end.watch);
+    close(pair[0]);
+    close(pair[1]);
+    pn_loop_destroy(loop);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -361,6 +397,7 @@ int main(void)
         cmocka_unit_test(shared_watch_stops_and_resumes),
         cmocka_unit_test(removed_watch_gets_no_event_of_the_same_turn),
         cmocka_unit_test(deferred_free_happens_when_the_turn_ends),
+        cmocka_unit_test(rest_is_taken_once_and_only_where_nothing_has_happened),
         cmocka_unit_test(hooks_have_a_limit),
         cmocka_unit_test(task_queued_by_a_task_runs_in_the_next_turn),
         cmocka_unit_test(timer_fires_from_a_sleeping_loop),
