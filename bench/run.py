@@ -134,6 +134,8 @@ def report(name, bench, samples, repetitions):
                          f"{statistics.median(s['p99_us'] for s in taken) / 1000:.2f} ms  core "
                          f"{statistics.median(s['busy'] for s in taken):.0%}  others "
                          f"{statistics.median(s['others'] for s in taken):.0%}")
+            if "cpu_us" in taken[0]:
+                line += f"  CPU {statistics.median(s['cpu_us'] for s in taken):.1f} us"
             if "resumed" in taken[0]:
                 line += f"  resumed {statistics.median(s['resumed'] for s in taken):.0%}"
             if not figure.is_absolute:
