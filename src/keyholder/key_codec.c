@@ -10,6 +10,7 @@
 #include <openssl/x509.h>
 
 #include "base/encode.h"
+#include "certs/private_key.h"
 #include "keyholder/keys.h"
 
 enum pn_rc pn_key_id_of(const EVP_PKEY *key, struct pn_key_id *id, struct pn_buf *spki,
@@ -87,7 +88,7 @@ enum pn_rc pn_key_from_pkcs8(struct pn_slice pkcs8, EVP_PKEY **key, struct pn_er
     PKCS8_PRIV_KEY_INFO *info = pkcs8.len > 0 && pkcs8.len <= INT_MAX
                                     ? d2i_PKCS8_PRIV_KEY_INFO(NULL, &at, (long)pkcs8.len)
                                     : NULL;
-    EVP_PKEY *made = info ? EVP_PKCS82PKEY(info) : NULL;
+    EVP_PKEY *made = info ? pn_private_key_decode(info) : NULL;
 
     PKCS8_PRIV_KEY_INFO_free(info);
     if (!made)

@@ -14,6 +14,7 @@
 #include <openssl/param_build.h>
 #include <openssl/rsa.h>
 
+#include "certs/private_key.h"
 #include "keyholder/keys.h"
 
 #define KEY_DOMAIN    PN_LIT("vaultkey")
@@ -230,7 +231,7 @@ enum pn_rc pn_vault_key_unseal(const struct pn_master *master, struct pn_slice c
     }
     at = (const unsigned char *)pkcs8.ptr;
     info = d2i_PKCS8_PRIV_KEY_INFO(NULL, &at, (long)pkcs8.len);
-    *key = info ? EVP_PKCS82PKEY(info) : NULL;
+    *key = info ? pn_private_key_decode(info) : NULL;
     PKCS8_PRIV_KEY_INFO_free(info);
     if (!*key)
         rc = pn_error_from_openssl(err, PN_MALFORMED, "sealed", "the sealed key cannot be read");

@@ -12,6 +12,7 @@
 #include <openssl/x509.h>
 
 #include "base/secret.h"
+#include "certs/private_key.h"
 #include "pfx/pfx_internal.h"
 
 struct block {
@@ -66,7 +67,7 @@ static enum pn_rc decrypt_traditional(const struct block *block, EVP_CIPHER_INFO
 
 static enum pn_rc key_from_info(PKCS8_PRIV_KEY_INFO *info, EVP_PKEY **key, struct pn_error *err)
 {
-    *key = EVP_PKCS82PKEY(info);
+    *key = pn_private_key_decode(info);
     if (*key)
         return PN_OK;
     if (pn_pfx_queue_says_unsupported()) {

@@ -12,6 +12,7 @@
 #include <openssl/objects.h>
 #include <openssl/pkcs12.h>
 
+#include "certs/private_key.h"
 #include "pfx/pfx_internal.h"
 
 struct reader {
@@ -214,7 +215,7 @@ static enum pn_rc take_info(struct reader *reader, PKCS12_SAFEBAG *bag,
                             const PKCS8_PRIV_KEY_INFO *info)
 {
     char name[PN_FRIENDLY_NAME_MAX];
-    EVP_PKEY *key = EVP_PKCS82PKEY(info);
+    EVP_PKEY *key = pn_private_key_decode(info);
 
     if (!key && pn_pfx_queue_says_unsupported()) {
         ERR_clear_error();
