@@ -113,8 +113,6 @@ static enum pn_rc import_body(struct arm_call *call, const struct pn_policy_refe
     rc = services->import(services->ctx, PN_USE_CLIENT, pn_buf_slice(&file), reference->password,
                           &imported, err);
     if (rc == PN_OK)
-        rc = pn_generation_lint(&imported, pn_clock_unix_s(), NULL, err);
-    if (rc == PN_OK)
         rc = pn_generation_make(&imported, &origin, pn_clock_unix_ms(), &embedded->properties,
                                 &embedded->internal, err);
     if (rc != PN_OK) {

@@ -32,25 +32,37 @@ static enum pn_rc chain_of(const struct pn_imported *imported, struct pn_chain *
                         "a certificate of the chain cannot be read");
 }
 
-enum pn_rc pn_generation_lint(const struct pn_imported *imported, int64_t now_s,
-                              struct pn_buf *warnings, struct pn_error *err)
+/** The chain, whose leaf's key is the imported one. */
+static enum pn_rc fitting_chain_of(const struct pn_imported *imported, struct pn_chain **out,
+                                   struct pn_error *err)
 {
     struct pn_chain *chain = NULL;
-    struct pn_lint_report report;
     enum pn_rc rc = chain_of(imported, &chain, err);
 
     if (rc != PN_OK)
         return rc;
     if (memcmp(pn_certificate_spki_sha256(pn_chain_leaf(chain)), imported->key.sha256,
                sizeof imported->key.sha256) != 0) {
-        rc = pn_error_set(err, PN_INVALID, "key_mismatch",
-                          "the private key does not belong to the certificate");
-        goto out;
+        pn_chain_unref(chain);
+        return pn_error_set(err, PN_INVALID, "key_mismatch",
+                            "the private key does not belong to the certificate");
     }
+    *out = chain;
+    return PN_OK;
+}
+
+enum pn_rc pn_generation_lint(const struct pn_imported *imported, int64_t now_s,
+                              struct pn_buf *warnings, struct pn_error *err)
+{
+    struct pn_chain *chain = NULL;
+    struct pn_lint_report report;
+    enum pn_rc rc = fitting_chain_of(imported, &chain, err);
+
+    if (rc != PN_OK)
+        return rc;
     pn_lint_client_chain(chain, now_s, &report);
     for (size_t i = 0; warnings && rc == PN_OK && i < report.count; i++)
         rc = pn_buf_printf(warnings, "%s\n", report.findings[i].message);
-out:
     pn_chain_unref(chain);
     return rc;
 }
@@ -184,7 +196,7 @@ enum pn_rc pn_generation_make(const struct pn_imported *imported,
     struct pn_chain *chain = NULL;
     const struct pn_certificate *leaf;
     json_t *made = NULL, *kept = NULL;
-    enum pn_rc rc = chain_of(imported, &chain, err);
+    enum pn_rc rc = fitting_chain_of(imported, &chain, err);
 
     if (rc != PN_OK)
         return rc;

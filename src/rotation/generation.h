@@ -34,8 +34,8 @@ enum pn_rc pn_generation_check_host(const struct pn_imported *imported, const ch
 /** New references, the caller's: properties {subject, thumbprint, expirationDate, keyVault?{
  *  secretIdentifier, identityClientId?, lastStatus Success at `now_ms`}, warnings [{code,
  * message}]: the lint's at `now_ms` and the file's} and internal {generation, keyId, chain, source
- * "pfx" or "keyVault", secretVersion?, objectVersion?}. PN_INVALID: the leaf cannot be read.
- * PN_NOMEM. */
+ * "pfx" or "keyVault", secretVersion?, objectVersion?}. Checks chain and key, and refuses them, as
+ * pn_generation_lint() does. PN_NOMEM. */
 enum pn_rc pn_generation_make(const struct pn_imported *imported,
                               const struct pn_generation_origin *origin, int64_t now_ms,
                               json_t **properties, json_t **internal,
