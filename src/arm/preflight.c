@@ -82,8 +82,8 @@ static void *ask_one(void *ctx)
     return NULL;
 }
 
-/** Asks up to AT_A_TIME at once. PN_UNAVAILABLE when one could not be asked because the gateway is
- * away. */
+/** Asks up to AT_A_TIME at once, the last one on this thread. PN_UNAVAILABLE when one could not be
+ * asked because the gateway is away. */
 static enum pn_rc ask_some(struct task tasks[AT_A_TIME], size_t count, struct pn_error *err)
 {
     pthread_t threads[AT_A_TIME];
@@ -91,7 +91,7 @@ static enum pn_rc ask_some(struct task tasks[AT_A_TIME], size_t count, struct pn
     enum pn_rc rc = PN_OK;
 
     for (size_t i = 0; i < count; i++) {
-        has_thread[i] = pthread_create(&threads[i], NULL, ask_one, &tasks[i]) == 0;
+        has_thread[i] = i + 1 < count && pthread_create(&threads[i], NULL, ask_one, &tasks[i]) == 0;
         if (!has_thread[i])
             (void)ask_one(&tasks[i]);
     }

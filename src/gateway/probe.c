@@ -563,6 +563,7 @@ static void begin(struct probe *probe, struct pn_slice json)
         fail(probe, rc == PN_UNAVAILABLE ? err.code : "internal", err.message);
         return;
     }
+    probe->story.is_brief = pn_json_bool(probe->question, "ask", false); /* it wants a verdict */
     pn_loop_arm(probe->probes->gateway->loop, &probe->timer, probe->facts.timeout_ms);
     start(probe);
 }

@@ -6,14 +6,14 @@
  *
  *   question  host, port · tls? (of a backend) · http "1" | "2or1" | "2" · certificates?
  *             [{name, generation, keyId, chain [base64 DER]}] · timeoutMs · lateMs · ask (true: one
- *             harmless request may be sent, whose answer ends the probe) · plain (true: TCP alone)
- *             or lastFailureOf (a backend's name in lower case, or "/apis/echo"): nothing is tried
- *   answer    outcome "accepted" | "failed" · cause (upstream/failure.h), detail, sentence · stage
- * · addresses [{address, cause}] · dnsMs, connectMs, handshakeMs · tlsVersion, cipher, alpn ·
- * alert? {number, name, late} · answerStatus?, answerBlames? (what was asked was answered with that
- * status; an error that speaks of a certificate) · endedEarly (it hung up by itself) ·
- * certificateRequested, certificateSent · acceptableIssuers, acceptableIssuerCount,
- * signatureSchemes · serverChain
+ *             harmless request may be sent, whose answer ends the probe; the answer has no
+ * serverChain, acceptableIssuers and signatureSchemes then) · plain (true: TCP alone) or
+ * lastFailureOf (a backend's name in lower case, or "/apis/echo"): nothing is tried answer outcome
+ * "accepted" | "failed" · cause (upstream/failure.h), detail, sentence · stage · addresses
+ * [{address, cause}] · dnsMs, connectMs, handshakeMs · tlsVersion, cipher, alpn · alert? {number,
+ * name, late} · answerStatus?, answerBlames? (what was asked was answered with that status; an
+ * error that speaks of a certificate) · endedEarly (it hung up by itself) · certificateRequested,
+ * certificateSent · acceptableIssuers, acceptableIssuerCount, signatureSchemes · serverChain
  * [{subject, issuer, thumbprint, notBefore, notAfter, spkiSha256, der}] · verifyError, verifyDepth
  *
  * The same connection carries the question of what is used (gateway/uses_answer.h).

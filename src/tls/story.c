@@ -19,7 +19,7 @@ void pn_tls_story_fini(struct pn_tls_story *story)
 
 static void take_chain(struct pn_tls_story *story, const STACK_OF(X509) * chain)
 {
-    if (story->chain_count > 0)
+    if (story->is_brief || story->chain_count > 0)
         return;
     for (int i = 0; i < sk_X509_num(chain) && story->chain_count < PN_STORY_CHAIN_MAX; i++) {
         struct pn_error err = {.rc = PN_OK};
@@ -107,8 +107,10 @@ void pn_tls_story_collect(struct pn_tls_story *story, const struct pn_tls_link *
     }
     if (link->report && link->report->certificate_requested) {
         story->is_requested = true;
-        take_schemes(story, ssl);
-        take_names(story, ssl);
+        if (!story->is_brief) {
+            take_schemes(story, ssl);
+            take_names(story, ssl);
+        }
     }
     ERR_clear_error();
 }

@@ -16,6 +16,7 @@
 #define PN_STORY_DER_MAX    (16u * 1024) /* of one certificate; a larger one is left out */
 
 struct pn_tls_story {
+    bool is_brief; /* set before: neither chain nor names nor schemes are wanted */
     struct pn_certificate *chain[PN_STORY_CHAIN_MAX]; /* as the server sent it, leaf first */
     size_t chain_count;
     int verify_error;  /* of our trust policy: X509_V_ERR_*, 0: none */
