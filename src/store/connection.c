@@ -7,6 +7,8 @@
 #include <errno.h>
 
 static const char *const statement_texts[STATEMENT_COUNT] = {
+    [STATEMENT_BEGIN] = "BEGIN IMMEDIATE",
+    [STATEMENT_COMMIT] = "COMMIT",
     [STATEMENT_GET] = "SELECT id, type, body, revision, created, modified FROM resources"
                       " WHERE key = ?1",
     [STATEMENT_LIST] = "SELECT id, type, body, revision, created, modified FROM resources"

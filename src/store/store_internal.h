@@ -18,6 +18,8 @@
 #define PN_STORE_EPOCH_TEXT     37
 
 enum store_statement {
+    STATEMENT_BEGIN,
+    STATEMENT_COMMIT,
     STATEMENT_GET,
     STATEMENT_LIST,
     STATEMENT_LIST_TYPE,

@@ -50,6 +50,26 @@ static void end(struct pn_store_txn *txn)
     pthread_mutex_unlock(&store->write_mutex);
 }
 
+/** Steps a statement that gives no row, and lets go of it. */
+static enum pn_rc run(struct store_connection *connection, sqlite3_stmt *statement,
+                      const char *doing, struct pn_error *err)
+{
+    enum pn_rc rc = PN_OK;
+
+    if (sqlite3_step(statement) != SQLITE_DONE)
+        rc = store_error(err, connection, doing);
+    store_statement_done(statement);
+    return rc;
+}
+
+static enum pn_rc run_plain(struct store_connection *connection, enum store_statement which,
+                            const char *doing, struct pn_error *err)
+{
+    sqlite3_stmt *statement = store_statement(connection, which, err);
+
+    return statement ? run(connection, statement, doing, err) : PN_IO;
+}
+
 /* SQLite takes it between transactions only. Whether a commit waits for the disk: in WAL mode all
  * that was written before is in the same file, and is synced along. */
 static enum pn_rc set_sync(struct pn_store *store, bool is_full, struct pn_error *err)
@@ -83,7 +103,7 @@ static enum pn_rc begin(struct pn_store *store, bool is_full, struct pn_store_tx
     txn->store = store;
     rc = set_sync(store, is_full, err);
     if (rc == PN_OK)
-        rc = store_execute(&store->writer, "BEGIN IMMEDIATE", "begin", err);
+        rc = run_plain(&store->writer, STATEMENT_BEGIN, "begin", err);
     if (rc == PN_OK)
         rc = store_read_u64(&store->writer, STATEMENT_REVISION, &txn->revision, err);
     if (rc != PN_OK) {
@@ -132,18 +152,6 @@ enum pn_rc pn_store_txn_list_thumbprint(struct pn_store_txn *txn, const char *pr
 {
     return store_list_with(&txn->store->writer, STATEMENT_LIST_THUMBPRINT, prefix, type,
                            pn_slice_str(thumbprint), list, err);
-}
-
-/** Steps a statement that gives no row, and lets go of it. */
-static enum pn_rc run(struct store_connection *connection, sqlite3_stmt *statement,
-                      const char *doing, struct pn_error *err)
-{
-    enum pn_rc rc = PN_OK;
-
-    if (sqlite3_step(statement) != SQLITE_DONE)
-        rc = store_error(err, connection, doing);
-    store_statement_done(statement);
-    return rc;
 }
 
 static enum pn_rc run_with_key(struct store_connection *connection, enum store_statement which,
@@ -392,7 +400,7 @@ static enum pn_rc finish(struct pn_store_txn *txn, struct pn_error *err)
             rc = compact(writer, err);
     }
     if (rc == PN_OK)
-        rc = store_execute(writer, "COMMIT", "commit", err);
+        rc = run_plain(writer, STATEMENT_COMMIT, "commit", err);
     return rc;
 }
 
