@@ -188,10 +188,8 @@ static bool import_data(struct arm_call *call, const json_t *properties,
         arm_certificate_import_failed(call, &err);
         goto out;
     }
-    rc = pn_generation_lint(&imported, pn_clock_unix_s(), NULL, &err);
-    if (rc == PN_OK)
-        rc = pn_generation_make(&imported, &origin, pn_clock_unix_ms(), &candidate->properties,
-                                &candidate->internal, &err);
+    rc = pn_generation_make(&imported, &origin, pn_clock_unix_ms(), &candidate->properties,
+                            &candidate->internal, &err);
     if (rc != PN_OK) {
         services->forget_unused(services->ctx, PN_USE_CLIENT, &imported.key);
         arm_certificate_import_failed(call, &err);
@@ -261,7 +259,8 @@ static bool key_is_there(struct arm_call *call, const json_t *internal)
 }
 
 /** A certificate that is there already gets a new generation: shown to its backends first. */
-static bool offer_candidate(struct arm_call *call, const struct candidate *candidate)
+static bool offer_candidate(struct arm_call *call, const json_t *known,
+                            const struct candidate *candidate)
 {
     const struct pn_arm_services *services = &call->arm->config.services;
     bool force = !arm_has_quirk(call, ARM_QUIRK_NO_FORCE) &&
@@ -271,8 +270,8 @@ static bool offer_candidate(struct arm_call *call, const struct candidate *candi
     struct pn_rotation_note note = {.entry = entry};
     uint64_t number = 0;
     enum pn_rc rc =
-        services->offer(services->ctx, call->id, candidate->properties, candidate->internal, force,
-                        entry ? &note : NULL, &number, &err);
+        services->offer(services->ctx, call->id, known, candidate->properties, candidate->internal,
+                        force, entry ? &note : NULL, &number, &err);
 
     json_decref(entry);
     call->is_noted = rc == PN_OK && note.is_noted; /* done but not live: that is noted, too */
@@ -303,8 +302,9 @@ static bool store_candidate(struct arm_call *call, struct candidate *candidate)
     if (old && call->arm->config.services.offer) {
         pn_store_rollback(txn);
         json_decref(internal);
+        is_stored = offer_candidate(call, former.body, candidate);
         pn_store_item_fini(&former);
-        return offer_candidate(call, candidate);
+        return is_stored;
     }
     if (!key_is_there(call, candidate->internal)) {
         pn_store_rollback(txn);

@@ -112,6 +112,11 @@ static bool is_same(const json_t *entry, const json_t *properties, const json_t 
            is_same_text(vault, new_vault, "identityClientId");
 }
 
+bool pn_generations_serves(const json_t *body, const json_t *properties, const json_t *internal)
+{
+    return is_same(body, properties, internal);
+}
+
 static bool retire(json_t *entry, int64_t now_ms)
 {
     if (set_state(entry, "retired", "retiredAt", now_ms) != 0)

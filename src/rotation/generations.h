@@ -30,6 +30,8 @@
  * is the one: nothing is added. 0: no memory. `cause`: "upload", "vault", "refresh". */
 uint64_t pn_generations_stage(json_t *body, const json_t *properties, const json_t *internal,
                               const char *cause, int64_t now_ms);
+/** Whether the candidate's key, chain and source are those of the current generation. */
+bool pn_generations_serves(const json_t *body, const json_t *properties, const json_t *internal);
 /** Makes `number` (staged or draining) the current one; the former one drains until
  * `drain_until_ms`. PN_NOT_FOUND; PN_INVALID: it is retired, or current already; PN_NOMEM. */
 enum pn_rc pn_generations_promote(json_t *body, uint64_t number, const char *cause, int64_t now_ms,

@@ -116,15 +116,16 @@ struct pn_rotation_note {
     bool is_noted;       /* set by whoever gets it */
 };
 
-/** A new generation of a certificate, made by pn_generation_make() and imported: staged, shown to
- * the backends, and the current one when nobody refuses it, or with `force`. The certificate must
- * exist. `etag` 0, or the revision that it must have (PN_CONFLICT). PN_DENIED: it stays staged; err
- * says who refused it; PN_UNAVAILABLE. Publishes. *number: which generation. `note` (may be NULL)
- * is noted when it becomes the current one. */
+/** A new generation of a certificate, made by pn_generation_make() and imported: staged, meanwhile
+ * shown to the backends unless it serves already in `known` (the certificate's document as the
+ * caller has read it), and the current one when nobody refuses it, or with `force`. The certificate
+ * must exist. `etag` 0, or the revision that it must have (PN_CONFLICT). PN_DENIED: it stays
+ * staged; err says who refused it; PN_UNAVAILABLE. Publishes. *number: which generation. `note`
+ * (may be NULL) is noted when it becomes the current one. */
 enum pn_rc pn_rotation_offer(struct pn_rotation *rotation, const char *certificate_id,
-                             const json_t *properties, const json_t *internal, const char *cause,
-                             bool force, struct pn_rotation_note *note, uint64_t *number,
-                             struct pn_error *err) PN_MUST_USE;
+                             const json_t *known, const json_t *properties, const json_t *internal,
+                             const char *cause, bool force, struct pn_rotation_note *note,
+                             uint64_t *number, struct pn_error *err) PN_MUST_USE;
 /** Makes a staged or draining generation the current one. PN_DENIED without `force` when a backend
  * refuses it. PN_NOT_FOUND, PN_INVALID. */
 enum pn_rc pn_rotation_promote(struct pn_rotation *rotation, const char *certificate_id,

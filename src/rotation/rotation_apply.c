@@ -196,8 +196,8 @@ static enum pn_rc offer(struct pn_rotation *rotation, const char *certificate_id
         rc = pn_generation_make(&fetched->imported, &origin, rotation->now_ms(), &properties,
                                 &internal, err);
         if (rc == PN_OK)
-            rc = pn_rotation_offer(rotation, certificate_id, properties, internal, "vault", false,
-                                   NULL, &number, err);
+            rc = pn_rotation_offer(rotation, certificate_id, item.body, properties, internal,
+                                   "vault", false, NULL, &number, err);
     }
     pn_store_item_fini(&item);
     json_decref(properties);

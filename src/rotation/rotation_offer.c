@@ -273,9 +273,9 @@ static enum pn_rc edit_certificate(struct pn_rotation *rotation, const char *cer
 
 struct staging {
     const json_t *properties, *internal;
-    json_t *used_by; /* borrowed */
+    json_t *used_by; /* owned */
     const char *cause;
-    uint64_t number;
+    uint64_t number, revision;
     bool is_current; /* it serves already */
 };
 
@@ -383,50 +383,67 @@ static void watch_soon(struct pn_rotation *rotation)
     pthread_mutex_unlock(&rotation->lock);
 }
 
-/* The disk takes as long as the backends: both are asked at once. */
-struct settling {
+/* What follows is on the disk before anybody is answered: the promotion, or the refusal. If the
+ * machine stops in between, the generation was never there, and its key has no use. */
+static enum pn_rc stage(struct pn_rotation *rotation, const char *certificate_id,
+                        struct staging *staging, struct pn_error *err)
+{
+    const struct edit edit = {.apply = apply_staging, .ctx = staging, .is_soon = true};
+
+    staging->used_by = used_by(rotation, certificate_id);
+    return edit_certificate(rotation, certificate_id, &edit, &staging->revision, err);
+}
+
+/* The store and the disk take as long as the backends: all are asked at once. */
+struct keeping {
     struct pn_rotation *rotation;
+    const char *certificate_id;
+    struct staging *staging; /* to be done first; NULL: it is staged */
     struct pn_key_id key;
     pthread_t thread;
     bool has_thread;
-    enum pn_rc rc;
-    struct pn_error err;
+    enum pn_rc staged, settled;
+    struct pn_error staging_err, settling_err;
 };
 
-static void *settle(void *ctx)
+static void *keep(void *ctx)
 {
-    struct settling *settling = ctx;
+    struct keeping *keeping = ctx;
 
-    settling->rc = pn_keyholder_settle(settling->rotation->config.keyholder, PN_USE_CLIENT,
-                                       &settling->key, &settling->err);
+    if (keeping->staging)
+        keeping->staged = stage(keeping->rotation, keeping->certificate_id, keeping->staging,
+                                &keeping->staging_err);
+    if (keeping->staged == PN_OK)
+        keeping->settled = pn_keyholder_settle(keeping->rotation->config.keyholder, PN_USE_CLIENT,
+                                               &keeping->key, &keeping->settling_err);
     return NULL;
 }
 
-static void settling_begin(struct settling *settling, const json_t *internal)
+static void keeping_begin(struct keeping *keeping, const json_t *internal)
 {
-    if (!pn_hex_decode(pn_json_slice(internal, "keyId"), settling->key.sha256,
-                       sizeof(settling->key.sha256))) {
-        settling->rc =
-            pn_error_set(&settling->err, PN_INTERNAL, "no_key_id", "the generation has no key id");
+    if (!pn_hex_decode(pn_json_slice(internal, "keyId"), keeping->key.sha256,
+                       sizeof(keeping->key.sha256))) {
+        keeping->settled = pn_error_set(&keeping->settling_err, PN_INTERNAL, "no_key_id",
+                                        "the generation has no key id");
         return;
     }
-    settling->has_thread = pthread_create(&settling->thread, NULL, settle, settling) == 0;
-    if (!settling->has_thread)
-        (void)settle(settling);
+    keeping->has_thread = pthread_create(&keeping->thread, NULL, keep, keeping) == 0;
+    if (!keeping->has_thread)
+        (void)keep(keeping);
 }
 
 /* What is relied on from now on is on the disk. */
-static enum pn_rc settling_end(struct settling *settling, struct pn_error *err)
+static enum pn_rc keeping_end(struct keeping *keeping, struct pn_error *err)
 {
-    if (settling->has_thread)
-        (void)pthread_join(settling->thread, NULL);
-    if (settling->rc == PN_NOT_FOUND)
+    if (keeping->has_thread)
+        (void)pthread_join(keeping->thread, NULL);
+    if (keeping->settled == PN_NOT_FOUND)
         return pn_error_set(err, PN_UNAVAILABLE, "key_forgotten",
                             "The keyholder has the key of this generation no longer; upload the "
                             "file again.");
-    if (settling->rc != PN_OK)
-        *err = settling->err;
-    return settling->rc;
+    if (keeping->settled != PN_OK)
+        *err = keeping->settling_err;
+    return keeping->settled;
 }
 
 /* A refusal (err, if there is one) does not hide that the key is not on the disk: who promotes the
@@ -443,35 +460,63 @@ static void say_both(struct pn_error *err, const struct pn_error *unsettled)
                      unsettled->message);
 }
 
-/* Asks, then makes it current. `internal`: what is shown. */
-static enum pn_rc take_over(struct pn_rotation *rotation, const char *certificate_id,
-                            uint64_t number, const json_t *internal, const char *cause, bool force,
-                            json_t *users, struct pn_rotation_note *note, struct pn_error *err)
+/* How a generation is to become the current one. */
+struct takeover {
+    const char *certificate_id;
+    uint64_t number;
+    const json_t *internal; /* what is shown */
+    const char *cause;
+    bool force;
+    json_t *users;
+    struct staging *staging; /* to be done meanwhile: number and users are its; or NULL */
+    struct pn_rotation_note *note;
+};
+
+/* Asks, then makes it current. */
+static enum pn_rc take_over(struct pn_rotation *rotation, const struct takeover *over,
+                            struct pn_error *err)
 {
-    struct promotion promotion = {.number = number, .cause = cause, .used_by = users};
-    const struct edit edit = {.apply = apply_promotion, .ctx = &promotion, .note = note};
-    struct settling settling = {.rotation = rotation, .rc = PN_OK};
+    struct promotion promotion = {
+        .number = over->number, .cause = over->cause, .used_by = over->users};
+    const struct edit edit = {.apply = apply_promotion, .ctx = &promotion, .note = over->note};
+    struct keeping keeping = {
+        .rotation = rotation, .certificate_id = over->certificate_id, .staging = over->staging};
     struct pn_error unsettled = {0};
     uint64_t revision = 0;
     enum pn_rc rc;
 
-    settling_begin(&settling, internal);
-    rc = force ? PN_OK : ask(rotation, certificate_id, internal, &promotion.verdicts, err);
-    if (settling_end(&settling, &unsettled) != PN_OK) {
+    keeping_begin(&keeping, over->internal);
+    rc = over->force
+             ? PN_OK
+             : ask(rotation, over->certificate_id, over->internal, &promotion.verdicts, err);
+    if (keeping_end(&keeping, &unsettled) != PN_OK) {
         rc = rc == PN_OK ? unsettled.rc : rc;
         say_both(err, &unsettled);
     }
+    if (keeping.staged != PN_OK) { /* there is nothing that the verdict could be noted at */
+        json_decref(promotion.verdicts);
+        *err = keeping.staging_err;
+        return keeping.staged;
+    }
+    if (over->staging && over->staging->is_current) { /* another one's call was faster */
+        json_decref(promotion.verdicts);
+        return publish(rotation, over->staging->revision, err);
+    }
+    if (over->staging) {
+        promotion.number = over->staging->number;
+        promotion.used_by = over->staging->used_by;
+    }
     if (rc == PN_OK) {
-        rc = edit_certificate(rotation, certificate_id, &edit, &revision, err);
+        rc = edit_certificate(rotation, over->certificate_id, &edit, &revision, err);
     } else {
-        note_refusal(rotation, certificate_id, number, promotion.verdicts, promotion.used_by,
-                     err->message);
-        log_generation(PN_LOG_WARN, "generation_staged", certificate_id, number, "reason",
-                       err->message, promotion.used_by);
+        note_refusal(rotation, over->certificate_id, promotion.number, promotion.verdicts,
+                     promotion.used_by, err->message);
+        log_generation(PN_LOG_WARN, "generation_staged", over->certificate_id, promotion.number,
+                       "reason", err->message, promotion.used_by);
     }
     if (rc == PN_OK)
-        log_generation(PN_LOG_INFO, "certificate_rotated", certificate_id, number, "cause", cause,
-                       promotion.used_by);
+        log_generation(PN_LOG_INFO, "certificate_rotated", over->certificate_id, promotion.number,
+                       "cause", over->cause, promotion.used_by);
     json_decref(promotion.verdicts);
     if (rc != PN_OK)
         return rc;
@@ -480,27 +525,32 @@ static enum pn_rc take_over(struct pn_rotation *rotation, const char *certificat
 }
 
 enum pn_rc pn_rotation_offer(struct pn_rotation *rotation, const char *certificate_id,
-                             const json_t *properties, const json_t *internal, const char *cause,
-                             bool force, struct pn_rotation_note *note, uint64_t *number,
-                             struct pn_error *err)
+                             const json_t *known, const json_t *properties, const json_t *internal,
+                             const char *cause, bool force, struct pn_rotation_note *note,
+                             uint64_t *number, struct pn_error *err)
 {
-    struct staging staging = {.properties = properties,
-                              .internal = internal,
-                              .used_by = used_by(rotation, certificate_id),
-                              .cause = cause};
-    /* What follows is on the disk before anybody is answered: the promotion, or the refusal. If
-     * the machine stops in between, the generation was never there, and its key has no use. */
-    const struct edit edit = {.apply = apply_staging, .ctx = &staging, .is_soon = true};
-    uint64_t revision;
-    enum pn_rc rc = edit_certificate(rotation, certificate_id, &edit, &revision, err);
+    struct staging staging = {.properties = properties, .internal = internal, .cause = cause};
+    struct takeover over = {.certificate_id = certificate_id,
+                            .internal = internal,
+                            .cause = force ? CAUSE_FORCED : cause,
+                            .force = force,
+                            .note = note};
+    enum pn_rc rc;
 
-    if (rc == PN_OK)
+    /* Nobody is asked about what serves already. */
+    if (pn_generations_serves(known, properties, internal)) {
+        rc = stage(rotation, certificate_id, &staging, err);
+        over.number = staging.number;
+        over.users = staging.used_by;
+        if (rc == PN_OK)
+            rc = staging.is_current ? publish(rotation, staging.revision, err)
+                                    : take_over(rotation, &over, err);
+    } else {
+        over.staging = &staging;
+        rc = take_over(rotation, &over, err);
+    }
+    if (staging.number > 0)
         *number = staging.number;
-    if (rc == PN_OK && staging.is_current)
-        rc = publish(rotation, revision, err);
-    else if (rc == PN_OK)
-        rc = take_over(rotation, certificate_id, staging.number, internal,
-                       force ? CAUSE_FORCED : cause, force, staging.used_by, note, err);
     json_decref(staging.used_by);
     return rc;
 }
@@ -526,11 +576,15 @@ enum pn_rc pn_rotation_promote(struct pn_rotation *rotation, const char *certifi
     }
     pn_store_item_fini(&item);
     if (rc == PN_OK) {
-        json_t *users = used_by(rotation, certificate_id);
+        const struct takeover over = {.certificate_id = certificate_id,
+                                      .number = number,
+                                      .internal = internal,
+                                      .cause = force ? CAUSE_FORCED : "promoted",
+                                      .force = force,
+                                      .users = used_by(rotation, certificate_id)};
 
-        rc = take_over(rotation, certificate_id, number, internal,
-                       force ? CAUSE_FORCED : "promoted", force, users, NULL, err);
-        json_decref(users);
+        rc = take_over(rotation, &over, err);
+        json_decref(over.users);
     }
     json_decref(internal);
     return rc;

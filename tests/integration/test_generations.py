@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """Promise 5: a bad new certificate never takes over. Generations, pre-flight, canary, by hand."""
+import concurrent.futures
 import contextlib
 import os
 import shutil
@@ -456,6 +457,33 @@ def test_the_same_file_again_makes_no_generation(postern, ca):
     assert postern.arm("PUT", f"/certificates/{name}", body).status == 201
     assert postern.arm("PUT", f"/certificates/{name}", body).status == 200
     assert list(generations(postern, name)) == [1]
+
+
+def test_the_same_file_again_asks_nobody_and_another_is_staged_while_it_is_asked(postern, ca):
+    name = service.unique("asked")
+    identity = ca.client(name)
+    assert put(postern, name, identity).status == 201
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        postern.put(f"/backends/{name}", {
+            "url": f"https://localhost:{silent.getsockname()[1]}", "protocol": "http", "credentials": {
+                "certificateIds": [f"{postern.service_id}/certificates/{name}"]}})
+        assert put(postern, name, identity).status == 200
+        silent.setblocking(False)
+        with pytest.raises(BlockingIOError):
+            silent.accept()
+        silent.settimeout(10)
+        with concurrent.futures.ThreadPoolExecutor(1) as pool:
+            answer = pool.submit(
+                postern.arm, "PUT", f"/certificates/{name}",
+                {"properties": {"data": ca.client(name).pfx_base64("p"), "password": "p"}},
+                session=web.Session(postern.control, postern.ca_file, timeout=60))
+            connection, _ = silent.accept()
+            with connection:
+                staged = service.wait_for("generation 2", lambda: generations(postern, name).get(2))
+                assert staged["state"] == "staged" and not answer.done()
+                assert thumbprint(postern, name) == identity.sha1
+            assert answer.result().status == 200
+    assert generations(postern, name)[2]["state"] == "current"
 
 
 def test_a_new_generation_that_is_refused_later_is_rolled_back(postern, ca, other_ca, picky):
