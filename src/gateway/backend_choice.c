@@ -172,8 +172,9 @@ struct pn_slice pn_call_policy_scope(const struct pn_call *call, enum pn_policy_
 const struct pn_target *pn_call_choose_target(struct pn_call *call)
 {
     const struct pn_policy_context *context = &call->context;
-    struct pn_error err = {.rc = PN_OK};
+    struct pn_error err;
 
+    pn_error_clear(&err);
     call->backend = NULL;
     call->pool = NULL;
     call->was_rerouted = false;

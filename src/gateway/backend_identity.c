@@ -33,19 +33,18 @@ static void add(struct choice *choice, const struct pn_client_certificate *certi
     }
 }
 
-static void add_backends(struct choice *choice, const struct pn_snapshot *snapshot,
+static void add_backends(struct choice *choice, struct pn_pin *pin,
                          const struct pn_backend *backend)
 {
     for (size_t i = 0; i < backend->certificate_id_count; i++)
         add(choice,
-            pn_snapshot_certificate_in(snapshot, backend->scope,
-                                       pn_slice_str(backend->certificate_ids[i])),
+            pn_pin_certificate(pin, backend->scope, pn_slice_str(backend->certificate_ids[i])),
             "the backend names a certificate id that does not exist");
     if (choice->is_demanded)
         return;
     for (size_t i = 0; i < backend->thumbprint_count; i++)
         add(choice,
-            pn_snapshot_certificate_by_thumbprint(snapshot, backend->scope,
+            pn_snapshot_certificate_by_thumbprint(pin->snapshot, backend->scope,
                                                   pn_slice_str(backend->thumbprints[i])),
             "the backend names a thumbprint that no certificate has");
 }
@@ -54,19 +53,19 @@ static void add_backends(struct choice *choice, const struct pn_snapshot *snapsh
 static void choose_certificates(const struct pn_call *call, struct choice *choice)
 {
     const struct pn_policy_context *context = &call->context;
-    const struct pn_pin *pin = call->identity_pin ? call->identity_pin : call->pin;
+    struct pn_pin *pin = call->identity_pin ? call->identity_pin : call->pin;
     const struct pn_snapshot *snapshot = pin->snapshot;
     struct pn_slice scope = pn_call_policy_scope(call, context->certificate_scope);
 
     choice->is_demanded = choice->is_missing = false;
     choice->count = 0;
     for (size_t i = 0; i < context->certificate_id_count; i++)
-        add(choice, pn_snapshot_certificate_in(snapshot, scope, context->certificate_ids[i]),
+        add(choice, pn_pin_certificate(pin, scope, context->certificate_ids[i]),
             "the policy names a certificate id that does not exist");
     if (context->certificate_id_count > 0)
         return;
     if (context->certificate_id.ptr)
-        add(choice, pn_snapshot_certificate_in(snapshot, scope, context->certificate_id),
+        add(choice, pn_pin_certificate(pin, scope, context->certificate_id),
             "the policy names a certificate id that does not exist");
     else if (context->certificate_thumbprint.ptr)
         add(choice,
@@ -77,7 +76,7 @@ static void choose_certificates(const struct pn_call *call, struct choice *choic
             pn_snapshot_certificate_embedded(snapshot, scope, context->certificate_embedded),
             "the policy's own certificate is not there");
     else if (call->backend)
-        add_backends(choice, snapshot, call->backend);
+        add_backends(choice, pin, call->backend);
 }
 
 /** Of several, those in their time are enough; the handshake takes no other. */
@@ -121,9 +120,10 @@ static bool find_context(struct pn_call *call, const struct choice *choice,
 static bool find_proxy_context(struct pn_call *call, struct pn_demand *demand)
 {
     struct pn_trust *trust = NULL;
-    struct pn_error err = {.rc = PN_OK};
+    struct pn_error err;
     enum pn_rc rc;
 
+    pn_error_clear(&err);
     demand->proxy_tls = NULL;
     if (!demand->proxy || !demand->proxy->is_tls)
         return true;

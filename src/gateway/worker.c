@@ -118,6 +118,7 @@ static void retire_replaced(struct pn_worker *worker)
     for (client = find_replaced(worker, policies, &key); client;
          client = find_replaced(worker, policies, &key)) {
         pn_pool_retire(worker->pool, client);
+        pn_worker_forget_recent(worker);
         pn_map_remove(worker->tls_map, pn_slice(key.bytes, key.len));
         pn_tls_clients_forget(worker->tls_clients, client);
         pn_tls_client_unref(client);
@@ -212,9 +213,8 @@ enum pn_rc pn_worker_use(struct pn_worker *worker, struct pn_snapshot *snapshot)
 
 /* --- TLS contexts --- */
 
-/** Whether the context is for exactly these. */
-static bool is_client_of(const struct pn_tls_client *client, const struct pn_trust *trust,
-                         struct pn_tls_certificate *const *certificates, size_t count)
+bool pn_worker_is_client_of(const struct pn_tls_client *client, const struct pn_trust *trust,
+                            struct pn_tls_certificate *const *certificates, size_t count)
 {
     size_t its_count;
     struct pn_tls_certificate *const *its = pn_tls_client_certificates(client, &its_count);
@@ -229,10 +229,10 @@ static bool is_client_of(const struct pn_tls_client *client, const struct pn_tru
     return true;
 }
 
-enum pn_rc pn_worker_tls_client(struct pn_worker *worker,
-                                struct pn_tls_certificate *const *certificates, size_t count,
-                                struct pn_trust *trust, enum pn_alpn alpn,
-                                struct pn_tls_client **out, struct pn_error *err)
+enum pn_rc pn_worker_find_client(struct pn_worker *worker,
+                                 struct pn_tls_certificate *const *certificates, size_t count,
+                                 struct pn_trust *trust, enum pn_alpn alpn,
+                                 struct pn_tls_client **out, struct pn_error *err)
 {
     struct pn_tls_client *client;
     struct tls_key key;
@@ -240,10 +240,11 @@ enum pn_rc pn_worker_tls_client(struct pn_worker *worker,
     enum pn_rc rc;
 
     *out = pn_map_get(worker->tls_map, slice);
-    if (*out && is_client_of(*out, trust, certificates, count))
+    if (*out && pn_worker_is_client_of(*out, trust, certificates, count))
         return PN_OK;
     /* The key is made of addresses. A context may have been kept under those of an equal
      * certificate or policy of an older snapshot, which is gone, and now another one lies there. */
+    pn_worker_forget_recent(worker);
     if (*out)
         pn_tls_client_unref(pn_map_remove(worker->tls_map, slice));
     *out = NULL;

@@ -31,13 +31,26 @@ struct pn_h1_turn;
 struct pn_h2_turn;
 struct pn_h2_memory;
 
+#define PN_PIN_RECENT 8 /* a power of two */
+
 /** A snapshot in use by a worker: its own count of the requests that read it. */
 struct pn_pin {
     struct pn_message message; /* carries it back to the main thread */
     struct pn_worker *worker;
     struct pn_snapshot *snapshot;
     size_t users;
+    struct pn_item *recent[PN_PIN_RECENT]; /* certificates of the snapshot that were asked for of
+                                            * late, by a part of their names; NULL: none */
 };
+
+/** A context of the map of contexts, with what it was asked for by. */
+struct pn_recent_client {
+    const struct pn_trust *trust;
+    const struct pn_tls_certificate *certificate; /* NULL: none */
+    enum pn_alpn alpn;
+    struct pn_tls_client *client; /* in the map, or NULL */
+};
+#define PN_WORKER_RECENT 16 /* a power of two */
 
 struct pn_listener {
     struct pn_watch watch;
@@ -101,7 +114,8 @@ struct pn_worker {
     struct pn_map *grants; /* policies of special backends of the newest snapshot, by name */
     struct pn_tls_clients *tls_clients;
     struct pn_map *tls_map; /* (trust policy, ALPN, certificates) -> struct pn_tls_client */
-    struct pn_pin *pin;     /* the newest snapshot */
+    struct pn_recent_client recent[PN_WORKER_RECENT]; /* of tls_map: asked for of late */
+    struct pn_pin *pin;                               /* the newest snapshot */
     struct pn_http_limits http_limits;
     struct pn_listener listeners[PN_WORKER_LISTENERS_MAX];
     size_t listener_count;
@@ -160,6 +174,20 @@ enum pn_rc pn_worker_tls_client(struct pn_worker *worker,
                                 struct pn_tls_certificate *const *certificates, size_t count,
                                 struct pn_trust *trust, enum pn_alpn alpn,
                                 struct pn_tls_client **client, struct pn_error *err) PN_MUST_USE;
+/** The same out of the map, or made (worker.c); pn_worker_tls_client() looks among the recent ones
+ * first (worker_recent.c). */
+enum pn_rc pn_worker_find_client(struct pn_worker *worker,
+                                 struct pn_tls_certificate *const *certificates, size_t count,
+                                 struct pn_trust *trust, enum pn_alpn alpn,
+                                 struct pn_tls_client **client, struct pn_error *err) PN_MUST_USE;
+/** Whether the context is for exactly these. */
+bool pn_worker_is_client_of(const struct pn_tls_client *client, const struct pn_trust *trust,
+                            struct pn_tls_certificate *const *certificates, size_t count);
+/** Before a context leaves the map. */
+void pn_worker_forget_recent(struct pn_worker *worker);
+/** What pn_snapshot_certificate_in() says of the pin's snapshot. */
+const struct pn_client_certificate *pn_pin_certificate(struct pn_pin *pin, struct pn_slice scope,
+                                                       struct pn_slice name);
 /** The policy that `backend` of the snapshot `pin` is checked by (NULL: an address without an
  * entity): a new reference. PN_UNAVAILABLE (no_trusted_ca), PN_NOMEM (worker_trusts.c). */
 enum pn_rc pn_worker_trust(struct pn_worker *worker, const struct pn_pin *pin,

@@ -8,6 +8,8 @@
  * for this thread, and in a quota for all of them.
  */
 #include <assert.h>
+#include <stdalign.h>
+#include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -157,21 +159,59 @@ static struct pn_pool_group *group_create(struct pn_pool *pool, const struct pn_
     return group;
 }
 
+/** All that makes a group, field by field. */
+static bool is_of_group(const struct pn_demand *demand, const struct pn_pool_group *group)
+{
+    return demand->tls == group->tls && demand->is_h2c == group->is_h2c &&
+           demand->target->port == group->port && pn_proxy_equal(demand->proxy, group->proxy) &&
+           (!demand->proxy || demand->proxy_tls == group->proxy_tls) &&
+           pn_slice_case_eq(demand->target->host, pn_slice(group->host, group->host_len));
+}
+
+/** By a part of what makes a group: many hosts share a port and a context. */
+static struct pn_pool_group **recent_place(struct pn_pool *pool, const struct pn_tls_client *tls,
+                                           uint16_t port, struct pn_slice host)
+{
+    size_t at = (uintptr_t)tls / alignof(max_align_t) + port + host.len;
+
+    if (host.len > 0) /* without case */
+        at += (size_t)((host.ptr[0] | 0x20) + (host.ptr[host.len / 2] | 0x20));
+    return &pool->recent[at & (PN_POOL_RECENT - 1)];
+}
+
 struct pn_pool_group *pn_group_get(struct pn_pool *pool, const struct pn_demand *demand)
 {
+    struct pn_pool_group **recent =
+        recent_place(pool, demand->tls, demand->target->port, demand->target->host);
     char key[PN_POOL_KEY_MAX];
     size_t host_start = 0;
-    struct pn_slice slice = group_key(demand, key, &host_start);
-    struct pn_pool_group *group = pn_map_get(pool->groups, slice);
+    struct pn_slice slice;
 
-    return group ? group : group_create(pool, demand, slice, host_start);
+    if (*recent && is_of_group(demand, *recent))
+        return *recent;
+    slice = group_key(demand, key, &host_start);
+    *recent = pn_map_get(pool->groups, slice);
+    if (!*recent)
+        *recent = group_create(pool, demand, slice, host_start);
+    return *recent;
+}
+
+/** Out of the map, and nobody finds it any more. */
+static void forget(struct pn_pool_group *group)
+{
+    struct pn_pool_group **recent =
+        recent_place(group->pool, group->tls, group->port, pn_slice(group->host, group->host_len));
+
+    if (*recent == group)
+        *recent = NULL;
+    pn_map_remove(group->pool->groups, pn_slice(group->key, group->key_len));
 }
 
 void pn_group_release_if_unused(struct pn_pool_group *group)
 {
     if (group->open > 0 || group->acquires > 0)
         return;
-    pn_map_remove(group->pool->groups, pn_slice(group->key, group->key_len));
+    forget(group);
     group_destroy(group);
 }
 
@@ -370,14 +410,6 @@ enum pn_rc pn_pool_identity(const struct pn_demand *demand, const struct pn_peer
         identity->alpn = PN_ALPN_H2;
     pn_tls_identity_seal(identity);
     return PN_OK;
-}
-
-static bool is_of_group(const struct pn_demand *demand, const struct pn_pool_group *group)
-{
-    return demand->tls == group->tls && demand->is_h2c == group->is_h2c &&
-           demand->target->port == group->port && pn_proxy_equal(demand->proxy, group->proxy) &&
-           (!demand->proxy || demand->proxy_tls == group->proxy_tls) &&
-           pn_slice_case_eq(demand->target->host, pn_slice(group->host, group->host_len));
 }
 
 /** A tunnel's peer is its proxy and the port behind it; without a proxy it is an address. */

@@ -14,6 +14,8 @@
 #define PN_POOL_KEY_MAX                                                                            \
     (2 * sizeof(void *) + 2 + PN_PROXY_DIGEST_BYTES + sizeof(uint16_t) + PN_TARGET_HOST_MAX)
 
+#define PN_POOL_RECENT 16 /* a power of two */
+
 /** One host and port, whatever the identity. */
 struct pn_pool_host {
     struct pn_list groups;
@@ -70,6 +72,8 @@ struct pn_pool {
     pn_pool_failure_fn on_failure; /* may be NULL */
     void *observer;
     struct pn_map *groups;
+    struct pn_pool_group *recent[PN_POOL_RECENT]; /* asked for of late, by a part of what they are
+                                                   * for; NULL or in the map */
     struct pn_map *hosts;
     struct pn_list waiting; /* groups with a queue; who was served goes to the end */
     size_t idle_count;
