@@ -8,6 +8,9 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <string.h>
+#ifdef __SSE2__
+#include <emmintrin.h>
+#endif
 
 /** A word of which each byte is `byte`. */
 #define PN_WORD_EACH(byte) (UINT64_C(0x0101010101010101) * (byte))
@@ -58,5 +61,32 @@ static inline size_t pn_word_first(uint64_t marks)
     return (size_t)__builtin_ctzll(marks) / 8;
 #else
     return (size_t)__builtin_clzll(marks) / 8;
+#endif
+}
+
+/* --- sixteen bytes --- */
+
+/** Which of the eight bytes are `byte`: bit 0 stands for the first in the text. */
+static inline unsigned pn_word_places(uint64_t word, char byte)
+{
+    uint64_t other = word ^ PN_WORD_EACH((unsigned char)byte);
+    uint64_t marks = ~(((other & PN_WORD_EACH(0x7f)) + PN_WORD_EACH(0x7f)) | other);
+
+    marks = (marks & PN_WORD_EACH(0x80)) >> 7;
+#if __BYTE_ORDER__ != __ORDER_LITTLE_ENDIAN__
+    marks = __builtin_bswap64(marks);
+#endif
+    return (unsigned)(marks * UINT64_C(0x0102040810204080) >> 56);
+}
+
+/** Which of the sixteen bytes at `at` are `byte`: bit 0 stands for the first. */
+static inline unsigned pn_word_places16(const char *at, char byte)
+{
+#ifdef __SSE2__ /* every x86-64 */
+    __m128i bytes = _mm_loadu_si128((const __m128i *)(const void *)at);
+
+    return (unsigned)_mm_movemask_epi8(_mm_cmpeq_epi8(bytes, _mm_set1_epi8(byte)));
+#else
+    return pn_word_places(pn_word_load(at), byte) | pn_word_places(pn_word_load(at + 8), byte) << 8;
 #endif
 }

@@ -83,7 +83,7 @@ void pn_h1_turns_free_spare(struct pn_worker *worker)
     worker->spare_h1_turn_count = 0;
 }
 
-/** NULL: no memory; the connection is closed. */
+/** NULL: no memory; the connection is closed. Its body is for the caller to set. */
 static struct pn_h1_turn *turn_begin(struct pn_client *client)
 {
     struct pn_h1_turn *turn = turn_take(client);
@@ -99,9 +99,17 @@ static struct pn_h1_turn *turn_begin(struct pn_client *client)
     }
     turn->front.call = call;
     pn_headers_init(&turn->trailers, call->arena);
+    return turn;
+}
+
+/** Without a head there is no body. */
+static void refuse(struct pn_h1_turn *turn, const struct pn_http_fault *fault)
+{
+    struct pn_client *client = turn->client;
+
     pn_body_in_init(&turn->in, &client->inlet, client->stream, PN_H1_REQUEST, PN_BODY_NONE, 0,
                     &client->worker->http_limits, NULL);
-    return turn;
+    pn_call_refuse(turn->front.call, fault->status, fault->cause);
 }
 
 void pn_h1_cancel(struct pn_client *client)
@@ -166,7 +174,7 @@ static void begin_call(struct pn_client *client, size_t head_bytes)
         rc = pn_h1_request_parse(head, limits, request, &fault);
     if (rc != PN_OK) {
         count_limit(rc, fault.status, PN_LIMIT_HEADER_COUNT);
-        pn_call_refuse(turn->front.call, fault.status, fault.cause);
+        refuse(turn, &fault);
         return;
     }
     turn->is_keepable =
@@ -186,7 +194,7 @@ static void refuse_head(struct pn_client *client, enum pn_rc rc, const struct pn
     count_limit(rc, fault->status, PN_LIMIT_HEADER_BYTES);
     turn = turn_begin(client);
     if (turn)
-        pn_call_refuse(turn->front.call, fault->status, fault->cause);
+        refuse(turn, fault);
 }
 
 void pn_h1_head_timeout(struct pn_client *client)

@@ -12,11 +12,10 @@ static struct pn_h1_turn *turn_of(struct pn_front *front)
 
 /* --- heads --- */
 
-static bool is_ours(enum pn_header_kind kind)
-{
-    return kind == PN_HEADER_CONTENT_LENGTH || kind == PN_HEADER_TRANSFER_ENCODING ||
-           kind == PN_HEADER_CONNECTION;
-}
+/** Fields that are ours to write. */
+#define OWN_FIELDS                                                                                 \
+    (PN_HEADER_BIT(PN_HEADER_CONTENT_LENGTH) | PN_HEADER_BIT(PN_HEADER_TRANSFER_ENCODING) |        \
+     PN_HEADER_BIT(PN_HEADER_CONNECTION))
 
 static bool is_old(const struct pn_call *call)
 {
@@ -44,18 +43,9 @@ static enum pn_rc write_fields(struct pn_h1_turn *turn, const struct pn_answer *
                                enum pn_framing framing)
 {
     struct pn_buf *out = &turn->out.out;
-    bool has_date = false;
-    enum pn_rc rc = PN_OK;
+    enum pn_rc rc = pn_h1_write_fields_but(out, answer->headers, OWN_FIELDS);
 
-    for (size_t i = 0; rc == PN_OK && i < answer->headers->count; i++) {
-        const struct pn_header *header = &answer->headers->items[i];
-
-        if (is_ours(header->kind))
-            continue;
-        has_date = has_date || header->kind == PN_HEADER_DATE;
-        rc = pn_h1_write_header(out, header);
-    }
-    if (rc == PN_OK && !has_date)
+    if (rc == PN_OK && !pn_headers_has_kind(answer->headers, PN_HEADER_DATE))
         rc = pn_h1_write_field(out, PN_LIT("Date"), pn_worker_date(turn->client->worker));
     if (rc == PN_OK && answer->has_length)
         rc = pn_h1_write_content_length(out, answer->length);

@@ -44,11 +44,11 @@ static enum pn_rc take_list(struct pn_headers *headers, enum pn_header_kind kind
     return PN_OK;
 }
 
-static enum pn_rc add_list(struct pn_headers *headers, struct pn_slice name, bool keeps,
-                           struct pn_slice more)
+static enum pn_rc add_list(struct pn_headers *headers, enum pn_header_kind kind,
+                           struct pn_slice name, bool keeps, struct pn_slice more)
 {
     struct pn_slice list;
-    enum pn_rc rc = take_list(headers, pn_header_kind_of(name), keeps, more, &list);
+    enum pn_rc rc = take_list(headers, kind, keeps, more, &list);
 
     return rc == PN_OK && list.len > 0 ? pn_headers_add(headers, name, list) : rc;
 }
@@ -77,18 +77,25 @@ enum pn_rc pn_forwarding_apply(const struct pn_forwarding *forwarding, struct pn
 {
     bool keeps = forwarding->mode == PN_FORWARDING_APPEND;
     struct pn_slice own = pn_slice("", 0);
-    enum pn_rc rc;
+    struct pn_slice ip;
+    enum pn_rc rc = PN_OK;
 
     if (forwarding->mode == PN_FORWARDING_OFF)
         return PN_OK;
-    rc = add_list(headers, PN_LIT("X-Forwarded-For"), keeps, pn_origin_ip(origin));
+    ip = pn_origin_ip(origin);
+    if (pn_headers_may_have(headers, PN_HEADER_X_FORWARDED_FOR))
+        rc = add_list(headers, PN_HEADER_X_FORWARDED_FOR, PN_LIT("X-Forwarded-For"), keeps, ip);
+    else if (ip.len > 0)
+        rc =
+            pn_headers_add_known(headers, PN_HEADER_X_FORWARDED_FOR, PN_LIT("X-Forwarded-For"), ip);
     pn_headers_remove_kind(headers, PN_HEADER_X_FORWARDED_PROTO);
     pn_headers_remove_kind(headers, PN_HEADER_X_FORWARDED_HOST);
     if (rc == PN_OK)
-        rc = pn_headers_add_sound(headers, PN_LIT("X-Forwarded-Proto"),
+        rc = pn_headers_add_known(headers, PN_HEADER_X_FORWARDED_PROTO, PN_LIT("X-Forwarded-Proto"),
                                   origin->is_tls ? PN_LIT("https") : PN_LIT("http"));
     if (rc == PN_OK && host.len > 0)
-        rc = pn_headers_add(headers, PN_LIT("X-Forwarded-Host"), host);
+        rc = pn_headers_add_known(headers, PN_HEADER_X_FORWARDED_HOST, PN_LIT("X-Forwarded-Host"),
+                                  host); /* as Host was */
     if (rc != PN_OK || (keeps && !forwarding->writes_forwarded))
         return rc;
     if (forwarding->writes_forwarded) {
@@ -96,5 +103,5 @@ enum pn_rc pn_forwarding_apply(const struct pn_forwarding *forwarding, struct pn
         if (!own.ptr)
             return PN_NOMEM;
     }
-    return add_list(headers, PN_LIT("Forwarded"), keeps, own);
+    return add_list(headers, PN_HEADER_FORWARDED, PN_LIT("Forwarded"), keeps, own);
 }

@@ -99,9 +99,12 @@ enum pn_rc pn_h1_write_status_line(struct pn_buf *out, int status,
 /** "Name: value\r\n". PN_MALFORMED: not a valid name or value: nothing can be injected here. */
 enum pn_rc pn_h1_write_field(struct pn_buf *out, struct pn_slice name,
                              struct pn_slice value) PN_MUST_USE;
-/** The same for a field of a list; one that is sound is not looked at again. */
-enum pn_rc pn_h1_write_header(struct pn_buf *out, const struct pn_header *header) PN_MUST_USE;
-/** Every field of the list, in order. */
+/** Every field of the list, in order, but for those of `kinds` (PN_HEADER_BIT of each); those that
+ * are sound are not looked at again, and lines that lie side by side are copied in one go.
+ * PN_MALFORMED as above. */
+enum pn_rc pn_h1_write_fields_but(struct pn_buf *out, const struct pn_headers *headers,
+                                  unsigned kinds) PN_MUST_USE;
+/** All of them. */
 enum pn_rc pn_h1_write_fields(struct pn_buf *out, const struct pn_headers *headers) PN_MUST_USE;
 enum pn_rc pn_h1_write_content_length(struct pn_buf *out, uint64_t length) PN_MUST_USE;
 /** The empty line. */

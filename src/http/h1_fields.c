@@ -2,6 +2,7 @@
  *
  * Field lines, and what they say about framing (RFC 9112 §5, §6; RFC 9110 §5). Both sides use this.
  */
+#include <assert.h>
 #include <string.h>
 
 #include "http/h1_internal.h"
@@ -11,19 +12,34 @@
 #define TARGET PN_H1_TARGET
 #define TOK    (TCHAR | FIELD | TARGET)
 #define TXT    (FIELD | TARGET)
+#define WORD   (TOK | PN_H1_LABEL)
 
 const unsigned char pn_h1_classes[256] = {
-    ['\t'] = FIELD,        [' '] = FIELD,
-    ['!'] = TOK,           ['"'] = TXT,
-    ['#'] = TCHAR | FIELD, ['$' ... '\''] = TOK,
-    ['(' ... ')'] = TXT,   ['*' ... '+'] = TOK,
-    [','] = TXT,           ['-' ... '.'] = TOK,
-    ['/'] = TXT,           ['0' ... '9'] = TOK,
-    [':' ... '@'] = TXT,   ['A' ... 'Z'] = TOK,
-    ['[' ... ']'] = TXT,   ['^' ... '`'] = TOK,
-    ['a' ... 'z'] = TOK,   ['{'] = TXT,
-    ['|'] = TOK,           ['}'] = TXT,
-    ['~'] = TOK,           [0x80 ... 0xff] = FIELD,
+    ['\t'] = FIELD,
+    [' '] = FIELD,
+    ['!'] = TOK,
+    ['"'] = TXT,
+    ['#'] = TCHAR | FIELD,
+    ['$' ... '\''] = TOK,
+    ['(' ... ')'] = TXT,
+    ['*' ... '+'] = TOK,
+    [','] = TXT,
+    ['-'] = WORD,
+    ['.'] = TOK,
+    ['/'] = TXT,
+    ['0' ... '9'] = WORD,
+    [':' ... '@'] = TXT,
+    ['A' ... 'Z'] = WORD,
+    ['[' ... ']'] = TXT,
+    ['^'] = TOK,
+    ['_'] = WORD,
+    ['`'] = TOK,
+    ['a' ... 'z'] = WORD,
+    ['{'] = TXT,
+    ['|'] = TOK,
+    ['}'] = TXT,
+    ['~'] = TOK,
+    [0x80 ... 0xff] = FIELD,
 };
 
 int pn_h1_hex_digit(unsigned char c)
@@ -80,6 +96,20 @@ enum pn_rc pn_h1_read_field(struct pn_slice line, int bad_status, struct pn_slic
     return PN_OK;
 }
 
+/** The last bytes of a text, fewer than eight, as a word with zeros behind them. There are eight
+ *  from `from` on. */
+static inline uint64_t last_word(const char *from, const char *at, const char *end)
+{
+    size_t missing = 8 - (size_t)(end - at);
+
+    assert(end - from >= 8);
+#if __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__
+    return pn_word_load(end - 8) >> missing * 8;
+#else
+    return pn_word_load(end - 8) << missing * 8;
+#endif
+}
+
 /** Where the name at `at` ends, if it is one of letters and '-' and whole words of eight bytes tell
  *  so; else NULL. */
 static inline const char *end_of_plain_name(const char *at, const char *end)
@@ -93,23 +123,28 @@ static inline const char *end_of_plain_name(const char *at, const char *end)
     return NULL;
 }
 
-/** The same for printable bytes. */
-static inline const char *end_of_plain_value(const char *at, const char *end)
+/** The same for printable bytes; of the text, there are eight from `from` on. */
+static inline const char *end_of_plain_value(const char *from, const char *at, const char *end)
 {
-    for (; end - at >= 8; at += 8) {
-        uint64_t marks = pn_h1_unprintable8(pn_word_load(at));
+    uint64_t marks;
 
+    for (; end - at >= 8; at += 8) {
+        marks = pn_h1_unprintable8(pn_word_load(at));
         if (marks)
             return at + pn_word_first(marks);
     }
-    return NULL;
+    if (at == end)
+        return NULL;
+    marks = pn_h1_unprintable8(last_word(from, at, end)); /* what is missing is not printable */
+    return at + pn_word_first(marks);
 }
 
 /** The line that nearly all are: a name of letters and '-', a colon, a value of printable bytes.
  *  False: it is another one, and pn_h1_read_field() shall say what it is; nothing has changed.
- *  Every byte is looked at once, together with its neighbours. */
+ *  Every byte is looked at once, together with its neighbours. *is_line: one space, and nothing but
+ *  the line's end behind the value. */
 static inline bool take_plain_field(struct pn_slice *rest, struct pn_slice *name,
-                                    struct pn_slice *value)
+                                    struct pn_slice *value, bool *is_line)
 {
     const char *end = rest->ptr + rest->len;
     const char *colon = end_of_plain_name(rest->ptr, end);
@@ -121,28 +156,34 @@ static inline bool take_plain_field(struct pn_slice *rest, struct pn_slice *name
         return false;
     for (from = colon + 1; from < end && *from == ' '; from++)
         continue;
-    cr = end_of_plain_value(from, end);
+    cr = end_of_plain_value(rest->ptr, from, end); /* a word was read for the name */
     if (!cr || end - cr < 2 || cr[0] != '\r' || cr[1] != '\n')
         return false;
     for (to = cr; to > from && to[-1] == ' '; to--)
         continue;
     *name = pn_slice(rest->ptr, (size_t)(colon - rest->ptr));
     *value = pn_slice(from, (size_t)(to - from));
+    *is_line = from - colon == 2 && to == cr;
     *rest = pn_slice(cr + 2, (size_t)(end - cr) - 2);
     return true;
 }
 
 static enum pn_rc take_line(struct pn_slice *rest, int bad_status, struct pn_slice *name,
-                            struct pn_slice *value, struct pn_http_fault *fault)
+                            struct pn_slice *value, bool *is_line, struct pn_http_fault *fault)
 {
     struct pn_slice line;
 
-    if (take_plain_field(rest, name, value))
+    if (take_plain_field(rest, name, value, is_line))
         return PN_OK;
+    *is_line = false;
+    if (pn_slice_starts_with(*rest, PN_LIT("\r\n"))) {
+        *rest = pn_slice(rest->ptr + 2, rest->len - 2);
+        return PN_EOF;
+    }
     if (!pn_h1_cut_line(rest, &line))
         return pn_h1_refuse(fault, PN_MALFORMED, bad_status,
                             "the head does not end with an empty line");
-    return line.len == 0 ? PN_EOF : pn_h1_read_field(line, bad_status, name, value, fault);
+    return pn_h1_read_field(line, bad_status, name, value, fault);
 }
 
 enum pn_rc pn_h1_read_fields(struct pn_slice *rest, enum pn_h1_side side,
@@ -154,18 +195,20 @@ enum pn_rc pn_h1_read_fields(struct pn_slice *rest, enum pn_h1_side side,
     for (;;) {
         struct pn_slice name;
         struct pn_slice value;
+        bool is_line;
         enum pn_rc rc = PN_OK;
 
         if (headers->count >= limits->header_count_max &&
             !pn_slice_starts_with(*rest, PN_LIT("\r\n")))
             return pn_h1_refuse(fault, PN_LIMIT, is_request ? 431 : 502,
                                 "more header fields than the limit header-count");
-        rc = take_line(rest, is_request ? 400 : 502, &name, &value, fault);
+        rc = take_line(rest, is_request ? 400 : 502, &name, &value, &is_line, fault);
         if (rc == PN_EOF)
             return PN_OK;
         if (rc != PN_OK)
             return rc;
-        rc = pn_headers_add_sound(headers, name, value);
+        rc = is_line ? pn_headers_add_line(headers, name, value)
+                     : pn_headers_add_sound(headers, name, value);
         if (rc != PN_OK)
             return pn_h1_refuse(fault, rc, 500, "out of memory");
     }

@@ -15,6 +15,8 @@ enum {
     PN_H1_TCHAR = 1,  /* RFC 9110 §5.6.2 */
     PN_H1_FIELD = 2,  /* RFC 9110 §5.5: field-vchar, obs-text, SP, HTAB */
     PN_H1_TARGET = 4, /* VCHAR but '#': what may stand in a request target */
+    PN_H1_LABEL = 8,  /* letters, digits, '-', and '_', which DNS does not forbid and containers
+                       * use */
 };
 extern const unsigned char pn_h1_classes[256];
 

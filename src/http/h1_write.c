@@ -97,23 +97,63 @@ enum pn_rc pn_h1_write_field(struct pn_buf *out, struct pn_slice name, struct pn
     return put_field(out, name, value);
 }
 
-enum pn_rc pn_h1_write_header(struct pn_buf *out, const struct pn_header *header)
+/* What is sound is not looked at again, but where bugs are looked for. */
+static inline void expect_sound(const struct pn_header *header)
+{
+#ifdef PN_SANITIZED
+    assert(pn_header_name_is_valid(header->name) && pn_header_value_is_valid(header->value));
+    assert(!header->is_line || (header->name.ptr + header->name.len + 2 == header->value.ptr &&
+                                memcmp(header->value.ptr - 2, ": ", 2) == 0 &&
+                                memcmp(header->value.ptr + header->value.len, "\r\n", 2) == 0));
+#else
+    (void)header;
+#endif
+}
+
+static inline enum pn_rc put_header(struct pn_buf *out, const struct pn_header *header)
 {
     if (!header->is_sound)
         return pn_h1_write_field(out, header->name, header->value);
-#ifdef PN_SANITIZED
-    assert(pn_header_name_is_valid(header->name) && pn_header_value_is_valid(header->value));
-#endif
+    expect_sound(header);
     return put_field(out, header->name, header->value);
+}
+
+/* Where the line of a field ends that is one. */
+static inline const char *line_end(const struct pn_header *header)
+{
+    expect_sound(header);
+    return header->value.ptr + header->value.len + 2;
+}
+
+enum pn_rc pn_h1_write_fields_but(struct pn_buf *out, const struct pn_headers *headers,
+                                  unsigned kinds)
+{
+    enum pn_rc rc = PN_OK;
+
+    for (size_t i = 0; i < headers->count && rc == PN_OK;) {
+        const struct pn_header *header = &headers->items[i++];
+        const char *to;
+
+        if ((kinds & PN_HEADER_BIT(header->kind)) != 0)
+            continue;
+        if (!header->is_line) {
+            rc = put_header(out, header);
+            continue;
+        }
+        to = line_end(header); /* and all lines that follow it there */
+        for (;
+             i < headers->count && headers->items[i].is_line && headers->items[i].name.ptr == to &&
+             (kinds & PN_HEADER_BIT(headers->items[i].kind)) == 0;
+             i++)
+            to = line_end(&headers->items[i]);
+        rc = pn_buf_append(out, header->name.ptr, (size_t)(to - header->name.ptr));
+    }
+    return rc;
 }
 
 enum pn_rc pn_h1_write_fields(struct pn_buf *out, const struct pn_headers *headers)
 {
-    enum pn_rc rc = PN_OK;
-
-    for (size_t i = 0; i < headers->count && rc == PN_OK; i++)
-        rc = pn_h1_write_header(out, &headers->items[i]);
-    return rc;
+    return pn_h1_write_fields_but(out, headers, 0);
 }
 
 enum pn_rc pn_h1_write_content_length(struct pn_buf *out, uint64_t length)

@@ -5,6 +5,7 @@
  */
 #include "http/headers.h"
 
+#include <assert.h>
 #include <stdint.h>
 #include <string.h>
 
@@ -76,32 +77,53 @@ static enum pn_rc grow(struct pn_headers *headers)
     return PN_OK;
 }
 
-static inline enum pn_rc add(struct pn_headers *headers, struct pn_slice name,
-                             struct pn_slice value, bool is_sound)
+static inline enum pn_rc add_of(struct pn_headers *headers, enum pn_header_kind kind,
+                                struct pn_slice name, struct pn_slice value, bool is_sound,
+                                bool is_line)
 {
-    enum pn_header_kind kind = pn_header_kind_of(name);
-
     if (headers->count == headers->capacity) {
         enum pn_rc rc = grow(headers);
 
         if (rc != PN_OK)
             return rc;
     }
-    headers->items[headers->count] = (struct pn_header){name, value, kind, is_sound};
+    headers->items[headers->count] = (struct pn_header){name, value, kind, is_sound, is_line};
     headers->count++;
     headers->kinds |= PN_HEADER_BIT(kind) & ~PN_HEADER_BIT(PN_HEADER_OTHER);
     return PN_OK;
 }
 
+static inline enum pn_rc add(struct pn_headers *headers, struct pn_slice name,
+                             struct pn_slice value, bool is_sound, bool is_line)
+{
+    return add_of(headers, pn_header_kind_of(name), name, value, is_sound, is_line);
+}
+
 enum pn_rc pn_headers_add(struct pn_headers *headers, struct pn_slice name, struct pn_slice value)
 {
-    return add(headers, name, value, false);
+    return add(headers, name, value, false, false);
 }
 
 enum pn_rc pn_headers_add_sound(struct pn_headers *headers, struct pn_slice name,
                                 struct pn_slice value)
 {
-    return add(headers, name, value, true);
+    return add(headers, name, value, true, false);
+}
+
+enum pn_rc pn_headers_add_known(struct pn_headers *headers, enum pn_header_kind kind,
+                                struct pn_slice name, struct pn_slice value)
+{
+#ifdef PN_SANITIZED
+    assert(pn_header_kind_of(name) == kind);
+#endif
+    return add_of(headers, kind, name, value, true, false);
+}
+
+enum pn_rc pn_headers_add_line(struct pn_headers *headers, struct pn_slice name,
+                               struct pn_slice value)
+{
+    assert(value.ptr == name.ptr + name.len + 2);
+    return add(headers, name, value, true, true);
 }
 
 enum pn_rc pn_headers_add_copy(struct pn_headers *headers, struct pn_slice name,
@@ -152,6 +174,15 @@ struct pn_slice pn_headers_get(const struct pn_headers *headers, const char *nam
 bool pn_headers_has(const struct pn_headers *headers, const char *name)
 {
     return pn_headers_count(headers, name) > 0;
+}
+
+bool pn_headers_has_kind(const struct pn_headers *headers, enum pn_header_kind kind)
+{
+    for (size_t i = 0; i < headers->count && pn_headers_may_have(headers, kind); i++) {
+        if (headers->items[i].kind == kind)
+            return true;
+    }
+    return false;
 }
 
 size_t pn_headers_count(const struct pn_headers *headers, const char *name)

@@ -38,6 +38,8 @@ struct pn_header {
     enum pn_header_kind kind; /* of a list's items: what pn_header_kind_of(name) says */
     bool is_sound; /* name and value were found valid when they were read: a writer need not
                     * look at them again. Whoever changes the value takes it away. */
+    bool is_line;  /* sound, and they lie in memory as "name: value\r\n": a line to be written as
+                    * it is, perhaps together with its neighbours. */
 };
 
 struct pn_headers {
@@ -57,12 +59,20 @@ enum pn_rc pn_headers_add(struct pn_headers *headers, struct pn_slice name,
 /** The same for what pn_header_name_is_valid() and pn_header_value_is_valid() have judged. */
 enum pn_rc pn_headers_add_sound(struct pn_headers *headers, struct pn_slice name,
                                 struct pn_slice value) PN_MUST_USE;
+/** The same for a field whose kind, that of `name`, the caller knows. */
+enum pn_rc pn_headers_add_known(struct pn_headers *headers, enum pn_header_kind kind,
+                                struct pn_slice name, struct pn_slice value) PN_MUST_USE;
+/** The same for what lies in memory as a line, with one space, and lives as long as the list. */
+enum pn_rc pn_headers_add_line(struct pn_headers *headers, struct pn_slice name,
+                               struct pn_slice value) PN_MUST_USE;
 /** Name and value are copied into the arena. PN_NOMEM. */
 enum pn_rc pn_headers_add_copy(struct pn_headers *headers, struct pn_slice name,
                                struct pn_slice value) PN_MUST_USE;
 /** First value, or an empty slice with ptr NULL. */
 struct pn_slice pn_headers_get(const struct pn_headers *headers, const char *name);
 bool pn_headers_has(const struct pn_headers *headers, const char *name);
+/** The same by the kind, not PN_HEADER_OTHER. */
+bool pn_headers_has_kind(const struct pn_headers *headers, enum pn_header_kind kind);
 size_t pn_headers_count(const struct pn_headers *headers, const char *name);
 /** Removes every field of that name; returns how many. Order of the others stays. */
 size_t pn_headers_remove(struct pn_headers *headers, struct pn_slice name);

@@ -29,10 +29,10 @@ static bool is_ipv6_address(struct pn_slice text)
     return inet_pton(AF_INET6, copy, &address) == 1;
 }
 
-/* Letters, digits, '-', and '_', which DNS does not forbid and containers use. */
+/* Labels of 1 to 63 bytes; the last one may be empty: "a.example." */
 static bool is_dns_name(struct pn_slice host)
 {
-    size_t label = 0;
+    size_t label = 0; /* where it begins */
 
     if (host.len == 0 || host.len > PN_HOST_BYTES_MAX)
         return false;
@@ -40,18 +40,14 @@ static bool is_dns_name(struct pn_slice host)
         unsigned char c = (unsigned char)host.ptr[i];
 
         if (c == '.') {
-            if (label == 0)
+            if (i == label || i - label > LABEL_BYTES_MAX)
                 return false;
-            label = 0;
-            continue;
+            label = i + 1;
+        } else if ((pn_h1_classes[c] & PN_H1_LABEL) == 0) {
+            return false;
         }
-        if (!is_alnum(c) && c != '-' && c != '_')
-            return false;
-        label++;
-        if (label > LABEL_BYTES_MAX)
-            return false;
     }
-    return true;
+    return host.len - label <= LABEL_BYTES_MAX;
 }
 
 bool pn_host_name_is_valid(struct pn_slice host)

@@ -170,17 +170,6 @@ bool pn_exchange_check_identity(struct pn_exchange *exchange)
 
 /* --- heads --- */
 
-bool pn_exchange_owns_field(enum pn_header_kind kind)
-{
-    const unsigned own = PN_HEADER_BIT(PN_HEADER_TE) | PN_HEADER_BIT(PN_HEADER_HOST) |
-                         PN_HEADER_BIT(PN_HEADER_EXPECT) | PN_HEADER_BIT(PN_HEADER_UPGRADE) |
-                         PN_HEADER_BIT(PN_HEADER_CONNECTION) |
-                         PN_HEADER_BIT(PN_HEADER_CONTENT_LENGTH) |
-                         PN_HEADER_BIT(PN_HEADER_TRANSFER_ENCODING);
-
-    return (own & PN_HEADER_BIT(kind)) != 0;
-}
-
 enum pn_rc pn_exchange_malformed(struct pn_exchange *exchange, enum pn_rc rc, const char *cause)
 {
     pn_failure_set(&exchange->failure,
@@ -389,6 +378,8 @@ void pn_exchange_finish(struct pn_exchange *exchange)
 
 void pn_exchange_cancel(struct pn_exchange *exchange)
 {
+    if (exchange->state == PN_EXCHANGE_IDLE && !exchange->conn)
+        return; /* finished, as nearly always: release() has left nothing */
     if (exchange->state == PN_EXCHANGE_ACQUIRING)
         pn_acquire_cancel(&exchange->acquire);
     release(exchange, false);

@@ -130,12 +130,8 @@ static enum pn_rc write_head(struct pn_exchange *exchange)
 
     if (rc == PN_OK)
         rc = pn_h1_write_field(out, PN_LIT("Host"), spec->demand.target->authority);
-    for (size_t i = 0; rc == PN_OK && i < spec->headers->count; i++) {
-        const struct pn_header *header = &spec->headers->items[i];
-
-        if (!pn_exchange_owns_field(header->kind))
-            rc = pn_h1_write_header(out, header);
-    }
+    if (rc == PN_OK)
+        rc = pn_h1_write_fields_but(out, spec->headers, PN_EXCHANGE_OWN_FIELDS);
     if (rc == PN_OK && spec->framing == PN_BODY_STREAMED)
         rc = pn_h1_write_field(out, PN_LIT("Transfer-Encoding"), PN_LIT("chunked"));
     if (rc == PN_OK && spec->framing == PN_BODY_LENGTH)

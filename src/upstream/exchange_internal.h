@@ -27,8 +27,12 @@ enum pn_rc pn_exchange_malformed(struct pn_exchange *exchange, enum pn_rc rc, co
 enum pn_rc pn_exchange_take_head(struct pn_exchange *exchange) PN_MUST_USE;
 /** The final head is there and exchange->answer is ready. */
 void pn_exchange_answering(struct pn_exchange *exchange);
-/** Host, Content-Length, Transfer-Encoding, Connection, Expect, TE, Upgrade: written by us. */
-bool pn_exchange_owns_field(enum pn_header_kind kind);
+/** What we write ourselves in HTTP/1.1. */
+#define PN_EXCHANGE_OWN_FIELDS                                                                     \
+    (PN_HEADER_BIT(PN_HEADER_TE) | PN_HEADER_BIT(PN_HEADER_HOST) |                                 \
+     PN_HEADER_BIT(PN_HEADER_EXPECT) | PN_HEADER_BIT(PN_HEADER_UPGRADE) |                          \
+     PN_HEADER_BIT(PN_HEADER_CONNECTION) | PN_HEADER_BIT(PN_HEADER_CONTENT_LENGTH) |               \
+     PN_HEADER_BIT(PN_HEADER_TRANSFER_ENCODING))
 
 /* --- HTTP/1.1 (exchange_h1.c) --- */
 

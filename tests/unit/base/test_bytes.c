@@ -14,6 +14,7 @@
 #include "base/buf.h"
 #include "base/map.h"
 #include "base/secret.h"
+#include "base/word.h"
 
 static void cut_gives_each_part_and_empty_ones_between(void **state)
 {
@@ -92,6 +93,25 @@ static void case_counts_for_letters_only_at_every_place(void **state)
         assert_true(pn_slice_case_starts_with(pn_slice(a, len), pn_slice(b, len - 1)));
         free(a);
         free(b);
+    }
+}
+
+static void a_byte_is_found_at_each_place_of_sixteen(void **state)
+{
+    (void)state;
+    for (unsigned places = 0; places < 65536; places += places < 300 ? 1 : 37) {
+        for (int other = 0; other < 256; other += 5) {
+            char text[16];
+
+            if (other == '\n')
+                continue;
+            for (size_t i = 0; i < sizeof(text); i++)
+                text[i] = (char)((places >> i & 1) != 0 ? '\n' : other);
+            assert_int_equal(pn_word_places16(text, '\n'), places);
+            assert_int_equal(pn_word_places(pn_word_load(text), '\n') |
+                                 pn_word_places(pn_word_load(text + 8), '\n') << 8,
+                             places);
+        }
     }
 }
 
@@ -212,6 +232,7 @@ int main(void)
         cmocka_unit_test(cut_gives_each_part_and_empty_ones_between),
         cmocka_unit_test(numbers_have_digits_only_and_a_maximum),
         cmocka_unit_test(case_counts_for_letters_only_at_every_place),
+        cmocka_unit_test(a_byte_is_found_at_each_place_of_sixteen),
         cmocka_unit_test(buffer_grows_to_its_maximum_and_no_further),
         cmocka_unit_test(secret_buffer_wipes_what_it_consumes),
         cmocka_unit_test(arena_is_bounded_and_aligned),

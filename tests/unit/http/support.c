@@ -30,9 +30,9 @@ static char *copy_of(struct pn_slice text, size_t len)
     return copy;
 }
 
-static enum pn_rc scan_in_pieces(struct pn_slice text, size_t step, enum pn_h1_side side,
-                                 const struct pn_http_limits *limits, size_t *head_bytes,
-                                 struct pn_http_fault *fault)
+enum pn_rc scan_in_pieces(struct pn_slice text, size_t step, enum pn_h1_side side,
+                          const struct pn_http_limits *limits, size_t *head_bytes,
+                          struct pn_http_fault *fault)
 {
     struct pn_h1_scan scan = {0};
     enum pn_rc rc = PN_AGAIN;

@@ -21,6 +21,11 @@ extern const struct pn_http_limits test_limits;
 int make_arena(void **state);
 int drop_arena(void **state);
 
+/* The end of a head, whole (step 0) or `step` bytes at a time. */
+enum pn_rc scan_in_pieces(struct pn_slice text, size_t step, enum pn_h1_side side,
+                          const struct pn_http_limits *limits, size_t *head_bytes,
+                          struct pn_http_fault *fault);
+
 /** Scans and parses `text` as it arrives in pieces of `step` bytes (0: at once). */
 enum pn_rc read_request(struct pn_arena *arena, struct pn_slice text, size_t step,
                         const struct pn_http_limits *limits, struct pn_request_head *request,

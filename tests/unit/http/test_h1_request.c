@@ -389,6 +389,49 @@ static void a_full_arena_is_told(void **state)
     pn_arena_destroy(small);
 }
 
+/* A head that is there at once is scanned in another way than one that comes byte by byte. */
+static void a_head_ends_where_it_ends_byte_by_byte(void **state)
+{
+    static const char *const parts[] = {"\r\n", "\r\n", "\n", "\r", "a", "bcd", "efghijklmnopqrst"};
+    uint64_t random = 1;
+    size_t ended = 0;
+
+    (void)state;
+    for (size_t run = 0; run < 30000; run++) {
+        const char *start = run % 2 == 0 ? "G / " : "HTTP/1.1";
+        enum pn_h1_side side = run % 2 == 0 ? PN_H1_REQUEST : PN_H1_RESPONSE;
+        struct pn_http_limits limits = test_limits;
+        struct pn_http_fault fault[2] = {{0}, {0}};
+        size_t head_bytes[2] = {0, 0};
+        enum pn_rc rc[2];
+        char text[128];
+        size_t len = strlen(start);
+
+        memcpy(text, start, len);
+        for (random = random * 6364136223846793005u + 1442695040888963407u;
+             len < 16 + (random >> 32) % 80;) {
+            const char *part = parts[(random >> 48) % 7];
+
+            if (run % 3 != 0 && (random >> 60) < 14 && (part[0] == '\n' || part[1] == 0))
+                part = "\r\n"; /* mostly good ones */
+            memcpy(text + len, part, strlen(part));
+            len += strlen(part);
+            random = random * 6364136223846793005u + 1442695040888963407u;
+        }
+        limits.header_bytes_max = run % 5 == 0 ? 40 : 1000;
+        limits.target_bytes_max = run % 7 == 0 ? 8 : 1000;
+        for (size_t step = 0; step < 2; step++)
+            rc[step] = scan_in_pieces(pn_slice(text, len), step, side, &limits, &head_bytes[step],
+                                      &fault[step]);
+        assert_int_equal(rc[0], rc[1]);
+        assert_int_equal(head_bytes[0], head_bytes[1]);
+        if (rc[0] != PN_LIMIT) /* of two limits, either may be seen first */
+            assert_int_equal(fault[0].status, fault[1].status);
+        ended += rc[0] == PN_OK;
+    }
+    assert_true(ended > 1000 && ended < 29000);
+}
+
 int main(void)
 {
 #define TEST(function) cmocka_unit_test_setup_teardown(function, make_arena, drop_arena)
@@ -404,6 +447,7 @@ int main(void)
         TEST(long_methods_and_connection_lists_are_refused),
         TEST(a_used_request_can_be_parsed_into_again),
         TEST(a_full_arena_is_told),
+        TEST(a_head_ends_where_it_ends_byte_by_byte),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

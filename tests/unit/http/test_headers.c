@@ -5,6 +5,8 @@
 #include "http/support.h"
 
 #include <ctype.h>
+#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "http/h1.h"
@@ -154,6 +156,59 @@ static void what_is_read_is_sound(void **state)
     }
 }
 
+/* What is read is written as it was but for the white space, whichever lines lie side by side; and
+ * the last line is read to its end, however few bytes stand behind it. */
+static void lines_are_written_as_they_were(void **state)
+{
+    static const char head[] = "Host: a.example\r\n"
+                               "Accept: */*\r\n"
+                               "X-One:  two spaces\r\n"
+                               "X-Two: a value of more than eight bytes\r\n"
+                               "Connection: close\r\n"
+                               "X-Three:\r\n"
+                               "X-Four: trailing \r\n";
+    static const char written[] = "Accept: */*\r\n"
+                                  "X-One: two spaces\r\n"
+                                  "X-Two: a value of more than eight bytes\r\n"
+                                  "X-Three: \r\n"
+                                  "X-Four: trailing\r\n";
+
+    for (size_t len = 0; len <= 20; len++) {
+        char text[sizeof(head) + 40], expected[sizeof(head) + 40];
+        char *exact;
+        struct pn_http_fault fault = {0};
+        struct pn_headers headers;
+        struct pn_slice rest;
+        struct pn_buf out;
+
+        snprintf(text, sizeof(text), "%sLast: %.*s\r\n\r\n", head, (int)len,
+                 "abcdefghijklmnopqrst");
+        snprintf(expected, sizeof(expected), "%sLast: %.*s\r\nX: y\r\n", written, (int)len,
+                 "abcdefghijklmnopqrst");
+        exact = malloc(strlen(text)); /* nothing behind it */
+        assert_non_null(exact);
+        memcpy(exact, text, strlen(text));
+        rest = pn_slice(exact, strlen(text));
+        pn_headers_init(&headers, *state);
+        pn_buf_init(&out, 1000);
+        assert_int_equal(pn_h1_read_fields(&rest, PN_H1_REQUEST, &test_limits, &headers, &fault),
+                         PN_OK);
+        assert_int_equal(rest.len, 0);
+        assert_true(headers.items[0].is_line);
+        assert_true(headers.items[1].is_line);
+        assert_false(headers.items[2].is_line);
+        assert_false(headers.items[6].is_line);
+        assert_int_equal(pn_headers_add(&headers, PN_LIT("X"), PN_LIT("y")), PN_OK);
+        assert_int_equal(pn_h1_write_fields_but(&out, &headers,
+                                                PN_HEADER_BIT(PN_HEADER_HOST) |
+                                                    PN_HEADER_BIT(PN_HEADER_CONNECTION)),
+                         PN_OK);
+        expect_slice(pn_buf_slice(&out), expected);
+        pn_buf_fini(&out);
+        free(exact);
+    }
+}
+
 /* A byte that may not be, at each place of a line: it is never read over. */
 static void no_control_character_is_read_over(void **state)
 {
@@ -194,6 +249,7 @@ int main(void)
         TEST(what_was_added_is_found_until_it_is_removed),
         TEST(what_nobody_judged_is_judged_when_it_is_written),
         TEST(what_is_read_is_sound),
+        TEST(lines_are_written_as_they_were),
         TEST(no_control_character_is_read_over),
     };
 
