@@ -21,22 +21,33 @@ static bool are_alike(uint64_t a, uint64_t b)
     return a == b || pn_word_lower(a) == pn_word_lower(b);
 }
 
+/* Both have `len` bytes, 8 or more. Apart, so that the equal ones need no registers for it. */
+static __attribute__((noinline)) bool are_alike_but_for_case(const char *a, const char *b,
+                                                             size_t len)
+{
+    for (size_t i = 0; i + 8 < len; i += 8) {
+        if (!are_alike(pn_word_load(a + i), pn_word_load(b + i)))
+            return false;
+    }
+    return are_alike(pn_word_load(a + len - 8), pn_word_load(b + len - 8));
+}
+
 bool pn_slice_case_starts_with(struct pn_slice s, struct pn_slice prefix)
 {
     size_t len = prefix.len;
-    size_t i = 0;
 
     if (s.len < len)
         return false;
-    for (; i + 8 <= len; i += 8) {
-        if (!are_alike(pn_word_load(s.ptr + i), pn_word_load(prefix.ptr + i)))
-            return false;
+    if (len < 8)
+        return len == 0 ||
+               are_alike(pn_word_load_some(s.ptr, len), pn_word_load_some(prefix.ptr, len));
+    /* Mostly they are the same, byte by byte. The last eight: perhaps some of them once more. */
+    for (size_t i = 0; i + 8 < len; i += 8) {
+        if (pn_word_load(s.ptr + i) != pn_word_load(prefix.ptr + i))
+            return are_alike_but_for_case(s.ptr, prefix.ptr, len);
     }
-    if (i == len)
-        return true;
-    if (len > 8) /* the last eight: some of them once more */
-        return are_alike(pn_word_load(s.ptr + len - 8), pn_word_load(prefix.ptr + len - 8));
-    return are_alike(pn_word_load_some(s.ptr, len), pn_word_load_some(prefix.ptr, len));
+    return pn_word_load(s.ptr + len - 8) == pn_word_load(prefix.ptr + len - 8) ||
+           are_alike_but_for_case(s.ptr, prefix.ptr, len);
 }
 
 bool pn_slice_ends_with(struct pn_slice s, struct pn_slice suffix)

@@ -66,17 +66,22 @@ static inline size_t pn_word_first(uint64_t marks)
 
 /* --- sixteen bytes --- */
 
-/** Which of the eight bytes are `byte`: bit 0 stands for the first in the text. */
-static inline unsigned pn_word_places(uint64_t word, char byte)
+/** Which bytes have their highest bit set in `marks`: bit 0 stands for the first in the text. */
+static inline unsigned pn_word_marked(uint64_t marks)
 {
-    uint64_t other = word ^ PN_WORD_EACH((unsigned char)byte);
-    uint64_t marks = ~(((other & PN_WORD_EACH(0x7f)) + PN_WORD_EACH(0x7f)) | other);
-
     marks = (marks & PN_WORD_EACH(0x80)) >> 7;
 #if __BYTE_ORDER__ != __ORDER_LITTLE_ENDIAN__
     marks = __builtin_bswap64(marks);
 #endif
     return (unsigned)(marks * UINT64_C(0x0102040810204080) >> 56);
+}
+
+/** Which of the eight bytes are `byte`. */
+static inline unsigned pn_word_places(uint64_t word, char byte)
+{
+    uint64_t other = word ^ PN_WORD_EACH((unsigned char)byte);
+
+    return pn_word_marked(~(((other & PN_WORD_EACH(0x7f)) + PN_WORD_EACH(0x7f)) | other));
 }
 
 /** Which of the sixteen bytes at `at` are `byte`: bit 0 stands for the first. */

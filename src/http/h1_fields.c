@@ -110,10 +110,16 @@ static inline uint64_t last_word(const char *from, const char *at, const char *e
 #endif
 }
 
-/** Where the name at `at` ends, if it is one of letters and '-' and whole words of eight bytes tell
- *  so; else NULL. */
+/** Where the name at `at` ends, if it is one of letters and '-' and sixteen or whole words of eight
+ *  bytes tell so; else NULL. */
 static inline const char *end_of_plain_name(const char *at, const char *end)
 {
+    for (; end - at >= 16; at += 16) {
+        unsigned marks = pn_h1_unnamed16(at);
+
+        if (marks)
+            return at + __builtin_ctz(marks);
+    }
     for (; end - at >= 8; at += 8) {
         uint64_t marks = pn_h1_unnamed8(pn_word_load(at));
 
@@ -128,6 +134,12 @@ static inline const char *end_of_plain_value(const char *from, const char *at, c
 {
     uint64_t marks;
 
+    for (; end - at >= 16; at += 16) {
+        unsigned places = pn_h1_unprintable16(at);
+
+        if (places)
+            return at + __builtin_ctz(places);
+    }
     for (; end - at >= 8; at += 8) {
         marks = pn_h1_unprintable8(pn_word_load(at));
         if (marks)

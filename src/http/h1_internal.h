@@ -35,6 +35,11 @@ static inline bool pn_h1_is_target_byte(unsigned char c)
     return (pn_h1_classes[c] & PN_H1_TARGET) != 0;
 }
 
+static inline bool pn_h1_is_label_byte(unsigned char c)
+{
+    return (pn_h1_classes[c] & PN_H1_LABEL) != 0;
+}
+
 /* Eight bytes at a time, for the bytes that nearly all heads consist of; whatever else there is,
  * the table judges. A byte's highest bit in the result says that the byte is (not) of the class;
  * the sums stay below 256, so that no byte carries into its neighbour. */
@@ -57,6 +62,39 @@ static inline uint64_t pn_h1_unnamed8(uint64_t eight)
     uint64_t no_dash = ((eight ^ PN_WORD_EACH('-')) & PN_WORD_EACH(0x7f)) + PN_WORD_EACH(0x7f);
 
     return (((~from_a | above_z) & no_dash) | eight) & PN_WORD_EACH(0x80);
+}
+
+/** Sixteen bytes at `at`: which are not SP to '~'? Bit 0 stands for the first. */
+static inline unsigned pn_h1_unprintable16(const char *at)
+{
+#ifdef __SSE2__
+    __m128i bytes = _mm_loadu_si128((const __m128i *)(const void *)at);
+    __m128i from_space = _mm_cmpgt_epi8(bytes, _mm_set1_epi8(' ' - 1)); /* signed: not 0x80 on */
+    __m128i del = _mm_cmpeq_epi8(bytes, _mm_set1_epi8(0x7f));
+
+    return (unsigned)_mm_movemask_epi8(_mm_andnot_si128(del, from_space)) ^ 0xffff;
+#else
+    return pn_word_marked(pn_h1_unprintable8(pn_word_load(at))) |
+           pn_word_marked(pn_h1_unprintable8(pn_word_load(at + 8))) << 8;
+#endif
+}
+
+/** Which of the sixteen are neither letters nor '-'? */
+static inline unsigned pn_h1_unnamed16(const char *at)
+{
+#ifdef __SSE2__
+    __m128i bytes = _mm_loadu_si128((const __m128i *)(const void *)at);
+    __m128i small = _mm_or_si128(bytes, _mm_set1_epi8(0x20));
+    /* 'z' becomes the greatest number there is; what is above it wraps. */
+    __m128i shifted = _mm_add_epi8(small, _mm_set1_epi8(0x7f - 'z'));
+    __m128i letter = _mm_cmpgt_epi8(shifted, _mm_set1_epi8(0x7f - 26));
+    __m128i dash = _mm_cmpeq_epi8(bytes, _mm_set1_epi8('-'));
+
+    return (unsigned)_mm_movemask_epi8(_mm_or_si128(letter, dash)) ^ 0xffff;
+#else
+    return pn_word_marked(pn_h1_unnamed8(pn_word_load(at))) |
+           pn_word_marked(pn_h1_unnamed8(pn_word_load(at + 8))) << 8;
+#endif
 }
 
 static inline bool pn_h1_are_printable8(uint64_t eight)

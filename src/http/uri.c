@@ -43,7 +43,7 @@ static bool is_dns_name(struct pn_slice host)
             if (i == label || i - label > LABEL_BYTES_MAX)
                 return false;
             label = i + 1;
-        } else if ((pn_h1_classes[c] & PN_H1_LABEL) == 0) {
+        } else if (!pn_h1_is_label_byte(c)) {
             return false;
         }
     }

@@ -23,6 +23,8 @@ static enum pn_rc inspect(struct pn_slice path, size_t *more)
     for (size_t i = 0; i < path.len; i++) {
         unsigned char c = (unsigned char)path.ptr[i];
 
+        if (pn_h1_is_label_byte(c))
+            continue; /* a byte that means nothing to anybody */
         if (!pn_h1_is_target_byte(c) || c == '?')
             return PN_MALFORMED;
         if (c == '\\')
@@ -127,9 +129,11 @@ unsigned pn_path_readings(struct pn_slice path)
     bool after_slash = false;
 
     for (size_t i = 0; i < path.len; i++) {
-        bool is_escape = slash_escape_at(path, i) > 0;
-
-        if (is_escape)
+        if (pn_h1_is_label_byte((unsigned char)path.ptr[i])) {
+            after_slash = false;
+            continue;
+        }
+        if (slash_escape_at(path, i) > 0)
             found |= PN_PATH_SLASHES_DECODED;
         if (is_parameter_at(path, i))
             found |= PN_PATH_PARAMETERS_CUT;

@@ -156,6 +156,35 @@ static void what_is_read_is_sound(void **state)
     }
 }
 
+/* Each byte at each of sixteen places, as the table judges it. */
+static void sixteen_bytes_are_judged_like_one(void **state)
+{
+    (void)state;
+    for (int byte = 0; byte < 256; byte++) {
+        bool is_letter = (byte >= 'a' && byte <= 'z') || (byte >= 'A' && byte <= 'Z');
+        bool is_printable = byte >= ' ' && byte <= '~';
+
+        for (unsigned at = 0; at < 16; at++) {
+            char text[16];
+
+            memset(text, 'x', sizeof(text));
+            text[at] = (char)byte;
+            assert_int_equal(pn_h1_unnamed16(text), is_letter || byte == '-' ? 0 : 1u << at);
+            assert_int_equal(pn_h1_unprintable16(text), is_printable ? 0 : 1u << at);
+            memset(text, '\n', sizeof(text));
+            text[at] = (char)byte;
+            assert_int_equal(pn_h1_unnamed16(text),
+                             is_letter || byte == '-' ? 0xffff ^ 1u << at : 0xffff);
+            assert_int_equal(pn_h1_unprintable16(text), is_printable ? 0xffff ^ 1u << at : 0xffff);
+        }
+        assert_true(
+            !pn_h1_is_label_byte((unsigned char)byte) ||
+            (pn_h1_is_target_byte((unsigned char)byte) && pn_h1_is_tchar((unsigned char)byte)));
+        assert_int_equal(pn_h1_is_label_byte((unsigned char)byte),
+                         is_letter || (byte >= '0' && byte <= '9') || byte == '-' || byte == '_');
+    }
+}
+
 /* What is read is written as it was but for the white space, whichever lines lie side by side; and
  * the last line is read to its end, however few bytes stand behind it. */
 static void lines_are_written_as_they_were(void **state)
@@ -249,6 +278,7 @@ int main(void)
         TEST(what_was_added_is_found_until_it_is_removed),
         TEST(what_nobody_judged_is_judged_when_it_is_written),
         TEST(what_is_read_is_sound),
+        TEST(sixteen_bytes_are_judged_like_one),
         TEST(lines_are_written_as_they_were),
         TEST(no_control_character_is_read_over),
     };
