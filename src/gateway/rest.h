@@ -6,8 +6,9 @@
  * several packets arrive and are worked off together (as network cards do: interrupt coalescing).
  * ADR 284.
  *
- * Only where nobody waits much longer for it: the thread is busy, so packets come closely, and a
- * rest is a part of what requests take anyway. Knows no loop and no clock. Thread: its worker's.
+ * Only where nobody waits much longer for it: the thread is busy and serves several requests at a
+ * time, so packets come closely, and a rest is a part of what they take anyway. Knows no loop and
+ * no clock. Thread: its worker's.
  */
 #pragma once
 

@@ -55,6 +55,17 @@ static void quick_requests_do_not_wait_for_slow_ones(void **state)
     assert_int_equal(live(&rest, 20, 15, 0), 0); /* none was answered */
 }
 
+/* What they take is spent in the gateway itself, so that it is busy with one alone. */
+static void few_clients_one_request_after_the_other_never_wait_for_a_rest(void **state)
+{
+    struct pn_rest rest = {.most_us = 200, .since_us = 1000000};
+
+    (void)state;
+    assert_int_equal(live(&rest, 1000, 900, 1000), 0);
+    assert_int_equal(live(&rest, 500, 450, 1500), 0);   /* three */
+    assert_int_equal(live(&rest, 200, 180, 1600), 200); /* eight */
+}
+
 static void limit_of_zero_forbids_it(void **state)
 {
     struct pn_rest rest = {.most_us = 0, .since_us = 1000000};
@@ -81,6 +92,7 @@ int main(void)
         cmocka_unit_test(busy_thread_rests_for_a_part_of_what_requests_take),
         cmocka_unit_test(thread_that_has_time_does_not_rest),
         cmocka_unit_test(quick_requests_do_not_wait_for_slow_ones),
+        cmocka_unit_test(few_clients_one_request_after_the_other_never_wait_for_a_rest),
         cmocka_unit_test(limit_of_zero_forbids_it),
         cmocka_unit_test(after_a_silence_nothing_rests),
     };
