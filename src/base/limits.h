@@ -179,7 +179,7 @@
     X(OVERLOAD_LAG, "overload-lag", MS, 300, 0, 60000, GATEWAY,                                    \
       "a gateway thread's turns last so long on average: new requests get 503 with Retry-After "   \
       "until it is three quarters of that; 0: not watched")                                        \
-    X(BUSY_REST, "busy-rest", US, 200, 0, 10000, GATEWAY,                                          \
+    X(BUSY_REST, "busy-rest", US, 300, 0, 10000, GATEWAY,                                          \
       "a busy gateway thread with many requests open rests so long when none can go on, so that "  \
       "several can afterwards; 0: it never does")                                                  \
     X(EXPRESSION_STEPS, "expression-steps", COUNT, 10000, 100, 10000000, GATEWAY,                  \
