@@ -106,12 +106,12 @@ struct pn_h2 *pn_h2_create(enum pn_h2_side side, const struct pn_h2_config *conf
     h2->ctx = ctx;
     h2->side = side;
     h2->is_server = side == PN_H2_SERVER;
-    h2->last_id = -1;
     h2->config = *config;
     h2->now_ms = now_ms;
     pn_list_init(&h2->streams);
     pn_list_init(&h2->ready);
     init_floods(h2);
+    pn_h2_watch_init(h2);
     if (make_session(h2) != PN_OK || submit_settings(h2) != PN_OK) {
         nghttp2_session_del(h2->session);
         pn_h2_free(h2);
@@ -221,15 +221,20 @@ static bool is_over(const struct pn_h2 *h2)
 enum pn_rc pn_h2_receive(struct pn_h2 *h2, struct pn_slice bytes, uint64_t now_ms)
 {
     ssize_t taken = 0;
+    size_t len = 0;
 
     assert(!h2->is_busy);
     h2->now_ms = now_ms;
     if (h2->verdict != PN_OK)
         return h2->verdict;
     h2->is_busy = true;
-    taken = nghttp2_session_mem_recv(h2->session, (const uint8_t *)bytes.ptr, bytes.len);
+    len = pn_h2_watch(h2, bytes);
+    if (h2->verdict == PN_OK)
+        taken = nghttp2_session_mem_recv(h2->session, (const uint8_t *)bytes.ptr, len);
     if (taken < 0)
         judge(h2, taken);
+    else
+        pn_h2_watch_end(h2);
     h2->is_busy = false;
     pn_h2_tell(h2);
     if (h2->verdict == PN_OK && is_over(h2) && pn_list_is_empty(&h2->streams))

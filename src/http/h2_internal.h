@@ -7,6 +7,7 @@
  *   h2_source.c   the body that comes     h2_head.c     whole header blocks
  *   h2_memory.c   free lists              h2_send.c     heads that go
  *   h2_config.c   limits and buckets      h2_body.c     bodies that go
+ *   h2_watch.c    headers of frames that come, before nghttp2 sees them
  */
 #pragma once
 
@@ -174,12 +175,37 @@ struct h2_head {
     struct pn_http_fault fault;
 };
 
-/* Ids that a client has passed over: closed by that, and never opened (RFC 9113 §5.1.1). */
+/* Streams that a client has passed over: closed by that, and never opened (RFC 9113 §5.1.1). */
 struct h2_gap {
-    int32_t first;
-    int32_t last; /* 0: an unused place */
+    uint32_t first; /* half the id */
+    uint32_t end;   /* 0: an unused place */
 };
-enum { H2_GAPS = 4 }; /* the last ones are remembered: who counts by two has none */
+enum {
+    H2_GAPS = 4,      /* the last ones are remembered: who counts by two has none */
+    H2_WATCHED = 256, /* streams of which it is remembered that the peer has ended them */
+    H2_FRAME_HEADER_BYTES = 9,
+};
+
+struct h2_fault {
+    uint32_t code;
+    const char *why;
+};
+
+/* See h2_watch.c. */
+struct h2_watch {
+    const struct h2_fault *fault; /* of the frame that nghttp2 does not get any more */
+    uint64_t data_bytes;          /* payloads of all DATA ... */
+    uint64_t taken_bytes;         /* ... and of those that nghttp2 did not pass over */
+    uint64_t late_bytes_max;      /* may be passed over */
+    uint64_t ended[H2_WATCHED / 64];
+    struct h2_gap gaps[H2_GAPS];
+    size_t next_gap;
+    size_t header_len;
+    uint32_t next;    /* half the id of the first stream that was never opened */
+    uint32_t payload; /* bytes of it still to come */
+    uint8_t header[H2_FRAME_HEADER_BYTES]; /* of which a part has come */
+    bool is_in_block;                      /* CONTINUATION must be next */
+};
 
 struct pn_h2 {
     nghttp2_session *session;
@@ -194,9 +220,7 @@ struct pn_h2 {
     uint64_t streams_total;
     uint64_t now_ms;
     struct h2_head head;
-    int32_t last_id; /* server: the last one that the client has opened */
-    struct h2_gap gaps[H2_GAPS];
-    size_t next_gap;
+    struct h2_watch watch;
     struct h2_bucket floods[H2_FLOODS];
     enum pn_rc verdict;   /* PN_OK: the connection lives */
     char failure[96];     /* why not */
@@ -231,6 +255,18 @@ bool pn_h2_flood_take(struct pn_h2 *h2, enum h2_flood flood);
 /** Something may be to be sent: tells the owner, unless he is about to ask by himself. */
 void pn_h2_ask(struct pn_h2 *h2);
 
+/* ---- frames before nghttp2 sees them ---- */
+
+void pn_h2_watch_init(struct pn_h2 *h2);
+/** How many of the bytes nghttp2 may have: all, or those in front of a frame that must not be. */
+size_t pn_h2_watch(struct pn_h2 *h2, struct pn_slice bytes);
+/** nghttp2 has had them: what must not be ends the connection. */
+void pn_h2_watch_end(struct pn_h2 *h2);
+/** Client: we have opened a stream. */
+void pn_h2_watch_opened(struct pn_h2 *h2, int32_t id);
+/** Our RST_STREAM was sent: what is under way of the stream is passed over. */
+void pn_h2_watch_reset(struct pn_h2 *h2, int32_t id);
+
 /* ---- heads ---- */
 
 void pn_h2_head_begin(struct pn_h2 *h2, struct h2_stream *stream, bool is_trailer);
@@ -258,7 +294,6 @@ void pn_h2_head_end(struct pn_h2 *h2, bool is_end_stream);
 /* ---- sending ---- */
 
 enum {
-    H2_FRAME_HEADER_BYTES = 9,
     H2_NV_STACK = 64, /* fields of a head that need no memory of their own */
 };
 /** Appends the fields to `nva`, which has room. Connection fields are left out, of a request Host

@@ -17,25 +17,6 @@ static struct h2_stream *find(nghttp2_session *session, int32_t id)
     return nghttp2_session_get_stream_user_data(session, id);
 }
 
-/* HEADERS of a client: nghttp2 passes over those of streams it does not know, be they closed
- * (trailers may have been under way when we reset them) or such as must not be opened any more. */
-static void note_id(struct pn_h2 *h2, int32_t id)
-{
-    if (id > h2->last_id) {
-        if (id > h2->last_id + 2) {
-            h2->gaps[h2->next_gap] = (struct h2_gap){h2->last_id + 2, id - 2};
-            h2->next_gap = (h2->next_gap + 1) % H2_GAPS;
-        }
-        h2->last_id = id;
-        return;
-    }
-    for (size_t i = 0; i < H2_GAPS; i++) {
-        if (id >= h2->gaps[i].first && id <= h2->gaps[i].last)
-            pn_h2_fail(h2, PN_MALFORMED, PN_H2_PROTOCOL_ERROR,
-                       "a stream is opened below one that was opened before");
-    }
-}
-
 /* A frame's header has come. Not called for frames that nghttp2 passes over (of streams that have
  * been reset, of unknown types). */
 static int on_begin_frame(nghttp2_session *session, const nghttp2_frame_hd *hd, void *user)
@@ -51,8 +32,8 @@ static int on_begin_frame(nghttp2_session *session, const nghttp2_frame_hd *hd, 
                        "a head has more CONTINUATION frames than the limit h2-continuations");
     } else if (hd->type == NGHTTP2_HEADERS) {
         h2->head.continuations = 0;
-        if (h2->is_server && hd->stream_id % 2 == 1)
-            note_id(h2, hd->stream_id);
+    } else if (hd->type == NGHTTP2_DATA) {
+        h2->watch.taken_bytes += hd->length;
     } else if (hd->type == NGHTTP2_PRIORITY) { /* nghttp2 looks at none, as we use none */
         (void)pn_h2_flood_take(h2, H2_PRIORITIES);
         if (hd->stream_id == 0)
@@ -220,7 +201,7 @@ static int on_frame(nghttp2_session *session, const nghttp2_frame *frame, void *
     case NGHTTP2_DATA:
         if (is_end)
             on_end_stream(h2, stream);
-        else if (frame->hd.length <= frame->data.padlen)
+        else if (frame->hd.length > 0 && frame->hd.length <= frame->data.padlen)
             (void)pn_h2_flood_take(h2, H2_EMPTY_DATA);
         break;
     case NGHTTP2_HEADERS:

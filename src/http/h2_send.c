@@ -56,6 +56,8 @@ static int on_frame_sent(nghttp2_session *session, const nghttp2_frame *frame, v
         on_goaway_sent(h2, &frame->goaway);
         return 0;
     }
+    if (frame->hd.type == NGHTTP2_RST_STREAM)
+        pn_h2_watch_reset(h2, frame->hd.stream_id);
     if (frame->hd.type != NGHTTP2_HEADERS && frame->hd.type != NGHTTP2_DATA)
         return 0;
     stream = nghttp2_session_get_stream_user_data(session, frame->hd.stream_id);
@@ -316,6 +318,7 @@ enum pn_rc pn_h2_request(struct pn_h2 *h2, const struct pn_h2_request *request,
     if (rc != PN_OK)
         goto out;
     stream->pub.id = id;
+    pn_h2_watch_opened(h2, id);
     h2->capacity_told = pn_h2_can_open(h2);
     *result = &stream->pub;
     stream = NULL;

@@ -3,23 +3,26 @@
 import struct
 
 from lab import raw
-from lab.h2frames import (ACK, DATA, END_HEADERS, END_STREAM, GOAWAY, HEADERS, PREFACE, SETTINGS, block, frame,
-                          settings)
+from lab.h2frames import (ACK, DATA, END_HEADERS, END_STREAM, GOAWAY, HEADERS, PREFACE, RST_STREAM, SETTINGS, block,
+                          frame, settings)
 
 
 class Server(raw.Script):
     """Sends `data(stream)` for the first request, 200 and "ok" for all others; keeps the codes of the
-    GOAWAY frames that it was told."""
+    GOAWAY and RST_STREAM frames that it was told."""
 
     def __init__(self, data, piecewise=False):
         self.data = data
         self.piecewise = piecewise
         self.asked = 0
         self.goaways = []
+        self.resets = {}
+        self.sock = None  # of the last connection
         super().__init__(self._serve)
 
     def _serve(self, sock, _):
         received = b""
+        self.sock = sock
         sock.sendall(settings())
         while len(received) < len(PREFACE):
             received += sock.recv(65536)
@@ -37,6 +40,8 @@ class Server(raw.Script):
         kind, flags, stream = taken[3], taken[4], struct.unpack(">I", taken[5:9])[0]
         if kind == GOAWAY:
             self.goaways.append(struct.unpack(">II", taken[9:17])[1])
+        elif kind == RST_STREAM:
+            self.resets[stream] = struct.unpack(">I", taken[9:13])[0]
         elif kind == SETTINGS and not flags & ACK:
             sock.sendall(frame(SETTINGS, ACK))
         elif kind == HEADERS:

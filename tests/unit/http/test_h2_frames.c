@@ -65,6 +65,33 @@ static void data_after_end(struct pn_buf *in)
     put_raw(in, 1, DATA, 0, 1);
 }
 
+static void data_after_reset(struct pn_buf *in)
+{
+    open_stream(in, 1);
+    put_frame_u32(in, RST_STREAM, 1, PN_H2_CANCEL);
+    put_headers(in, 3, 0, POST_FIELDS);
+    put_raw(in, 0, DATA, END_STREAM, 1);
+}
+
+static void headers_after_reset(struct pn_buf *in)
+{
+    open_stream(in, 1);
+    put_frame_u32(in, RST_STREAM, 1, PN_H2_CANCEL);
+    put_headers(in, 1, END_STREAM, GET_FIELDS);
+}
+
+static void data_passed_over(struct pn_buf *in)
+{
+    open_stream(in, 3);
+    put_raw(in, 1, DATA, 0, 1);
+}
+
+static void data_within_a_head(struct pn_buf *in)
+{
+    put_frame(in, HEADERS, END_STREAM, 1, PN_LIT("\x82\x86"));
+    put_raw(in, 1, DATA, 0, 1);
+}
+
 static void headers_on_zero(struct pn_buf *in)
 {
     put_headers(in, 0, END_STREAM, GET_FIELDS);
@@ -293,6 +320,10 @@ static void broken_frames_end_the_connection(void **state)
         {"data_on_idle", data_on_idle, PN_H2_PROTOCOL_ERROR},
         {"data_padding_too_long", data_padding_too_long, PN_H2_PROTOCOL_ERROR},
         {"data_after_end", data_after_end, PN_H2_STREAM_CLOSED},
+        {"data_after_reset", data_after_reset, PN_H2_STREAM_CLOSED},
+        {"headers_after_reset", headers_after_reset, PN_H2_STREAM_CLOSED},
+        {"data_passed_over", data_passed_over, PN_H2_PROTOCOL_ERROR},
+        {"data_within_a_head", data_within_a_head, PN_H2_PROTOCOL_ERROR},
         {"headers_on_zero", headers_on_zero, PN_H2_PROTOCOL_ERROR},
         {"headers_on_even", headers_on_even, PN_H2_PROTOCOL_ERROR},
         {"headers_below_another", headers_below_another, PN_H2_PROTOCOL_ERROR},
@@ -402,6 +433,36 @@ static void broken_frames_end_their_stream_only(void **state)
 }
 
 /* ---- what must be borne ---- */
+
+/* What is remembered of streams is bounded; who is older than that is given the doubt. */
+static void streams_far_behind_the_last_one_go_on(void **state)
+{
+    (void)state;
+    for (size_t step = 0; step < 2; step++) {
+        struct lab *lab = server();
+
+        lab->answers = true;
+        put_headers(&lab->in, 1, END_STREAM, GET_FIELDS);
+        open_stream(&lab->in, 3);
+        lab_run(lab, step);
+        assert_true(lab->calls[0].is_closed);
+        put_headers(&lab->in, 509, END_STREAM, GET_FIELDS); /* 3 is the 254th behind it */
+        put_headers(&lab->in, 0x7ffffffd, END_STREAM, GET_FIELDS);
+        put_raw(&lab->in, 100, DATA, 0, 1);
+        put_raw(&lab->in, 7, DATA, END_STREAM, 3);
+        put_headers(&lab->in, 0x7fffffff, END_STREAM, GET_FIELDS);
+        lab_run(lab, step);
+        assert_false(lab->has_goaway && lab->goaway != PN_H2_NO_ERROR);
+        assert_int_equal(lab->count, 5);
+        assert_int_equal(lab->calls[1].body.len, 7);
+        for (size_t i = 0; i < lab->count; i++)
+            assert_true(lab->calls[i].is_closed);
+        put_raw(&lab->in, 1, DATA, 0, 0x7ffffffd);
+        lab_run(lab, step);
+        assert_int_equal(lab->goaway, PN_H2_STREAM_CLOSED);
+        lab_destroy(lab);
+    }
+}
 
 static void frames_that_are_allowed_are_taken(void **state)
 {
@@ -927,6 +988,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(broken_frames_end_the_connection),
         cmocka_unit_test(broken_frames_end_their_stream_only),
+        cmocka_unit_test(streams_far_behind_the_last_one_go_on),
         cmocka_unit_test(frames_that_are_allowed_are_taken),
         cmocka_unit_test(the_preface_must_be_right),
         cmocka_unit_test(settings_must_come_first),
