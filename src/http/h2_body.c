@@ -31,8 +31,7 @@ static ssize_t on_read_length(nghttp2_session *session, uint8_t type, int32_t id
     (void)session;
     (void)type;
     (void)id;
-    (void)connection_window;
-    (void)stream_window;
+    h2->out_window = connection_window < stream_window ? connection_window : stream_window;
     assert(h2->out && has_room(h2));
     room = h2->out_max - h2->out->len - H2_FRAME_HEADER_BYTES;
     if (room > FRAME_BYTES_MAX)
@@ -52,8 +51,18 @@ static bool make_room(struct pn_h2 *h2, size_t copied, size_t part)
     return h2->out_rc == PN_OK;
 }
 
+/* What comes behind what was taken of a body, asking for more. PN_OK: more; else as peek says. */
+static enum pn_rc look_ahead(struct pn_source *body)
+{
+    enum pn_rc rc = pn_source_peek(body);
+
+    if (rc == PN_AGAIN)
+        rc = pn_source_read(body);
+    return rc == PN_OK ? pn_source_peek(body) : rc;
+}
+
 /* Copies up to `len` bytes to where the frame's payload will be. *copied: how many. PN_OK: full;
- * PN_AGAIN, PN_EOF: the source has no more now, or ever. */
+ * PN_AGAIN, PN_EOF: the source has no more now, or ever; else it has failed. */
 static enum pn_rc pull(struct pn_h2 *h2, struct pn_source *body, size_t len, size_t *copied)
 {
     bool has_read = false;
@@ -78,28 +87,34 @@ static enum pn_rc pull(struct pn_h2 *h2, struct pn_source *body, size_t len, siz
         *copied += part;
         pn_source_use(body, part);
     }
-    return pn_source_is_done(body) ? PN_EOF : PN_OK;
+    /* Whether that was the end is asked now: END_STREAM alone would need window, says nghttp2. */
+    if ((size_t)h2->out_window > len) {
+        enum pn_rc rc = pn_source_peek(body);
+
+        return rc == PN_EOF ? PN_EOF : PN_OK;
+    }
+    return look_ahead(body);
 }
 
-/* The trailers go behind the body. */
+/* The trailers go behind the body. *is_sent: HEADERS with END_STREAM are on their way; of no fields
+ * only if it `must_send`. */
 static enum pn_rc submit_trailers(struct pn_h2 *h2, struct h2_stream *stream,
-                                  const struct pn_headers *trailers, uint32_t *flags)
+                                  const struct pn_headers *trailers, bool must_send, bool *is_sent)
 {
     nghttp2_nv stack[H2_NV_STACK];
     nghttp2_nv *nva = stack;
     enum pn_rc rc = PN_OK;
     size_t count = 0;
 
-    if (trailers->count > H2_NV_STACK)
+    if (trailers && trailers->count > H2_NV_STACK)
         nva = pn_h2_alloc(h2->memory, trailers->count * sizeof(*nva));
     if (!nva)
         return PN_NOMEM;
-    count = pn_h2_put_fields(nva, trailers, true, &rc);
-    if (rc == PN_OK && count > 0) {
-        if (nghttp2_submit_trailer(h2->session, stream->pub.id, nva, count) != 0)
-            rc = PN_NOMEM;
-        *flags |= NGHTTP2_DATA_FLAG_NO_END_STREAM;
-    }
+    if (trailers)
+        count = pn_h2_put_fields(nva, trailers, true, &rc);
+    *is_sent = (rc == PN_OK && count > 0) || must_send;
+    if (*is_sent && nghttp2_submit_trailer(h2->session, stream->pub.id, nva, count) != 0)
+        rc = PN_NOMEM;
     if (nva != stack)
         pn_h2_free(nva);
     return rc;
@@ -132,9 +147,13 @@ ssize_t pn_h2_read_body(nghttp2_session *session, int32_t id, uint8_t *buf, size
     if (h2->out_rc != PN_OK)
         return NGHTTP2_ERR_CALLBACK_FAILURE;
     if (rc == PN_EOF) {
+        bool has_trailers = false;
+
         *flags |= NGHTTP2_DATA_FLAG_EOF;
         if (body->trailers && body->trailers->count > 0)
-            rc = submit_trailers(h2, stream, body->trailers, flags);
+            rc = submit_trailers(h2, stream, body->trailers, false, &has_trailers);
+        if (has_trailers)
+            *flags |= NGHTTP2_DATA_FLAG_NO_END_STREAM;
         if (rc == PN_NOMEM) {
             h2->out_rc = rc;
             return NGHTTP2_ERR_CALLBACK_FAILURE;
@@ -145,8 +164,37 @@ ssize_t pn_h2_read_body(nghttp2_session *session, int32_t id, uint8_t *buf, size
         return NGHTTP2_ERR_DEFERRED;
     } else if (copied == 0) {
         return source_failed(stream, rc);
+    } else if (rc != PN_OK && rc != PN_AGAIN) { /* nobody will ask again: the window is used up */
+        (void)source_failed(stream, rc);
     }
     return (ssize_t)copied;
+}
+
+/* RFC 9113 §6.9.1: the end of a body needs no window, but nghttp2 sends no empty DATA without. A
+ * server ends with trailers in its place, even if there are none: these are not flow-controlled. Of
+ * clients not every server takes them (nginx does not), and a tunnel has none (§8.5). */
+bool pn_h2_end_without_window(struct h2_stream *stream)
+{
+    struct pn_h2 *h2 = stream->pub.h2;
+    struct pn_source *body = stream->body;
+    bool is_sent = false;
+    enum pn_rc rc = PN_OK;
+
+    if (!body || !h2->is_server || stream->is_reset || stream->pub.protocol.len > 0 ||
+        (nghttp2_session_get_remote_window_size(h2->session) > 0 &&
+         nghttp2_session_get_stream_remote_window_size(h2->session, stream->pub.id) > 0))
+        return false;
+    rc = look_ahead(body);
+    if (rc == PN_OK || rc == PN_AGAIN)
+        return false;
+    if (rc != PN_EOF) {
+        (void)source_failed(stream, rc);
+        return true;
+    }
+    if (submit_trailers(h2, stream, body->trailers, true, &is_sent) == PN_NOMEM)
+        pn_h2_fail(h2, PN_NOMEM, PN_H2_INTERNAL_ERROR, "out of memory");
+    stream->body = NULL;
+    return true;
 }
 
 static int on_send_data(nghttp2_session *session, nghttp2_frame *frame, const uint8_t *header,

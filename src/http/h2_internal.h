@@ -228,6 +228,7 @@ struct pn_h2 {
     struct pn_buf *out;   /* while pn_h2_output() is at work */
     size_t out_max;
     enum pn_rc out_rc;
+    int32_t out_window; /* of the DATA frame in work: what the peer gives to its stream now */
     uint64_t checked_ms;
     int32_t goaway_last_id;
     uint32_t goaway_code;
@@ -303,6 +304,9 @@ size_t pn_h2_put_fields(nghttp2_nv *nva, const struct pn_headers *headers, bool 
 /** Of the provider of a body: its source.ptr is the struct h2_stream. */
 ssize_t pn_h2_read_body(nghttp2_session *session, int32_t id, uint8_t *buf, size_t len,
                         uint32_t *flags, nghttp2_data_source *source, void *user);
+
+/** No window is left, but the body has come to its end: that is sent. False: nothing was done. */
+bool pn_h2_end_without_window(struct h2_stream *stream);
 
 /* ---- callbacks ---- */
 

@@ -67,6 +67,8 @@ static int on_frame_sent(nghttp2_session *session, const nghttp2_frame *frame, v
         stream->is_request_sent = true;
     if ((frame->hd.flags & NGHTTP2_FLAG_END_STREAM) != 0)
         on_end_sent(h2, stream);
+    else if (frame->hd.type == NGHTTP2_HEADERS)
+        (void)pn_h2_end_without_window(stream);
     return 0;
 }
 
@@ -335,7 +337,13 @@ void pn_h2_resume(struct pn_h2_stream *pub)
 {
     struct h2_stream *stream = pn_h2_stream_of(pub);
 
-    if (!stream->is_waiting || stream->is_closed || !stream->body)
+    if (stream->is_closed || !stream->body)
+        return;
+    if (pn_h2_end_without_window(stream)) {
+        pn_h2_ask(pub->h2);
+        return;
+    }
+    if (!stream->is_waiting)
         return;
     stream->is_waiting = false;
     if (nghttp2_session_resume_data(pub->h2->session, pub->id) == NGHTTP2_ERR_NOMEM)

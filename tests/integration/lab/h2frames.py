@@ -63,6 +63,7 @@ class Frame:
     def __init__(self, kind, flags, stream, payload):
         self.kind, self.flags, self.stream, self.payload = kind, flags, stream, payload
         self.status = None
+        self.fields = None  # of HEADERS
 
     @property
     def code(self):
@@ -130,8 +131,8 @@ class Connection:
             raw, self.received = self.received[:end], self.received[end:]
             got = Frame(raw[3], raw[4], struct.unpack(">I", raw[5:9])[0], raw[9:])
             if got.kind == HEADERS:
-                fields = self.decoder.decode(got.payload)
-                got.status = next((int(v) for n, v in fields if n == ":status"), None)
+                got.fields = [(n, v) for n, v in self.decoder.decode(got.payload)]
+                got.status = next((int(v) for n, v in got.fields if n == ":status"), None)
             self.frames.append(got)
 
     def read(self, condition, limit_s=10):
