@@ -87,9 +87,10 @@
     X(H2_BACKEND_STREAMS, "h2-backend-streams", COUNT, 100, 1, 65536, GATEWAY,                     \
       "open streams of a backend's HTTP/2 connection, if it allows as many")                       \
     X(H2_STREAM_WINDOW, "h2-stream-window", BYTES, 262144, 16384, 16777216, GATEWAY,               \
-      "body bytes received and not yet sent on, of one stream")                                    \
-    X(H2_CONNECTION_WINDOW, "h2-connection-window", BYTES, 1048576, 65535, 1073741824, GATEWAY,    \
-      "the same of all streams of a client's connection")                                          \
+      "body bytes received and not yet sent on, of one stream; a client's begins with less")       \
+    X(H2_CONNECTION_WINDOW, "h2-connection-window", BYTES, 8388608, 65535, 1073741824, GATEWAY,    \
+      "the same of all streams of a client's connection; half of it is shared out evenly, 4KiB "   \
+      "at least, the other half lent to those that move")                                          \
     X(H2_BACKEND_CONNECTION_WINDOW, "h2-backend-connection-window", BYTES, 26214400, 65535,        \
       1073741824, GATEWAY,                                                                         \
       "the same of a backend's connection; it has no more streams than fit into it")               \

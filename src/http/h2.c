@@ -58,7 +58,7 @@ static enum pn_rc submit_settings(struct pn_h2 *h2)
             (nghttp2_settings_entry){NGHTTP2_SETTINGS_HEADER_TABLE_SIZE, config->hpack_table_bytes};
 
     entries[count++] =
-        (nghttp2_settings_entry){NGHTTP2_SETTINGS_INITIAL_WINDOW_SIZE, config->stream_window_bytes};
+        (nghttp2_settings_entry){NGHTTP2_SETTINGS_INITIAL_WINDOW_SIZE, config->first_window_bytes};
     entries[count++] = (nghttp2_settings_entry){NGHTTP2_SETTINGS_MAX_HEADER_LIST_SIZE,
                                                 (uint32_t)config->http.header_bytes_max};
     if (h2->is_server) {
@@ -74,7 +74,7 @@ static enum pn_rc submit_settings(struct pn_h2 *h2)
     }
     if (nghttp2_submit_settings(h2->session, NGHTTP2_FLAG_NONE, entries, count) != 0 ||
         nghttp2_session_set_local_window_size(h2->session, NGHTTP2_FLAG_NONE, 0,
-                                              (int32_t)config->connection_window_bytes) != 0)
+                                              pn_h2_flow_window(config)) != 0)
         return PN_NOMEM;
     return PN_OK;
 }
@@ -98,6 +98,8 @@ struct pn_h2 *pn_h2_create(enum pn_h2_side side, const struct pn_h2_config *conf
 {
     struct pn_h2 *h2 = pn_h2_alloc(memory, sizeof(*h2));
 
+    assert(side == PN_H2_CLIENT || (uint64_t)config->streams_max * config->first_window_bytes <=
+                                       config->connection_window_bytes);
     if (!h2)
         return NULL;
     memset(h2, 0, sizeof(*h2));

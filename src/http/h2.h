@@ -53,8 +53,9 @@ enum pn_h2_code {
 struct pn_h2_config {
     struct pn_http_limits http; /* of heads and trailers; chunk extensions do not exist here */
     uint32_t streams_max;       /* open at once; a client opens no more, whatever the peer allows */
-    uint32_t stream_window_bytes;     /* received and not used, of one stream ... */
-    uint32_t connection_window_bytes; /* ... and of all */
+    uint32_t first_window_bytes;  /* received and not used, of one stream in the beginning ... */
+    uint32_t stream_window_bytes; /* ... of one whose bytes are used as they come ... */
+    uint32_t connection_window_bytes; /* ... and of all: streams_max first windows fit into it */
     bool allows_connect;              /* extended CONNECT (RFC 8441) is served */
     uint32_t stall_timeout_ms; /* a body that waits so long for window of the peer: stream reset */
     /* Floods. Each is a bucket that holds so many and fills up again within a minute. */

@@ -5,19 +5,28 @@
 #include "base/limits.h"
 #include "http/h2_internal.h"
 
-enum { MINUTE_MS = 60000 };
+enum { MINUTE_MS = 60000, FIRST_WINDOW_BYTES_MIN = 4096 };
 
 static uint32_t limit(enum pn_limit name)
 {
     return (uint32_t)pn_limit_value(name); /* the table lets no greater one pass */
 }
 
-/* All clients share a backend's connection: the streams of one who does not read must not use up
- * the window of the others. */
-static void leave_window(struct pn_h2_config *config)
+/* As many streams as have room, so that those of which nobody takes anything hold up no others. Of
+ * a backend, which sends to many clients, each has a whole window; a client's streams share half of
+ * the room from the beginning, and those that move borrow of the other half. */
+static void leave_room(struct pn_h2_config *config, bool is_server)
 {
-    uint32_t fit = config->connection_window_bytes / config->stream_window_bytes;
+    uint32_t first = config->stream_window_bytes;
+    uint32_t fit = 0;
 
+    if (is_server) {
+        first = config->connection_window_bytes / 2 / config->streams_max;
+        first = first > FIRST_WINDOW_BYTES_MIN ? first : FIRST_WINDOW_BYTES_MIN;
+        first = first < config->stream_window_bytes ? first : config->stream_window_bytes;
+    }
+    config->first_window_bytes = first;
+    fit = config->connection_window_bytes / first;
     if (config->streams_max > fit)
         config->streams_max = fit > 0 ? fit : 1;
 }
@@ -45,8 +54,14 @@ void pn_h2_config_init(struct pn_h2_config *config, enum pn_h2_side side)
         .hpack_table_bytes = limit(PN_LIMIT_H2_HPACK_TABLE),
         .head_bytes_hard_max = limit(PN_LIMIT_H2_HEAD_BYTES),
     };
-    if (!is_server)
-        leave_window(config);
+    leave_room(config, is_server);
+}
+
+int32_t pn_h2_flow_window(const struct pn_h2_config *config)
+{
+    return config->connection_window_bytes > INT32_MAX / 2
+               ? INT32_MAX
+               : (int32_t)(2 * config->connection_window_bytes);
 }
 
 void pn_h2_bucket_init(struct h2_bucket *bucket, uint32_t per_minute, uint64_t now_ms)

@@ -44,6 +44,10 @@ struct h2_bucket {
     uint32_t per_minute;
 };
 
+/** Of the connection, for its flow control: twice what its streams may hold, because nghttp2 gives
+ *  window back when half of it was used, and never if more than the other half is held. */
+int32_t pn_h2_flow_window(const struct pn_h2_config *config);
+
 void pn_h2_bucket_init(struct h2_bucket *bucket, uint32_t per_minute, uint64_t now_ms);
 /** False: it is empty. */
 bool pn_h2_bucket_take(struct h2_bucket *bucket, uint64_t now_ms);
@@ -85,6 +89,7 @@ struct h2_stream {
     struct h2_piece *first;
     struct h2_piece *last;
     size_t buffered_bytes; /* in the pieces, `held` included */
+    uint32_t lent_bytes;   /* of window, beyond the first */
     uint64_t received_bytes;
     uint64_t expected_bytes; /* Content-Length of what comes */
     uint64_t sent_bytes;
@@ -184,6 +189,7 @@ enum {
     H2_GAPS = 4,      /* the last ones are remembered: who counts by two has none */
     H2_WATCHED = 256, /* streams of which it is remembered that the peer has ended them */
     H2_FRAME_HEADER_BYTES = 9,
+    H2_DEFAULT_WINDOW_BYTES = 65535, /* of streams and connection, before SETTINGS are known */
 };
 
 struct h2_fault {
@@ -221,6 +227,8 @@ struct pn_h2 {
     uint64_t now_ms;
     struct h2_head head;
     struct h2_watch watch;
+    size_t buffered_bytes; /* of all streams */
+    uint32_t lent_bytes;   /* likewise */
     struct h2_bucket floods[H2_FLOODS];
     enum pn_rc verdict;   /* PN_OK: the connection lives */
     char failure[96];     /* why not */

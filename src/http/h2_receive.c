@@ -145,6 +145,12 @@ static int on_data_chunk(nghttp2_session *session, uint8_t flags, int32_t id, co
     }
     if (pn_h2_stream_append(stream, data, len) != PN_OK)
         pn_h2_fail(h2, PN_NOMEM, PN_H2_INTERNAL_ERROR, "out of memory");
+    /* Streams' windows fit into it, once the peer keeps to our SETTINGS; till then, more than that
+     * may have been under way. */
+    if (h2->is_server &&
+        h2->buffered_bytes > (size_t)h2->config.connection_window_bytes + H2_DEFAULT_WINDOW_BYTES)
+        pn_h2_over(h2, PN_LIMIT_H2_CONNECTION_WINDOW,
+                   "more of bodies waits to be sent on than the limit h2-connection-window");
     pn_h2_stream_tell(stream, H2_TELL_DATA);
     return result(h2);
 }

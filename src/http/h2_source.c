@@ -2,6 +2,11 @@
  *
  * The body that comes on a stream, as a source: pieces that DATA was copied into, at most a window
  * full; what is used gives window back.
+ *
+ * Streams of which nobody takes anything must not hold up the others of their connection. So each
+ * has a window of its own from the beginning, and no more streams are open than have such: a
+ * client's is small. One that moves gets more, out of what the connection has to lend; it goes back
+ * when the stream does. The connection's own window is never what stops a stream. ADR 288.
  */
 #include <assert.h>
 #include <string.h>
@@ -48,6 +53,32 @@ static enum pn_rc on_read(struct pn_source *source)
     return stream->is_end_received ? PN_EOF : PN_AGAIN;
 }
 
+/* More is to come, and what has come was taken. */
+static void widen(struct h2_stream *stream)
+{
+    struct pn_h2 *h2 = stream->pub.h2;
+    const struct pn_h2_config *config = &h2->config;
+    uint32_t first = config->first_window_bytes;
+    uint32_t most = config->stream_window_bytes - first;
+    uint32_t left = config->connection_window_bytes - config->streams_max * first - h2->lent_bytes;
+    uint32_t more = most < left ? most : left;
+    bool comes_soon =
+        stream->has_length && stream->expected_bytes - stream->received_bytes <= first;
+
+    /* Before the peer has our SETTINGS, the window is another one. */
+    if (more < first || stream->is_end_received || stream->is_closed || comes_soon ||
+        nghttp2_session_get_local_settings(h2->session, NGHTTP2_SETTINGS_INITIAL_WINDOW_SIZE) !=
+            first)
+        return;
+    if (nghttp2_session_set_local_window_size(h2->session, NGHTTP2_FLAG_NONE, stream->pub.id,
+                                              (int32_t)(first + more)) != 0) {
+        pn_h2_fail(h2, PN_NOMEM, PN_H2_INTERNAL_ERROR, "out of memory");
+        return;
+    }
+    stream->lent_bytes = more;
+    h2->lent_bytes += more;
+}
+
 static void on_used(struct pn_source *source, size_t len)
 {
     struct h2_stream *stream = stream_of_source(source);
@@ -57,12 +88,16 @@ static void on_used(struct pn_source *source, size_t len)
     assert(piece && len <= piece->end - piece->start);
     piece->start += len;
     stream->buffered_bytes -= len;
+    h2->buffered_bytes -= len;
     if (piece->start == piece->end) {
         stream->first = piece->next;
         if (!stream->first)
             stream->last = NULL;
         pn_h2_free(piece);
     }
+    if (h2->is_server && stream->lent_bytes == 0 &&
+        stream->received_bytes >= h2->config.first_window_bytes / 2)
+        widen(stream);
     /* nghttp2 sends WINDOW_UPDATE when half of the window was used. */
     if (nghttp2_session_consume(h2->session, stream->pub.id, len) != 0)
         pn_h2_fail(h2, PN_NOMEM, PN_H2_INTERNAL_ERROR, "out of memory");
@@ -99,6 +134,7 @@ enum pn_rc pn_h2_stream_append(struct h2_stream *stream, const uint8_t *data, si
         memcpy(piece->bytes + piece->end, data, part);
         piece->end += part;
         stream->buffered_bytes += part;
+        stream->pub.h2->buffered_bytes += part;
         data += part;
         len -= part;
     }
@@ -120,5 +156,6 @@ void pn_h2_stream_drop(struct h2_stream *stream)
     if (stream->buffered_bytes > 0 && h2->session &&
         nghttp2_session_consume(h2->session, stream->pub.id, stream->buffered_bytes) != 0)
         pn_h2_fail(h2, PN_NOMEM, PN_H2_INTERNAL_ERROR, "out of memory");
+    h2->buffered_bytes -= stream->buffered_bytes;
     stream->buffered_bytes = 0;
 }

@@ -39,6 +39,7 @@ void pn_h2_stream_destroy(struct h2_stream *stream)
     pn_list_remove(&stream->ready);
     pn_list_remove(&stream->link);
     h2->streams_open--;
+    h2->lent_bytes -= stream->lent_bytes;
     pn_h2_free(stream);
 }
 

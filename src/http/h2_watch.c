@@ -17,7 +17,7 @@
 
 #include "http/h2_internal.h"
 
-enum { PREFACE_BYTES = 24, FIRST_WINDOW_BYTES = 65535 };
+enum { PREFACE_BYTES = 24 };
 
 static const struct h2_fault stream_closed = {PN_H2_STREAM_CLOSED,
                                               "a frame comes of a stream that its peer has ended"};
@@ -27,7 +27,7 @@ static const struct h2_fault passed_over = {PN_H2_PROTOCOL_ERROR,
 void pn_h2_watch_init(struct pn_h2 *h2)
 {
     h2->watch.payload = h2->is_server ? PREFACE_BYTES : 0; /* a client's; passed like a payload */
-    h2->watch.late_bytes_max = h2->config.connection_window_bytes;
+    h2->watch.late_bytes_max = (uint64_t)pn_h2_flow_window(&h2->config);
 }
 
 /* ---- streams, by the half of their id ---- */
@@ -91,7 +91,8 @@ void pn_h2_watch_reset(struct pn_h2 *h2, int32_t id)
 
     /* The peer may not have seen our SETTINGS when it sent. */
     if (!has_ended(&h2->watch, (uint32_t)id / 2))
-        h2->watch.late_bytes_max += window > FIRST_WINDOW_BYTES ? window : FIRST_WINDOW_BYTES;
+        h2->watch.late_bytes_max +=
+            window > H2_DEFAULT_WINDOW_BYTES ? window : H2_DEFAULT_WINDOW_BYTES;
 }
 
 /* ---- frames ---- */

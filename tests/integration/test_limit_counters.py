@@ -161,7 +161,7 @@ def test_overload_refuses_what_is_new_and_finishes_what_it_has(limited, version)
 
 
 # Those that refuse, end or drop nothing: sizes, lifetimes of what is remembered, and pauses.
-UNCOUNTED = {"h2-stream-window", "h2-connection-window", "h2-backend-connection-window",
+UNCOUNTED = {"h2-stream-window", "h2-backend-connection-window",
              "h2-hpack-table-bytes", "tls-ticket-lifetime", "tls-ticket-rotation", "tls-verified-lifetime",
              "identity-token-lifetime", "issuer-lifetime-min", "issuer-lifetime-max",
              "backend-ping-interval", "busy-rest", "drain-delay", "control-response-bytes", "vault-purge-delay"}

@@ -52,7 +52,7 @@ ELSEWHERE = {
     "tunnel-idle-timeout": "test_websocket.py", "request-skip-bytes": "test_limit_counters.py",
     "client-half-closed-timeout": "test_aborts.py", "h2-streams": "test_limit_counters.py",
     "client-linger-timeout": "test_limit_counters.py", "open-requests": "test_limit_counters.py",
-    "h2-stall-timeout": "test_http2.py", "h2-resets": "test_h2_conformance.py",
+    "h2-stall-timeout": "test_http2.py", "h2-connection-window": "test_h2_stalled_streams.py", "h2-resets": "test_h2_conformance.py",
     "h2-pings": "test_h2_conformance.py", "h2-settings": "test_h2_conformance.py",
     "h2-priorities": "test_h2_conformance.py", "h2-empty-data": "test_h2_conformance.py",
     "h2-window-updates": "test_h2_conformance.py", "backend-connections": "test_backend_limits.py",
@@ -68,7 +68,7 @@ ELSEWHERE = {
     "drain-idle": "test_drain.py", "drain-timeout": "test_drain.py",
     **dict.fromkeys(("request-replay-bytes", "request-buffer-bytes", "redirects"), "test_resend.py"),
     **dict.fromkeys((
-        "call-memory", "h2-backend-streams", "h2-stream-window", "h2-connection-window",
+        "call-memory", "h2-backend-streams", "h2-stream-window",
         "h2-backend-connection-window", "h2-head-bytes", "h2-continuations", "h2-queued-frames",
         "tls-ticket-lifetime", "tls-ticket-rotation", "tls-verified-lifetime", "tls-client-chain-bytes", "tls-verified-chains", "tls-sessions",
         "tls-sessions-per-identity", "backend-age", "proxy-answer-bytes",

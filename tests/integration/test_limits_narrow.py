@@ -85,9 +85,10 @@ def test_a_request_has_so_much_memory_and_no_more(narrow):
 def test_windows_are_announced_as_configured(narrow):
     with h2frames.Connection(narrow.gateway) as c:
         c.settle()
-        assert dict(struct.iter_unpack(">HI", c.find(h2frames.SETTINGS).payload))[4] == 20000
+        values = dict(struct.iter_unpack(">HI", c.find(h2frames.SETTINGS).payload))
+        assert (values[4], values[3]) == (4096, 100000 // 4096), "the least, for as many as there is room for"
         update = c.find(h2frames.WINDOW_UPDATE, 0)
-        assert struct.unpack(">I", update.payload)[0] + 65535 == 100000
+        assert struct.unpack(">I", update.payload)[0] + 65535 == 2 * 100000, "streams' windows are what stops them"
 
 
 def test_a_head_that_is_too_much_to_read_over_ends_the_connection(narrow):
@@ -168,7 +169,9 @@ def test_a_backend_is_told_of_our_window_and_asked_whether_it_lives(narrow):
         narrow.make_api(name, backend.url, VERSION_2)
         assert narrow.call(f"/{name}/x").status == 200, "answered after the PING"
     updates = [struct.unpack(">I", p)[0] for kind, _, p in got if kind == h2frames.WINDOW_UPDATE]
-    assert updates and updates[0] + 65535 == 200000
+    assert updates and updates[0] + 65535 == 2 * 200000
+    told = next(p for kind, _, p in got if kind == h2frames.SETTINGS)
+    assert dict(struct.iter_unpack(">HI", told))[4] == 20000
     assert any(kind == h2frames.PING and not flags & ACK for kind, flags, _ in got)
 
 

@@ -4,6 +4,7 @@
  * limits of a connection. Every case is read whole and byte by byte.
  */
 #include "base/limits.h"
+#include "http/h2_internal.h"
 #include "http/h2_lab.h"
 
 static struct lab *server(void)
@@ -572,9 +573,24 @@ static void a_window_that_is_overrun_is_an_error(void **state)
     lab_destroy(lab);
 }
 
+/* Room for four streams, which have all of their windows from the beginning. */
+static struct lab *server_of_few(void)
+{
+    struct lab *lab = lab_create();
+
+    pn_h2_config_init(&lab->config, PN_H2_SERVER);
+    lab->config.streams_max = 4;
+    lab->config.first_window_bytes = lab->config.stream_window_bytes;
+    lab->config.connection_window_bytes = 4 * lab->config.stream_window_bytes;
+    lab->answers = false;
+    lab_open(lab, PN_H2_SERVER);
+    put_start(lab);
+    return lab;
+}
+
 static void window_is_given_back_for_what_was_used_only(void **state)
 {
-    struct lab *lab = server();
+    struct lab *lab = server_of_few();
     uint64_t given = 0;
 
     (void)state;
@@ -601,13 +617,70 @@ static void window_is_given_back_for_what_was_used_only(void **state)
     lab_destroy(lab);
 }
 
+static uint64_t window_given(const struct lab *lab, uint32_t id)
+{
+    uint64_t given = 0;
+
+    for (size_t i = 0; i < lab->sent_count; i++)
+        given +=
+            lab->sent[i].type == WINDOW_UPDATE && lab->sent[i].id == id ? lab->sent[i].value : 0;
+    return given;
+}
+
+/* Who moves is lent window, as much as there is to lend, and it comes back. */
+static void window_is_lent_to_streams_that_move(void **state)
+{
+    struct lab *lab = lab_create();
+    size_t first = 0;
+
+    (void)state;
+    pn_h2_config_init(&lab->config, PN_H2_SERVER);
+    lab->config.streams_max = 8;
+    lab->config.first_window_bytes = 32768;
+    lab->config.stream_window_bytes = 100000;
+    lab->config.connection_window_bytes = 8 * 32768 + 100000; /* to one whole, to another in part */
+    first = lab->config.first_window_bytes;
+    lab->answers = false;
+    lab_open(lab, PN_H2_SERVER);
+    put_start(lab);
+    put_frame(&lab->in, SETTINGS, ACK, 0, pn_slice("", 0));
+    for (uint32_t id = 1; id < 10; id += 2)
+        open_stream(&lab->in, id);
+    put_headers(&lab->in, 11, 0, POST_FIELDS "content-length|40000\n");
+    lab_run(lab, 0);
+    lab->calls[3].reads_nothing = true;
+    for (uint32_t id = 1; id < 12; id += 2) { /* 7 does not move; 11 needs no more */
+        put_raw(&lab->in, 12000, DATA, 0, id);
+        if (id != 5)
+            put_raw(&lab->in, 12000, DATA, 0, id);
+        lab_run(lab, 0);
+    }
+    assert_int_equal(lab->h2->lent_bytes, 100000);
+    assert_true(window_given(lab, 1) >= 100000 - first);
+    assert_true(window_given(lab, 3) >= 100000 - (100000 - first));
+    assert_int_equal(window_given(lab, 5) + window_given(lab, 7), 0);
+    assert_true(window_given(lab, 9) < first && window_given(lab, 11) < first);
+    put_frame_u32(&lab->in, RST_STREAM, 1, PN_H2_CANCEL); /* who goes leaves it to others */
+    put_raw(&lab->in, 12000, DATA, 0, 9);
+    lab_run(lab, 0);
+    assert_int_equal(lab->h2->lent_bytes, 100000);
+    assert_true(window_given(lab, 9) >= 100000 - first);
+    for (uint32_t id = 3; id < 12; id += 2)
+        put_frame_u32(&lab->in, RST_STREAM, id, PN_H2_CANCEL);
+    lab_run(lab, 0);
+    assert_int_equal(lab->h2->lent_bytes, 0);
+    assert_int_equal(lab->h2->buffered_bytes, 0);
+    lab_destroy(lab);
+}
+
 static void what_nobody_reads_gives_its_window_back(void **state)
 {
-    struct lab *lab = server();
+    struct lab *lab = server_of_few();
     uint64_t given = 0;
 
     (void)state;
-    for (uint32_t id = 1; id < 40; id += 2) { /* 20 streams of 240 KB: five times the window */
+    for (uint32_t id = 1; id < 40;
+         id += 2) { /* 20 streams of 240 KB: five times what there is room for */
         open_stream(&lab->in, id);
         if (id == 1)
             put_frame(&lab->in, SETTINGS, ACK, 0, pn_slice("", 0));
@@ -624,7 +697,7 @@ static void what_nobody_reads_gives_its_window_back(void **state)
     for (size_t i = 0; i < lab->sent_count; i++)
         given +=
             lab->sent[i].type == WINDOW_UPDATE && lab->sent[i].id == 0 ? lab->sent[i].value : 0;
-    assert_true(given >= 20 * 16 * 16384 - 1024 * 1024);
+    assert_true(given >= 20 * 16 * 16384 - 2 * 1024 * 1024);
     assert_int_equal(pn_h2_streams_open(lab->h2), 0);
     lab_destroy(lab);
 }
@@ -994,6 +1067,7 @@ int main(void)
         cmocka_unit_test(settings_must_come_first),
         cmocka_unit_test(a_window_that_is_overrun_is_an_error),
         cmocka_unit_test(window_is_given_back_for_what_was_used_only),
+        cmocka_unit_test(window_is_lent_to_streams_that_move),
         cmocka_unit_test(what_nobody_reads_gives_its_window_back),
         cmocka_unit_test(a_stalled_stream_is_reset),
         cmocka_unit_test(a_slow_reader_that_reads_is_not_reset),
