@@ -18,6 +18,7 @@ struct name {
     struct pn_resolver *resolver;
     struct pn_list waiting; /* struct pn_resolve */
     bool is_asked;
+    bool is_stale; /* no server answered lately: the addresses are those of before */
     uint64_t expires_ms;
     uint64_t stale_until_ms; /* of the addresses, if no server answers any more */
     unsigned turn;
@@ -271,6 +272,11 @@ static enum pn_rc status_rc(int status)
     }
 }
 
+static bool has_stale_addresses(const struct name *name, uint64_t now_ms)
+{
+    return name->count > 0 && now_ms < name->stale_until_ms;
+}
+
 static void on_answer(void *ctx, int status, int timeouts, struct ares_addrinfo *info)
 {
     struct name *name = ctx;
@@ -289,9 +295,11 @@ static void on_answer(void *ctx, int status, int timeouts, struct ares_addrinfo 
         name->rc = PN_NOT_FOUND;
         name->reason = "the name has no address";
     }
+    name->is_stale =
+        name->rc != PN_OK && name->rc != PN_NOT_FOUND && has_stale_addresses(name, now_ms);
     if (name->rc == PN_OK) {
         name->stale_until_ms = now_ms + (ttl_s + PN_RESOLVE_STALE_S) * 1000;
-    } else if (name->rc != PN_NOT_FOUND && name->count > 0 && now_ms < name->stale_until_ms) {
+    } else if (name->is_stale) {
         /* No server answers: the addresses of before are better than none (RFC 8767). */
         pn_log(PN_LOG_WARN, "dns_stale", "reason", PN_S(name->reason), NULL);
         name->rc = PN_OK;
@@ -383,6 +391,7 @@ enum pn_rc pn_resolver_start(struct pn_resolver *resolver, struct pn_resolve *qu
 {
     struct ares_addrinfo_hints hints = {.ai_family = AF_UNSPEC, .ai_socktype = SOCK_STREAM};
     struct name *name;
+    uint64_t now_ms = pn_loop_now_ms(resolver->loop);
     char text[NI_MAXHOST];
 
     pn_list_init(&query->entry);
@@ -398,18 +407,16 @@ enum pn_rc pn_resolver_start(struct pn_resolver *resolver, struct pn_resolve *qu
     name = name_get(resolver, host);
     if (!name)
         return fail(query, PN_LIMIT, "too many host names at once");
-    if (!name->is_asked && name->expires_ms > pn_loop_now_ms(resolver->loop)) {
-        copy_answer(query, name);
-        return query->rc;
-    }
-    if (!name->is_asked) {
+    if (!name->is_asked && name->expires_ms <= now_ms) {
         name->is_asked = true;
         ares_getaddrinfo(resolver->channel, text, NULL, &hints, on_answer, name);
         arm_timer(resolver);
-        if (!name->is_asked) { /* /etc/hosts knew it: answered within the call */
-            copy_answer(query, name);
-            return query->rc;
-        }
+    }
+    /* It is known, or /etc/hosts knew it; or it has been seen that no server answers, and nobody
+     * needs to wait until that is seen once more (RFC 8767 §5). */
+    if (!name->is_asked || (name->is_stale && has_stale_addresses(name, now_ms))) {
+        copy_answer(query, name);
+        return query->rc;
     }
     pn_list_push_back(&name->waiting, &query->entry);
     return PN_AGAIN;

@@ -9,7 +9,7 @@ import time
 
 import pytest
 from lab import service
-from lab.dns import NameServer
+from lab.dns import A, CNAME, NameServer, encoded, record, response
 from lab.members import Member
 
 
@@ -139,9 +139,96 @@ def test_addresses_outlast_their_name_server(resolving, names):
         names.is_silent = True
         try:
             assert resolving.call(f"/{host}/x").status == 200
+            names.names[host] = ["127.0.0.12"]
+            for _ in range(2):  # the first has found out; no other waits for an answer that does not come
+                begin = time.monotonic()
+                assert resolving.call(f"/{host}/x").status == 200
+                assert time.monotonic() - begin < 1
+                time.sleep(1.1)
         finally:
             names.is_silent = False
         assert "dns_stale" in resolving.log()
+        # asked again meanwhile: it is noticed when one answers
+        with Member("two", "127.0.0.12", one.port):
+            service.wait_for("the new address",
+                             lambda: resolving.call(f"/{host}/x").json()["member"] == "two", 15, 0.2)
+
+
+def loopback(last):
+    return bytes([127, 0, 0, last])
+
+
+def test_an_answer_too_long_for_a_datagram_comes_over_tcp(resolving, names):
+    with Member("one", "127.0.0.11") as one:
+        host = f"{service.unique('long')}.test"
+        names.names[host] = ["127.0.0.11"] * 60
+        names.truncated.add(host)
+        before = names.streams
+        resolving.make_api(host, f"http://{host}:{one.port}")
+        assert resolving.call(f"/{host}/x").status == 200
+        assert names.streams > before
+
+
+def test_a_name_of_many_addresses_and_of_no_time_to_live(resolving, names):
+    """More than are kept, some for no time at all: asked again, but not for each request at once."""
+    with Member("one", "127.0.0.11") as one:
+        host = f"{service.unique('many')}.test"
+        names.replies[host] = lambda query, kind: [response(query, [
+            record(b"\xc0\x0c", A, loopback(11), 0) for _ in range(25)] if kind == A else [])]
+        resolving.make_api(host, f"http://{host}:{one.port}")
+        for _ in range(5):
+            assert resolving.call(f"/{host}/x").status == 200
+        assert names.asked(host) <= 2
+
+
+def test_names_that_lead_to_each_other_lead_nowhere(resolving, names):
+    a, b = (f"{service.unique('loop')}.test" for _ in range(2))
+    loop = [record(a, CNAME, encoded(b)), record(b, CNAME, encoded(a))]
+    names.replies[a] = names.replies[b] = lambda query, kind: [response(query, loop)]
+    resolving.make_api(a, f"http://{a}:1")
+    begin = time.monotonic()
+    assert resolving.call(f"/{a}/x").status == 500
+    assert time.monotonic() - begin < 5 and resolving.call("/healthz").status == 200
+
+
+def test_an_alias_leads_to_the_addresses_of_its_target(resolving, names):
+    with Member("one", "127.0.0.11") as one:
+        alias, target = (f"{service.unique('alias')}.test" for _ in range(2))
+        names.replies[alias] = lambda query, kind: [response(query, [
+            record(alias, CNAME, encoded(target))] + ([record(target, A, loopback(11))] if kind == A else []))]
+        resolving.make_api(alias, f"http://{alias}:{one.port}")
+        assert resolving.call(f"/{alias}/x").json()["member"] == "one"
+
+
+def test_what_is_said_of_other_names_counts_for_none_of_them(resolving, names):
+    """An answer that brings records of another name along: that one is asked for by itself."""
+    with Member("one", "127.0.0.11") as one, Member("evil", "127.0.0.66", one.port):
+        asked, victim = (f"{service.unique('poison')}.test" for _ in range(2))
+        names.names[victim] = ["127.0.0.11"]
+        names.replies[asked] = lambda query, kind: [response(query, ([
+            record(asked, A, loopback(11), 300), record(victim, A, loopback(66), 300)] if kind == A else []))]
+        resolving.make_api(asked, f"http://{asked}:{one.port}")
+        resolving.make_api(victim, f"http://{victim}:{one.port}")
+        assert {resolving.call(f"/{asked}/x").json()["member"] for _ in range(8)} == {"one"}
+        assert {resolving.call(f"/{victim}/x").json()["member"] for _ in range(8)} == {"one"}
+
+
+def test_answers_to_other_questions_are_none(resolving, names):
+    """Another id, another name, or no answer at all by its flags; the right one comes last."""
+    with Member("one", "127.0.0.11") as one, Member("evil", "127.0.0.66", one.port):
+        host = f"{service.unique('forged')}.test"
+
+        def reply(query, kind):
+            evil = [record(b"\xc0\x0c", A, loopback(66), 300)] if kind == A else []
+            good = [record(b"\xc0\x0c", A, loopback(11))] if kind == A else []
+            other = bytes([query[0] ^ 1, query[1]])
+            return [response(query, evil, id_=other), response(query, evil, name="other.test"),
+                    response(query, evil)[:20], b"", query[:2], response(query, good)]
+
+        names.replies[host] = reply
+        resolving.make_api(host, f"http://{host}:{one.port}")
+        assert {resolving.call(f"/{host}/x").json()["member"] for _ in range(5)} == {"one"}
+
 
 
 def test_ipv6_literals_are_backends(resolving):
