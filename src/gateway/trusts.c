@@ -273,25 +273,35 @@ static enum pn_rc make_special(const struct pn_trust_base *base, const struct pn
     return pn_trust_make(&spec, trust, err);
 }
 
-/** Those that nobody has any more, when there are many. */
+/** Those that nobody has any more go, when there are many; in one pass, because threads wait for
+ * the lock. Without memory they stay till the next time. */
 static void sweep(struct pn_trust_base *base)
 {
+    struct pn_map *kept;
     struct pn_slice key;
     size_t position = 0;
     void *value;
 
     if (pn_map_count(base->granted) < base->sweep_at)
         return;
-    while (pn_map_next(base->granted, &position, &key, &value)) {
-        uint8_t digest[PN_SHA256_BYTES];
-
-        if (pn_trust_is_shared(value))
-            continue;
-        memcpy(digest, key.ptr, sizeof(digest));
-        pn_trust_unref(pn_map_remove(base->granted, pn_slice(digest, sizeof(digest))));
-        position = 0; /* the map is another one now */
+    base->sweep_at *= 2;
+    kept = pn_map_create(false);
+    while (kept && pn_map_next(base->granted, &position, &key, &value)) {
+        if (pn_trust_is_shared(value) && pn_map_set(kept, key, value, NULL) != PN_OK) {
+            pn_map_destroy(kept, NULL);
+            kept = NULL;
+        }
     }
-    base->sweep_at = SWEEP_MIN + 2 * pn_map_count(base->granted);
+    if (!kept)
+        return;
+    position = 0;
+    while (pn_map_next(base->granted, &position, &key, &value)) {
+        if (!pn_map_get(kept, key))
+            pn_trust_unref(value);
+    }
+    pn_map_destroy(base->granted, NULL);
+    base->granted = kept;
+    base->sweep_at = SWEEP_MIN + 2 * pn_map_count(kept);
 }
 
 static enum pn_rc grant_special(struct pn_trust_base *base, const struct pn_trust_wish *wish,
