@@ -118,7 +118,7 @@
 /* TLS on both sides. */
 #define PN_LIMITS_TLS(X)                                                                           \
     X(TLS_TICKET_LIFETIME, "tls-ticket-lifetime", MS, 7200000, 60000, 604800000, GATEWAY,          \
-      "a client's TLS session can be resumed")                                                     \
+      "a client's TLS session can be resumed, counted from its full handshake")                    \
     X(TLS_TICKET_ROTATION, "tls-ticket-rotation", MS, 3600000, 1000, 604800000, GATEWAY,           \
       "one key makes session tickets; at least a 60th of tls-ticket-lifetime")                     \
     X(TLS_CLIENT_CHAIN_BYTES, "tls-client-chain-bytes", BYTES, 65536, 4096, 1048576, GATEWAY,      \
@@ -126,7 +126,8 @@
     X(TLS_VERIFIED_CHAINS, "tls-verified-chains", COUNT, 4096, 0, 1000000, GATEWAY,                \
       "verified chains of backends that are remembered, per trust policy; 0: none")                \
     X(TLS_VERIFIED_LIFETIME, "tls-verified-lifetime", MS, 3600000, 1000, 86400000, GATEWAY,        \
-      "a verified chain is remembered, and never beyond its certificates' validity")               \
+      "a verified chain is remembered, a session that came of it resumed, and neither beyond the " \
+      "certificates' validity")                                                                    \
     X(TLS_SESSIONS, "tls-sessions", COUNT, 4096, 1, 1000000, GATEWAY,                              \
       "identities whose TLS sessions with backends are kept, per context and gateway thread")      \
     X(TLS_SESSIONS_PER_IDENTITY, "tls-sessions-per-identity", COUNT, 32, 1, 64, GATEWAY,           \

@@ -122,14 +122,15 @@ static struct kept *kept_make(struct pn_tls_client *client, const struct pn_tls_
     return kept;
 }
 
-/* Which of several certificates a session was won with, as link->chosen has it; copies of a session
- * have it too. */
-static int chosen_index = -1;
-static pthread_once_t chosen_once = PTHREAD_ONCE_INIT;
+/* Which of several certificates a session was won with, as link->chosen has it, and until when it
+ * may be resumed; copies of a session have both too. */
+static int chosen_index = -1, until_index = -1;
+static pthread_once_t indexes_once = PTHREAD_ONCE_INIT;
 
-static void reserve_chosen(void)
+static void reserve_indexes(void)
 {
     chosen_index = SSL_SESSION_get_ex_new_index(0, NULL, NULL, NULL, NULL);
+    until_index = SSL_SESSION_get_ex_new_index(0, NULL, NULL, NULL, NULL);
 }
 
 static void set_chosen(SSL_SESSION *session, int chosen)
@@ -140,6 +141,41 @@ static void set_chosen(SSL_SESSION *session, int chosen)
 static int chosen_of(const SSL_SESSION *session)
 {
     return (int)(uintptr_t)SSL_SESSION_get_ex_data(session, chosen_index);
+}
+
+static int64_t now_of(const struct pn_tls_link *link)
+{
+    return link->now_unix_s ? link->now_unix_s : pn_clock_unix_s();
+}
+
+static void set_until(SSL_SESSION *session, int64_t until_s)
+{
+    (void)SSL_SESSION_set_ex_data(session, until_index, (void *)(uintptr_t)until_s);
+}
+
+static int64_t until_of(const SSL_SESSION *session)
+{
+    return (int64_t)(uintptr_t)SSL_SESSION_get_ex_data(session, until_index);
+}
+
+/* A resumed handshake verifies nothing. What comes of a full one is good for as long as a verified
+ * chain is remembered, and not beyond the backend's certificate where that matters; what comes of a
+ * resumed one is good no longer than that was (RFC 8446 §4.6.1). */
+static int64_t trusted_until(const struct pn_tls_link *link, SSL *ssl)
+{
+    const X509 *leaf = SSL_get0_peer_certificate(ssl);
+    int64_t until_s =
+        now_of(link) + (int64_t)(pn_limit_value(PN_LIMIT_TLS_VERIFIED_LIFETIME) / 1000);
+    struct tm parts;
+    int64_t end_s;
+
+    if (SSL_session_reused(ssl))
+        return link->session_until_s;
+    if (!leaf || !pn_trust_checks_chain(link->client->trust) ||
+        ASN1_TIME_to_tm(X509_get0_notAfter(leaf), &parts) != 1)
+        return until_s;
+    end_s = (int64_t)timegm(&parts);
+    return end_s < until_s ? end_s : until_s;
 }
 
 /* Takes the session when it returns 1. */
@@ -157,6 +193,7 @@ static int on_new_session(SSL *ssl, SSL_SESSION *session)
     if (!client || !SSL_SESSION_is_resumable(session))
         return 0;
     set_chosen(session, link->chosen);
+    set_until(session, trusted_until(link, ssl));
     pthread_mutex_lock(&client->lock);
     kept = kept_find(client, link->identity);
     if (!kept)
@@ -177,13 +214,15 @@ static int on_new_session(SSL *ssl, SSL_SESSION *session)
     return kept != NULL;
 }
 
-/* The certificate that it was won with is out of its time. Of a single one that was asked before.
- */
+/* What was verified is too old, or the certificate that it was won with is out of its time. Of a
+ * single one that was asked before. */
 static bool is_outdated(const struct pn_tls_client *client, const SSL_SESSION *session,
                         int64_t now_s)
 {
     int chosen = chosen_of(session);
 
+    if (now_s >= until_of(session))
+        return true;
     return chosen > 0 &&
            pn_tls_certificate_check_time(client->certificates[chosen - 1], now_s, NULL) != PN_OK;
 }
@@ -408,7 +447,7 @@ enum pn_rc pn_tls_client_create_of(struct pn_signer *signer, struct pn_trust *tr
                                 "Certificate '%s' is not for the use client.",
                                 pn_tls_certificate_name(certificates[i]));
     }
-    (void)pthread_once(&chosen_once, reserve_chosen);
+    (void)pthread_once(&indexes_once, reserve_indexes);
     client = calloc(1, sizeof(*client));
     if (!client || chosen_index < 0) {
         free(client);
@@ -582,9 +621,9 @@ SSL *pn_tls_client_ssl(struct pn_tls_client *client, struct pn_tls_link *link)
         return NULL;
     }
     if (!link->story) /* else the whole handshake is wanted */
-        session = session_take(client, link->identity,
-                               link->now_unix_s ? link->now_unix_s : pn_clock_unix_s());
+        session = session_take(client, link->identity, now_of(link));
     if (session) {
+        link->session_until_s = until_of(session);
         link->chosen = chosen_of(session);
         if (link->chosen > 0)
             pn_tls_link_name(link, client->certificates[link->chosen - 1]);

@@ -184,6 +184,28 @@ static int on_ticket(SSL *ssl, unsigned char *name, unsigned char *iv, EVP_CIPHE
     return pn_tls_tickets_callback(link->tickets, ssl, name, iv, cipher, mac, is_making == 1);
 }
 
+static int on_ticket_filled(SSL *ssl, void *arg)
+{
+    const struct pn_tls_link *link = SSL_get_app_data(ssl);
+
+    (void)arg;
+    return link && link->tickets && pn_tls_tickets_note(link->tickets, ssl);
+}
+
+static SSL_TICKET_RETURN on_ticket_read(SSL *ssl, SSL_SESSION *session, const unsigned char *name,
+                                        size_t name_len, SSL_TICKET_STATUS status, void *arg)
+{
+    const struct pn_tls_link *link = SSL_get_app_data(ssl);
+
+    (void)name;
+    (void)name_len;
+    (void)arg;
+    if ((status != SSL_TICKET_SUCCESS && status != SSL_TICKET_SUCCESS_RENEW) || !link ||
+        !link->tickets || !pn_tls_tickets_is_good(link->tickets, session))
+        return SSL_TICKET_RETURN_IGNORE_RENEW; /* a full handshake, and a new one */
+    return status == SSL_TICKET_SUCCESS ? SSL_TICKET_RETURN_USE : SSL_TICKET_RETURN_USE_RENEW;
+}
+
 /* A client's certificate is asked for so that others can judge it later; here counts only that the
  * client has its key, which its CertificateVerify shows. */
 static int on_client_chain(X509_STORE_CTX *store, void *arg)
@@ -203,6 +225,7 @@ static void context_callbacks(struct pn_tls_server *server, SSL_CTX *ctx)
     SSL_CTX_set_cert_verify_callback(ctx, on_client_chain, NULL);
     if (server->tickets) {
         (void)SSL_CTX_set_tlsext_ticket_key_evp_cb(ctx, on_ticket);
+        (void)SSL_CTX_set_session_ticket_cb(ctx, on_ticket_filled, on_ticket_read, NULL);
         (void)SSL_CTX_set_timeout(ctx, pn_tls_tickets_lifetime_s(server->tickets));
     }
 }

@@ -100,6 +100,12 @@ unsigned pn_tls_tickets_count(struct pn_tls_tickets *tickets)
     return count;
 }
 
+/* Who asked the clock first may get the lock last: then something is younger than now. */
+static uint64_t age_ms(uint64_t now_ms, uint64_t since_ms)
+{
+    return now_ms > since_ms ? now_ms - since_ms : 0;
+}
+
 /* ---- under the lock */
 
 /* A key is of no use once the last ticket that it made has ended. */
@@ -107,17 +113,25 @@ static void drop_old(struct pn_tls_tickets *tickets, uint64_t now_ms)
 {
     uint64_t age_max_ms = ((uint64_t)tickets->lifetime_s + tickets->rotation_s) * 1000;
 
-    while (tickets->count > 0 && now_ms - tickets->keys[tickets->count - 1].made_ms >= age_max_ms) {
+    while (tickets->count > 0 &&
+           age_ms(now_ms, tickets->keys[tickets->count - 1].made_ms) >= age_max_ms) {
         tickets->count--;
         pn_wipe(&tickets->keys[tickets->count], sizeof(*tickets->keys));
     }
+}
+
+static bool makes_tickets(const struct pn_tls_tickets *tickets, const struct ticket_key *key,
+                          uint64_t now_ms)
+{
+    return key == tickets->keys &&
+           age_ms(now_ms, key->made_ms) < (uint64_t)tickets->rotation_s * 1000;
 }
 
 static const struct ticket_key *newest(struct pn_tls_tickets *tickets, uint64_t now_ms)
 {
     struct ticket_key *keys = tickets->keys;
 
-    if (tickets->count > 0 && now_ms - keys[0].made_ms < (uint64_t)tickets->rotation_s * 1000)
+    if (tickets->count > 0 && makes_tickets(tickets, keys, now_ms))
         return keys;
     if (tickets->count == PN_TICKET_KEYS_MAX)
         tickets->count--; /* cannot be: drop_old() has been */
@@ -183,10 +197,7 @@ static int ticket_open(struct pn_tls_tickets *tickets, bool is_tls13, const unsi
     drop_old(tickets, now_ms);
     key = named(tickets, name);
     if (key) {
-        bool is_making =
-            key == tickets->keys && now_ms - key->made_ms < (uint64_t)tickets->rotation_s * 1000;
-
-        answer = is_making && !is_tls13 ? 1 : 2;
+        answer = makes_tickets(tickets, key, now_ms) && !is_tls13 ? 1 : 2;
         if (EVP_DecryptInit_ex2(cipher, tickets->cipher, key->aes, iv, NULL) != 1 ||
             !mac_start(mac, key))
             answer = -1;
@@ -202,4 +213,45 @@ int pn_tls_tickets_callback(struct pn_tls_tickets *tickets, SSL *ssl, unsigned c
     if (is_making)
         return ticket_make(tickets, name, iv, cipher, mac);
     return ticket_open(tickets, SSL_version(ssl) >= TLS1_3_VERSION, name, iv, cipher, mac);
+}
+
+/* ---- what a ticket holds besides */
+
+/* When the client of this session shook hands in full. False: a session that is not ours. */
+static bool began_ms(SSL_SESSION *session, uint64_t *then_ms)
+{
+    void *data = NULL;
+    size_t len = 0;
+
+    if (SSL_SESSION_get0_ticket_appdata(session, &data, &len) != 1 || len != sizeof(*then_ms))
+        return false;
+    memcpy(then_ms, data, sizeof(*then_ms));
+    return true;
+}
+
+static uint32_t left_s(const struct pn_tls_tickets *tickets, SSL_SESSION *session)
+{
+    uint64_t then_ms, gone_s;
+
+    if (!began_ms(session, &then_ms))
+        return 0;
+    gone_s = age_ms(tickets->now_ms(), then_ms) / 1000;
+    return gone_s < tickets->lifetime_s ? (uint32_t)(tickets->lifetime_s - gone_s) : 0;
+}
+
+bool pn_tls_tickets_note(const struct pn_tls_tickets *tickets, SSL *ssl)
+{
+    SSL_SESSION *session = SSL_get_session(ssl);
+    uint64_t now_ms = tickets->now_ms();
+
+    if (!SSL_session_reused(ssl))
+        return SSL_SESSION_set1_ticket_appdata(session, &now_ms, sizeof(now_ms)) == 1;
+    /* In TLS 1.3 OpenSSL counts anew from here; in TLS 1.2 from the beginning. */
+    return SSL_version(ssl) < TLS1_3_VERSION ||
+           SSL_SESSION_set_timeout(session, left_s(tickets, session)) == 1;
+}
+
+bool pn_tls_tickets_is_good(const struct pn_tls_tickets *tickets, SSL_SESSION *session)
+{
+    return left_s(tickets, session) > 0;
 }

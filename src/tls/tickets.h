@@ -2,8 +2,8 @@
  *
  * Keys of session tickets (RFC 5077, RFC 8446 §4.6.1): what lets any worker resume a session that
  * another one opened, without keeping sessions. Random, shared by all listeners of a process,
- * replaced by time: a ticket is good for its lifetime at most, and a key is wiped as soon as no
- * ticket of it can be good any more.
+ * replaced by time: a session is good for its lifetime at most, however many tickets have come of
+ * one another, and a key is wiped as soon as no ticket of it can be good any more.
  *
  * Thread: any; a lock is held while a key is looked for, at handshakes only.
  */

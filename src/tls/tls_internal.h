@@ -43,6 +43,7 @@ struct pn_tls_link {
     bool is_name_own;               /* peer_name is freed with the link */
     enum pn_alpn alpn;              /* what was agreed on */
     int64_t now_unix_s;             /* 0: take the clock */
+    int64_t session_until_s;        /* client: of the session that was offered, see client.c */
     struct pn_tls_client *client;   /* NULL: server */
     struct pn_tls_tickets *tickets; /* of a server; may be NULL */
     const struct pn_tls_identity *identity;
@@ -100,6 +101,10 @@ void pn_tls_bio_flush(struct pn_tls_link *link);
 int pn_tls_tickets_callback(struct pn_tls_tickets *tickets, SSL *ssl, unsigned char *name,
                             unsigned char *iv, EVP_CIPHER_CTX *cipher, EVP_MAC_CTX *mac,
                             bool is_making);
+/** A ticket is about to be made: it says since when its session is good. False: no memory. */
+bool pn_tls_tickets_note(const struct pn_tls_tickets *tickets, SSL *ssl);
+/** The session of a ticket is within its lifetime, which begins with its full handshake. */
+bool pn_tls_tickets_is_good(const struct pn_tls_tickets *tickets, SSL_SESSION *session);
 /** For SSL_CTX_set_cert_verify_callback(3) of a client whose policy checks the chain or has pins;
  * `arg`: its struct pn_trust. */
 int pn_tls_verify_chain(X509_STORE_CTX *store, void *arg);

@@ -271,6 +271,28 @@ def test_a_verified_chain_is_remembered_for_a_while(narrow, ca, tmp_path):
         assert [*known, is_known()] == [0, 1, 0]
 
 
+def test_a_resumed_session_lasts_no_longer_than_what_was_verified(narrow, ca, tmp_path):
+    """A backend whose every answer brings new tickets: its certificate is looked at again nevertheless."""
+    reused = []
+
+    def serve(sock, _):
+        reused.append(sock.session_reused)
+        raw.head_of(sock)
+        sock.sendall(raw.OK)
+
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(*map(str, ca.server().write(tmp_path, "resumed")))
+    with raw.Script(serve, context) as backend:
+        name = service.unique("resumed")
+        narrow.make_api(name, backend.url)
+        begin = time.monotonic()
+        while time.monotonic() - begin < 4:
+            assert narrow.call(f"/{name}/x").status == 200
+            time.sleep(0.05)
+    fulls = len(reused) - sum(reused)
+    assert 3 <= fulls <= 6 and sum(reused) > fulls, reused
+
+
 # --- backends ---
 
 

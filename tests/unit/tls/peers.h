@@ -150,6 +150,8 @@ static inline void server_step(struct server *server)
 
 /* ---- the client stream */
 
+static int64_t peers_now_s; /* of the client; 0: the clock's */
+
 struct client {
     struct pn_stream *stream;
     bool is_open, is_failed, is_ended, is_broken;
@@ -231,7 +233,7 @@ static inline enum pn_rc client_begin(struct client *client, struct pn_tls_clien
                                       struct pn_error *err)
 {
     struct pn_stream_connect_spec spec = {
-        .identity = identity, .tls = tls, .fd = server_begin(server)};
+        .identity = identity, .tls = tls, .fd = server_begin(server), .now_unix_s = peers_now_s};
 
     memset(client, 0, sizeof(*client));
     /* The loop's clock stood still while a key was made, which can take longer than a handshake

@@ -235,6 +235,8 @@ static void visit_run(struct visit *visit, struct pn_tls_server *server)
         assert_int_equal(pn_loop_turn(loop, 0, NULL), PN_OK);
     }
     note_shown(visit, ssl);
+    if (!visit->won && SSL_session_reused(ssl)) /* TLS 1.2 tells of no ticket in place of another */
+        visit->won = SSL_get1_session(ssl);
     ERR_clear_error();
     (void)SSL_shutdown(ssl);
     SSL_free(ssl);
@@ -492,6 +494,67 @@ static void ticket_ends_with_its_key_and_old_keys_are_wiped(void **state)
     tickets_end();
 }
 
+/* Each resumption brings a ticket, but the client has shown who it is only once (RFC 8446 §4.6.1).
+ */
+static void tickets_of_tickets_end_with_the_first_one(void **state)
+{
+    static const uint64_t steps_s[] = {250, 250, 90};
+
+    (void)state;
+    for (size_t i = 0; i < 2; i++) {
+        struct pn_tls_server *server;
+        struct visit last;
+
+        now_ms = 1000000;
+        tickets_begin(600, 300);
+        server = server_of(&(struct listener){.asks = true});
+        last = visited(server, (struct visit){.version = versions[i],
+                                              .name = "api.example.test",
+                                              .pair = &client_pair});
+        assert_false(last.is_resumed);
+        for (size_t k = 0; k < 4; k++) {
+            struct visit next;
+
+            now_ms += k < 3 ? steps_s[k] * 1000 : 20000; /* at last 610 s after the handshake */
+            next = visited(server, (struct visit){.version = versions[i],
+                                                  .name = "api.example.test",
+                                                  .pair = &client_pair,
+                                                  .session = last.won});
+            if (next.is_resumed != (k < 3))
+                fail_msg("version %#x, visit %zu: resumed %d", (unsigned)versions[i], k,
+                         next.is_resumed);
+            if (next.won) {
+                forget(&last);
+                last = next;
+            }
+        }
+        forget(&last);
+        pn_tls_server_unref(server);
+        tickets_end();
+    }
+}
+
+/* Threads ask the clock and then wait for each other: the later one may have the earlier time. */
+static void a_key_that_another_thread_has_just_made_is_kept(void **state)
+{
+    struct pn_tls_server *server;
+    struct visit first, second;
+
+    (void)state;
+    now_ms = 1000000;
+    tickets_begin(600, 300);
+    server = server_of(&(struct listener){0});
+    first = visited(server, (struct visit){.version = TLS1_3_VERSION});
+    now_ms -= 1;
+    second = visited(server, (struct visit){.version = TLS1_3_VERSION, .session = first.won});
+    assert_true(second.is_resumed);
+    assert_int_equal(pn_tls_tickets_count(tickets), 1);
+    forget(&first);
+    forget(&second);
+    pn_tls_server_unref(server);
+    tickets_end();
+}
+
 static void ticket_times_that_do_not_fit_are_refused(void **state)
 {
     struct pn_tls_tickets *none = NULL;
@@ -620,6 +683,8 @@ int main(void)
         cmocka_unit_test(session_does_not_outlive_a_changed_certificate_requirement),
         cmocka_unit_test(session_does_not_outlive_a_rotated_listener_certificate),
         cmocka_unit_test(ticket_ends_with_its_key_and_old_keys_are_wiped),
+        cmocka_unit_test(tickets_of_tickets_end_with_the_first_one),
+        cmocka_unit_test(a_key_that_another_thread_has_just_made_is_kept),
         cmocka_unit_test(ticket_times_that_do_not_fit_are_refused),
         cmocka_unit_test(certificate_of_a_client_is_kept_unverified),
         cmocka_unit_test(client_without_certificate_is_let_in),

@@ -373,6 +373,49 @@ static void resumption_works_within_an_identity_and_never_across(void **state)
     test_pair_fini(&pair);
 }
 
+/* A resumed handshake verifies nothing: that must have been done not too long ago, and be true
+ * still, however many sessions have come of one another. */
+static void sessions_end_with_what_was_verified(void **state)
+{
+    struct test_pair brief = test_pair_make(&(struct test_spec){.common_name = "backend",
+                                                                .san = "DNS:backend.test",
+                                                                .key_type = "EC:P-256",
+                                                                .issuer = &ca,
+                                                                .not_before_days = -1,
+                                                                .not_after_days = 1});
+    const int64_t lifetime_s = PN_LIMIT_TLS_VERIFIED_LIFETIME_DEFAULT / 1000;
+    int versions[] = {TLS1_2_VERSION, TLS1_3_VERSION};
+
+    (void)state;
+    for (int i = 0; i < 2; i++) {
+        struct pn_tls_client *tls = context(trust, NULL);
+        struct server_options options = {.pair = &brief, .version = versions[i]};
+        struct server server = server_make(&options);
+        int64_t now_s = pn_clock_unix_s(), end_s = now_s + 86400;
+        struct client client;
+
+        peers_now_s = now_s;
+        assert_false(visit(tls, &server, "backend.test", 443));
+        peers_now_s = now_s + lifetime_s / 2;
+        assert_true(visit(tls, &server, "backend.test", 443));
+        peers_now_s = now_s + lifetime_s - 5;
+        assert_true(visit(tls, &server, "backend.test", 443));
+        peers_now_s = now_s + lifetime_s + 5;
+        assert_false(visit(tls, &server, "backend.test", 443));
+        peers_now_s = end_s - 600; /* full, and verified for the last time */
+        assert_false(visit(tls, &server, "backend.test", 443));
+        assert_true(visit(tls, &server, "backend.test", 443));
+        peers_now_s = end_s + 600;
+        client_connect(&client, tls, &server, "backend.test", 443);
+        assert_true(client.is_failed);
+        assert_int_equal(client.report.cause, PN_CAUSE_PEER_EXPIRED);
+        server_fini(&server);
+        pn_tls_client_unref(tls);
+    }
+    peers_now_s = 0;
+    test_pair_fini(&brief);
+}
+
 static void sessions_die_with_their_generation(void **state)
 {
     struct pn_tls_clients *clients = NULL;
@@ -712,6 +755,7 @@ int main(void)
             certificate_that_the_server_cannot_take_is_an_error_not_an_anonymous_connection),
         cmocka_unit_test(identity_that_is_not_the_contexts_is_not_connected),
         cmocka_unit_test(resumption_works_within_an_identity_and_never_across),
+        cmocka_unit_test(sessions_end_with_what_was_verified),
         cmocka_unit_test(sessions_die_with_their_generation),
         cmocka_unit_test(certificate_with_another_chain_is_another_identity),
         cmocka_unit_test(kept_sessions_are_bounded_per_identity),
