@@ -2,13 +2,14 @@
 """An answer, or a request, that is as long as the window of its reader: the end needs no window (RFC 9113
 section 6.9.1), so who waits for it before he gives window back gets it."""
 import struct
+import subprocess
 import threading
 
 import pytest
 from lab import h2server, raw, service
 from lab.h2frames import (DATA, END_HEADERS, END_STREAM, HEADERS, RST_STREAM, SETTINGS, ACK, Connection,
                           block, frame, settings, window)
-from lab.service import policy
+from lab.service import policy, wait_for
 
 VERSION_2 = policy("", '<forward-request http-version="2" />')
 STREAM, CONNECTION = "stream", "connection"
@@ -144,6 +145,39 @@ def test_a_body_is_not_read_ahead_of_the_window(postern, backend_1):
         assert received(c) == 1000 and not has_ended(c)
         c.send(window(1, 500))
         assert c.read(lambda: received(c) == 1500)
+
+
+PAUSED = """
+const [url, path] = process.argv.slice(1);
+const session = require('http2').connect(url, {settings: {initialWindowSize: 1000}});
+session.on('error', e => console.log('session', e.message));
+const stream = session.request({':path': path});
+let bytes = 0;
+stream.on('response', () => { stream.pause(); console.log('paused'); });
+stream.on('data', piece => bytes += piece.length);
+stream.on('error', e => console.log('error', e.message));
+stream.on('close', () => { console.log('closed', stream.rstCode, bytes); session.close(); });
+process.stdin.once('data', () => { stream.resume(); process.stdin.destroy(); });
+"""
+
+
+@pytest.mark.parametrize("name", ["chunked", "trailers"])
+def test_a_client_that_does_not_read_gets_the_end(postern, backend_1, name):
+    """Node gives window back for what was read only; here nothing is, till all has come."""
+    api = service.unique("closed")
+    postern.make_api(api, backend_1.url)
+    before = postern.metric("postern_client_streams")
+    client = subprocess.Popen(["node", "-e", PAUSED, postern.gateway, f"/{api}/{name}/1000"],
+                              stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    try:
+        assert client.stdout.readline() == "paused\n"
+        backend_1.may_end.set()
+        wait_for("the end, without window", lambda: postern.metric("postern_client_streams") <= before)
+        out, _ = client.communicate("go on\n", timeout=20)
+        assert out == "closed 0 1000\n"
+    finally:
+        client.kill()
+        client.wait()
 
 
 class Narrow(raw.Script):
