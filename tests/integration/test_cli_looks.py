@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """How the commands look and feel: at 80 columns, in colours, piped, mistyped, and completed by shells."""
+import codecs
 import fcntl
 import json
 import os
@@ -38,6 +39,8 @@ class Terminal:
         fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", 24, columns, 0, 0))
         self.fd = master
         self.text = ""
+        # A character may come in two pieces.
+        self.decoder = codecs.getincrementaldecoder("utf-8")(errors="replace")
         self.process = subprocess.Popen(
             list(map(str, arguments)), stdin=slave, stdout=slave, stderr=slave, close_fds=True,
             start_new_session=True, preexec_fn=lambda: fcntl.ioctl(0, termios.TIOCSCTTY, 0),
@@ -56,7 +59,7 @@ class Terminal:
                 break
             if not part:
                 break
-            self.text += part.decode(errors="replace")
+            self.text += self.decoder.decode(part)
         return self.text
 
     def type(self, text):

@@ -3,6 +3,7 @@
 gateway, and what waits of them has a limit."""
 import struct
 import subprocess
+import time
 
 import pytest
 from lab import backends, h2peer, raw, service
@@ -21,13 +22,13 @@ class Reluctant(raw.Script):
 
     def __init__(self, takes):
         self.takes = takes
-        self.is_known = False  # the gateway keeps to our windows
+        self.known = 0  # connections on which the gateway keeps to our windows
         super().__init__(self._serve)
 
     def _serve(self, sock, _):
         sock.sendall(settings((4, self.takes)) + frame(WINDOW_UPDATE, 0, 0, struct.pack(">I", 1 << 30)))
         while piece := sock.recv(MB):
-            self.is_known = self.is_known or frame(SETTINGS, ACK) in piece
+            self.known += frame(SETTINGS, ACK) in piece
 
 
 class Uploads(Connection):
@@ -77,11 +78,12 @@ class Uploads(Connection):
             sent += part
         return sent
 
-    def stall(self, streams):
-        """Sends all that the windows of these take; how much waits in none of them any more."""
+    def stall(self, streams, takes):
+        """Sends all that the windows of these take, of a backend that takes so much of each; how much that was."""
         sent = dict.fromkeys(streams, 0)
         more = True
-        while more:
+        end = time.monotonic() + 20
+        while more or (min(sent.values()) < takes and time.monotonic() < end):
             self.settle()
             self.account()
             more = False
@@ -121,7 +123,7 @@ def test_uploads_that_nobody_takes_hold_up_no_others(postern, reader, takes, str
         api = service.unique("stalls")
         postern.make_api(api, backend.url, VERSION_2)
         stalled = [c.begin(f"/{api}/x") for _ in range(streams)]
-        sent = c.stall(stalled)
+        sent = c.stall(stalled, takes)
         assert all(c.room[s] <= 0 for s in stalled), "it is the windows of the streams that are used up"
         assert all(s >= takes for s in sent.values()), sent
         for _ in range(3):
@@ -134,7 +136,7 @@ def test_what_waits_of_a_connection_is_less_than_its_limit(postern, reader):
     with Reluctant(300 * KB) as backend, Uploads(postern.gateway) as c:
         api = service.unique("stalls")
         postern.make_api(api, backend.url, VERSION_2)
-        sent = c.stall([c.begin(f"/{api}/x") for _ in range(c.first[3])])
+        sent = c.stall([c.begin(f"/{api}/x") for _ in range(c.first[3])], 300 * KB)
         assert len(sent) == 128 and sum(sent.values()) - 128 * 300 * KB <= 8 * MB
 
 
@@ -164,7 +166,7 @@ def test_a_small_limit_means_fewer_streams_and_none_is_held_up(small):
             small.make_api("takes", backend.url)
             small.make_api("stalls", reluctant.url, VERSION_2)
             assert c.first[3] * c.first[4] <= 200000 and c.first[3] > 20
-            c.stall([c.begin("/stalls/x") for _ in range(c.first[3] - 1)])
+            c.stall([c.begin("/stalls/x") for _ in range(c.first[3] - 1)], 1)
             c.upload("/takes/x", 1 * MB)
     finally:
         backend.stop()
@@ -175,11 +177,12 @@ def test_who_does_not_keep_to_our_settings_meets_the_limit(small):
     with Counted(small, "h2-connection-window"), Reluctant(1) as reluctant, Connection(small.gateway) as c:
         api = service.unique("stalls")
         small.make_api(api, reluctant.url, VERSION_2)
-        c.send(c.request(11, 0, method="POST", path=f"/{api}/x"))
-        wait_for("the backend's windows", lambda: reluctant.is_known)
-        for stream in (13, 15, 17, 19, 21):
-            c.send(c.request(stream, 0, method="POST", path=f"/{api}/x") + frame(DATA, 0, stream, b"x" * 16384) * 3)
-        c.send(b"".join(frame(DATA, 0, stream, b"x" * 16383) for stream in (13, 15, 17, 19, 21)))
+        for stream in (13, 15, 17, 19, 21, 23):
+            c.send(c.request(stream, 0, method="POST", path=f"/{api}/x"))
+        wait_for("the backend's windows", lambda: reluctant.known == 2)  # a connection has room for four streams
+        for stream in (13, 15, 17, 19, 21, 23):
+            c.send(frame(DATA, 0, stream, b"x" * 16384) * 3)
+        c.send(b"".join(frame(DATA, 0, stream, b"x" * 16383) for stream in (13, 15, 17, 19, 21, 23)))
         c.expect_goaway(ENHANCE_YOUR_CALM)
 
 
