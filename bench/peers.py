@@ -20,9 +20,11 @@ and a line in PEERS.
 import concurrent.futures
 import contextlib
 import os
+import pathlib
 import shutil
 import signal
 import subprocess
+import tempfile
 import threading
 import time
 import urllib.parse
@@ -268,7 +270,8 @@ class Postern:
         self.plain, self.tls = self.postern.gateway, self.postern.gateway_tls
 
     def start(self, stage):
-        self.run(stage, stage.folder / "postern")
+        # Of its own: another may be running from the same stage.
+        self.run(stage, pathlib.Path(tempfile.mkdtemp(prefix="postern-", dir=stage.folder)))
         self.postern.upload("bench", stage.client)
         for name, version in (("keep", None), ("full", None), ("resumed", None), ("two", "2")):
             self.postern.make_api(name, f"https://localhost:{stage.ports[name]}/{name}")

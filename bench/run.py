@@ -141,8 +141,8 @@ def report(name, bench, samples, repetitions):
             if not figure.is_absolute:
                 bases = [least(figure, samples, i) for i in range(len(taken))]
                 ratios = [s["value"] / b for s, b in zip(taken, bases) if b]
+                value = statistics.median(ratios) if ratios else None
                 if ratios:
-                    value = statistics.median(ratios)
                     line += f"  ratio {value:.2f} ({' '.join(f'{r:.2f}' for r in ratios)})"
             print(line)
             if peer.name == "postern":
