@@ -23,11 +23,11 @@
 #include <unistd.h>
 
 #include "base/clock.h"
-#include "base/encode.h"
 #include "base/json.h"
 #include "base/log.h"
 #include "gateway/probe_answer.h"
 #include "gateway/probe_h2.h"
+#include "gateway/probe_target.h"
 #include "gateway/uses_answer.h"
 #include "ipc/frame.h"
 #include "ipc/probe.h"
@@ -57,10 +57,8 @@ struct probe {
     json_t *question;
     struct pn_timer timer;
     struct pn_opening *opening;
-    struct pn_failure failure;       /* of the opening */
-    struct pn_proxy *proxy;          /* NULL: directly */
-    struct pn_tls_client *proxy_tls; /* NULL: plain TCP to it */
-    char host[PN_TARGET_HOST_MAX + 1];
+    struct pn_failure failure; /* of the opening */
+    struct pn_probe_target target;
     bool is_resolved;
     bool is_lingering;
     bool has_asked;               /* by "ask" */
@@ -68,7 +66,6 @@ struct probe {
     char response[RESPONSE_BYTES_MAX];
     size_t response_len; /* of HTTP/1.1: its beginning */
     struct pn_stream *stream;
-    struct pn_tls_client *tls;
     struct pn_tls_story story;
     struct pn_probe_facts facts;
     uint64_t started_ms, step_ms;
@@ -86,12 +83,10 @@ static void probe_end(struct probe *probe)
     struct pn_loop *loop = probe->probes->gateway->loop;
 
     pn_opening_cancel(probe->opening);
-    pn_proxy_unref(probe->proxy);
     pn_loop_disarm(loop, &probe->timer);
     pn_stream_destroy(probe->stream);
     pn_probe_h2_destroy(probe->asked_h2);
-    pn_tls_client_unref(probe->tls);
-    pn_tls_client_unref(probe->proxy_tls);
+    pn_probe_target_fini(&probe->target);
     pn_tls_story_fini(&probe->story);
     json_decref(probe->question);
     json_decref(probe->facts.addresses);
@@ -343,7 +338,7 @@ static void on_open(void *ctx, struct pn_stream *stream)
     probe->stream = stream;
     pn_stream_set_events(stream, &stream_events, probe);
     probe->facts.handshake_ms = lap(probe);
-    if (!probe->tls) { /* it is there: more is not asked of one without TLS */
+    if (!probe->target.tls) { /* it is there: more is not asked of one without TLS */
         answer(probe);
         return;
     }
@@ -371,11 +366,11 @@ static void start(struct probe *probe)
     struct pn_opening_spec spec = {
         .loop = probe->probes->gateway->loop,
         .resolver = probe->probes->resolver,
-        .host = pn_slice_str(probe->host),
+        .host = pn_slice_str(probe->target.host),
         .port = (uint16_t)pn_json_int(probe->question, "port", 443),
-        .tls = probe->tls,
-        .proxy = probe->proxy,
-        .proxy_tls = probe->proxy_tls,
+        .tls = probe->target.tls,
+        .proxy = probe->target.proxy,
+        .proxy_tls = probe->target.proxy_tls,
         .timeout_ms = probe->facts.timeout_ms,
         .kind = PN_OUTBOUND_PROBE,
         .on_open = on_open,
@@ -395,134 +390,6 @@ static void start(struct probe *probe)
 
 /* --- the question --- */
 
-static enum pn_rc read_chain(const json_t *list, struct pn_buf ders[PN_CHAIN_MAX], size_t *count)
-{
-    const json_t *entry;
-    size_t i;
-
-    json_array_foreach(list, i, entry)
-    {
-        struct pn_slice text = pn_slice(json_string_value(entry), json_string_length(entry));
-
-        if (i == PN_CHAIN_MAX || !text.ptr || pn_base64_decode(text, &ders[i]) != PN_OK)
-            return PN_MALFORMED;
-        *count = i + 1;
-    }
-    return *count > 0 ? PN_OK : PN_MALFORMED;
-}
-
-static enum pn_rc make_certificate(struct probe *probe, const json_t *json,
-                                   struct pn_tls_certificate **certificate, struct pn_error *err)
-{
-    struct pn_tls_certificate_spec spec = {.use = PN_USE_CLIENT};
-    struct pn_slice chain[PN_CHAIN_MAX];
-    struct pn_buf ders[PN_CHAIN_MAX];
-    enum pn_rc rc;
-
-    for (size_t i = 0; i < PN_CHAIN_MAX; i++)
-        pn_buf_init(&ders[i], PN_CERTIFICATE_BYTES_MAX);
-    rc = read_chain(json_object_get(json, "chain"), ders, &spec.chain_count);
-    for (size_t i = 0; i < spec.chain_count; i++)
-        chain[i] = pn_buf_slice(&ders[i]);
-    spec.name = pn_json_str(json, "name");
-    spec.generation = (uint64_t)pn_json_int(json, "generation", 1);
-    spec.chain = chain;
-    if (rc == PN_OK && (!spec.name || !pn_hex_decode(pn_json_slice(json, "keyId"), spec.key.sha256,
-                                                     sizeof(spec.key.sha256))))
-        rc = PN_MALFORMED;
-    if (rc == PN_OK)
-        rc = pn_tls_certificate_create(probe->probes->gateway->signer, &spec, certificate, err);
-    else
-        pn_error_set(err, rc, "malformed_request", "the question's certificate cannot be read");
-    for (size_t i = 0; i < PN_CHAIN_MAX; i++)
-        pn_buf_fini(&ders[i]);
-    return rc;
-}
-
-/** Where nothing is said both are offered: a backend that speaks one of them only shall not seem to
- *  refuse the certificate. */
-static enum pn_alpn alpn_of(const char *http)
-{
-    if (http && strcmp(http, "2") == 0)
-        return PN_ALPN_H2;
-    return http && strcmp(http, "1") == 0 ? PN_ALPN_HTTP11 : PN_ALPN_H2_HTTP11;
-}
-
-/** The question's tls is a backend's, so what is not stored yet can be tried. */
-static enum pn_rc make_trust(struct probe *probe, struct pn_trust **trust, struct pn_error *err)
-{
-    const struct pn_snapshot *now = pn_catalog_snapshot(probe->probes->gateway->catalog);
-    struct pn_trust_wish wish;
-    enum pn_rc rc = pn_trust_wish_read(json_object_get(probe->question, "tls"), &wish, err);
-
-    if (rc == PN_OK)
-        rc = pn_trust_base_grant(now->trusts, &wish, trust, err);
-    pn_trust_wish_fini(&wish);
-    return rc;
-}
-
-static enum pn_rc make_context(struct probe *probe, struct pn_error *err)
-{
-    const json_t *list = json_object_get(probe->question, "certificates");
-    struct pn_tls_certificate *certificates[PN_TLS_CERTIFICATES_MAX];
-    struct pn_trust *trust = NULL;
-    size_t count = 0;
-    enum pn_rc rc = make_trust(probe, &trust, err);
-
-    if (rc == PN_OK && json_array_size(list) > PN_TLS_CERTIFICATES_MAX)
-        rc = pn_error_set(err, PN_LIMIT, "too_many_certificates", "too many certificates");
-    while (rc == PN_OK && count < json_array_size(list)) {
-        rc = make_certificate(probe, json_array_get(list, count), &certificates[count], err);
-        if (rc == PN_OK)
-            count++;
-    }
-    if (rc == PN_OK)
-        rc = pn_tls_client_create_of(probe->probes->gateway->signer, trust, certificates, count,
-                                     alpn_of(pn_json_str(probe->question, "http")), &probe->tls,
-                                     err);
-    for (size_t i = 0; i < count; i++)
-        pn_tls_certificate_unref(certificates[i]);
-    pn_trust_unref(trust);
-    return rc;
-}
-
-/** False: there is none that could be dialled. */
-static bool set_host(struct probe *probe)
-{
-    struct pn_slice host = pn_json_slice(probe->question, "host");
-
-    if (!host.ptr || host.len > PN_TARGET_HOST_MAX)
-        return false;
-    for (size_t i = 0; i < host.len; i++) {
-        char c = host.ptr[i];
-
-        probe->host[i] = (char)(c >= 'A' && c <= 'Z' ? c - 'A' + 'a' : c);
-    }
-    return true;
-}
-
-static enum pn_rc set_proxy(struct probe *probe, struct pn_error *err)
-{
-    static const struct pn_trust_wish usual = {.check_chain = true, .check_name = true};
-    const json_t *proxy = json_object_get(probe->question, "proxy");
-    const struct pn_snapshot *now = pn_catalog_snapshot(probe->probes->gateway->catalog);
-    struct pn_trust *trust = NULL;
-    enum pn_rc rc;
-
-    if (!proxy)
-        return PN_OK;
-    rc = pn_proxy_create(pn_json_slice(proxy, "url"), pn_json_slice(proxy, "username"),
-                         pn_json_slice(proxy, "password"), &probe->proxy, err);
-    if (rc != PN_OK || !probe->proxy->is_tls)
-        return rc;
-    rc = pn_trust_base_grant(now->trusts, &usual, &trust, err);
-    if (rc == PN_OK)
-        rc = pn_tls_client_create(probe->probes->gateway->signer, trust, NULL, PN_ALPN_HTTP11,
-                                  &probe->proxy_tls, err);
-    pn_trust_unref(trust);
-    return rc;
-}
-
 static uint32_t bounded(const json_t *question, const char *name, uint32_t usual, uint32_t max)
 {
     int64_t value = pn_json_int(question, name, usual);
@@ -533,7 +400,7 @@ static uint32_t bounded(const json_t *question, const char *name, uint32_t usual
 static void begin(struct probe *probe, struct pn_slice json)
 {
     struct pn_error err = {.rc = PN_OK};
-    enum pn_rc rc = PN_MALFORMED;
+    enum pn_rc rc;
 
     probe->started_ms = probe->step_ms = pn_clock_monotonic_ms();
     probe->facts.addresses = json_array();
@@ -553,12 +420,7 @@ static void begin(struct probe *probe, struct pn_slice json)
         bounded(probe->question, "timeoutMs", PN_PROBE_TIMEOUT_MS, PN_PROBE_TIMEOUT_MAX_MS);
     probe->facts.late_ms =
         bounded(probe->question, "lateMs", PN_PROBE_LATE_MS, PN_PROBE_LATE_MAX_MS);
-    if (set_host(probe))
-        rc = pn_json_bool(probe->question, "plain", false) ? PN_OK : make_context(probe, &err);
-    else
-        pn_error_set(&err, rc, "internal", "the question names no host");
-    if (rc == PN_OK)
-        rc = set_proxy(probe, &err);
+    rc = pn_probe_target_make(probe->probes->gateway, probe->question, &probe->target, &err);
     if (rc != PN_OK) {
         fail(probe, rc == PN_UNAVAILABLE ? err.code : "internal", err.message);
         return;
