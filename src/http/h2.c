@@ -275,7 +275,7 @@ static void send_frames(struct pn_h2 *h2)
             h2->out_rc = len == NGHTTP2_ERR_NOMEM ? PN_NOMEM : PN_INTERNAL;
         if (len <= 0)
             return;
-        h2->rest = pn_slice(frame, (size_t)len);
+        h2->rest = pn_h2_end_frame(h2, frame, (size_t)len);
     }
 }
 

@@ -170,9 +170,9 @@ ssize_t pn_h2_read_body(nghttp2_session *session, int32_t id, uint8_t *buf, size
     return (ssize_t)copied;
 }
 
-/* RFC 9113 §6.9.1: the end of a body needs no window, but nghttp2 sends no empty DATA without. A
- * server ends with trailers in its place, even if there are none: these are not flow-controlled. Of
- * clients not every server takes them (nginx does not), and a tunnel has none (§8.5). */
+/* RFC 9113 §6.9: the end of a body needs no window, but nghttp2 sends no empty DATA without. It is
+ * told of trailers instead, which are not flow-controlled; of none it makes an empty HEADERS frame,
+ * in whose place pn_h2_end_frame() puts the DATA frame that it stands for. */
 bool pn_h2_end_without_window(struct h2_stream *stream)
 {
     struct pn_h2 *h2 = stream->pub.h2;
@@ -180,7 +180,7 @@ bool pn_h2_end_without_window(struct h2_stream *stream)
     bool is_sent = false;
     enum pn_rc rc = PN_OK;
 
-    if (!body || !h2->is_server || stream->is_reset || stream->pub.protocol.len > 0 ||
+    if (!body || stream->is_reset ||
         (nghttp2_session_get_remote_window_size(h2->session) > 0 &&
          nghttp2_session_get_stream_remote_window_size(h2->session, stream->pub.id) > 0))
         return false;
@@ -195,6 +195,20 @@ bool pn_h2_end_without_window(struct h2_stream *stream)
         pn_h2_fail(h2, PN_NOMEM, PN_H2_INTERNAL_ERROR, "out of memory");
     stream->body = NULL;
     return true;
+}
+
+/* Only an end without trailers is HEADERS without a byte. Where the peer has just changed the size
+ * of HPACK's table there is one, and trailers without a field it remains. */
+struct pn_slice pn_h2_end_frame(struct pn_h2 *h2, const uint8_t *frame, size_t len)
+{
+    enum { TYPE = 3, FLAGS = 4 };
+
+    if (len != H2_FRAME_HEADER_BYTES || frame[TYPE] != NGHTTP2_HEADERS)
+        return pn_slice(frame, len);
+    memcpy(h2->end_frame, frame, len);
+    h2->end_frame[TYPE] = NGHTTP2_DATA;
+    h2->end_frame[FLAGS] = NGHTTP2_FLAG_END_STREAM;
+    return pn_slice(h2->end_frame, len);
 }
 
 static int on_send_data(nghttp2_session *session, nghttp2_frame *frame, const uint8_t *header,

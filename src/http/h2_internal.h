@@ -230,10 +230,11 @@ struct pn_h2 {
     size_t buffered_bytes; /* of all streams */
     uint32_t lent_bytes;   /* likewise */
     struct h2_bucket floods[H2_FLOODS];
-    enum pn_rc verdict;   /* PN_OK: the connection lives */
-    char failure[96];     /* why not */
-    struct pn_slice rest; /* of the frame that did not fit into the output */
-    struct pn_buf *out;   /* while pn_h2_output() is at work */
+    enum pn_rc verdict;                       /* PN_OK: the connection lives */
+    char failure[96];                         /* why not */
+    struct pn_slice rest;                     /* of the frame that did not fit into the output */
+    uint8_t end_frame[H2_FRAME_HEADER_BYTES]; /* `rest` may be this */
+    struct pn_buf *out;                       /* while pn_h2_output() is at work */
     size_t out_max;
     enum pn_rc out_rc;
     int32_t out_window; /* of the DATA frame in work: what the peer gives to its stream now */
@@ -315,6 +316,8 @@ ssize_t pn_h2_read_body(nghttp2_session *session, int32_t id, uint8_t *buf, size
 
 /** No window is left, but the body has come to its end: that is sent. False: nothing was done. */
 bool pn_h2_end_without_window(struct h2_stream *stream);
+/** What nghttp2 sends, and in the place of that end what is sent. */
+struct pn_slice pn_h2_end_frame(struct pn_h2 *h2, const uint8_t *frame, size_t len);
 
 /* ---- callbacks ---- */
 

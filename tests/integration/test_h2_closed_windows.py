@@ -89,7 +89,7 @@ def test_an_answer_as_long_as_the_window_ends(postern, backend_1, name, closed):
         backend_1.may_end.set()
         expect_end(c, size)
         trailers = [f for f in c.frames if f.kind == HEADERS][1:]
-        assert [t.fields for t in trailers if t.fields] == ([[("x-sum", "7")]] if name == "trailers" else [])
+        assert [t.fields for t in trailers] == ([[("x-sum", "7")]] if name == "trailers" else [])
         c.send(window(0, 1 << 20) + window(1, 1000))  # too late, and welcome
         c.expect_alive()
 
@@ -187,6 +187,8 @@ class Narrow(raw.Script):
     def __init__(self, closed, size):
         self.closed, self.size = closed, size
         self.got = 0
+        self.ends = []  # the kinds of the frames with END_STREAM
+        self.all_came = threading.Event()
         self.has_ended = threading.Event()
         super().__init__(self._serve)
 
@@ -206,9 +208,12 @@ class Narrow(raw.Script):
             kind, flags, stream = more[3], more[4], struct.unpack(">I", more[5:9])[0]
             self.got += end - 9 if kind == DATA else 0
             more = more[end:]
+            if self.got == self.size:
+                self.all_came.set()
             if kind == SETTINGS and not flags & ACK:
                 sock.sendall(frame(SETTINGS, ACK))
             if kind in (DATA, HEADERS) and flags & END_STREAM:
+                self.ends.append(kind)
                 self.has_ended.set()
                 sock.sendall(frame(HEADERS, END_HEADERS | END_STREAM, stream, block((":status", "200"))))
 
@@ -240,3 +245,42 @@ def test_a_request_over_http2_as_long_as_the_backends_window_ends(postern, close
                    b"".join(frame(DATA, END_STREAM if i == len(pieces) - 1 else 0, 1, p) for i, p in enumerate(pieces)))
             c.expect_answer(1, 200)
             assert backend.got == size
+
+
+@pytest.mark.parametrize("closed", [STREAM, CONNECTION])
+@pytest.mark.parametrize("last, kind", [(b"0\r\n\r\n", DATA), (b"0\r\nX-Sum: 7\r\n\r\n", HEADERS)],
+                         ids=["plain", "trailers"])
+def test_the_end_of_a_request_that_comes_later_needs_no_window(postern, closed, last, kind):
+    """The backend has got as much as it gave window for, and answers when it hears of the end."""
+    size = SIZE[closed]
+    with Narrow(closed, size) as backend:
+        api = service.unique("closed")
+        postern.make_api(api, backend.url, VERSION_2)
+        with raw.connect(postern, 10) as sock:
+            sock.sendall(raw.request("POST", f"/{api}/x", "Transfer-Encoding: chunked", body=chunk(b"x" * size)))
+            assert backend.all_came.wait(10) and not backend.has_ended.is_set()
+            sock.sendall(last)
+            assert b" 200 " in raw.head_of(sock)[0]
+            assert backend.ends == [kind]
+            sock.sendall(raw.request("GET", f"/{api}/x"))
+            assert b" 200 " in raw.head_of(sock)[0], "the connection to the backend goes on"
+        assert backend.connections == 1
+
+
+@pytest.mark.parametrize("size", [0, 1000])
+def test_an_empty_frame_of_the_client_ends_the_request_without_window(postern, size):
+    with Narrow(STREAM, size) as backend:
+        api = service.unique("closed")
+        postern.make_api(api, backend.url, VERSION_2)
+        with Connection(postern.gateway) as c:
+            c.send(c.request(1, 0, method="POST", path=f"/{api}/x"))
+            if size:
+                c.send(frame(DATA, 0, 1, b"x" * size))
+                assert backend.all_came.wait(10)
+            else:
+                wait_for("the head", lambda: backend.connections)
+            c.settle()
+            assert not backend.has_ended.is_set()
+            c.send(frame(DATA, END_STREAM, 1))
+            c.expect_answer(1, 200)
+            assert backend.got == size and backend.ends == [DATA]
