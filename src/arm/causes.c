@@ -125,6 +125,10 @@ const struct arm_cause arm_causes[] = {
     {"identity_mismatch",
      "A connection was found to carry another identity than the request's, and was dropped.",
      "Report it: postern_identity_mismatch_total must stay 0."},
+    {"identity_replaced",
+     "The client certificate, or the backend's tls, was replaced before the request had a "
+     "connection, and the request could not begin anew.",
+     "Send it again."},
     {"backend_queue_full", "All connections of this identity are at work and the queue is full.",
      "Look at the speed of the backend, and at the limits backend-connections and backend-queue."},
     {"backend_unknown", "The policy names a backend that does not exist.",

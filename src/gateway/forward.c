@@ -26,8 +26,9 @@ void pn_call_fail_forward(struct pn_call *call, const char *code, const char *de
 static void on_exchange_failed(void *ctx);
 
 /** A request may open its connection long after it began. If its certificate was replaced
- * meanwhile, the former key is gone: the request goes on with the certificate that has the name now
- * (promise 4). false: there is no newer snapshot, or the body is no longer whole. */
+ * meanwhile, the request goes on with the certificate that has the name now (promise 4): nothing is
+ * opened with the former one, whose key is gone, by a resumed session neither. false: there is no
+ * newer snapshot, or the body is no longer whole. */
 static bool try_newer_identity(struct pn_call *call)
 {
     const struct pn_pin *former = call->identity_pin ? call->identity_pin : call->pin;
@@ -36,6 +37,7 @@ static bool try_newer_identity(struct pn_call *call)
     if (call->worker->pin == former || !pn_source_can_rewind(spec.request_body))
         return false;
     pn_source_rewind(spec.request_body);
+    spec.was_retried = call->exchange.was_retried;
     if (call->identity_pin)
         pn_worker_unpin(call->worker, call->identity_pin);
     call->identity_pin = pn_worker_pin(call->worker);
@@ -119,7 +121,7 @@ static void on_exchange_failed(void *ctx)
                                   .message = failure->text,
                                   .detail = failure->text};
 
-    if (failure->is_key_gone && try_newer_identity(call))
+    if (failure->is_replaced && try_newer_identity(call))
         return;
     if (try_http1(call))
         return;

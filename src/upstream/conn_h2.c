@@ -202,6 +202,11 @@ const struct pn_failure *pn_conn_h2_failure(const struct pn_conn *conn)
     return conn->h2->is_broken ? &conn->h2->failure : NULL;
 }
 
+bool pn_conn_h2_was_lost(const struct pn_conn *conn)
+{
+    return conn->h2->is_broken && !conn->h2->has_drained;
+}
+
 /** Does it live? (RFC 9113 §6.7) */
 static void keep_alive(struct pn_conn_h2 *link)
 {
@@ -256,6 +261,7 @@ void pn_conn_h2_tick(struct pn_conn *conn)
     }
     if ((group->ends_at_ms > 0 && now_ms >= group->ends_at_ms) || pn_conn_must_end(conn)) {
         pn_conn_fail_drained(conn, &link->failure);
+        link->has_drained = true;
         pn_conn_h2_set_broken(link);
         return;
     }

@@ -45,6 +45,8 @@ void pn_conn_h2_stop_waiting(struct pn_conn_h2_waiter *waiter);
 void pn_conn_h2_left(struct pn_conn *conn);
 /** Why it broke, or NULL: it did not. */
 const struct pn_failure *pn_conn_h2_failure(const struct pn_conn *conn);
+/** It broke by itself: not because the drain limit has ended it. */
+bool pn_conn_h2_was_lost(const struct pn_conn *conn);
 /** It takes no new request and ends with its last one. */
 void pn_conn_h2_close(struct pn_conn *conn);
 /** About once a second: age, idleness, the drain limit, PING, streams that do not move. */

@@ -20,6 +20,7 @@ struct pn_conn_h2 {
     bool has_said_goodbye;  /* GOAWAY is out, or in `out` */
     bool is_finished;       /* the engine has nothing to say or to hear any more */
     bool is_broken;         /* `failure` says why */
+    bool has_drained;       /* we ended it: its identity is over */
     bool awaits_pong;
     uint64_t heard_ms, pinged_ms;
     struct pn_failure failure;

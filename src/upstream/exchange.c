@@ -69,15 +69,18 @@ bool pn_exchange_can_repeat_body(const struct pn_exchange *exchange)
 void pn_exchange_retry(struct pn_exchange *exchange)
 {
     struct pn_choice choice = {.only_new = !exchange->conn->h2, .avoid = exchange->conn};
+    struct pn_pool_group *group = exchange->conn->group;
     struct pn_conn *conn = NULL;
     enum pn_rc rc;
 
+    pn_group_hold(group); /* it knows whether the identity has been retired */
     release(exchange, false);
     pn_source_rewind(exchange->spec.request_body);
     exchange->was_retried = true;
     exchange->state = PN_EXCHANGE_ACQUIRING;
     pn_exchange_arm(exchange, exchange->spec.timeout_ms);
     rc = pn_pool_take(exchange->pool, &exchange->acquire, &exchange->spec.demand, choice, &conn);
+    pn_group_unhold(group);
     if (rc == PN_AGAIN)
         return;
     if (rc == PN_OK) {
@@ -304,7 +307,7 @@ enum pn_rc pn_exchange_start(struct pn_exchange *exchange, const struct pn_excha
     enum pn_rc rc;
 
     exchange->spec = *spec;
-    exchange->was_retried = false;
+    exchange->was_retried = spec->was_retried;
     exchange->reset_code = PN_H2_INTERNAL_ERROR;
     exchange->informational = 0;
     exchange->failure.code = NULL;

@@ -56,6 +56,7 @@ struct pn_exchange_spec {
                                 extended CONNECT (RFC 8441), whose answer is told as a 101 all the
                                 same; ptr NULL: no */
     uint64_t timeout_ms;     /* until the answer's head, after the last byte that was sent */
+    bool was_retried;        /* by an exchange before this one: not again */
     uint64_t continue_timeout_ms; /* no 100 for so long fails; 0: after the limit
                                      backend-continue-timeout the body goes without */
     const struct pn_http_limits *limits;

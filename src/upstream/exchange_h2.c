@@ -334,7 +334,7 @@ static bool may_retry(const struct pn_exchange *exchange, bool is_unprocessed)
     if (exchange->was_retried || exchange->informational > 0)
         return false;
     /* Else only as over HTTP/1.1: a reused connection that turned out to be closed. */
-    return (is_unprocessed || (pn_conn_h2_failure(exchange->conn) && exchange->is_reused &&
+    return (is_unprocessed || (pn_conn_h2_was_lost(exchange->conn) && exchange->is_reused &&
                                pn_http_method_is_idempotent(exchange->spec.method))) &&
            pn_exchange_can_repeat_body(exchange);
 }

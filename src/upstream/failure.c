@@ -17,7 +17,7 @@ void pn_failure_set(struct pn_failure *failure, const char *code, const char *fo
     failure->code = code;
     failure->is_timeout = false;
     failure->is_unsent = false;
-    failure->is_key_gone = false;
+    failure->is_replaced = false;
 }
 
 const char *pn_failure_code(enum pn_tls_cause cause)
@@ -104,6 +104,6 @@ void pn_failure_from_report(struct pn_failure *failure, const struct pn_tls_repo
             sentence);
     else
         pn_failure_set(failure, pn_failure_code(report->cause), "%s", sentence);
-    failure->is_key_gone = report->cause == PN_CAUSE_SIGNER_NO_KEY;
+    failure->is_replaced = report->cause == PN_CAUSE_SIGNER_NO_KEY;
     snprintf(failure->peer, sizeof(failure->peer), "%s", report->peer);
 }

@@ -14,7 +14,8 @@ struct pn_failure {
     const char *code; /* "tls_unknown_ca"; static. NULL: nothing failed */
     bool is_timeout;  /* the backend was too slow */
     bool is_unsent;   /* no byte of the request has left */
-    bool is_key_gone; /* the keyholder has the certificate's key no longer: it was replaced */
+    bool is_replaced; /* nothing is opened any more with the certificate: it was replaced, and the
+                         keyholder has its key no longer */
     char text[PN_FAILURE_TEXT_MAX];
     char peer[PN_PEER_ADDRESS_TEXT]; /* the address that was tried last; may be empty */
 };
@@ -31,10 +32,9 @@ struct pn_failure {
  *   keyholder_unavailable keyholder_refused
  *   tls_no_application_protocol http2_not_negotiated connect_not_offered
  *   proxy_tls proxy_auth_required proxy_refused proxy_malformed proxy_closed proxy_timeout
- *   identity_mismatch backend_queue_full timeout continue_timeout drain_timeout ping_timeout
- *   connection_closed malformed_response response_header_too_large
- *   http2_protocol http2_limit stream_refused stream_reset http1_required
- *   out_of_memory internal */
+ *   identity_mismatch identity_replaced backend_queue_full timeout continue_timeout drain_timeout
+ * ping_timeout connection_closed malformed_response response_header_too_large http2_protocol
+ * http2_limit stream_refused stream_reset http1_required out_of_memory internal */
 
 void pn_failure_set(struct pn_failure *failure, const char *code, const char *format, ...)
     PN_PRINTF(3, 4);

@@ -96,6 +96,26 @@ static enum pn_rc wait_or_connect(struct pn_acquire *acquire)
     return PN_AGAIN;
 }
 
+/** Nothing is opened with a certificate that is over. Else acquire->failure tells. */
+static enum pn_rc check_identity(struct pn_acquire *acquire, const struct pn_pool_group *group)
+{
+    size_t count;
+
+    if (pn_group_has_expired(group)) {
+        pn_failure_set(&acquire->failure, "client_certificate_expired",
+                       "the client certificate '%s' has expired: renew it",
+                       pn_tls_certificate_name(pn_tls_client_certificates(group->tls, &count)[0]));
+        return PN_INVALID;
+    }
+    if (!group->is_retired)
+        return PN_OK;
+    pn_failure_set(&acquire->failure, "identity_replaced",
+                   "the client certificate, or what is demanded of the backend's, was replaced "
+                   "before the request had a connection");
+    acquire->failure.is_replaced = true;
+    return PN_CONFLICT;
+}
+
 enum pn_rc pn_pool_take(struct pn_pool *pool, struct pn_acquire *acquire,
                         const struct pn_demand *demand, struct pn_choice choice,
                         struct pn_conn **conn)
@@ -118,14 +138,10 @@ enum pn_rc pn_pool_take(struct pn_pool *pool, struct pn_acquire *acquire,
         if (*conn)
             return PN_OK;
     }
-    if (pn_group_has_expired(group)) {
-        size_t count;
-
-        pn_failure_set(&acquire->failure, "client_certificate_expired",
-                       "the client certificate '%s' has expired: renew it",
-                       pn_tls_certificate_name(pn_tls_client_certificates(group->tls, &count)[0]));
+    rc = check_identity(acquire, group);
+    if (rc != PN_OK) {
         pn_group_release_if_unused(group);
-        return PN_INVALID;
+        return rc;
     }
     acquire->group = group;
     pn_group_hold(group);
@@ -251,8 +267,9 @@ static bool serve_group(struct pn_pool_group *group)
 {
     struct pn_acquire *acquire = PN_CONTAINER(group->queue.next, struct pn_acquire, entry);
     struct pn_conn *conn = find(group, NULL);
+    bool is_over = !conn && check_identity(acquire, group) != PN_OK;
 
-    if (!conn && (can_wait_for_handshake(group) || !pn_group_take_place(group)))
+    if (!conn && !is_over && (can_wait_for_handshake(group) || !pn_group_take_place(group)))
         return false;
     pn_group_dequeue(group, acquire);
     if (group->queued > 0) { /* now it is the next group's turn */
@@ -264,7 +281,7 @@ static bool serve_group(struct pn_pool_group *group)
         acquire->on_ready(acquire->ctx, conn);
         return true;
     }
-    if (connect_for(acquire) != PN_AGAIN) {
+    if (is_over || connect_for(acquire) != PN_AGAIN) {
         pn_acquire_leave(acquire);
         acquire->on_failed(acquire->ctx);
     }

@@ -145,7 +145,7 @@ void pn_pool_destroy(struct pn_pool *pool);
  *  pn_pool_give_back() or pn_pool_drop(); on one of HTTP/2 the caller opens a stream before it
  *  returns to the loop. PN_AGAIN: on_ready or on_failed follows, from the loop.
  * Else acquire->failure tells: PN_LIMIT (queue full), PN_NOT_FOUND (DNS), PN_INVALID (certificate
- * expired), PN_NOMEM, … */
+ * expired), PN_CONFLICT (retired: demand what took its place), PN_NOMEM, … */
 enum pn_rc pn_pool_take(struct pn_pool *pool, struct pn_acquire *acquire,
                         const struct pn_demand *demand, struct pn_choice choice,
                         struct pn_conn **conn) PN_MUST_USE;
@@ -159,8 +159,8 @@ void pn_pool_give_back(struct pn_conn *conn);
 /** HTTP/1.1: closes it. */
 void pn_pool_drop(struct pn_conn *conn);
 
-/** From now on no connection of `tls` takes a request: idle ones close, those at work at their end.
- */
+/** From now on no connection of `tls` takes a request, and none is opened: idle ones close, those
+ * at work at their end. Who waits for one fails (failure.is_replaced), from the loop. */
 void pn_pool_retire(struct pn_pool *pool, const struct pn_tls_client *tls);
 /** Nothing opened so far to that host and port, with whichever identity, carries another request:
  *  idle connections close now, those at work at their end. */

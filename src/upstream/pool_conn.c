@@ -345,8 +345,10 @@ static void work_on(struct pn_pool_group *group, enum work work)
         pn_group_unhold(group);
         return;
     }
-    if (work == RETIRE)
+    if (work == RETIRE) {
         group->is_retired = true;
+        pn_pool_serve_soon(group->pool); /* who waits is told */
+    }
     drain(group);
     close_idle_of(group, work != SWEEP);
     for (struct pn_list *at = group->shared.next; at != &group->shared;) {
