@@ -65,6 +65,19 @@ static void refuse(struct newcomer *newcomer, const char *cause)
     pn_worker_tell_drained(newcomer->worker); /* it is freed when the turn ends */
 }
 
+/** ::ffff:a.b.c.d, a client of a proxy's IPv6 socket, is a.b.c.d (RFC 4291 §2.5.5.2): for policies,
+ *  logs, and limits, where all of IPv4 would else be one network. */
+static void unmap(struct pn_peer_address *peer)
+{
+    static const uint8_t mapped[12] = {0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff};
+
+    if (peer->family != AF_INET6 || memcmp(peer->ip, mapped, sizeof(mapped)) != 0)
+        return;
+    peer->family = AF_INET;
+    memmove(peer->ip, peer->ip + 12, 4);
+    memset(peer->ip + 4, 0, 12);
+}
+
 /** Where the connection comes from, as the header says. */
 static void take_source(struct pn_peer_address *peer, const struct pn_proxy_header *header)
 {
@@ -76,6 +89,7 @@ static void take_source(struct pn_peer_address *peer, const struct pn_proxy_head
     peer->family = (uint16_t)header->family;
     peer->port = header->source_port;
     memcpy(peer->ip, header->source_ip, header->family == AF_INET ? 4 : 16);
+    unmap(peer);
 }
 
 static void let_in(struct newcomer *newcomer, const struct pn_proxy_header *header, char *scratch)

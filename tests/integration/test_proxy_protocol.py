@@ -8,6 +8,7 @@ import time
 
 import pytest
 from lab import backends, service
+from lab.h2peer import Peer
 from lab.service import policy, wait_for
 
 SIGNATURE = b"\r\n\r\n\0\r\nQUIT\n"
@@ -39,7 +40,8 @@ def proxied(tmp_path_factory, trust, echo):
         "--gateway", f"127.0.0.1:{ports[1]},proxy,trusted=192.0.2.0/24",
         "--gateway", f"unix:{folder}/http.sock,proxy",
         "--gateway-tls", f"127.0.0.1:{ports[2]},proxy,trusted=127.0.0.1",
-        "--limit", "proxy-header-timeout=500ms", "--limit", "proxy-header-bytes=300"])
+        "--limit", "proxy-header-timeout=500ms", "--limit", "proxy-header-bytes=300",
+        "--limit", "client-connections-per-address=2"])
     instance.start()
     instance.make_api("who", echo.url, policy())
     instance.ports = ports
@@ -90,12 +92,65 @@ def source_of(answer):
     (v4("203.0.113.10", 4711), "203.0.113.10"),
     (v4("203.0.113.11", 4711, b"\x20\x00\x03abc\x04\x00\x00"), "203.0.113.11"),
     (v6("2001:db8::10", 4711), "2001:db8::10"),
+    (v6("::ffff:203.0.113.13", 4711), "203.0.113.13"),
+    (b"PROXY TCP6 ::ffff:203.0.113.14 ::ffff:127.0.0.1 4711 80\r\n", "203.0.113.14"),
+    (v2(1, 0), "127.0.0.1"),
+    (v2(1, 0, b"whatever"), "127.0.0.1"),
     (v2(0, 0), "127.0.0.1"),
     (v2(0, 0x11, socket.inet_aton("203.0.113.12") * 2 + b"\0\1\0\1"), "127.0.0.1"),
-], ids=["v1 TCP4", "v1 TCP6", "v1 UNKNOWN", "v2 TCP4", "v2 with TLVs", "v2 TCP6", "v2 LOCAL",
+], ids=["v1 TCP4", "v1 TCP6", "v1 UNKNOWN", "v2 TCP4", "v2 with TLVs", "v2 TCP6", "v2 IPv4 as IPv6",
+        "v1 IPv4 as IPv6", "v2 UNSPEC", "v2 UNSPEC with something", "v2 LOCAL",
         "v2 LOCAL with addresses"])
 def test_client_address_is_that_of_the_header(proxied, header, source, pieces):
     assert source_of(exchange(("127.0.0.1", proxied.ports[0]), header + REQUEST, pieces)) == source
+
+
+@pytest.mark.parametrize("former, same, other", [
+    ("203.0.113.20", "203.0.113.20", "203.0.113.21"),
+    ("2001:db8:0:1::1", "2001:db8:0:1:ffff::2", "2001:db8:0:2::1"),
+    ("::ffff:203.0.113.30", "203.0.113.30", "::ffff:203.0.113.31"),
+], ids=["IPv4", "a /64 of IPv6", "IPv4 as IPv6"])
+def test_share_of_an_address_is_that_of_the_header(proxied, former, same, other):
+    """Not the proxy's, who has as many as he needs."""
+    def begin(source):
+        sock = socket.create_connection(("127.0.0.1", proxied.ports[0]), 10)
+        sock.sendall((v6 if ":" in source else v4)(source, 1) +
+                     b"GET /healthz HTTP/1.1\r\nHost: gw\r\n\r\n")
+        try:
+            return sock, sock.recv(4096)
+        except ConnectionResetError:
+            return sock, b""
+
+    def served(source):
+        sock, answer = begin(source)
+        sock.close()
+        return b"200 OK" in answer
+
+    refused = proxied.metric("postern_limit_hits_total", limit="client-connections-per-address")
+    kept = [begin(former) for _ in range(2)]
+    assert all(b"200 OK" in answer for _, answer in kept)
+    assert not served(same)
+    assert served(other) and served("198.51.100.1")
+    assert proxied.metric("postern_limit_hits_total",
+                          limit="client-connections-per-address") == refused + 1
+    kept[0][0].close()
+    wait_for("a place", lambda: served(same))
+    kept[1][0].close()
+
+
+@pytest.mark.parametrize("pieces", [False, True], ids=["whole", "byte by byte"])
+@pytest.mark.parametrize("where", ["TCP", "Unix"])
+def test_http2_with_prior_knowledge_may_follow_the_header(proxied, where, pieces):
+    header = v4("203.0.113.15", 4711, b"\x20\x00\x03abc")
+    sock = socket.socket(socket.AF_INET if where == "TCP" else socket.AF_UNIX)
+    sock.settimeout(20)
+    sock.connect(("127.0.0.1", proxied.ports[0]) if where == "TCP" else proxied.socket_path)
+    for at in range(0, len(header), 1 if pieces else len(header)):
+        sock.sendall(header[at:at + 1] if pieces else header)
+    with Peer("http://gw", sock=sock) as peer:
+        answer = peer.call("GET", "/who/x")
+        assert answer.status == 200
+        assert dict(json.loads(answer.body)["headers"])["x-forwarded-for"] == "203.0.113.15"
 
 
 def test_client_that_half_closes_behind_the_header_is_answered(proxied):

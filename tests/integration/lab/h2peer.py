@@ -33,14 +33,16 @@ class Stream:
 
 
 class Peer:
-    """One connection. With `acknowledge`, window is given back as data comes."""
+    """One connection; `sock`: one that is there already. With `acknowledge`, window is given back as
+    data comes."""
 
-    def __init__(self, origin, ca_file=None, acknowledge=True, timeout=20, settings=None):
+    def __init__(self, origin, ca_file=None, acknowledge=True, timeout=20, settings=None, sock=None):
         url = urllib.parse.urlsplit(origin)
         self.authority = url.netloc
         self.scheme = url.scheme
-        self.sock = socket.create_connection((url.hostname, url.port), timeout)
-        self.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        self.sock = sock or socket.create_connection((url.hostname, url.port), timeout)
+        if self.sock.family != socket.AF_UNIX:
+            self.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         if url.scheme == "https":
             context = ssl.create_default_context(cafile=str(ca_file))
             context.set_alpn_protocols(["h2", "http/1.1"])
