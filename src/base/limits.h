@@ -40,7 +40,7 @@
     X(CLIENT_IDLE_TIMEOUT, "client-idle-timeout", MS, 75000, 100, 86400000, GATEWAY,               \
       "a client connection between two requests")                                                  \
     X(CLIENT_HEADER_TIMEOUT, "client-header-timeout", MS, 30000, 100, 3600000, GATEWAY,            \
-      "first byte of a request's head to its last")                                                \
+      "first byte of a request's head to its last; and a new connection's first request")          \
     X(CLIENT_BODY_TIMEOUT, "client-body-timeout", MS, 60000, 100, 3600000, GATEWAY,                \
       "no byte of the request's body that is waited for")                                          \
     X(CLIENT_WRITE_TIMEOUT, "client-write-timeout", MS, 60000, 100, 3600000, GATEWAY,              \

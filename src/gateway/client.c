@@ -86,7 +86,8 @@ void pn_client_close(struct pn_client *client, bool abort)
     pn_list_remove(&client->entry);
     dismiss(worker, &client->origin.peer);
     pn_loop_defer_free(worker->loop, &client->deferred, client_free, client);
-    pn_worker_client_ended(worker);
+    pn_metric_add(PN_METRIC_CLIENT_CONNECTIONS, -1);
+    pn_worker_left(worker);
 }
 
 static void drop_input(struct pn_client *client)
@@ -117,14 +118,23 @@ void pn_client_linger(struct pn_client *client)
 static void on_open(void *ctx, struct pn_stream *stream)
 {
     struct pn_client *client = ctx;
+    struct pn_worker *worker = client->worker;
 
+    if (pn_worker_is_over(worker)) {
+        pn_limit_hit(PN_LIMIT_DRAIN_IDLE);
+        pn_client_close(client, false);
+        return;
+    }
     if (client->origin.is_tls && pn_stream_alpn(stream) == PN_ALPN_H2) {
         pn_h2_begin(client);
         return;
     }
     client->state = PN_CLIENT_IDLE;
     client->may_be_h2 = !client->origin.is_tls;
-    pn_client_arm_idle(client, PN_CLIENT_HEADER_TIMEOUT_MS);
+    if (worker->is_draining)
+        pn_client_arm(client, pn_worker_last_wait_ms(worker));
+    else
+        pn_client_arm_idle(client, PN_CLIENT_HEADER_TIMEOUT_MS);
     pn_h1_read_requests(client);
 }
 
@@ -217,7 +227,8 @@ static void on_timer(struct pn_timer *timer)
             return;
         }
         pn_limit_hit(client->worker->is_draining ? PN_LIMIT_DRAIN_IDLE
-                                                 : PN_LIMIT_CLIENT_IDLE_TIMEOUT);
+                     : client->requests > 0      ? PN_LIMIT_CLIENT_IDLE_TIMEOUT
+                                                 : PN_LIMIT_CLIENT_HEADER_TIMEOUT);
         pn_client_close(client, false);
         return;
     case PN_CLIENT_OPENING: /* the stream has a timer of its own */
@@ -247,6 +258,7 @@ void pn_client_accept(struct pn_worker *worker, int fd, bool is_tls,
     if (!client) {
         pn_metric_add(PN_METRIC_CLIENT_REFUSED, 1);
         close(fd);
+        pn_worker_left(worker);
         return;
     }
     client->worker = worker;
@@ -260,11 +272,11 @@ void pn_client_accept(struct pn_worker *worker, int fd, bool is_tls,
         free(client);
         dismiss(worker, peer);
         pn_metric_add(PN_METRIC_CLIENT_REFUSED, 1);
+        pn_worker_left(worker);
         return;
     }
     client->origin.stream = client->stream;
     pn_list_push_back(&worker->clients, &client->entry);
-    worker->client_count++;
     pn_metric_add(PN_METRIC_CLIENT_CONNECTIONS, 1);
     pn_metric_add(PN_METRIC_CLIENT_ACCEPTED, 1);
 }

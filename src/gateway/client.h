@@ -46,7 +46,7 @@ struct pn_client {
     uint64_t requests;
 };
 
-/** Takes `fd`. On failure it is closed. */
+/** Takes `fd`, whose place among the worker's connections is counted. On failure it is closed. */
 void pn_client_accept(struct pn_worker *worker, int fd, bool is_tls,
                       const struct pn_peer_address *peer);
 /** Ends it now. `abort`: with a reset, so that a cut answer is not taken for a whole one. */

@@ -345,14 +345,14 @@ static void turn_over(struct pn_h1_turn *turn)
 
     turn_give_back(turn);
     /* An answer that began before the drain has promised another one. */
-    if (!keep || (client->worker->is_draining && client->worker->drain_idle_ms == 0)) {
+    if (!keep || (client->worker->is_draining && pn_worker_last_wait_ms(client->worker) == 0)) {
         pn_client_linger(client);
         return;
     }
     client->state = PN_CLIENT_IDLE;
     memset(&client->scan, 0, sizeof(client->scan));
     if (client->worker->is_draining)
-        pn_client_arm(client, client->worker->drain_idle_ms);
+        pn_client_arm(client, pn_worker_last_wait_ms(client->worker));
     else
         pn_client_arm_idle(client, PN_CLIENT_IDLE_TIMEOUT_MS);
     if (pn_inlet_bytes(&client->inlet).len > 0 || !client->inlet.is_drained)

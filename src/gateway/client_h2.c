@@ -265,7 +265,8 @@ void pn_h2_on_timer(struct pn_client *client)
         link->idle_ms = now_ms;
         pn_h2_check(link->h2, now_ms);
     } else if (!link->is_over && is_too_long(link, link->idle_ms, idle_max)) {
-        pn_limit_hit(PN_LIMIT_CLIENT_IDLE_TIMEOUT);
+        pn_limit_hit(client->requests > 0 ? PN_LIMIT_CLIENT_IDLE_TIMEOUT
+                                          : PN_LIMIT_CLIENT_HEADER_TIMEOUT);
         pn_h2_terminate(link->h2, PN_H2_NO_ERROR);
         link->is_over = true;
     } else if (client->origin.is_tls && is_too_long(link, link->idle_ms, TICK_MS)) {
@@ -291,6 +292,8 @@ static void leave(struct pn_h2_link *link, uint64_t idle_ms)
 {
     link->is_leaving = true;
     link->leaving_ms = pn_loop_now_ms(link->client->worker->loop) + idle_ms;
+    if (idle_ms > 0 && idle_ms <= TICK_MS)
+        pn_client_arm(link->client, idle_ms);
     pn_h2_shutdown(link->h2);
     pn_h2_ping(link->h2); /* its answer: the client has seen the GOAWAY */
 }
@@ -415,6 +418,6 @@ void pn_h2_begin(struct pn_client *client)
     client->state = PN_CLIENT_H2;
     pn_client_arm(client, TICK_MS);
     if (worker->is_draining)
-        leave(link, 0);
+        leave(link, pn_worker_last_wait_ms(worker));
     read_all(client);
 }

@@ -272,10 +272,12 @@ enum pn_rc pn_gateway_create(struct pn_broker *broker, const struct pn_gateway_o
         rc = pn_error_set(err, PN_INTERNAL, "dns_init_failed", "c-ares cannot start");
     if (rc == PN_OK)
         rc = set_up_loop(gateway, err);
+    gateway->spread =
+        pn_spread_create(gateway->threads, (size_t)pn_limit_value(PN_LIMIT_CLIENT_CONNECTIONS));
     gateway->addresses =
         pn_address_count_create((size_t)pn_limit_value(PN_LIMIT_CLIENT_CONNECTIONS));
     gateway->quotas = pn_quotas_create();
-    if (rc == PN_OK && (!gateway->addresses || !gateway->quotas))
+    if (rc == PN_OK && (!gateway->spread || !gateway->addresses || !gateway->quotas))
         rc = pn_error_set(err, PN_NOMEM, "out_of_memory", "no memory to count connections in");
     if (rc == PN_OK)
         rc = pn_signer_create(&gateway->signer, err);
@@ -322,15 +324,16 @@ static enum pn_rc start_workers(struct pn_gateway *gateway, struct pn_error *err
         .allows_guarded = gateway->allows_guarded,
         .forwarding = gateway->forwarding,
         .use_own_records = gateway->use_own_records,
-        .clients_max = share_of(PN_LIMIT_CLIENT_CONNECTIONS, gateway->threads),
         .calls_max = share_of(PN_LIMIT_OPEN_REQUESTS, gateway->threads),
         .idle_max = pn_limit_value(PN_LIMIT_BACKEND_IDLE_CONNECTIONS) > 0
                         ? share_of(PN_LIMIT_BACKEND_IDLE_CONNECTIONS, gateway->threads)
                         : 0,
+        .spread = gateway->spread,
         .addresses = gateway->addresses,
         .failures = gateway->failures,
         .quotas = gateway->quotas,
         .accepting = &gateway->accepting,
+        .workers = gateway->workers,
         .sockets = gateway->sockets,
         .socket_count = gateway->socket_count,
         .on_released = on_released,
@@ -392,6 +395,7 @@ void pn_gateway_destroy(struct pn_gateway *gateway)
     pn_signer_destroy(gateway->signer);
     pn_loop_unwatch(&gateway->incoming);
     pn_loop_destroy(gateway->loop);
+    pn_spread_destroy(gateway->spread);
     pn_address_count_destroy(gateway->addresses);
     pn_quotas_destroy(gateway->quotas);
     ares_library_cleanup();

@@ -40,6 +40,7 @@ struct pn_gateway {
     bool is_leaving, is_draining;
     struct pn_timer leave_timer, drain_timer;
     atomic_uint accepting; /* workers */
+    struct pn_spread *spread;
     struct pn_address_count *addresses;
     struct pn_quotas *quotas; /* of the workers' pools */
     struct pn_watch incoming;

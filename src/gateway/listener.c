@@ -5,6 +5,7 @@
 #include "gateway/listener.h"
 
 #include <errno.h>
+#include <stdlib.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -37,7 +38,7 @@ static void pause_accepting(struct pn_listener *listener, int error)
 
 /** At the limit. A plain client is told so; one that speaks TLS would take it for a broken
  *  handshake. What it has sent is read, because closing would else reset what we say. */
-static void turn_away(const struct pn_listener *listener, int fd)
+static void turn_away(const struct pn_listener_socket *socket, int fd)
 {
     static const char answer[] = "HTTP/1.1 503 Service Unavailable\r\nRetry-After: 1\r\n"
                                  "Connection: close\r\nContent-Length: 0\r\n\r\n";
@@ -45,29 +46,73 @@ static void turn_away(const struct pn_listener *listener, int fd)
 
     pn_metric_add(PN_METRIC_CLIENT_REFUSED, 1);
     pn_limit_hit(PN_LIMIT_CLIENT_CONNECTIONS);
-    if (!listener->is_tls &&
-        send(fd, answer, sizeof(answer) - 1, MSG_DONTWAIT | MSG_NOSIGNAL) > 0) {
+    if (!socket->is_tls && send(fd, answer, sizeof(answer) - 1, MSG_DONTWAIT | MSG_NOSIGNAL) > 0) {
         (void)shutdown(fd, SHUT_WR);
         (void)!recv(fd, scratch, sizeof(scratch), MSG_DONTWAIT);
     }
     close(fd);
 }
 
-static void take_client(struct pn_listener *listener, int fd, const struct sockaddr_storage *from)
+/** A connection that one worker has accepted and another one shall serve. */
+struct given {
+    struct pn_message message;
+    struct pn_worker *worker;
+    const struct pn_listener_socket *socket;
+    struct pn_peer_address peer;
+    int fd;
+};
+
+static void serve(struct pn_worker *worker, const struct pn_listener_socket *socket, int fd,
+                  const struct pn_peer_address *peer)
 {
-    struct pn_worker *worker = listener->worker;
+    if (socket->wants_proxy)
+        pn_newcomer_accept(worker, socket, fd, peer);
+    else
+        pn_client_accept(worker, fd, socket->is_tls, peer);
+}
+
+static void deliver_given(struct pn_message *message)
+{
+    struct given *given = PN_CONTAINER(message, struct given, message);
+
+    serve(given->worker, given->socket, given->fd, &given->peer);
+    free(given);
+}
+
+/** False: it has to be served here. */
+static bool give(struct pn_worker *worker, const struct pn_listener_socket *socket, int fd,
+                 const struct pn_peer_address *peer)
+{
+    struct given *given = calloc(1, sizeof(*given));
+
+    if (!given)
+        return false;
+    *given = (struct given){.worker = worker, .socket = socket, .peer = *peer, .fd = fd};
+    given->message.deliver = deliver_given;
+    if (pn_loop_post(worker->loop, &given->message) == PN_OK)
+        return true;
+    free(given);
+    return false;
+}
+
+static void take_client(struct pn_worker *worker, const struct pn_listener_socket *socket, int fd,
+                        const struct sockaddr_storage *from)
+{
+    const struct pn_worker_spec *spec = &worker->spec;
+    unsigned index = spec->index;
     struct pn_peer_address peer;
 
-    if (worker->client_count + worker->newcomer_count >= worker->spec.clients_max) {
-        turn_away(listener, fd);
+    if (!pn_spread_enter(spec->spread, spec->index, !worker->is_draining, &index)) {
+        turn_away(socket, fd);
         return;
     }
     if (pn_peer_address_from((const struct sockaddr *)from, &peer) != PN_OK)
         peer.family = AF_UNSPEC; /* by a Unix socket */
-    if (listener->wants_proxy)
-        pn_newcomer_accept(listener, fd, &peer);
-    else
-        pn_client_accept(worker, fd, listener->is_tls, &peer);
+    if (index != spec->index && give(spec->workers[index], socket, fd, &peer))
+        return;
+    if (index != spec->index)
+        pn_spread_move(spec->spread, index, spec->index);
+    serve(worker, socket, fd, &peer);
 }
 
 /** False: there is none, or none can be taken now. */
@@ -79,7 +124,7 @@ static bool accept_one(struct pn_listener *listener)
         accept4(listener->watch.fd, (struct sockaddr *)&from, &len, SOCK_NONBLOCK | SOCK_CLOEXEC);
 
     if (fd >= 0) {
-        take_client(listener, fd, &from);
+        take_client(listener->worker, listener->socket, fd, &from);
         return true;
     }
     if (errno == EMFILE || errno == ENFILE || errno == ENOBUFS || errno == ENOMEM)
@@ -103,10 +148,7 @@ static enum pn_rc open_one(struct pn_worker *worker, const struct pn_listener_so
     enum pn_rc rc;
 
     listener->worker = worker;
-    listener->is_tls = socket->is_tls;
-    listener->wants_proxy = socket->wants_proxy;
-    listener->trusted = socket->trusted;
-    listener->trusted_count = socket->trusted_count;
+    listener->socket = socket;
     pn_timer_init(&listener->resume, on_resume, listener);
     rc = pn_loop_watch(worker->loop, &listener->watch, socket->fd, PN_LOOP_READ, PN_WATCH_SHARED,
                        on_acceptable, listener);
@@ -135,16 +177,12 @@ void pn_listeners_finish(struct pn_worker *worker)
 {
     for (size_t i = 0; i < worker->spec.socket_count; i++) {
         const struct pn_listener_socket *socket = &worker->spec.sockets[i];
-        struct pn_listener listener = {.worker = worker, .is_tls = socket->is_tls};
         struct sockaddr_storage from = {0};
         socklen_t len = sizeof(from);
         int fd = accept4(socket->fd, (struct sockaddr *)&from, &len, SOCK_NONBLOCK | SOCK_CLOEXEC);
 
-        listener.wants_proxy = socket->wants_proxy;
-        listener.trusted = socket->trusted;
-        listener.trusted_count = socket->trusted_count;
         for (size_t k = 0; k < QUEUE_MAX && fd >= 0; k++) {
-            take_client(&listener, fd, &from);
+            take_client(worker, socket, fd, &from);
             len = sizeof(from);
             fd = accept4(socket->fd, (struct sockaddr *)&from, &len, SOCK_NONBLOCK | SOCK_CLOEXEC);
         }

@@ -40,7 +40,6 @@ static void forget(struct newcomer *newcomer)
     pn_loop_unwatch(&newcomer->watch);
     pn_loop_disarm(worker->loop, &newcomer->timer);
     pn_list_remove(&newcomer->entry);
-    worker->newcomer_count--;
     pn_loop_defer_free(worker->loop, &newcomer->deferred, newcomer_free, newcomer);
 }
 
@@ -62,7 +61,7 @@ static void refuse(struct newcomer *newcomer, const char *cause)
     log_refused(&newcomer->peer, cause);
     forget(newcomer);
     close(fd);
-    pn_worker_tell_drained(newcomer->worker); /* it is freed when the turn ends */
+    pn_worker_left(newcomer->worker); /* it is freed when the turn ends */
 }
 
 /** ::ffff:a.b.c.d, a client of a proxy's IPv6 socket, is a.b.c.d (RFC 4291 §2.5.5.2): for policies,
@@ -106,7 +105,6 @@ static void let_in(struct newcomer *newcomer, const struct pn_proxy_header *head
     take_source(&peer, header);
     forget(newcomer);
     pn_client_accept(worker, fd, is_tls, &peer);
-    pn_worker_tell_drained(worker);
 }
 
 static void look(struct newcomer *newcomer, bool is_at_end)
@@ -165,25 +163,26 @@ static void on_late(struct pn_timer *timer)
 }
 
 /** A peer of a Unix socket passed the socket's mode: that is its trust. */
-static bool is_trusted(const struct pn_listener *listener, const struct pn_peer_address *peer)
+static bool is_trusted(const struct pn_listener_socket *socket, const struct pn_peer_address *peer)
 {
     if (peer->family == AF_UNSPEC)
         return true;
-    for (size_t i = 0; i < listener->trusted_count; i++) {
-        if (pn_cidr_has(&listener->trusted[i], peer->family, peer->ip))
+    for (size_t i = 0; i < socket->trusted_count; i++) {
+        if (pn_cidr_has(&socket->trusted[i], peer->family, peer->ip))
             return true;
     }
     return false;
 }
 
-void pn_newcomer_accept(struct pn_listener *listener, int fd, const struct pn_peer_address *peer)
+void pn_newcomer_accept(struct pn_worker *worker, const struct pn_listener_socket *socket, int fd,
+                        const struct pn_peer_address *peer)
 {
-    struct pn_worker *worker = listener->worker;
     struct newcomer *newcomer;
 
-    if (!is_trusted(listener, peer)) {
+    if (!is_trusted(socket, peer)) {
         log_refused(peer, "the address is not among those that the listener trusts");
         close(fd);
+        pn_worker_left(worker);
         return;
     }
     newcomer = calloc(1, sizeof(*newcomer));
@@ -192,13 +191,13 @@ void pn_newcomer_accept(struct pn_listener *listener, int fd, const struct pn_pe
         pn_metric_add(PN_METRIC_CLIENT_REFUSED, 1);
         free(newcomer);
         close(fd);
+        pn_worker_left(worker);
         return;
     }
     newcomer->worker = worker;
     newcomer->peer = *peer;
-    newcomer->is_tls = listener->is_tls;
+    newcomer->is_tls = socket->is_tls;
     pn_list_push_back(&worker->newcomers, &newcomer->entry);
-    worker->newcomer_count++;
     pn_timer_init(&newcomer->timer, on_late, newcomer);
     pn_loop_arm(worker->loop, &newcomer->timer, pn_limit_value(PN_LIMIT_PROXY_HEADER_TIMEOUT));
     look(newcomer, false);

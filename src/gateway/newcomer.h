@@ -8,8 +8,10 @@
 
 #include "gateway/worker.h"
 
-/** Takes `fd`. `peer`: the proxy's address. Without a header in time, with a malformed one, or from
- *  an address that is not trusted, the connection ends and is counted. */
-void pn_newcomer_accept(struct pn_listener *listener, int fd, const struct pn_peer_address *peer);
+/** Takes `fd`, whose place among the worker's connections is counted. `peer`: the proxy's address.
+ * Without a header in time, with a malformed one, or from an address that is not trusted, the
+ * connection ends and is counted. */
+void pn_newcomer_accept(struct pn_worker *worker, const struct pn_listener_socket *socket, int fd,
+                        const struct pn_peer_address *peer);
 /** Ends those that still wait. */
 void pn_newcomers_end(struct pn_worker *worker);

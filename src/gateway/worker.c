@@ -318,12 +318,13 @@ static void deliver_drained(struct pn_message *message)
     free(order);
 }
 
-void pn_worker_tell_drained(struct pn_worker *worker)
+/** Nothing is left to be finished, and nothing comes. */
+static void tell_drained(struct pn_worker *worker)
 {
     struct order *order;
 
     if (!worker->is_draining || worker->has_drained ||
-        worker->client_count + worker->newcomer_count > 0)
+        !pn_spread_close(worker->spec.spread, worker->spec.index))
         return;
     worker->has_drained = true;
     order = calloc(1, sizeof(*order));
@@ -359,9 +360,11 @@ static void deliver_order(struct pn_message *message)
             idle_ms = PN_HAND_OVER_IDLE_MS;
         worker->is_draining = true;
         worker->drain_idle_ms = idle_ms;
+        if (order->how == PN_WORKER_HAND_OVER)
+            worker->drain_ends_ms = pn_loop_now_ms(worker->loop) + idle_ms;
         stop_accepting(worker, order->how);
         pn_clients_drain(worker, idle_ms);
-        pn_worker_tell_drained(worker);
+        tell_drained(worker);
     }
     free(order);
 }
@@ -382,11 +385,24 @@ enum pn_rc pn_worker_end(struct pn_worker *worker, enum pn_worker_end how)
     return rc;
 }
 
-void pn_worker_client_ended(struct pn_worker *worker)
+void pn_worker_left(struct pn_worker *worker)
 {
-    worker->client_count--;
-    pn_metric_add(PN_METRIC_CLIENT_CONNECTIONS, -1);
-    pn_worker_tell_drained(worker);
+    pn_spread_leave(worker->spec.spread, worker->spec.index);
+    tell_drained(worker);
+}
+
+uint64_t pn_worker_last_wait_ms(const struct pn_worker *worker)
+{
+    uint64_t now_ms = pn_loop_now_ms(worker->loop);
+
+    if (worker->drain_ends_ms == 0)
+        return worker->drain_idle_ms;
+    return now_ms < worker->drain_ends_ms ? worker->drain_ends_ms - now_ms : 0;
+}
+
+bool pn_worker_is_over(const struct pn_worker *worker)
+{
+    return worker->drain_ends_ms > 0 && pn_worker_last_wait_ms(worker) == 0;
 }
 
 /* --- life --- */

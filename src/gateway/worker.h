@@ -19,6 +19,7 @@
 #include "gateway/limits.h"
 #include "gateway/overload.h"
 #include "gateway/rest.h"
+#include "gateway/spread.h"
 #include "upstream/exchange.h"
 
 #define PN_WORKER_RECONNECTS_MAX 256 /* that wait for their time; above, they act at once */
@@ -55,11 +56,8 @@ struct pn_recent_client {
 struct pn_listener {
     struct pn_watch watch;
     struct pn_worker *worker;
-    bool is_tls;
+    const struct pn_listener_socket *socket; /* the main thread's */
     bool is_paused;
-    bool wants_proxy;              /* connections begin with a PROXY header */
-    const struct pn_cidr *trusted; /* who may send one; the main thread's */
-    size_t trusted_count;
     struct pn_timer resume;
 };
 
@@ -67,8 +65,8 @@ struct pn_listener {
 struct pn_listener_socket {
     int fd;
     bool is_tls;
-    bool wants_proxy;
-    struct pn_cidr trusted[PN_LISTENER_TRUSTED_MAX];
+    bool wants_proxy;                                /* connections begin with a PROXY header */
+    struct pn_cidr trusted[PN_LISTENER_TRUSTED_MAX]; /* who may send one */
     size_t trusted_count;
 };
 
@@ -84,12 +82,14 @@ struct pn_worker_spec {
     bool allows_guarded;               /* backends at link-local and metadata addresses */
     struct pn_forwarding forwarding;
     bool use_own_records; /* for connections to backends */
-    size_t clients_max, calls_max;
+    size_t calls_max;
     size_t idle_max;                    /* backend connections of one identity */
-    struct pn_address_count *addresses; /* of the whole gateway */
+    struct pn_spread *spread;           /* client connections of the whole gateway */
+    struct pn_address_count *addresses; /* likewise, of one address */
     struct pn_quotas *quotas;           /* likewise; NULL: the worker is alone */
     atomic_uint *accepting; /* workers that have not stopped accepting; the last one closes the
                                sockets */
+    struct pn_worker *const *workers; /* all of them, by index: complete before one is started */
     const struct pn_listener_socket *sockets;
     size_t socket_count;
     /** On the main thread: a snapshot is not used any more; the worker uses the newest; drained. */
@@ -120,9 +120,7 @@ struct pn_worker {
     struct pn_listener listeners[PN_WORKER_LISTENERS_MAX];
     size_t listener_count;
     struct pn_list newcomers; /* connections whose PROXY header is awaited (newcomer.h) */
-    size_t newcomer_count;
     struct pn_list clients;
-    size_t client_count;
     struct pn_call *spare_calls;
     size_t spare_call_count;
     struct pn_h1_turn *spare_h1_turns;
@@ -133,7 +131,8 @@ struct pn_worker {
     struct pn_buf h2_out;           /* frames on their way out, for a moment */
     bool is_leaving;                /* /readyz says so, all else is as before */
     bool is_draining, has_drained;
-    uint64_t drain_idle_ms; /* draining: how long a kept connection waits for a last request */
+    uint64_t drain_idle_ms; /* draining: how long a connection waits for a last request */
+    uint64_t drain_ends_ms; /* handing over: no request begins after that; 0: not handing over */
     struct pn_overload overload;
     struct pn_rest rest;
     uint64_t turn_end_ms;
@@ -210,7 +209,10 @@ struct pn_slice pn_worker_date(struct pn_worker *worker);
 /** No new request should be taken: answer 503 with Retry-After PN_OVERLOAD_RETRY_AFTER_S. Counts
  *  the limit that says so. */
 bool pn_worker_is_overloaded(struct pn_worker *worker);
-/** Nothing is left to be finished: on_drained, once. To be asked when something has ended. */
-void pn_worker_tell_drained(struct pn_worker *worker);
-/** A client has gone. */
-void pn_worker_client_ended(struct pn_worker *worker);
+/** A connection that pn_spread_enter() has counted for it has gone. Draining, the last one:
+ *  on_drained, once. */
+void pn_worker_left(struct pn_worker *worker);
+/** Draining: how long a connection without a request waits for one from now on. */
+uint64_t pn_worker_last_wait_ms(const struct pn_worker *worker);
+/** Handed over, and its time is up: who begins a request now must not be served by what we know. */
+bool pn_worker_is_over(const struct pn_worker *worker);

@@ -2,6 +2,7 @@
 """The orderly end: balancers are told, requests are finished, connections say that they close."""
 import signal
 import socket
+import ssl
 import subprocess
 import threading
 import time
@@ -98,6 +99,33 @@ def test_request_that_takes_too_long_is_ended_at_the_limit(draining, echo):
         assert 0.5 < time.monotonic() - begun < 8
     release.set()
     assert "event=drain_timeout connections=1" in postern.log()
+
+
+def test_connection_that_opens_late_waits_no_longer_than_others(draining):
+    """Its handshake began before the drain: it gets one answer, or drain-idle, not the time of a new
+    connection."""
+    postern = draining("drain-idle=1s", "drain-timeout=60s")
+    where = urllib.parse.urlsplit(postern.gateway_tls)
+    context = ssl._create_unverified_context()
+    socks = [socket.create_connection((where.hostname, where.port), 10) for _ in range(3)]
+    service.wait_for("its turn", lambda: postern.metric("postern_client_connections") == 3)
+    postern.close_sessions()
+    postern.process.send_signal(signal.SIGTERM)
+    service.wait_for("the drain", lambda: "event=draining" in postern.log(), 5)
+    silent, asks = (context.wrap_socket(sock) for sock in socks[:2])
+    context.set_alpn_protocols(["h2"])
+    http2 = context.wrap_socket(socks[2])
+    with silent, asks, http2:
+        asks.sendall(HEALTH.replace(b"/readyz", b"/healthz"))
+        head = head_of(asks)
+        assert b" 200 " in head and b"connection: close" in head.lower()
+        begun = time.monotonic()
+        assert silent.recv(1) == b""
+        http2.sendall(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + bytes([0, 0, 0, 4, 0, 0, 0, 0, 0]))
+        while http2.recv(4096):
+            pass
+        assert time.monotonic() - begun < 6
+        assert postern.process.wait(10) == 0
 
 
 def test_second_sigterm_does_not_wait(draining, echo):

@@ -37,7 +37,6 @@ HEADS = {
     "chunk-extension-bytes": (lambda n: request("POST", f"/{n}/x", *CHUNKED, body=b"1;" +
                                                 b"a" * 200 + b"\r\nx\r\n0\r\n\r\n"), 413),
     "request-body-bytes": (lambda n: request("POST", f"/{n}/x", "Content-Length: 6000"), 413),
-    "client-idle-timeout": (lambda n: b"", None),
     "client-header-timeout": (lambda n: b"GET / HTTP/1.1\r\nHo", 408),
     "client-body-timeout": (lambda n: request("POST", f"/{n}/x", "Content-Length: 10", body=b"x"),
                             408),
@@ -47,6 +46,7 @@ HEADS = {
 
 # Hit by the tests of these files, which name them.
 ELSEWHERE = {
+    "client-idle-timeout": "test_limits.py",
     "client-connections": "test_listeners.py", "client-connections-per-address": "test_listeners.py",
     "proxy-header-bytes": "test_proxy_protocol.py", "proxy-header-timeout": "test_proxy_protocol.py",
     "tunnel-idle-timeout": "test_websocket.py", "request-skip-bytes": "test_limit_counters.py",
@@ -171,6 +171,22 @@ def test_a_tls_client_that_says_nothing_is_ended_and_counted(small):
         sock.sendall(b"\x16\x03\x01")
         assert receive(sock, 6) == b""
     assert hits(small, "client-tls-timeout") > before
+
+
+def test_a_silent_client_is_ended_by_the_limit_of_where_it_is(small):
+    """client-header-timeout before its first request, client-idle-timeout behind one."""
+    names = ("client-header-timeout", "client-idle-timeout")
+    head = request("GET", "/healthz")
+    small.close_sessions()
+    for data, expected in ((b"", "client-header-timeout"), (head, "client-idle-timeout")):
+        service.wait_for("silence", lambda: small.metric("postern_client_connections") == 0)
+        before = {name: hits(small, name) for name in names}
+        with connect(small) as sock:
+            send(sock, data)
+            answer = receive(sock, 6)
+        assert answer.startswith(b"HTTP/1.1 200") == bool(data)
+        assert {n: hits(small, n) - before[n] for n in names} == {
+            n: int(n == expected) for n in names}
 
 
 def test_a_client_that_does_not_read_is_ended_and_counted(small, api):

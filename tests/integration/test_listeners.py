@@ -7,10 +7,12 @@ import re
 import socket
 import stat
 import subprocess
+import threading
 import urllib.parse
 
 import pytest
 from lab import backends, service, web
+from lab.raw import OK, Script, connect, request_of, send
 from lab.service import policy
 
 HEALTH = b"GET /healthz HTTP/1.1\r\nHost: gw\r\nConnection: close\r\n\r\n"
@@ -150,6 +152,55 @@ def test_client_above_the_connection_limit_is_told_503(tmp_path, trust):
         service.wait_for("a place", lambda: b"200 OK" in ask((where.hostname, where.port)))
     finally:
         postern.stop()
+
+
+def test_connection_limit_is_of_all_threads_together(tmp_path, trust):
+    """A kernel that is not busy wakes the same thread for every connection: it has no share of its
+    own that is full before the others have any."""
+    postern = start(tmp_path, trust, "--threads", "4", "--limit", "client-connections=24")
+    postern.start()
+    try:
+        where = urllib.parse.urlsplit(postern.gateway)
+        kept = [web.Session(postern.gateway, keep=True) for _ in range(24)]
+        for session in kept:
+            assert session.get("/healthz").status == 200
+        assert hits(postern, "client-connections") == 0
+        assert ask((where.hostname, where.port)).startswith(b"HTTP/1.1 503 ")
+        assert hits(postern, "client-connections") == 1
+        for session in kept:
+            session.close()
+        service.wait_for("a place", lambda: b"200 OK" in ask((where.hostname, where.port)))
+        service.wait_for("the others' end", lambda: postern.metric("postern_client_connections") == 0)
+    finally:
+        postern.stop()
+
+
+def test_connections_that_stay_are_spread_over_the_threads(tmp_path, trust):
+    """Else one thread sheds at its share of open-requests while the others have nothing to do."""
+    def slow(sock, _):
+        if request_of(sock)[0]:
+            release.wait(30)
+            send(sock, OK)
+
+    release = threading.Event()
+    postern = start(tmp_path, trust, "--threads", "4", "--limit", "open-requests=80")
+    postern.start()
+    with Script(slow) as backend:
+        try:
+            postern.make_api("slow", backend.url, policy())
+            socks = []
+            for i in range(32):
+                socks.append(connect(postern))
+                socks[-1].sendall(b"GET /slow/x HTTP/1.1\r\nHost: gw\r\n\r\n")
+                service.wait_for("the backend", lambda: backend.connections > i)
+            release.set()
+            assert all(b" 200 " in sock.recv(4096) for sock in socks)
+            assert hits(postern, "open-requests") == 0
+            for sock in socks:
+                sock.close()
+        finally:
+            release.set()
+            postern.stop()
 
 
 def test_one_address_gets_its_share_and_no_more(tmp_path, trust):

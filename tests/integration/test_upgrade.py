@@ -1,18 +1,24 @@
 # SPDX-License-Identifier: Apache-2.0
 """An upgrade under load: another version's executables take over, no connection is refused or reset,
 no request lost; and what cannot take over leaves everything as it was."""
+import contextlib
 import json
 import os
 import pathlib
 import shutil
 import signal
+import socket
+import ssl
 import subprocess
 import threading
 import time
+import urllib.parse
 
 import pytest
 from lab import service, web
 from lab.h2load import Http2Load
+from lab.h2peer import Peer
+from lab.raw import OK, Script, connect, receive, request_of, send
 from lab.service import policy, wait_for
 
 PROGRAMS = ("postern", "postern-gateway", "postern-control", "postern-keyholder", "postern-import")
@@ -64,16 +70,17 @@ class Load:
     """Requests without a pause on several connections, some kept and some new for each; every one
     must be answered 200."""
 
-    def __init__(self, postern, path, kept=3, fresh=3):
+    def __init__(self, postern, path, kept=3, fresh=3, origin=None, ca_file=None):
         self.failures, self.count, self.is_over = [], 0, False
         self.lock = threading.Lock()
-        self.threads = [threading.Thread(target=self._run, args=(postern.gateway, path, i < kept))
+        self.origin, self.ca_file = origin or postern.gateway, ca_file
+        self.threads = [threading.Thread(target=self._run, args=(path, i < kept))
                         for i in range(kept + fresh)]
         for thread in self.threads:
             thread.start()
 
-    def _run(self, origin, path, keep):
-        session = web.Session(origin, keep=keep, timeout=20)
+    def _run(self, path, keep):
+        session = web.Session(self.origin, self.ca_file, keep=keep, timeout=20)
         while not self.is_over:
             try:
                 answer = session.get(path)
@@ -92,6 +99,41 @@ class Load:
             thread.join()
         assert not self.failures, f"{len(self.failures)} of {self.count}: {self.failures[:5]}"
         return self.count
+
+
+class UnixLoad(Load):
+    """Over what `open_one` makes, one new connection for each request."""
+
+    def __init__(self, open_one, path):
+        self.open_one = open_one
+        super().__init__(None, path, 0, 1, "unix")
+
+    def _run(self, path, _):
+        while not self.is_over:
+            try:
+                with self.open_one() as sock:
+                    sock.sendall(f"GET {path} HTTP/1.1\r\nHost: gw\r\nConnection: close\r\n\r\n"
+                                 .encode())
+                    answer = b""
+                    while piece := sock.recv(65536):
+                        answer += piece
+                    problem = None if answer.startswith(b"HTTP/1.1 200") else repr(answer)
+            except OSError as error:
+                problem = repr(error)
+            self.count += 1
+            if problem:
+                self.failures.append(problem)
+
+
+def until(sock, end):
+    """What comes, to `end` or the peer's last word."""
+    got = b""
+    while end not in got:
+        piece = sock.recv(65536)
+        if not piece:
+            break
+        got += piece
+    return got
 
 
 def report(postern):
@@ -165,6 +207,95 @@ def test_http2_clients_lose_no_request_over_two_upgrades(upgraded, versions, ech
     assert load.end() > 50
     assert load.refused == 0
     assert load.goaways >= 4, "each connection was told, twice"
+
+
+def test_no_kind_of_client_loses_a_request_over_two_upgrades(tmp_path, trust, versions, monkeypatch,
+                                                             echo):
+    """TLS and Unix sockets, both versions of HTTP, behind PROXY headers; kept and new connections."""
+    monkeypatch.setattr(service, "BIN", versions.link)
+    unix, proxied = str(tmp_path / "http.sock"), str(tmp_path / "proxied.sock")
+    postern = service.Postern(tmp_path / "postern", environment=trust, options=[
+        "--gateway", f"unix:{unix}", "--gateway", f"unix:{proxied},proxy",
+        "--limit", "drain-timeout=20s"])
+    postern.start()
+    header = b"PROXY TCP4 203.0.113.9 127.0.0.1 4711 80\r\n"
+
+    def over(path, first=b""):
+        sock = socket.socket(socket.AF_UNIX)
+        sock.settimeout(20)
+        sock.connect(path)
+        sock.sendall(first)
+        return sock
+
+    try:
+        postern.make_api("kinds", echo.url, policy())
+        loads = [Load(postern, "/kinds/x", 1, 1, postern.gateway_tls, postern.ca_file),
+                 UnixLoad(lambda: over(unix), "/kinds/x"),
+                 UnixLoad(lambda: over(proxied, header), "/kinds/x"),
+                 Http2Load(postern, "/kinds/x", 1, lambda: Peer(postern.gateway_tls, postern.ca_file)),
+                 Http2Load(postern, "/kinds/x", 1, lambda: Peer("http://gw", sock=over(unix))),
+                 Http2Load(postern, "/kinds/x", 1,
+                           lambda: Peer("http://gw", sock=over(proxied, header)))]
+        for name in ("new", "old"):
+            time.sleep(0.5)
+            gateway = postern.pid("gateway")
+            versions.use(name)
+            assert ask(postern)["state"] == "done"
+            wait_for("the former gateway's end", gone(gateway), 30)
+        time.sleep(0.3)
+        for load in loads:
+            assert load.end() > 20
+        assert all(load.refused == 0 for load in loads[3:])
+    finally:
+        postern.stop()
+
+
+def test_former_gateway_begins_no_request_after_a_change_is_confirmed(upgraded, versions):
+    """Promise 3 where its connections still live: one whose answer goes on, one whose TLS handshake is
+    not over, one of HTTP/2 that does not stop at the first GOAWAY. Each obeys the change, or ends."""
+    release = threading.Event()
+
+    def serve(sock, _):
+        while head := request_of(sock)[0]:
+            if b"/long" not in head:
+                send(sock, OK)
+                continue
+            send(sock, b"HTTP/1.1 200 OK\r\nContent-Length: 8\r\n\r\nlong")
+            release.wait(30)
+            send(sock, b"done")
+
+    def begin(path):
+        return f"GET /after{path} HTTP/1.1\r\nHost: gw\r\n\r\n".encode()
+
+    with Script(serve) as backend:
+        upgraded.make_api("after", backend.url, policy())
+        where = urllib.parse.urlsplit(upgraded.gateway_tls)
+        late = socket.create_connection((where.hostname, where.port), 20)
+        with connect(upgraded) as long, late, Peer(upgraded.gateway) as peer:
+            long.sendall(begin("/long"))
+            assert until(long, b"long").startswith(b"HTTP/1.1 200")
+            assert peer.call("GET", "/after/x").status == 200
+            gateway = upgraded.pid("gateway")
+            versions.use("new")
+            upgraded.process.send_signal(signal.SIGUSR2)
+            assert peer.until(lambda: peer.goaways, 60)
+            upgraded.close_sessions()
+            upgraded.set_policy("/apis/after", policy(
+                '<return-response><set-status code="299" reason="New" /></return-response>'))
+            assert service.executable_of(gateway) == "postern-gateway", "it has an answer to finish"
+            number = peer.request("GET", "/after/x")
+            release.set()
+            assert until(long, b"done").endswith(b"done")
+            send(long, begin("/x"))
+            assert b"HTTP/1.1 200" not in receive(long, 5)
+            with contextlib.suppress(OSError):
+                secure = ssl._create_unverified_context().wrap_socket(late)
+                secure.sendall(begin("/x"))
+                assert b"HTTP/1.1 200" not in receive(secure, 5)
+            stream = peer.streams[number]
+            peer.until(lambda: stream.ended or stream.reset is not None or peer.eof, 10)
+            assert stream.head.get(":status") in (None, "299"), stream.head
+            wait_for("the former gateway's end", gone(gateway), 15)
 
 
 def test_change_confirmed_during_an_upgrade_is_obeyed_by_the_next_request(upgraded, versions, echo):

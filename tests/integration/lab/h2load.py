@@ -8,12 +8,12 @@ from lab.h2peer import Peer
 class Http2Load:
     """Clients of HTTP/2 with several requests under way on each connection. After a GOAWAY they open
     another one, as RFC 9113 section 6.8 says; what is above its last stream was not processed. Whoever is
-    refused ends."""
+    refused ends. `connect`: makes a connection; else to the plain listener."""
 
     WIDTH = 4
 
-    def __init__(self, postern, path, clients=3):
-        self.postern, self.path = postern, path
+    def __init__(self, postern, path, clients=3, connect=None):
+        self.connect, self.path = connect or (lambda: Peer(postern.gateway)), path
         self.failures, self.count, self.goaways, self.is_over = [], 0, 0, False
         self.refused = 0
         self.threads = [threading.Thread(target=self._run) for _ in range(clients)]
@@ -31,7 +31,7 @@ class Http2Load:
                 self.failures.append(repr(error))
 
     def _connection(self):
-        with Peer(self.postern.gateway) as peer:
+        with self.connect() as peer:
             while not peer.goaways and not self.is_over:
                 numbers = [peer.request("GET", self.path) for _ in range(self.WIDTH)]
                 for number in numbers:
