@@ -42,6 +42,12 @@ enum pn_rc pn_rotation_create(const struct pn_rotation_config *config,
     return PN_OK;
 }
 
+void pn_rotation_set_values(struct pn_rotation *rotation, pn_value_fn apply, void *ctx)
+{
+    rotation->config.apply_value = apply;
+    rotation->config.apply_value_ctx = ctx;
+}
+
 enum pn_rc pn_rotation_start(struct pn_rotation *rotation, struct pn_error *err)
 {
     int failed = pthread_create(&rotation->thread, NULL, rotation_thread, rotation);

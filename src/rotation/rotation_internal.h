@@ -7,6 +7,7 @@
 #include <jansson.h>
 #include <pthread.h>
 
+#include "base/log.h"
 #include "rotation/rotation.h"
 
 #define CERTIFICATE_TYPE "Microsoft.ApiManagement/service/certificates"
@@ -18,9 +19,9 @@
           */
 #define STATUS_MESSAGE_MAX 512
 
-/* One vault object that certificates follow, as one identity, for one use. */
 struct pn_store_txn;
 
+/* One vault object that certificates follow, as one identity, for one use. */
 struct followed {
     char *key; /* use, service, client id, origin, name */
     enum pn_key_use use;
@@ -78,9 +79,62 @@ uint64_t rotation_turn(struct pn_rotation *rotation);
 void rotation_drop_followed(struct pn_rotation *rotation);
 void *rotation_thread(void *ctx);
 
-/* rotation_offer.c */
+/* ---- rotation_edit.c */
+
+/* One change of the stored certificate, in a transaction of its own. */
+struct rotation_edit {
+    bool is_soon; /* nobody is told of it before another one is made: pn_store_begin_soon() */
+    struct pn_rotation_note *note; /* or NULL */
+    enum pn_rc (*apply)(struct pn_rotation *rotation, json_t *body, void *ctx,
+                        struct pn_error *err);
+    void *ctx;
+};
+
+enum pn_rc rotation_edit(struct pn_rotation *rotation, const char *certificate_id,
+                         const struct rotation_edit *edit, uint64_t *revision,
+                         struct pn_error *err) PN_MUST_USE;
 /* Whether a staged or draining generation has this key. */
 enum pn_rc rotation_key_waits(struct pn_store_txn *txn, const char *key_id, bool *is_used,
                               struct pn_error *err) PN_MUST_USE;
+
+/* What certificates with generations that drain refer to: rotation_watch() finds them by it. */
+#define ROTATION_DRAINING "/postern/draining"
+
+/* ---- rotation_tell.c */
+
+/* What a generation, its log lines and its audit entries tell of who uses the certificate: {count,
+ * names}, of the first PN_ROTATION_USERS_MAX, below the service. NULL: nobody knows. */
+json_t *rotation_used_by(struct pn_rotation *rotation, const char *certificate_id);
+void rotation_log_generation(enum pn_log_level level, const char *event, const char *certificate_id,
+                             uint64_t number, const char *why, const char *text,
+                             const json_t *summary);
+
+/* ---- rotation_verdict.c */
+
+/* What the backends say of it. PN_OK when there is nobody to ask. */
+enum pn_rc rotation_ask(struct pn_rotation *rotation, const char *certificate_id,
+                        const json_t *internal, json_t **verdicts,
+                        struct pn_error *err) PN_MUST_USE;
+
+#define ROTATION_FORCED "forced" /* the cause of what a person wanted against the backends' word   \
+                                  */
+
+struct rotation_promotion {
+    uint64_t number;
+    const char *cause;
+    json_t *verdicts; /* borrowed */
+    json_t *used_by;  /* borrowed; NULL: nobody knows */
+};
+/* Of an edit, with a struct rotation_promotion: it is the current one now. */
+enum pn_rc rotation_promote(struct pn_rotation *rotation, json_t *body, void *ctx,
+                            struct pn_error *err) PN_MUST_USE;
+/* Notes at a generation, and as lastStatus, why it does not serve. */
+void rotation_note_refusal(struct pn_rotation *rotation, const char *certificate_id,
+                           uint64_t number, json_t *verdicts, json_t *users, const char *message);
+enum pn_rc rotation_publish(struct pn_rotation *rotation, uint64_t revision,
+                            struct pn_error *err) PN_MUST_USE;
+
+/* ---- rotation_watch.c */
+
 /* Canary, drain and retirement of all certificates; returns after how many ms to come again. */
 uint64_t rotation_watch(struct pn_rotation *rotation);
