@@ -140,30 +140,49 @@ static char *service_of(const char *certificate_id)
     return pn_slice_dup(id);
 }
 
+/* The vault object that the item follows now: "use, service, client id, origin, name". False: none.
+ */
+static bool object_key(const struct pn_store_item *item, enum pn_key_use use, bool is_value,
+                       struct pn_keyvault_id *id, char key[KEY_TEXT])
+{
+    const json_t *key_vault =
+        json_object_get(json_object_get(item->body, "properties"), "keyVault");
+    const char *client_id = pn_json_str(key_vault, "identityClientId");
+    struct pn_slice identifier = pn_json_slice(key_vault, "secretIdentifier");
+    char *service_id;
+
+    if (!identifier.ptr || pn_keyvault_id_parse(identifier, id, NULL) != PN_OK || id->version[0])
+        return false;
+    service_id = service_of(item->id);
+    if (!service_id)
+        return false;
+    snprintf(key, KEY_TEXT, "%d\n%s\n%s\n%s\n%s", is_value ? -1 : (int)use, service_id,
+             client_id ? client_id : "", id->origin, id->name);
+    free(service_id);
+    for (char *at = key; *at; at++)
+        *at = *at >= 'A' && *at <= 'Z' ? (char)(*at + 32) : *at;
+    return true;
+}
+
 static void scan_item(struct pn_rotation *rotation, struct scan *scan, enum pn_key_use use,
                       bool is_value, const struct pn_store_item *item)
 {
     const json_t *key_vault =
         json_object_get(json_object_get(item->body, "properties"), "keyVault");
     const char *client_id = pn_json_str(key_vault, "identityClientId");
-    struct pn_slice identifier = pn_json_slice(key_vault, "secretIdentifier");
     struct pn_keyvault_id id;
     struct followed *object;
     char key[KEY_TEXT];
     char *service_id;
 
-    if (!identifier.ptr || pn_keyvault_id_parse(identifier, &id, NULL) != PN_OK || id.version[0])
+    if (!object_key(item, use, is_value, &id, key))
         return;
-    client_id = client_id ? client_id : "";
     service_id = service_of(item->id);
     if (service_id) {
-        snprintf(key, sizeof key, "%d\n%s\n%s\n%s\n%s", is_value ? -1 : (int)use, service_id,
-                 client_id, id.origin, id.name);
-        for (char *at = key; *at; at++)
-            *at = *at >= 'A' && *at <= 'Z' ? (char)(*at + 32) : *at;
         object = find(scan->list, scan->count, key);
         if (!object)
-            object = add_object(rotation, scan, key, use, &id, service_id, client_id);
+            object =
+                add_object(rotation, scan, key, use, &id, service_id, client_id ? client_id : "");
         if (object)
             object->is_value = is_value;
         if (!object || !join(object, item, key_vault))
@@ -246,6 +265,8 @@ static enum pn_rc apply_to_one(struct pn_rotation *rotation, const struct follow
                                outcome->failure, false, err);
 }
 
+/* To all that follow the object still: since the last scan, and while the vault was asked, somebody
+ * may have given them another source, of which this is not the content. */
 static enum pn_rc apply_to_all(struct pn_rotation *rotation, const struct followed *object,
                                const struct outcome *outcome)
 {
@@ -254,17 +275,17 @@ static enum pn_rc apply_to_all(struct pn_rotation *rotation, const struct follow
     for (size_t i = 0; i < object->certificate_count; i++) {
         struct pn_store_item item = {0};
         struct pn_error err = {0};
-        char identifier[1024];
+        struct pn_keyvault_id id;
+        char key[KEY_TEXT];
         enum pn_rc rc = pn_store_get(rotation->config.store, object->certificates[i], &item, &err);
 
-        if (rc == PN_OK) {
-            const char *text =
+        if (rc == PN_OK && object_key(&item, object->use, object->is_value, &id, key) &&
+            strcmp(key, object->key) == 0)
+            rc = apply_to_one(
+                rotation, object, object->certificates[i],
                 pn_json_str(json_object_get(json_object_get(item.body, "properties"), "keyVault"),
-                            "secretIdentifier");
-
-            snprintf(identifier, sizeof identifier, "%s", text ? text : "");
-            rc = apply_to_one(rotation, object, object->certificates[i], identifier, outcome, &err);
-        }
+                            "secretIdentifier"),
+                outcome, &err);
         pn_store_item_fini(&item);
         if (rc == PN_AGAIN)
             return rc;

@@ -46,6 +46,8 @@ static struct {
     struct pn_buf value; /* of the secret */
 } vault;
 
+static void (*meanwhile)(void); /* while the secret is fetched, once */
+
 static const char *vault_words; /* of the error it answers; NULL: none */
 
 static uint64_t mono_ms(void)
@@ -90,6 +92,12 @@ static enum pn_rc answer(struct pn_keyvault *unused, const char *url, const stru
                              vault.version);
     }
     fetches++;
+    if (meanwhile) {
+        void (*act)(void) = meanwhile;
+
+        meanwhile = NULL;
+        act();
+    }
     return pn_buf_printf(
         &exchange->body,
         "{\"value\":\"%.*s\",\"contentType\":\"application/x-pkcs12\",\"id\":\"" SECRET "/%s\"}",
@@ -254,6 +262,65 @@ static void certificates_of_one_object_share_one_poll(void **state)
     assert_int_equal(fetches, 1);
     expect(C1, 2, V2, "Success");
     expect(C2, 2, V2, "Success");
+}
+
+/* ---- what is changed while its secret is fetched */
+
+/* As a PUT does: C1 is of another source now; NULL: uploaded. */
+static void repoint(const char *identifier)
+{
+    struct pn_store_txn *txn = NULL;
+    struct pn_store_item item = {0};
+    json_t *properties, *vault_of_it;
+
+    assert_int_equal(pn_store_begin(store, &txn, NULL), PN_OK);
+    assert_int_equal(pn_store_txn_get(txn, C1, &item, NULL), PN_OK);
+    properties = json_object_get(item.body, "properties");
+    vault_of_it = json_object_get(properties, "keyVault");
+    if (identifier)
+        json_object_set_new(vault_of_it, "secretIdentifier", json_string(identifier));
+    else
+        json_object_del(properties, "keyVault");
+    assert_int_equal(pn_store_put(txn, item.id, item.type, item.body, NULL, NULL), PN_OK);
+    assert_int_equal(pn_store_commit(txn, NULL, NULL), PN_OK);
+    pn_store_item_fini(&item);
+}
+
+static void to_another_secret(void)
+{
+    repoint("https://local.vault.localhost:9444/secrets/other");
+}
+
+static void to_a_pinned_version(void)
+{
+    repoint(SECRET "/" V1);
+}
+
+static void to_an_upload(void)
+{
+    repoint(NULL);
+}
+
+static void what_was_fetched_is_of_no_use_to_what_names_another_source_by_then(void **state)
+{
+    static void (*const changes[])(void) = {to_another_secret, to_a_pinned_version, to_an_upload};
+
+    (void)state;
+    for (size_t i = 0; i < sizeof(changes) / sizeof(changes[0]); i++) {
+        uint64_t revision;
+
+        offer(V1);
+        put_certificate(C1, SECRET);
+        pn_rotation_rescan(rotation);
+        (void)rotation_turn(rotation);
+        offer(V2);
+        meanwhile = changes[i];
+        revision = pn_store_revision(store);
+        turn_later();
+        assert_null(meanwhile);
+        assert_int_equal(pn_store_revision(store), revision + 1); /* by the change alone */
+        assert_int_equal(fake_keyholder_count(PN_USE_CLIENT), i + 1);
+    }
 }
 
 /* ---- what the backends say */
@@ -541,6 +608,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         TEST(new_version_becomes_the_next_generation),
         TEST(unchanged_secret_is_not_fetched_and_nothing_is_written),
+        TEST(what_was_fetched_is_of_no_use_to_what_names_another_source_by_then),
         TEST(certificates_of_one_object_share_one_poll),
         TEST(many_rotations_within_one_drain_leave_no_keys_and_lose_none),
         TEST(what_waits_no_longer_leaves_no_key),
