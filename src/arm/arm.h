@@ -24,7 +24,7 @@
 
 struct pn_arm;
 struct pn_rotation;
-struct pn_rotation_note;
+struct pn_rotation_offer;
 struct pn_rotation_value;
 
 struct pn_arm_test_call;
@@ -88,9 +88,9 @@ struct pn_arm_services {
     enum pn_rc (*refresh)(void *ctx, const char *certificate_id, struct pn_error *err);
     void (*rescan)(void *ctx);
     /** pn_rotation_offer and pn_rotation_promote; NULL in tests: a PUT replaces at once. */
-    enum pn_rc (*offer)(void *ctx, const char *certificate_id, const json_t *known,
-                        const json_t *properties, const json_t *internal, bool force,
-                        struct pn_rotation_note *note, uint64_t *number, struct pn_error *err);
+    enum pn_rc (*offer)(void *ctx, const char *certificate_id,
+                        const struct pn_rotation_offer *offer, uint64_t *number,
+                        struct pn_error *err);
     enum pn_rc (*promote)(void *ctx, const char *certificate_id, uint64_t number, bool force,
                           struct pn_error *err);
     /** Sends it to this node's gateway: *answer is {"status", "headers", "body", …}, a new

@@ -258,29 +258,58 @@ static bool key_is_there(struct arm_call *call, const json_t *internal)
     return false;
 }
 
+/** What the certificate must be when the generation is staged, so that of two who have read the
+ * same only one writes. */
+static uint64_t wanted_revision(const struct arm_call *call, const struct pn_store_item *known)
+{
+    struct pn_slice if_match = pn_slice_trim(pn_headers_get(&call->request->headers, "If-Match"));
+
+    return if_match.len > 0 && !pn_slice_eq_str(if_match, "*") ? known->revision : 0;
+}
+
+static void answer_offer_failed(struct arm_call *call, const struct pn_rotation_offer *what,
+                                uint64_t number, struct pn_error *err)
+{
+    if (err->rc == PN_DENIED)
+        arm_answer_refused_generation(call, number, err);
+    else if (err->rc == PN_CONFLICT && what->revision > 0)
+        arm_answer_error(call, 412, "PreconditionFailed",
+                         "Resource was modified since last retrieval.");
+    else if (err->rc == PN_NOT_FOUND)
+        arm_answer_error(call, 409, "Conflict",
+                         "The certificate was deleted by another request meanwhile; repeat this "
+                         "one if it is still wanted.");
+    else
+        arm_answer_failure(call, err);
+}
+
 /** A certificate that is there already gets a new generation: shown to its backends first. */
-static bool offer_candidate(struct arm_call *call, const json_t *known,
+static bool offer_candidate(struct arm_call *call, const struct pn_store_item *known,
                             const struct candidate *candidate)
 {
     const struct pn_arm_services *services = &call->arm->config.services;
-    bool force = !arm_has_quirk(call, ARM_QUIRK_NO_FORCE) &&
-                 pn_slice_case_eq_str(pn_request_query(call->request, "force"), "true");
-    struct pn_error err = {0};
     json_t *entry = arm_audit_entry(call, 200);
     struct pn_rotation_note note = {.entry = entry};
+    const struct pn_rotation_offer what = {
+        .known = known->body,
+        .properties = candidate->properties,
+        .internal = candidate->internal,
+        .cause = "upload",
+        .force = !arm_has_quirk(call, ARM_QUIRK_NO_FORCE) &&
+                 pn_slice_case_eq_str(pn_request_query(call->request, "force"), "true"),
+        .revision = wanted_revision(call, known),
+        .note = entry ? &note : NULL,
+    };
+    struct pn_error err = {0};
     uint64_t number = 0;
-    enum pn_rc rc =
-        services->offer(services->ctx, call->id, known, candidate->properties, candidate->internal,
-                        force, entry ? &note : NULL, &number, &err);
+    enum pn_rc rc = services->offer(services->ctx, call->id, &what, &number, &err);
 
     json_decref(entry);
     call->is_noted = rc == PN_OK && note.is_noted; /* done but not live: that is noted, too */
     if (rc == PN_OK)
         arm_get_with(call, view);
-    else if (rc == PN_DENIED)
-        arm_answer_refused_generation(call, number, &err);
     else
-        arm_answer_failure(call, &err);
+        answer_offer_failed(call, &what, number, &err);
     return rc == PN_OK;
 }
 
@@ -302,7 +331,7 @@ static bool store_candidate(struct arm_call *call, struct candidate *candidate)
     if (old && call->arm->config.services.offer) {
         pn_store_rollback(txn);
         json_decref(internal);
-        is_stored = offer_candidate(call, former.body, candidate);
+        is_stored = offer_candidate(call, &former, candidate);
         pn_store_item_fini(&former);
         return is_stored;
     }

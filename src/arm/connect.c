@@ -137,14 +137,12 @@ static void rescan(void *ctx)
     pn_rotation_rescan(connection->rotation);
 }
 
-static enum pn_rc offer(void *ctx, const char *certificate_id, const json_t *known,
-                        const json_t *properties, const json_t *internal, bool force,
-                        struct pn_rotation_note *note, uint64_t *number, struct pn_error *err)
+static enum pn_rc offer(void *ctx, const char *certificate_id, const struct pn_rotation_offer *what,
+                        uint64_t *number, struct pn_error *err)
 {
     struct pn_arm_connection *connection = ctx;
 
-    return pn_rotation_offer(connection->rotation, certificate_id, known, properties, internal,
-                             "upload", force, note, number, err);
+    return pn_rotation_offer(connection->rotation, certificate_id, what, number, err);
 }
 
 static enum pn_rc promote(void *ctx, const char *certificate_id, uint64_t number, bool force,

@@ -60,6 +60,29 @@ json_t *pn_generations_find(const json_t *body, const char *state)
     return NULL;
 }
 
+/** The way back leads to it rather than to `other`: that was refused, or ended to serve earlier. */
+static bool is_better_former(const json_t *entry, const json_t *other)
+{
+    bool is_refused = json_object_get(entry, "refusal") != NULL;
+
+    if (!other || is_refused != (json_object_get(other, "refusal") != NULL))
+        return !other || !is_refused;
+    return pn_json_int(entry, "drainUntilMs", 0) >= pn_json_int(other, "drainUntilMs", 0);
+}
+
+json_t *pn_generations_former(const json_t *body)
+{
+    json_t *entry, *former = NULL;
+    size_t i;
+
+    json_array_foreach(list_of(body), i, entry)
+    {
+        if (is_state(entry, "draining") && is_better_former(entry, former))
+            former = entry;
+    }
+    return former;
+}
+
 /** What the document itself is, as an entry: of a certificate made before there were entries. */
 static json_t *entry_of_current(const json_t *body, int64_t now_ms)
 {
@@ -97,6 +120,14 @@ static json_t *list_for(json_t *body, int64_t now_ms)
 static bool is_same_text(const json_t *a, const json_t *b, const char *member)
 {
     return pn_slice_eq(pn_json_slice(a, member), pn_json_slice(b, member));
+}
+
+bool pn_generations_is(const json_t *entry, const json_t *internal)
+{
+    const json_t *own = json_object_get(entry, "internal");
+
+    return is_same_text(own, internal, "keyId") && json_object_get(own, "chain") &&
+           json_equal(json_object_get(own, "chain"), json_object_get(internal, "chain"));
 }
 
 /** Same key and chain from the same place: nothing that a backend or a person could tell apart. */

@@ -32,6 +32,9 @@ uint64_t pn_generations_stage(json_t *body, const json_t *properties, const json
                               const char *cause, int64_t now_ms);
 /** Whether the candidate's key, chain and source are those of the current generation. */
 bool pn_generations_serves(const json_t *body, const json_t *properties, const json_t *internal);
+/** Whether the entry is the generation with these key and chain: not one that has come to the same
+ * number, nor one that is retired. False of NULL. */
+bool pn_generations_is(const json_t *entry, const json_t *internal);
 /** Makes `number` (staged or draining) the current one; the former one drains until
  * `drain_until_ms`. PN_NOT_FOUND; PN_INVALID: it is retired, or current already; PN_NOMEM. */
 enum pn_rc pn_generations_promote(json_t *body, uint64_t number, const char *cause, int64_t now_ms,
@@ -47,6 +50,9 @@ enum pn_rc pn_generations_note_users(json_t *body, uint64_t number, json_t *used
 bool pn_generations_retire(json_t *body, int64_t now_ms, int64_t *next_ms);
 /** The newest generation in `state`, or NULL. Borrowed. */
 json_t *pn_generations_find(const json_t *body, const char *state);
+/** The way back: of those that drain the one that served last, and rather one that was not refused.
+ * NULL: none drains. Borrowed. */
+json_t *pn_generations_former(const json_t *body);
 json_t *pn_generations_at(const json_t *body, uint64_t number);
 /** Whether a generation that is not retired has this key. */
 bool pn_generations_uses_key(const json_t *body, const char *key_id);

@@ -116,18 +116,28 @@ struct pn_rotation_note {
     bool is_noted;       /* set by whoever gets it */
 };
 
-/** A new generation of a certificate, made by pn_generation_make() and imported: staged, meanwhile
- * shown to the backends unless it serves already in `known` (the certificate's document as the
- * caller has read it), and the current one when nobody refuses it, or with `force`. The certificate
- * must exist. `etag` 0, or the revision that it must have (PN_CONFLICT). PN_DENIED: it stays
- * staged; err says who refused it; PN_UNAVAILABLE. Publishes. *number: which generation. `note`
- * (may be NULL) is noted when it becomes the current one. */
+/** A new generation of a certificate, made by pn_generation_make() and imported. All borrowed. */
+struct pn_rotation_offer {
+    const json_t *known; /* the certificate's document as the caller has read it */
+    const json_t *properties, *internal;
+    const char *cause; /* "upload", "vault" */
+    bool force;        /* whatever the backends say */
+    bool keeps_source; /* PN_NOT_FOUND if the certificate names another secret by now, or none */
+    uint64_t revision; /* that the certificate must have when it is staged (If-Match); 0: any */
+    struct pn_rotation_note *note; /* noted when it becomes the current one; may be NULL */
+};
+/** It is staged, meanwhile shown to the backends unless it serves already in `known`, and the
+ * current one when nobody refuses it, or with `force`. Another call that has made it the current
+ * one meanwhile has done this one's work. The certificate must exist (PN_NOT_FOUND). PN_DENIED: it
+ * stays staged; err says who refused it. PN_CONFLICT (certificate_changed): another generation, or
+ * another certificate of this name, has taken its place meanwhile, or the revision is another; it
+ * was not promoted. PN_AGAIN: its key is forgotten. PN_UNAVAILABLE. Publishes. *number: which
+ * generation. */
 enum pn_rc pn_rotation_offer(struct pn_rotation *rotation, const char *certificate_id,
-                             const json_t *known, const json_t *properties, const json_t *internal,
-                             const char *cause, bool force, struct pn_rotation_note *note,
-                             uint64_t *number, struct pn_error *err) PN_MUST_USE;
+                             const struct pn_rotation_offer *offer, uint64_t *number,
+                             struct pn_error *err) PN_MUST_USE;
 /** Makes a staged or draining generation the current one. PN_DENIED without `force` when a backend
- * refuses it. PN_NOT_FOUND, PN_INVALID. */
+ * refuses it. PN_NOT_FOUND, PN_INVALID; PN_CONFLICT: it was changed while they were asked. */
 enum pn_rc pn_rotation_promote(struct pn_rotation *rotation, const char *certificate_id,
                                uint64_t number, bool force, struct pn_error *err) PN_MUST_USE;
 /** Before _start: who is asked. */

@@ -129,6 +129,13 @@ static enum pn_rc write_outcome(struct pn_rotation *rotation, struct pn_store_tx
         return pn_error_set(err, PN_NOT_FOUND, "certificate_changed",
                             "the certificate was changed to another source meanwhile");
     }
+    /* It was current when it was looked at before, and is not any more: nobody has asked the
+     * backends what they think of it (promise 5). */
+    if (fetched && strcmp(item.type, CERTIFICATE_TYPE) == 0 && !is_current(item.body, fetched)) {
+        pn_store_item_fini(&item);
+        return pn_error_set(err, PN_AGAIN, "certificate_changed",
+                            "the certificate was changed meanwhile");
+    }
     /* A certificate that a listener must not show does not take over (promise 5). */
     if (fetched && strcmp(item.type, HOSTNAME_TYPE) == 0 && !is_current(item.body, fetched) &&
         pn_generation_check_host(&fetched->imported,
@@ -196,8 +203,13 @@ static enum pn_rc offer(struct pn_rotation *rotation, const char *certificate_id
         rc = pn_generation_make(&fetched->imported, &origin, rotation->now_ms(), &properties,
                                 &internal, err);
         if (rc == PN_OK)
-            rc = pn_rotation_offer(rotation, certificate_id, item.body, properties, internal,
-                                   "vault", false, NULL, &number, err);
+            rc = pn_rotation_offer(rotation, certificate_id,
+                                   &(struct pn_rotation_offer){.known = item.body,
+                                                               .properties = properties,
+                                                               .internal = internal,
+                                                               .cause = "vault",
+                                                               .keeps_source = true},
+                                   &number, err);
     }
     pn_store_item_fini(&item);
     json_decref(properties);

@@ -144,6 +144,9 @@ enum pn_rc rotation_edit(struct pn_rotation *rotation, const char *certificate_i
 
     if (rc == PN_OK)
         rc = pn_store_txn_get(txn, certificate_id, &item, err);
+    if (rc == PN_OK && edit->revision > 0 && item.revision != edit->revision)
+        rc = pn_error_set(err, PN_CONFLICT, "certificate_changed",
+                          "The certificate was changed by another request meanwhile.");
     if (rc == PN_OK) {
         before =
             json_deep_copy(json_object_get(json_object_get(item.body, "internal"), "generations"));

@@ -83,7 +83,8 @@ void *rotation_thread(void *ctx);
 
 /* One change of the stored certificate, in a transaction of its own. */
 struct rotation_edit {
-    bool is_soon; /* nobody is told of it before another one is made: pn_store_begin_soon() */
+    bool is_soon;      /* nobody is told of it before another one is made: pn_store_begin_soon() */
+    uint64_t revision; /* that the certificate must have (PN_CONFLICT); 0: any */
     struct pn_rotation_note *note; /* or NULL */
     enum pn_rc (*apply)(struct pn_rotation *rotation, json_t *body, void *ctx,
                         struct pn_error *err);
@@ -116,21 +117,30 @@ enum pn_rc rotation_ask(struct pn_rotation *rotation, const char *certificate_id
                         const json_t *internal, json_t **verdicts,
                         struct pn_error *err) PN_MUST_USE;
 
-#define ROTATION_FORCED "forced" /* the cause of what a person wanted against the backends' word   \
-                                  */
+#define ROTATION_FORCED                                                                            \
+    "forced" /* the cause of what a person wanted against the backends' word                       \
+              */
 
+/* All borrowed. */
 struct rotation_promotion {
     uint64_t number;
     const char *cause;
-    json_t *verdicts; /* borrowed */
-    json_t *used_by;  /* borrowed; NULL: nobody knows */
+    const json_t *shown;   /* `internal` of the generation that the word is of */
+    const json_t *refused; /* likewise of the one that must be current still; NULL: whichever is */
+    json_t *verdicts;
+    json_t *used_by;  /* NULL: nobody knows */
+    bool was_current; /* set: it was before, by another call; nothing was changed */
 };
-/* Of an edit, with a struct rotation_promotion: it is the current one now. */
+/* PN_CONFLICT, certificate_changed. */
+enum pn_rc rotation_has_changed(struct pn_error *err);
+/* Of an edit, with a struct rotation_promotion: it is the current one now. PN_CONFLICT: it is not
+ * what was shown any more, or another one was promoted. */
 enum pn_rc rotation_promote(struct pn_rotation *rotation, json_t *body, void *ctx,
                             struct pn_error *err) PN_MUST_USE;
-/* Notes at a generation, and as lastStatus, why it does not serve. */
+/* Notes at the generation that was shown, and as lastStatus, why it does not serve; nothing where
+ * it does meanwhile, or has gone. */
 void rotation_note_refusal(struct pn_rotation *rotation, const char *certificate_id,
-                           uint64_t number, json_t *verdicts, json_t *users, const char *message);
+                           const struct rotation_promotion *promotion, const char *message);
 enum pn_rc rotation_publish(struct pn_rotation *rotation, uint64_t revision,
                             struct pn_error *err) PN_MUST_USE;
 

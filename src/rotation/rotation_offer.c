@@ -14,22 +14,47 @@
 #include "store/store.h"
 
 struct staging {
-    const json_t *properties, *internal;
+    const struct pn_rotation_offer *offer;
     json_t *used_by; /* owned */
-    const char *cause;
     uint64_t number, revision;
     bool is_current; /* it serves already */
 };
+
+static bool has_source_of(const json_t *body, const json_t *properties)
+{
+    const json_t *now = json_object_get(json_object_get(body, "properties"), "keyVault");
+    const json_t *then = json_object_get(properties, "keyVault");
+
+    return pn_slice_eq(pn_json_slice(now, "secretIdentifier"),
+                       pn_json_slice(then, "secretIdentifier")) &&
+           pn_slice_eq(pn_json_slice(now, "identityClientId"),
+                       pn_json_slice(then, "identityClientId"));
+}
+
+/* A person wants it against the backends' word; it serves already, and the watch is not to end
+ * that.
+ */
+static enum pn_rc note_force(json_t *entry, struct pn_error *err)
+{
+    if (json_object_set_new(entry, "cause", json_string(ROTATION_FORCED)) == 0)
+        return PN_OK;
+    return pn_error_set(err, PN_NOMEM, "out_of_memory", "out of memory");
+}
 
 static enum pn_rc apply_staging(struct pn_rotation *rotation, json_t *body, void *ctx,
                                 struct pn_error *err)
 {
     struct staging *staging = ctx;
+    const struct pn_rotation_offer *offer = staging->offer;
     struct pn_key_id key;
     struct pn_buf spki;
+    json_t *entry;
     enum pn_rc rc;
 
-    if (!pn_hex_decode(pn_json_slice(staging->internal, "keyId"), key.sha256, sizeof(key.sha256)))
+    if (offer->keeps_source && !has_source_of(body, offer->properties))
+        return pn_error_set(err, PN_NOT_FOUND, "certificate_changed",
+                            "the certificate was changed to another source meanwhile");
+    if (!pn_hex_decode(pn_json_slice(offer->internal, "keyId"), key.sha256, sizeof(key.sha256)))
         return pn_error_set(err, PN_INTERNAL, "no_key_id", "the generation has no key id");
     /* Somebody may have forgotten this key between the import and now. */
     pn_buf_init(&spki, 16384);
@@ -37,10 +62,12 @@ static enum pn_rc apply_staging(struct pn_rotation *rotation, json_t *body, void
     pn_buf_fini(&spki);
     if (rc != PN_OK)
         return rc == PN_NOT_FOUND ? PN_AGAIN : rc;
-    staging->number = pn_generations_stage(body, staging->properties, staging->internal,
-                                           staging->cause, rotation->now_ms());
-    staging->is_current = pn_slice_eq_str(
-        pn_json_slice(pn_generations_at(body, staging->number), "state"), "current");
+    staging->number = pn_generations_stage(body, offer->properties, offer->internal, offer->cause,
+                                           rotation->now_ms());
+    entry = pn_generations_at(body, staging->number);
+    staging->is_current = pn_slice_eq_str(pn_json_slice(entry, "state"), "current");
+    if (staging->is_current && offer->force)
+        return note_force(entry, err);
     if (staging->number > 0 &&
         (staging->is_current ||
          pn_generations_note_users(body, staging->number, staging->used_by) == PN_OK))
@@ -58,12 +85,16 @@ static void watch_soon(struct pn_rotation *rotation)
     pthread_mutex_unlock(&rotation->lock);
 }
 
-/* What follows is on the disk before anybody is answered: the promotion, or the refusal. If the
- * machine stops in between, the generation was never there, and its key has no use. */
+/* That it was forced is a change of what serves. What else follows is on the disk before anybody is
+ * answered: the promotion, or the refusal. If the machine stops in between, the generation was
+ * never there, and its key has no use. */
 static enum pn_rc stage(struct pn_rotation *rotation, const char *certificate_id,
                         struct staging *staging, struct pn_error *err)
 {
-    const struct rotation_edit edit = {.apply = apply_staging, .ctx = staging, .is_soon = true};
+    const struct rotation_edit edit = {.apply = apply_staging,
+                                       .ctx = staging,
+                                       .is_soon = !staging->offer->force,
+                                       .revision = staging->offer->revision};
 
     staging->used_by = rotation_used_by(rotation, certificate_id);
     return rotation_edit(rotation, certificate_id, &edit, &staging->revision, err);
@@ -112,6 +143,9 @@ static enum pn_rc keeping_end(struct keeping *keeping, struct pn_error *err)
 {
     if (keeping->has_thread)
         (void)pthread_join(keeping->thread, NULL);
+    /* It was there when it was staged, and while it waits nobody forgets it. */
+    if (keeping->settled == PN_NOT_FOUND && keeping->staging)
+        return rotation_has_changed(err);
     if (keeping->settled == PN_NOT_FOUND)
         return pn_error_set(err, PN_UNAVAILABLE, "key_forgotten",
                             "The keyholder has the key of this generation no longer; upload the "
@@ -151,8 +185,10 @@ struct takeover {
 static enum pn_rc take_over(struct pn_rotation *rotation, const struct takeover *over,
                             struct pn_error *err)
 {
-    struct rotation_promotion promotion = {
-        .number = over->number, .cause = over->cause, .used_by = over->users};
+    struct rotation_promotion promotion = {.number = over->number,
+                                           .cause = over->cause,
+                                           .shown = over->internal,
+                                           .used_by = over->users};
     const struct rotation_edit edit = {
         .apply = rotation_promote, .ctx = &promotion, .note = over->note};
     struct keeping keeping = {
@@ -185,12 +221,11 @@ static enum pn_rc take_over(struct pn_rotation *rotation, const struct takeover 
     if (rc == PN_OK) {
         rc = rotation_edit(rotation, over->certificate_id, &edit, &revision, err);
     } else {
-        rotation_note_refusal(rotation, over->certificate_id, promotion.number, promotion.verdicts,
-                              promotion.used_by, err->message);
+        rotation_note_refusal(rotation, over->certificate_id, &promotion, err->message);
         rotation_log_generation(PN_LOG_WARN, "generation_staged", over->certificate_id,
                                 promotion.number, "reason", err->message, promotion.used_by);
     }
-    if (rc == PN_OK)
+    if (rc == PN_OK && !promotion.was_current)
         rotation_log_generation(PN_LOG_INFO, "certificate_rotated", over->certificate_id,
                                 promotion.number, "cause", over->cause, promotion.used_by);
     json_decref(promotion.verdicts);
@@ -201,20 +236,19 @@ static enum pn_rc take_over(struct pn_rotation *rotation, const struct takeover 
 }
 
 enum pn_rc pn_rotation_offer(struct pn_rotation *rotation, const char *certificate_id,
-                             const json_t *known, const json_t *properties, const json_t *internal,
-                             const char *cause, bool force, struct pn_rotation_note *note,
-                             uint64_t *number, struct pn_error *err)
+                             const struct pn_rotation_offer *offer, uint64_t *number,
+                             struct pn_error *err)
 {
-    struct staging staging = {.properties = properties, .internal = internal, .cause = cause};
+    struct staging staging = {.offer = offer};
     struct takeover over = {.certificate_id = certificate_id,
-                            .internal = internal,
-                            .cause = force ? ROTATION_FORCED : cause,
-                            .force = force,
-                            .note = note};
+                            .internal = offer->internal,
+                            .cause = offer->force ? ROTATION_FORCED : offer->cause,
+                            .force = offer->force,
+                            .note = offer->note};
     enum pn_rc rc;
 
     /* Nobody is asked about what serves already. */
-    if (pn_generations_serves(known, properties, internal)) {
+    if (pn_generations_serves(offer->known, offer->properties, offer->internal)) {
         rc = stage(rotation, certificate_id, &staging, err);
         over.number = staging.number;
         over.users = staging.used_by;

@@ -25,15 +25,51 @@ enum pn_rc rotation_ask(struct pn_rotation *rotation, const char *certificate_id
                                       verdicts, err);
 }
 
+enum pn_rc rotation_has_changed(struct pn_error *err)
+{
+    return pn_error_set(err, PN_CONFLICT, "certificate_changed",
+                        "Another request has changed the certificate while the backends were asked "
+                        "about this generation: look at it, and repeat this request if it is still "
+                        "wanted.");
+}
+
+/* What the backends said is of one generation, and of what served then: a number may be another
+ * one's by now (the certificate was deleted and made again). */
+static bool still_counts(const json_t *body, const struct rotation_promotion *promotion)
+{
+    const json_t *current = pn_generations_find(body, "current");
+
+    return pn_generations_is(pn_generations_at(body, promotion->number), promotion->shown) &&
+           (!promotion->refused ||
+            (pn_generations_is(current, promotion->refused) &&
+             !pn_slice_eq_str(pn_json_slice(current, "cause"), ROTATION_FORCED)));
+}
+
+/* Another call was faster with the same. */
+static enum pn_rc leave_current(json_t *entry, struct rotation_promotion *promotion,
+                                struct pn_error *err)
+{
+    promotion->was_current = true;
+    if (strcmp(promotion->cause, ROTATION_FORCED) == 0 &&
+        json_object_set_new(entry, "cause", json_string(ROTATION_FORCED)) != 0)
+        return pn_error_set(err, PN_NOMEM, "out_of_memory", "out of memory");
+    return PN_OK;
+}
+
 enum pn_rc rotation_promote(struct pn_rotation *rotation, json_t *body, void *ctx,
                             struct pn_error *err)
 {
-    const struct rotation_promotion *promotion = ctx;
+    struct rotation_promotion *promotion = ctx;
+    json_t *entry = pn_generations_at(body, promotion->number);
     int64_t now_ms = rotation->now_ms();
-    enum pn_rc rc = promotion->verdicts ? pn_generations_note(body, promotion->number,
-                                                              promotion->verdicts, NULL, now_ms)
-                                        : PN_OK;
+    enum pn_rc rc = PN_OK;
 
+    if (!still_counts(body, promotion))
+        return rotation_has_changed(err);
+    if (pn_slice_eq_str(pn_json_slice(entry, "state"), "current"))
+        return leave_current(entry, promotion, err);
+    if (promotion->verdicts)
+        rc = pn_generations_note(body, promotion->number, promotion->verdicts, NULL, now_ms);
     if (rc == PN_OK)
         rc = pn_generations_note_users(body, promotion->number, promotion->used_by);
     if (rc == PN_OK)
@@ -43,9 +79,7 @@ enum pn_rc rotation_promote(struct pn_rotation *rotation, json_t *body, void *ct
 }
 
 struct refusal {
-    uint64_t number;
-    json_t *verdicts;
-    json_t *used_by;
+    const struct rotation_promotion *promotion;
     const char *message;
 };
 
@@ -53,28 +87,33 @@ static enum pn_rc apply_refusal(struct pn_rotation *rotation, json_t *body, void
                                 struct pn_error *err)
 {
     const struct refusal *refusal = ctx;
+    const struct rotation_promotion *promotion = refusal->promotion;
+    const json_t *entry = pn_generations_at(body, promotion->number);
 
-    if (pn_generations_note(body, refusal->number, refusal->verdicts, refusal->message,
+    if (!pn_generations_is(entry, promotion->shown) ||
+        pn_slice_eq_str(pn_json_slice(entry, "state"), "current"))
+        return rotation_has_changed(err);
+    if (pn_generations_note(body, promotion->number, promotion->verdicts, refusal->message,
                             rotation->now_ms()) != PN_OK ||
-        pn_generations_note_users(body, refusal->number, refusal->used_by) != PN_OK)
-        return pn_error_set(err, PN_CONFLICT, "certificate_changed",
-                            "the certificate was changed meanwhile");
+        pn_generations_note_users(body, promotion->number, promotion->used_by) != PN_OK)
+        return pn_error_set(err, PN_NOMEM, "out_of_memory", "out of memory");
     if (json_object_get(json_object_get(body, "properties"), "keyVault"))
         return pn_generation_set_refused(body, refusal->message, rotation->now_ms());
     return PN_OK;
 }
 
 void rotation_note_refusal(struct pn_rotation *rotation, const char *certificate_id,
-                           uint64_t number, json_t *verdicts, json_t *users, const char *message)
+                           const struct rotation_promotion *promotion, const char *message)
 {
-    struct refusal refusal = {
-        .number = number, .verdicts = verdicts, .used_by = users, .message = message};
+    struct refusal refusal = {.promotion = promotion, .message = message};
     const struct rotation_edit edit = {.apply = apply_refusal, .ctx = &refusal};
     struct pn_error err = {0};
     uint64_t revision;
+    enum pn_rc rc = rotation_edit(rotation, certificate_id, &edit, &revision, &err);
 
-    if (rotation_edit(rotation, certificate_id, &edit, &revision, &err) != PN_OK)
-        pn_log_error(PN_LOG_ERROR, "refusal_not_written", &err);
+    if (rc != PN_OK)
+        pn_log_error(rc == PN_CONFLICT || rc == PN_NOT_FOUND ? PN_LOG_INFO : PN_LOG_ERROR,
+                     "refusal_not_written", &err);
 }
 
 enum pn_rc rotation_publish(struct pn_rotation *rotation, uint64_t revision, struct pn_error *err)

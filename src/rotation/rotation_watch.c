@@ -30,35 +30,39 @@ static void retire_due(struct pn_rotation *rotation, const struct pn_store_item 
         pn_log_error(PN_LOG_ERROR, "retirement_failed", &err);
 }
 
-/* A backend that refuses the new generation and takes the former one: back to that. */
+/* A backend that refuses the new generation and takes the former one: back to that, unless another
+ * one has been promoted while they were asked. */
 static void roll_back_if_refused(struct pn_rotation *rotation, const struct pn_store_item *item)
 {
-    const json_t *former = pn_generations_find(item->body, "draining");
-    uint64_t number = (uint64_t)pn_json_int(former, "number", 0);
+    const json_t *current = json_object_get(item->body, "internal");
+    const json_t *former = pn_generations_former(item->body);
     struct pn_error refusal = {0}, err = {0};
-    struct rotation_promotion promotion = {.number = number, .cause = "rolled back"};
-    const struct rotation_edit edit = {.apply = rotation_promote, .ctx = &promotion};
-    json_t *verdicts = NULL, *former_verdicts = NULL;
+    struct rotation_promotion back = {
+        .number = (uint64_t)pn_json_int(former, "number", 0),
+        .shown = json_object_get(former, "internal"),
+        .refused = current,
+        .cause = "rolled back",
+    };
+    struct rotation_promotion refused = {
+        .number = (uint64_t)pn_json_int(current, "generation", 0),
+        .shown = current,
+    };
+    const struct rotation_edit edit = {.apply = rotation_promote, .ctx = &back};
+    json_t *former_verdicts = NULL;
     uint64_t revision = 0;
 
-    if (rotation_ask(rotation, item->id, json_object_get(item->body, "internal"), &verdicts,
-                     &refusal) == PN_DENIED &&
-        rotation_ask(rotation, item->id, json_object_get(former, "internal"), &former_verdicts,
-                     &err) == PN_OK &&
+    if (rotation_ask(rotation, item->id, current, &refused.verdicts, &refusal) == PN_DENIED &&
+        rotation_ask(rotation, item->id, back.shown, &former_verdicts, &err) == PN_OK &&
         rotation_edit(rotation, item->id, &edit, &revision, &err) == PN_OK) {
-        json_t *users = rotation_used_by(rotation, item->id);
-
-        rotation_log_generation(PN_LOG_WARN, "certificate_rolled_back", item->id, number, "reason",
-                                refusal.message, users);
-        rotation_note_refusal(
-            rotation, item->id,
-            (uint64_t)pn_json_int(json_object_get(item->body, "internal"), "generation", 0),
-            verdicts, users, refusal.message);
-        json_decref(users);
         if (rotation_publish(rotation, revision, &err) != PN_OK)
             pn_log_error(PN_LOG_ERROR, "rollback_not_live", &err);
+        refused.used_by = rotation_used_by(rotation, item->id);
+        rotation_log_generation(PN_LOG_WARN, "certificate_rolled_back", item->id, back.number,
+                                "reason", refusal.message, refused.used_by);
+        rotation_note_refusal(rotation, item->id, &refused, refusal.message);
+        json_decref(refused.used_by);
     }
-    json_decref(verdicts);
+    json_decref(refused.verdicts);
     json_decref(former_verdicts);
 }
 

@@ -11,6 +11,7 @@
 #include <openssl/pkcs12.h>
 #include <openssl/rsa.h>
 #include <openssl/x509v3.h>
+#include <pthread.h>
 #include <string.h>
 #include <time.h>
 
@@ -26,6 +27,7 @@ static struct fake_key {
     X509 *certificate;
 } keys[KEYS_MAX];
 static size_t key_count;
+static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER; /* of keys that are there */
 bool fake_keyholder_is_away;
 
 void fake_keyholder_reset(void)
@@ -239,10 +241,15 @@ enum pn_rc pn_keyholder_import_soon(struct pn_keyholder *kh, enum pn_key_use use
 enum pn_rc pn_keyholder_settle(struct pn_keyholder *kh, enum pn_key_use use,
                                const struct pn_key_id *key, struct pn_error *err)
 {
+    bool is_there;
+
     (void)kh;
     if (fake_keyholder_is_away)
         return away(err);
-    return find(use, key) ? PN_OK : pn_error_set(err, PN_NOT_FOUND, "no_such_key", "no such key");
+    pthread_mutex_lock(&lock);
+    is_there = find(use, key) != NULL;
+    pthread_mutex_unlock(&lock);
+    return is_there ? PN_OK : pn_error_set(err, PN_NOT_FOUND, "no_such_key", "no such key");
 }
 
 enum pn_rc pn_keyholder_import_sealed(struct pn_keyholder *kh, struct pn_slice context,
@@ -320,17 +327,21 @@ enum pn_rc pn_keyholder_public(struct pn_keyholder *kh, enum pn_key_use use,
                                const struct pn_key_id *key, struct pn_buf *spki,
                                struct pn_error *err)
 {
-    struct fake_key *slot = find(use, key);
+    const struct fake_key *slot;
     unsigned char *der = NULL;
     enum pn_rc rc;
-    int len;
+    int len = 0;
 
     (void)kh;
     if (fake_keyholder_is_away)
         return away(err);
-    if (!slot)
+    pthread_mutex_lock(&lock);
+    slot = find(use, key);
+    if (slot)
+        len = i2d_PUBKEY(slot->key, &der);
+    pthread_mutex_unlock(&lock);
+    if (len <= 0)
         return pn_error_set(err, PN_NOT_FOUND, "no_such_key", "no such key");
-    len = i2d_PUBKEY(slot->key, &der);
     rc = pn_buf_append(spki, der, (size_t)len);
     OPENSSL_free(der);
     return rc;
@@ -403,17 +414,20 @@ enum pn_rc pn_keyholder_unseal(struct pn_keyholder *kh, const char *domain, stru
 enum pn_rc pn_keyholder_forget(struct pn_keyholder *kh, enum pn_key_use use,
                                const struct pn_key_id *key, struct pn_error *err)
 {
-    struct fake_key *slot = find(use, key);
+    struct fake_key *slot;
 
     (void)kh;
     if (fake_keyholder_is_away)
         return away(err);
+    pthread_mutex_lock(&lock);
+    slot = find(use, key);
     if (slot) {
         EVP_PKEY_free(slot->key);
         X509_free(slot->certificate);
         slot->key = NULL;
         slot->certificate = NULL;
     }
+    pthread_mutex_unlock(&lock);
     return PN_OK;
 }
 

@@ -115,6 +115,32 @@ static void a_draining_one_can_come_back(void **state)
     json_decref(body);
 }
 
+static void the_way_back_leads_to_what_served_last_and_was_not_refused(void **state)
+{
+    json_t *body = make_body("A");
+    struct pn_error err = {0};
+
+    (void)state;
+    assert_null(pn_generations_former(body));
+    assert_int_equal(stage(body, "B"), 2);
+    assert_int_equal(pn_generations_promote(body, 2, "upload", T0, T0 + 1000, &err), PN_OK);
+    assert_ptr_equal(pn_generations_former(body), pn_generations_at(body, 1));
+    /* B is refused later: A serves again, and B drains */
+    assert_int_equal(pn_generations_promote(body, 1, "rolled back", T0 + 1, T0 + 1001, &err),
+                     PN_OK);
+    assert_ptr_equal(pn_generations_former(body), pn_generations_at(body, 2));
+    assert_int_equal(stage(body, "C"), 3);
+    assert_int_equal(pn_generations_promote(body, 3, "upload", T0 + 2, T0 + 1002, &err), PN_OK);
+    assert_ptr_equal(pn_generations_former(body), pn_generations_at(body, 1));
+    /* also when the clock went back meanwhile */
+    assert_int_equal(pn_generations_note(body, 2, NULL, "refused", T0), PN_OK);
+    assert_int_equal(
+        json_object_set_new(pn_generations_at(body, 1), "drainUntilMs", json_integer(T0 - 5000)),
+        0);
+    assert_ptr_equal(pn_generations_former(body), pn_generations_at(body, 1));
+    json_decref(body);
+}
+
 static void history_is_bounded_and_never_loses_what_has_a_key(void **state)
 {
     json_t *body = make_body("A");
@@ -189,6 +215,7 @@ int main(void)
         cmocka_unit_test(the_same_again_is_not_another_one),
         cmocka_unit_test(a_promoted_one_serves_and_the_former_drains_then_retires),
         cmocka_unit_test(a_draining_one_can_come_back),
+        cmocka_unit_test(the_way_back_leads_to_what_served_last_and_was_not_refused),
         cmocka_unit_test(history_is_bounded_and_never_loses_what_has_a_key),
         cmocka_unit_test(history_is_bounded_also_when_rotations_come_faster_than_they_drain),
         cmocka_unit_test(the_view_has_neither_chains_nor_keys),
