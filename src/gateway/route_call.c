@@ -197,7 +197,9 @@ static bool is_ambiguous(struct pn_call *call, struct pn_slice path)
         if (pn_path_read_as(path, reading, call->arena, &text) != PN_OK)
             return true;
         api = pn_snapshot_route(call->pin->snapshot, text, &rest);
-        if (api && !api->is_broken &&
+        if (api && api->is_broken) /* nobody may call it, by whatever path */
+            return true;
+        if (api &&
             pn_route_tree_match(api->tree, call->arena, call->request.method, rest,
                                 call->request.query, &match) == PN_OK &&
             match.operation != call->match.operation)

@@ -43,14 +43,19 @@ bool pn_host_name_is_valid(struct pn_slice host);
  * needs no change is returned as it is, without a copy. */
 enum pn_rc pn_path_normalise(struct pn_slice path, struct pn_arena *arena,
                              struct pn_slice *out) PN_MUST_USE;
-/** Whether some reader could see a "." or ".." segment: one that takes %2F, %5C or a backslash for
- * a slash, or one that cuts path parameters off ("..;a=b"). `path`: escapes of dots are decoded. */
+/** Whether some reader could see a "." or ".." segment: one that decodes %2E, one that takes %2F,
+ * %5C or a backslash for a slash, or one that cuts path parameters off ("..;a=b"). */
 bool pn_path_has_dots(struct pn_slice path);
 
 /* How other readers may see a normalised path; a set of these is one reading. */
-#define PN_PATH_SLASHES_DECODED 1u /* %2F and %5C are slashes */
-#define PN_PATH_PARAMETERS_CUT  2u /* "a;b=c" is the segment "a" */
-#define PN_PATH_SLASHES_MERGED  4u /* "a//b" is "a/b" */
+#define PN_PATH_SLASHES_DECODED     1u /* %2F is a slash */
+#define PN_PATH_BACKSLASHES_DECODED 2u /* so is %5C */
+#define PN_PATH_PARAMETERS_CUT      4u /* "a;b=c" is the segment "a" */
+#define PN_PATH_ESCAPED_CUT         8u /* so is "a%3Bb=c" */
+#define PN_PATH_PARAMETERS_FIRST                                                                   \
+    16u                            /* they are cut before slashes are decoded: "a;b%2Fc" is "a"    \
+                                    */
+#define PN_PATH_SLASHES_MERGED 32u /* "a//b" is "a/b" */
 /** What of it may make a difference to `path`; 0, for almost every path: all readers agree. */
 unsigned pn_path_readings(struct pn_slice path);
 /** `path` as that reader sees it, in the arena. PN_NOMEM. */

@@ -89,10 +89,21 @@ static bool is_escape_at(struct pn_slice text, size_t i, const char *digits)
            (text.ptr[i + 2] | 0x20) == digits[1];
 }
 
-/* Bytes of what some readers take for a slash at `i`: "%2F", "%5C"; 0: nothing of it. */
+/* Bytes of what some readers take for a slash at `i`: "%2F", "%5C", a backslash; 0: nothing of it.
+ */
 static size_t slash_escape_at(struct pn_slice text, size_t i)
 {
+    if (text.ptr[i] == '\\')
+        return 1;
     return is_escape_at(text, i, "2f") || is_escape_at(text, i, "5c") ? 3 : 0;
+}
+
+/* Bytes of a dot at `i`, escaped or not; 0: there is none. */
+static size_t dot_at(struct pn_slice text, size_t i)
+{
+    if (text.ptr[i] == '.')
+        return 1;
+    return is_escape_at(text, i, "2e") ? 3 : 0;
 }
 
 /* Where path parameters begin for those who know them: "..;a=b" is ".." to them. */
@@ -106,18 +117,18 @@ bool pn_path_has_dots(struct pn_slice path)
     size_t i = 0;
 
     while (i < path.len) {
-        size_t begin = i;
-        size_t end;
+        size_t dots = 0;
+        size_t len = 0;
 
-        while (i < path.len && path.ptr[i] != '/' && slash_escape_at(path, i) == 0 &&
-               !is_parameter_at(path, i))
-            i++;
-        end = i;
+        while (i < path.len && (len = dot_at(path, i)) > 0) {
+            dots++;
+            i += len;
+        }
+        if ((dots == 1 || dots == 2) && (i == path.len || path.ptr[i] == '/' ||
+                                         slash_escape_at(path, i) > 0 || is_parameter_at(path, i)))
+            return true;
         while (i < path.len && path.ptr[i] != '/' && slash_escape_at(path, i) == 0)
             i++;
-        if ((end - begin == 1 || end - begin == 2) && path.ptr[begin] == '.' &&
-            path.ptr[end - 1] == '.')
-            return true;
         i += i < path.len && path.ptr[i] == '%' ? 3 : 1;
     }
     return false;
@@ -127,22 +138,50 @@ unsigned pn_path_readings(struct pn_slice path)
 {
     unsigned found = 0;
     bool after_slash = false;
+    bool in_parameters = false;
 
     for (size_t i = 0; i < path.len; i++) {
+        bool is_slash = path.ptr[i] == '/';
+
         if (pn_h1_is_label_byte((unsigned char)path.ptr[i])) {
             after_slash = false;
             continue;
         }
-        if (slash_escape_at(path, i) > 0)
-            found |= PN_PATH_SLASHES_DECODED;
-        if (is_parameter_at(path, i))
-            found |= PN_PATH_PARAMETERS_CUT;
-        if (path.ptr[i] == '/' && after_slash)
+        if (slash_escape_at(path, i) > 0) {
+            found |=
+                is_escape_at(path, i, "2f") ? PN_PATH_SLASHES_DECODED : PN_PATH_BACKSLASHES_DECODED;
+            found |= in_parameters ? PN_PATH_PARAMETERS_FIRST : 0;
+        }
+        if (is_parameter_at(path, i)) {
+            found |= path.ptr[i] == ';' ? PN_PATH_PARAMETERS_CUT : PN_PATH_ESCAPED_CUT;
+            in_parameters = true;
+        }
+        if (is_slash && after_slash)
             found |= PN_PATH_SLASHES_MERGED;
-        after_slash = path.ptr[i] == '/';
+        after_slash = is_slash;
+        in_parameters = in_parameters && !is_slash;
     }
     /* a decoded slash or a segment that is nothing but parameters makes new empty segments */
-    return (found & ~PN_PATH_SLASHES_MERGED) != 0 ? found | PN_PATH_SLASHES_MERGED : found;
+    return found != 0 ? found | PN_PATH_SLASHES_MERGED : found;
+}
+
+/* Whether that reader sees path parameters begin at `i`. */
+static bool is_cut_at(struct pn_slice path, size_t i, unsigned reading)
+{
+    if (path.ptr[i] == ';')
+        return (reading & PN_PATH_PARAMETERS_CUT) != 0;
+    return (reading & PN_PATH_ESCAPED_CUT) != 0 && is_parameter_at(path, i);
+}
+
+/* Bytes of what is a slash to that reader at `i`; 0: none. */
+static size_t slash_at(struct pn_slice path, size_t i, unsigned reading)
+{
+    size_t len = slash_escape_at(path, i);
+    bool is_slash = len == 3 && path.ptr[i + 1] == '2';
+
+    if (path.ptr[i] == '/')
+        return 1;
+    return (reading & (is_slash ? PN_PATH_SLASHES_DECODED : PN_PATH_BACKSLASHES_DECODED)) ? len : 0;
 }
 
 enum pn_rc pn_path_read_as(struct pn_slice path, unsigned reading, struct pn_arena *arena,
@@ -155,17 +194,18 @@ enum pn_rc pn_path_read_as(struct pn_slice path, unsigned reading, struct pn_are
     if (!text)
         return PN_NOMEM;
     for (size_t i = 0; i < path.len; i++) {
-        size_t escape = (reading & PN_PATH_SLASHES_DECODED) ? slash_escape_at(path, i) : 0;
+        size_t slash = slash_at(path, i, reading);
 
-        if (escape > 0 || path.ptr[i] == '/') {
+        if (slash > 1 && is_cutting && (reading & PN_PATH_PARAMETERS_FIRST))
+            slash = 0;
+        if (slash > 0) {
             is_cutting = false;
             if (n == 0 || text[n - 1] != '/' || !(reading & PN_PATH_SLASHES_MERGED))
                 text[n++] = '/';
-            i += escape > 0 ? escape - 1 : 0;
+            i += slash - 1;
             continue;
         }
-        if ((reading & PN_PATH_PARAMETERS_CUT) && is_parameter_at(path, i))
-            is_cutting = true;
+        is_cutting = is_cutting || is_cut_at(path, i, reading);
         if (!is_cutting)
             text[n++] = path.ptr[i];
     }

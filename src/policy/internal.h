@@ -375,7 +375,8 @@ enum pn_rc pn_policy_apply_identity(struct pn_policy_context *context,
 enum pn_rc pn_policy_apply_query(struct pn_policy_context *context, enum pn_policy_action action,
                                  const struct pn_policy_values *values) PN_MUST_USE;
 /** `template`: "/path?query" with {parameters}. PN_NOMEM; PN_NOT_FOUND: *missing is the parameter
- * that the request does not have; PN_MALFORMED: a parameter's value makes a dot segment. */
+ * that the request does not have; PN_MALFORMED: a parameter's value makes a dot segment;
+ * PN_INVALID: the path has a broken escape or %00. */
 enum pn_rc pn_policy_apply_rewrite(struct pn_policy_context *context, struct pn_slice path_template,
                                    struct pn_slice query_template, bool copy_unmatched,
                                    struct pn_slice *missing) PN_MUST_USE;

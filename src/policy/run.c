@@ -5,6 +5,7 @@
  */
 #include <string.h>
 
+#include "http/uri.h"
 #include "policy/internal.h"
 
 void pn_policy_run_init(struct pn_policy_run *run, const struct pn_policy_program *program,
@@ -106,6 +107,22 @@ static enum pn_rc apply_response(struct pn_policy_context *context,
     return PN_OK;
 }
 
+/* A URL that an expression has made, perhaps of what the client sent: it stays below the path that
+ * its author has begun. */
+static const char *path_problem(struct pn_slice url, struct pn_arena *arena)
+{
+    struct pn_uri uri;
+    struct pn_slice normal;
+
+    if (pn_uri_parse(url, &uri, NULL) != PN_OK)
+        return "is not a URL";
+    if (pn_path_has_dots(uri.path))
+        return "has a dot segment in its path";
+    if (pn_path_normalise(uri.path, arena, &normal) == PN_MALFORMED)
+        return "has a '%' that is no escape, or %00, in its path";
+    return NULL;
+}
+
 /* "A base document's backend-id can be overridden only by another backend-id, not by base-url." */
 static enum pn_rc apply_backend(struct pn_policy_context *context,
                                 const struct pn_policy_step *step, struct pn_policy_fault *fault)
@@ -127,6 +144,8 @@ static enum pn_rc apply_backend(struct pn_policy_context *context,
     if (statement->backend.url_expr) {
         url = pn_slice_trim(url);
         problem = pn_policy_url_problem(url);
+        if (!problem)
+            problem = path_problem(url, context->arena);
     }
     if (problem)
         return pn_policy_value_fault(context, "What base-url gives", problem, fault);
@@ -195,6 +214,13 @@ static enum pn_rc explain_rewrite(struct pn_policy_context *context, enum pn_rc 
         *fault = (struct pn_policy_fault){
             "TemplateParameterInvalid",
             "A parameter's value makes a dot segment in the path of rewrite-uri.", "policy_failed"};
+        return rc;
+    }
+    if (rc == PN_INVALID) {
+        *fault = (struct pn_policy_fault){"TemplateParameterInvalid",
+                                          "The path that rewrite-uri makes has a '%' that is no "
+                                          "escape, or %00.",
+                                          "policy_failed"};
         return rc;
     }
     if (rc != PN_NOT_FOUND)

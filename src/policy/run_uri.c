@@ -33,26 +33,6 @@ static void write_slice(struct writer *w, struct pn_slice bytes)
     w->len += bytes.len;
 }
 
-/* At most three bytes per byte. */
-static void write_encoded(struct writer *w, struct pn_slice bytes, bool keeps_slashes)
-{
-    static const char digits[] = "0123456789ABCDEF";
-
-    for (size_t i = 0; i < bytes.len; i++) {
-        unsigned char c = (unsigned char)bytes.ptr[i];
-        bool is_unreserved = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') ||
-                             (c >= '0' && c <= '9') || c == '-' || c == '.' || c == '_' || c == '~';
-
-        if (is_unreserved || (keeps_slashes && c == '/')) {
-            write_byte(w, (char)c);
-        } else {
-            write_byte(w, '%');
-            write_byte(w, digits[c >> 4]);
-            write_byte(w, digits[c & 15]);
-        }
-    }
-}
-
 static int hex_value(char c)
 {
     if (c >= '0' && c <= '9')
@@ -62,6 +42,37 @@ static int hex_value(char c)
     if (c >= 'A' && c <= 'F')
         return c - 'A' + 10;
     return -1;
+}
+
+static bool is_escape(struct pn_slice text, size_t at)
+{
+    return text.len - at > 2 && text.ptr[at] == '%' && hex_value(text.ptr[at + 1]) >= 0 &&
+           hex_value(text.ptr[at + 2]) >= 0;
+}
+
+/* What write_encoded() leaves as it is, besides what needs no escape. */
+#define KEEPS_SLASHES 1u
+#define KEEPS_ESCAPES 2u
+
+/* At most three bytes per byte. */
+static void write_encoded(struct writer *w, struct pn_slice bytes, unsigned keeps)
+{
+    static const char digits[] = "0123456789ABCDEF";
+
+    for (size_t i = 0; i < bytes.len; i++) {
+        unsigned char c = (unsigned char)bytes.ptr[i];
+        bool is_unreserved = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') ||
+                             (c >= '0' && c <= '9') || c == '-' || c == '.' || c == '_' || c == '~';
+
+        if (is_unreserved || ((keeps & KEEPS_SLASHES) && c == '/') ||
+            ((keeps & KEEPS_ESCAPES) && is_escape(bytes, i))) {
+            write_byte(w, (char)c);
+        } else {
+            write_byte(w, '%');
+            write_byte(w, digits[c >> 4]);
+            write_byte(w, digits[c & 15]);
+        }
+    }
 }
 
 /* One byte of a form-encoded name; a broken escape stands for itself. */
@@ -134,9 +145,9 @@ enum pn_rc pn_policy_apply_query(struct pn_policy_context *context, enum pn_poli
         return PN_OK;
     for (size_t i = 0; action != PN_ACTION_DELETE && i < values->count; i++) {
         begin_parameter(&w);
-        write_encoded(&w, values->name, false);
+        write_encoded(&w, values->name, 0);
         write_byte(&w, '=');
-        write_encoded(&w, values->items[i], false);
+        write_encoded(&w, values->items[i], 0);
     }
     context->query = pn_slice(w.ptr, w.len);
     return PN_OK;
@@ -159,6 +170,15 @@ static const struct pn_header *find_parameter(const struct pn_policy_context *co
 static bool is_wildcard(struct pn_slice name)
 {
     return name.len > 0 && name.ptr[0] == '*';
+}
+
+/* A wildcard's value is a piece of the request's path as it is: its escapes are escapes. */
+static unsigned what_is_kept(struct pn_slice name, const struct pn_header *parameter, bool is_path)
+{
+    bool is_piece = is_wildcard(parameter->name);
+
+    return (is_piece ? KEEPS_ESCAPES : 0) |
+           (is_path && (is_piece || is_wildcard(name)) ? KEEPS_SLASHES : 0);
 }
 
 /* Replaces {name} by its value; with w NULL it only counts (an upper bound of) the bytes. */
@@ -185,8 +205,7 @@ static enum pn_rc expand(const struct pn_policy_context *context, struct pn_slic
         }
         *max += 3 * parameter->value.len;
         if (w)
-            write_encoded(w, parameter->value,
-                          is_path && (is_wildcard(name) || is_wildcard(parameter->name)));
+            write_encoded(w, parameter->value, what_is_kept(name, parameter, is_path));
     }
     return PN_OK;
 }
@@ -205,6 +224,7 @@ enum pn_rc pn_policy_apply_rewrite(struct pn_policy_context *context, struct pn_
 {
     struct pn_slice rest = context->query;
     struct pn_slice parameter;
+    struct pn_slice normal;
     struct writer path;
     struct writer query;
     size_t path_max = 1;
@@ -233,7 +253,10 @@ enum pn_rc pn_policy_apply_rewrite(struct pn_policy_context *context, struct pn_
         return rc;
     if (pn_path_has_dots(pn_slice(path.ptr, path.len)))
         return PN_MALFORMED; /* a value of the client's would climb out of the template */
-    context->path = pn_slice(path.ptr, path.len);
+    rc = pn_path_normalise(pn_slice(path.ptr, path.len), context->arena, &normal);
+    if (rc != PN_OK)
+        return rc == PN_MALFORMED ? PN_INVALID : rc;
+    context->path = normal;
     context->query = pn_slice(query.ptr, query.len);
     return PN_OK;
 }

@@ -184,10 +184,14 @@ static void other_readings_of_a_path_are_known(void **state)
         {"/a//b", PN_PATH_SLASHES_MERGED, "/a/b"},
         {"//a", PN_PATH_SLASHES_MERGED, "/a"},
         {"/a%2Fb", PN_PATH_SLASHES_DECODED | PN_PATH_SLASHES_MERGED, "/a/b"},
-        {"/a%5Cb/", PN_PATH_SLASHES_DECODED | PN_PATH_SLASHES_MERGED, "/a/b/"},
+        {"/a%5Cb/", PN_PATH_BACKSLASHES_DECODED | PN_PATH_SLASHES_MERGED, "/a/b/"},
         {"/a;b=c/d", PN_PATH_PARAMETERS_CUT | PN_PATH_SLASHES_MERGED, "/a/d"},
         {"/a/;x/d", PN_PATH_PARAMETERS_CUT | PN_PATH_SLASHES_MERGED, "/a/d"},
-        {"/a%3Bb%2F%2Fc;", 7, "/a/c"},
+        {"/a%3Bb/c", PN_PATH_ESCAPED_CUT | PN_PATH_SLASHES_MERGED, "/a/c"},
+        {"/a%3Bb%2F%2Fc;", 63 & ~PN_PATH_BACKSLASHES_DECODED, "/a"},
+        {"/a;b/c%2Fd",
+         63 & ~(PN_PATH_ESCAPED_CUT | PN_PATH_BACKSLASHES_DECODED | PN_PATH_PARAMETERS_FIRST),
+         "/a/c/d"},
     };
 
     for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
@@ -200,6 +204,51 @@ static void other_readings_of_a_path_are_known(void **state)
         assert_int_equal(pn_path_read_as(in, 0, *state, &out), PN_OK);
         assert_true(pn_slice_eq(in, out));
     }
+}
+
+static void each_reading_of_a_path_is_one_by_itself(void **state)
+{
+    static const char path[] = "/a%5Cb%2Fc;d%2Fe%3Bf";
+    static const struct {
+        unsigned reading;
+        const char *out;
+    } cases[] = {
+        {PN_PATH_SLASHES_DECODED, "/a%5Cb/c;d/e%3Bf"},
+        {PN_PATH_BACKSLASHES_DECODED, "/a/b%2Fc;d%2Fe%3Bf"},
+        {PN_PATH_PARAMETERS_CUT, "/a%5Cb%2Fc"},
+        {PN_PATH_ESCAPED_CUT, "/a%5Cb%2Fc;d%2Fe"},
+        {PN_PATH_SLASHES_DECODED | PN_PATH_PARAMETERS_CUT, "/a%5Cb/c/e%3Bf"},
+        {PN_PATH_SLASHES_DECODED | PN_PATH_PARAMETERS_CUT | PN_PATH_PARAMETERS_FIRST, "/a%5Cb/c"},
+        {PN_PATH_SLASHES_DECODED | PN_PATH_ESCAPED_CUT, "/a%5Cb/c;d/e"},
+    };
+
+    assert_int_equal(pn_path_readings(pn_slice_str(path)), 63);
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        struct pn_slice out;
+
+        assert_int_equal(pn_path_read_as(pn_slice_str(path), cases[i].reading, *state, &out),
+                         PN_OK);
+        expect_slice(out, cases[i].out);
+    }
+}
+
+static void dots_are_seen_however_they_are_written(void **state)
+{
+    static const char *const dots[] = {"/..",       "..",          ".",         "/a/..",
+                                       "/../a",     "/%2e%2e/a",   "/.%2E",     "/%2e",
+                                       "/a%2F..",   "/a%5c%2e./b", "/..;a=b/c", "/%2e%2E%3ba",
+                                       "/a\\..\\b", "/..\\b",      "/.;/"};
+    static const char *const plain[] = {"",     "/",      "/a",      "/...", "/%2e%2e%2e",
+                                        "/.a",  "/a.",    "/..a",    "/a..", "/%2e%2ea",
+                                        "/.%2", "/%252e", "/a;../b", "/%2",  "/%"};
+
+    (void)state;
+    for (size_t i = 0; i < sizeof(dots) / sizeof(dots[0]); i++)
+        if (!pn_path_has_dots(pn_slice_str(dots[i])))
+            fail_msg("no dots in %s", dots[i]);
+    for (size_t i = 0; i < sizeof(plain) / sizeof(plain[0]); i++)
+        if (pn_path_has_dots(pn_slice_str(plain[i])))
+            fail_msg("dots in %s", plain[i]);
 }
 
 static void paths_are_joined_by_one_slash(void **state)
@@ -295,6 +344,8 @@ int main(void)
         TEST(host_labels_have_limits),
         TEST(paths_are_made_safe_to_route_by),
         TEST(other_readings_of_a_path_are_known),
+        TEST(each_reading_of_a_path_is_one_by_itself),
+        TEST(dots_are_seen_however_they_are_written),
         TEST(paths_are_joined_by_one_slash),
         TEST(queries_are_walked_and_found),
         TEST(queries_change_only_where_asked),

@@ -384,6 +384,63 @@ static void rewrite_puts_parameters_into_path_and_query(void **state)
     tear_down(&b);
 }
 
+/* As the router gives them: a wildcard's value is a piece of the path, others are decoded. */
+static void rewrite_keeps_the_escapes_of_a_wildcard(void **state)
+{
+    const struct pn_header parameters[] = {
+        {.name = PN_LIT("id"), .value = PN_LIT("a%20b")},
+        {.name = PN_LIT("*rest"), .value = PN_LIT("x%2Fy/z%20%;")}};
+    struct bench b;
+
+    (void)state;
+    set_up(&b, NULL, IN("<rewrite-uri template='/v2/{id}/{rest}?key={rest}'/>"), NULL);
+    b.context.template_parameters = parameters;
+    b.context.template_parameter_count = 2;
+    assert_int_equal(run(&b, PN_SECTION_INBOUND), PN_POLICY_DONE);
+    check_slice(b.context.path, "/v2/a%2520b/x%2Fy/z%20%25%3B");
+    check_slice(pn_slice_sub(b.context.query, 0, 24), "key=x%2Fy%2Fz%20%25%3B&a");
+    tear_down(&b);
+}
+
+/* However a value gets into it, and however often it was encoded. */
+static void rewrite_never_makes_a_path_that_climbs_or_that_is_none(void **state)
+{
+    static const struct {
+        const char *template, *value, *message;
+    } cases[] = {
+        {"/to/{id}", "..", "dot segment"},
+        {"/to/.{id}", ".", "dot segment"},
+        {"/to/%2e{id}", ".", "dot segment"},
+        {"@(\"/to/\" + context.Request.MatchedParameters[\"id\"])", "%2e%2e", "dot segment"},
+        {"@(\"/to/\" + context.Request.MatchedParameters[\"id\"])", "%2E.%2fx", "dot segment"},
+        {"@(\"/to/\" + context.Request.MatchedParameters[\"id\"])", "a/..;b/x", "dot segment"},
+        {"@(\"/to/\" + context.Request.MatchedParameters[\"id\"])", "a%00", "no escape"},
+        {"@(\"/to/\" + context.Request.MatchedParameters[\"id\"])", "100%", "no escape"},
+        {"@(\"/to/\" + context.Request.MatchedParameters[\"id\"])", "%u002e", "no escape"},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        const struct pn_header parameter = {.name = PN_LIT("id"),
+                                            .value = pn_slice_str(cases[i].value)};
+        char text[1024];
+        struct bench b;
+
+        snprintf(text, sizeof text,
+                 "<policies><inbound><rewrite-uri template='%s'/></inbound></policies>",
+                 cases[i].template);
+        set_up(&b, NULL, text, NULL);
+        b.context.template_parameters = &parameter;
+        b.context.template_parameter_count = 1;
+        assert_int_equal(run(&b, PN_SECTION_INBOUND), PN_POLICY_FAIL);
+        assert_string_equal(b.context.last_error.reason, "TemplateParameterInvalid");
+        if (!strstr(b.context.last_error.message, cases[i].message))
+            fail_msg("%s %s: %s", cases[i].template, cases[i].value, b.context.last_error.message);
+        check_slice(b.context.path, "/orders/7");
+        tear_down(&b);
+    }
+}
+
 static void rewrite_with_an_unknown_parameter_fails_with_its_place(void **state)
 {
     struct bench b;
@@ -558,6 +615,9 @@ static void values_that_may_not_be_fail_the_request(void **state)
          "is not the name of a certificate"},
         {"<authentication-certificate thumbprint='@(\"AB\")'/>", "is not a SHA-1 thumbprint"},
         {"<set-backend-service base-url='@(\"ftp://x\")'/>", "What base-url gives"},
+        {"<set-backend-service base-url='@(\"http://x/a/%2e%2e/b\")'/>", "dot segment"},
+        {"<set-backend-service base-url='@(\"http://x/a/..\")'/>", "dot segment"},
+        {"<set-backend-service base-url='@(\"http://x/a%/b\")'/>", "no escape"},
         {"<set-backend-service backend-id='@((string)null)'/>", "is not the name of a backend"},
         {"<rewrite-uri template='@(\"https://x/\")'/>", "What template gives"},
         {"<set-method>@(\"CONNECT\")</set-method>", "must not be CONNECT"},
@@ -608,6 +668,8 @@ int main(void)
         cmocka_unit_test(query_parameters_that_are_not_touched_keep_their_bytes),
         cmocka_unit_test(query_names_match_after_decoding),
         cmocka_unit_test(rewrite_puts_parameters_into_path_and_query),
+        cmocka_unit_test(rewrite_keeps_the_escapes_of_a_wildcard),
+        cmocka_unit_test(rewrite_never_makes_a_path_that_climbs_or_that_is_none),
         cmocka_unit_test(rewrite_with_an_unknown_parameter_fails_with_its_place),
         cmocka_unit_test(request_without_memory_fails_and_does_not_crash),
         cmocka_unit_test(way_of_a_program_is_known_without_a_request),
