@@ -113,6 +113,22 @@ static void tunnel_open(struct pn_opening *opening)
         pn_opening_fail(opening);
 }
 
+/** How much may be read at once. A backend of HTTP/2 without TLS may speak first, right behind the
+ * proxy's answer (RFC 9113 §3.4): what is its is left where it is. */
+static size_t read_max(const struct pn_opening *opening)
+{
+    static const char end[] = "\r\n\r\n";
+    struct pn_slice answer = pn_buf_slice(&opening->tunnel);
+    size_t max = answer_max() - answer.len;
+    size_t seen = sizeof(end) - 1;
+
+    if (!opening->spec.is_h2c)
+        return max;
+    while (seen > answer.len || memcmp(answer.ptr + answer.len - seen, end, seen) != 0)
+        seen--;
+    return sizeof(end) - 1 - seen < max ? sizeof(end) - 1 - seen : max;
+}
+
 static void tunnel_read(struct pn_opening *opening)
 {
     for (;;) {
@@ -120,7 +136,7 @@ static void tunnel_read(struct pn_opening *opening)
         int status = 0;
         size_t len = 0;
         enum pn_rc rc;
-        size_t room = answer_max() - opening->tunnel.len;
+        size_t room = read_max(opening);
 
         if (pn_buf_reserve(&opening->tunnel, room) != PN_OK) {
             tunnel_failed(opening, "out_of_memory", "cannot be read: no memory");

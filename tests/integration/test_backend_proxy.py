@@ -1,8 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
 """The HTTP proxy of a backend: tunnels through a real one, and every way in which one can refuse."""
+import contextlib
+import socket
+import threading
+
 import pytest
-from lab import service
+from lab import h2server, raw, service
 from lab.backends import free_port
+from lab.h2frames import END_HEADERS, END_STREAM, HEADERS, block, frame
 from lab.members import Member
 from lab.nodes import Node
 from lab.proxies import ScriptedProxy, Tinyproxy
@@ -176,3 +181,29 @@ def test_a_proxy_of_another_scheme_is_refused_when_it_is_put(postern):
     assert answer.status == 400
     detail = answer.json()["error"]["details"][0]
     assert detail["target"] == "proxy.url" and "http or https URL" in detail["message"]
+
+
+class Eager(ScriptedProxy):
+    """Sends what the backend says first together with its own answer."""
+
+    def _serve(self, sock):
+        with contextlib.suppress(OSError), sock:
+            head, _ = raw.head_of(sock)
+            host, port = head.split()[1].decode().rsplit(":", 1)
+            with socket.create_connection((host, int(port)), 5) as backend:
+                sock.sendall(b"HTTP/1.1 200 Connection established\r\n\r\n" + backend.recv(65536))
+                threading.Thread(target=self._pump, args=(sock, backend), daemon=True).start()
+                self._pump(backend, sock)
+
+
+def test_a_backend_that_speaks_first_may_do_so_with_the_proxys_answer(postern):
+    """A server of HTTP/2 sends its SETTINGS as soon as it is connected to (RFC 9113 section 3.4)."""
+    def answer(sock, stream, _):
+        sock.sendall(frame(HEADERS, END_HEADERS | END_STREAM, stream, block((":status", "204"))))
+
+    with h2server.Answers(answer) as backend, Eager() as proxy:
+        name = service.unique("eager")
+        postern.put(f"/backends/{name}", {"url": backend.url, "protocol": "http", "proxy": {"url": proxy.url}})
+        postern.make_api(name, "http://127.0.0.1:1", policy(f'<set-backend-service backend-id="{name}" />',
+                                                            '<forward-request http-version="2" />'))
+        assert [postern.call(f"/{name}/x").status for _ in range(2)] == [204, 204]
