@@ -250,6 +250,11 @@ static void keep_addresses(struct name *name, const struct ares_addrinfo *info, 
         if (node->ai_ttl >= 0 && (uint64_t)node->ai_ttl < *ttl_s)
             *ttl_s = (uint64_t)node->ai_ttl;
     }
+    /* Who moves an alias moves the name, whatever its former target says of its own addresses. */
+    for (const struct ares_addrinfo_cname *alias = info->cnames; alias; alias = alias->next) {
+        if (alias->ttl >= 0 && (uint64_t)alias->ttl < *ttl_s)
+            *ttl_s = (uint64_t)alias->ttl;
+    }
     if (*ttl_s < PN_RESOLVE_TTL_MIN_S)
         *ttl_s = PN_RESOLVE_TTL_MIN_S;
 }

@@ -200,6 +200,25 @@ def test_an_alias_leads_to_the_addresses_of_its_target(resolving, names):
         assert resolving.call(f"/{alias}/x").json()["member"] == "one"
 
 
+def test_an_alias_is_followed_when_its_own_time_is_over(resolving, names):
+    """The address behind it may be known for longer: who moves the alias moves the name."""
+    with Member("old") as old, Member("new", host="127.0.0.2", port=old.port) as _:
+        target = ["old.test", "127.0.0.1"]
+
+        def reply(query, kind):
+            records = [record(b"\xc0\x0c", CNAME, encoded(target[0]), 1)]
+            if kind == A:
+                records.append(record(target[0], A, socket.inet_aton(target[1]), 300))
+            return [response(query, records)]
+
+        names.replies["alias.test"] = reply
+        name = service.unique("alias")
+        resolving.make_api(name, f"http://alias.test:{old.port}")
+        assert resolving.call(f"/{name}/x").json()["member"] == "old"
+        target[:] = ["new.test", "127.0.0.2"]
+        service.wait_for("the alias moves", lambda: resolving.call(f"/{name}/x").json()["member"] == "new", 5)
+
+
 def test_what_is_said_of_other_names_counts_for_none_of_them(resolving, names):
     """An answer that brings records of another name along: that one is asked for by itself."""
     with Member("one", "127.0.0.11") as one, Member("evil", "127.0.0.66", one.port):
