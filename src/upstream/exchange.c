@@ -127,6 +127,7 @@ static bool is_moving(const struct pn_exchange *exchange)
 static void on_timeout(struct pn_timer *timer)
 {
     struct pn_exchange *exchange = timer->ctx;
+    bool has_no_connection = exchange->state == PN_EXCHANGE_ACQUIRING;
 
     if (exchange->awaits_continue && exchange->spec.continue_timeout_ms == 0) {
         pn_limit_hit(PN_LIMIT_BACKEND_CONTINUE_TIMEOUT);
@@ -138,7 +139,7 @@ static void on_timeout(struct pn_timer *timer)
         return;
     }
     pn_metric_add(PN_METRIC_TIMEOUTS, 1);
-    if (exchange->state == PN_EXCHANGE_ACQUIRING)
+    if (has_no_connection)
         pn_acquire_cancel(&exchange->acquire);
     if (exchange->state == PN_EXCHANGE_ANSWERING) {
         pn_limit_hit(PN_LIMIT_BACKEND_BODY_TIMEOUT);
@@ -157,6 +158,7 @@ static void on_timeout(struct pn_timer *timer)
         pn_failure_set(&exchange->failure, "timeout", "the backend did not answer within %llu ms",
                        (unsigned long long)exchange->spec.timeout_ms);
     exchange->failure.is_timeout = true;
+    exchange->failure.is_unsent = has_no_connection && !exchange->was_retried;
     pn_exchange_fail(exchange);
 }
 

@@ -4,6 +4,7 @@ import collections
 import concurrent.futures
 import contextlib
 import json
+import socket
 import time
 
 import pytest
@@ -55,6 +56,24 @@ def test_what_cannot_be_reached_is_left_for_another_member(postern, pool):
         answer = postern.call(f"/{name}/x", method="POST", body=b"kept")
         assert answer.status == 200 and b.requests[-1][3] == b"kept"
         assert postern.metric("postern_backend_rerouted_total") > before
+
+
+@pytest.mark.parametrize("method", ["GET", "POST"])
+def test_a_member_that_cannot_be_connected_to_in_the_requests_time_is_left_for_another(postern, pool, method):
+    """Nothing has left, so any request may go elsewhere, and has its time there."""
+    with Member("b") as b, contextlib.ExitStack() as stack:
+        hole = stack.enter_context(socket.socket())
+        hole.bind(("127.0.0.1", 0))
+        hole.listen(0)
+        for _ in range(4):
+            filler = stack.enter_context(socket.socket())
+            filler.setblocking(False)
+            filler.connect_ex(hole.getsockname())
+        name = pool([(f"http://127.0.0.1:{hole.getsockname()[1]}", {"priority": 0}), (b.url, {"priority": 1})])
+        postern.set_policy(f"/apis/{name}", policy(f'<set-backend-service backend-id="{name}" />',
+                                                   '<forward-request timeout="1" />'))
+        answer = postern.call(f"/{name}/x", method=method)
+        assert answer.status == 200 and answer.json()["member"] == "b" and len(b.requests) == 1
 
 
 def test_a_request_that_was_sent_is_repeated_only_if_it_may_be(postern, pool):
