@@ -35,15 +35,31 @@ static void refuse_tripped(struct pn_call *call, const char *name, uint64_t wait
     pn_call_fail(call, &error);
 }
 
+/** May it be sent? If not, *wait_ms until it may. */
+static enum pn_breaker_pass ask_breaker(struct pn_call *call, const struct pn_backend *backend,
+                                        uint64_t *wait_ms)
+{
+    uint64_t now_ms = pn_loop_now_ms(call->worker->loop);
+
+    call->breaker_pass =
+        backend->breaker ? pn_breaker_ask(backend->breaker, now_ms, wait_ms) : PN_BREAKER_CLOSED;
+    call->trial_until_ms = call->breaker_pass == PN_BREAKER_TRIAL ? now_ms + *wait_ms : 0;
+    return call->breaker_pass;
+}
+
+void pn_call_give_up_trial(struct pn_call *call)
+{
+    if (call->trial_until_ms > 0)
+        pn_breaker_give_up(call->backend->breaker, call->trial_until_ms);
+    call->trial_until_ms = 0;
+}
+
 static const struct pn_target *take_single(struct pn_call *call, const struct pn_backend *backend)
 {
     uint64_t wait_ms = 0;
 
     call->backend = backend;
-    call->breaker_pass = PN_BREAKER_CLOSED;
-    if (backend->breaker)
-        call->breaker_pass =
-            pn_breaker_ask(backend->breaker, pn_loop_now_ms(call->worker->loop), &wait_ms);
+    (void)ask_breaker(call, backend, &wait_ms);
     if (call->breaker_pass != PN_BREAKER_OPEN)
         return &backend->target;
     refuse_tripped(call, backend->name, wait_ms);
@@ -88,10 +104,7 @@ static size_t choose_member(struct pn_call *call, const struct pn_backend *pool,
          chosen != PN_BALANCE_NONE;
          chosen = pn_balance_choose(balance, members, pool->member_count)) {
         *backend = backends[chosen];
-        call->breaker_pass = (*backend)->breaker
-                                 ? pn_breaker_ask((*backend)->breaker, now_ms, &open_ms)
-                                 : PN_BREAKER_CLOSED;
-        if (call->breaker_pass != PN_BREAKER_OPEN)
+        if (ask_breaker(call, *backend, &open_ms) != PN_BREAKER_OPEN)
             return chosen;
         members[chosen].is_available = false; /* another thread has just taken its trial */
     }
@@ -133,13 +146,13 @@ static const struct pn_target *take_member(struct pn_call *call, const struct pn
             pn_call_fail_forward(call, "pool_empty", "no member of the pool can be used");
         return NULL;
     }
+    call->pool = pool;
+    call->member = chosen;
+    call->backend = backend;
     if (!keep_plain_request(call)) {
         pn_call_fail_forward(call, "out_of_memory", "no memory for the request");
         return NULL;
     }
-    call->pool = pool;
-    call->member = chosen;
-    call->backend = backend;
     return &backend->target;
 }
 
@@ -249,27 +262,54 @@ static bool failure_counts(const struct pn_breaker_match *match, const struct pn
            names(match, failure->is_timeout ? "Timeout" : "BackendConnectionFailure");
 }
 
-/** Seconds, or a date (RFC 9110 §10.2.3); 0: none that can be read. */
+static bool is_number(struct pn_slice value)
+{
+    for (size_t i = 0; i < value.len; i++)
+        if (value.ptr[i] < '0' || value.ptr[i] > '9')
+            return false;
+    return value.len > 0;
+}
+
+/** The three forms of a date that a recipient must take (RFC 9110 §5.6.7). */
+static bool read_date(const char *text, struct tm *date)
+{
+    static const char *const layouts[] = {"%a, %d %b %Y %H:%M:%S GMT", "%A, %d-%b-%y %H:%M:%S GMT",
+                                          "%a %b %e %H:%M:%S %Y"};
+
+    for (size_t i = 0; i < sizeof(layouts) / sizeof(layouts[0]); i++) {
+        const char *end;
+
+        memset(date, 0, sizeof(*date));
+        end = strptime(text, layouts[i], date);
+        if (end && *end == '\0')
+            return true;
+    }
+    return false;
+}
+
+/** Seconds, or a date (RFC 9110 §10.2.3); 0: none that can be read. However long, it counts as
+ * PN_BREAKER_TRIP_MS_MAX at most. */
 static uint64_t retry_after_ms(const struct pn_response_head *response)
 {
     struct pn_slice value = pn_headers_get(&response->headers, "Retry-After");
+    uint64_t max_s = PN_BREAKER_TRIP_MS_MAX / 1000;
     char text[RETRY_AFTER_TEXT_MAX];
     uint64_t seconds = 0;
-    struct tm date = {0};
-    const char *end;
+    struct tm date;
     int64_t delay_s;
 
     if (value.len == 0 || value.len >= sizeof(text))
         return 0;
-    if (pn_slice_to_u64(value, PN_BREAKER_TRIP_MS_MAX / 1000, &seconds))
-        return seconds * 1000;
+    if (is_number(value))
+        return (pn_slice_to_u64(value, max_s, &seconds) ? seconds : max_s) * 1000;
     memcpy(text, value.ptr, value.len);
     text[value.len] = '\0';
-    end = strptime(text, "%a, %d %b %Y %H:%M:%S GMT", &date);
-    if (!end || *end != '\0')
+    if (!read_date(text, &date))
         return 0;
     delay_s = (int64_t)timegm(&date) - pn_clock_unix_s();
-    return delay_s > 0 ? (uint64_t)delay_s * 1000 : 0;
+    if (delay_s <= 0)
+        return 0;
+    return ((uint64_t)delay_s < max_s ? (uint64_t)delay_s : max_s) * 1000;
 }
 
 static void count_failure(struct pn_call *call, uint64_t trip_ms, const char *cause,
@@ -277,6 +317,7 @@ static void count_failure(struct pn_call *call, uint64_t trip_ms, const char *ca
 {
     const struct pn_backend *backend = call->backend;
 
+    call->trial_until_ms = 0;
     if (!pn_breaker_failure(backend->breaker, call->breaker_pass,
                             pn_loop_now_ms(call->worker->loop), trip_ms))
         return;
@@ -292,6 +333,7 @@ static void count_success(struct pn_call *call)
 {
     const struct pn_backend *backend = call->backend;
 
+    call->trial_until_ms = 0;
     if (pn_breaker_success(backend->breaker, call->breaker_pass,
                            pn_loop_now_ms(call->worker->loop)))
         pn_log(PN_LOG_INFO, "backend_recovered", "backend", PN_S(backend->name), NULL);
@@ -321,4 +363,6 @@ void pn_call_backend_failed(struct pn_call *call, const struct pn_failure *failu
         return;
     if (failure_counts(backend->match, failure))
         count_failure(call, 0, failure->code, failure->text);
+    else
+        pn_call_give_up_trial(call);
 }

@@ -67,6 +67,7 @@ struct pn_call *pn_call_create(struct pn_worker *worker, struct pn_front *front)
     call->backend = NULL;
     call->pool = NULL;
     call->was_rerouted = false;
+    call->trial_until_ms = 0;
     call->needs_http1 = false;
     call->certificate = NULL;
     call->request_id[0] = '\0';
@@ -96,6 +97,7 @@ static void call_release(struct pn_call *call)
     struct pn_worker *worker = call->worker;
 
     pn_exchange_cancel(&call->exchange);
+    pn_call_give_up_trial(call);
     if (call->has_replay)
         pn_replay_fini(&call->replay);
     if (call->pin)

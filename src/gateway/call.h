@@ -65,6 +65,7 @@ struct pn_call {
     unsigned redirects;               /* that were followed */
     struct pn_target redirect_target; /* where the last one went */
     enum pn_breaker_pass breaker_pass;
+    uint64_t trial_until_ms;         /* of a trial that has decided nothing yet; else 0 */
     struct pn_headers plain_headers; /* of a pool: without the credentials of a member */
     struct pn_slice plain_query;
     const struct pn_client_certificate *certificate;
@@ -122,6 +123,8 @@ const struct pn_target *pn_call_choose_other(struct pn_call *call);
 /** What its circuit breaker is told. */
 void pn_call_backend_answered(struct pn_call *call, const struct pn_response_head *response);
 void pn_call_backend_failed(struct pn_call *call, const struct pn_failure *failure);
+/** The call ends before it was a trial of anything. Harmless for others. */
+void pn_call_give_up_trial(struct pn_call *call);
 /** Fills `demand`. false: the call has failed (backend_identity.c). */
 bool pn_call_fix_identity(struct pn_call *call, const struct pn_target *target,
                           struct pn_demand *demand);

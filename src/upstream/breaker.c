@@ -128,8 +128,7 @@ uint64_t pn_breaker_wait_ms(const struct pn_breaker *breaker, uint64_t now_ms)
     return until > now_ms ? until - now_ms : 0;
 }
 
-enum pn_breaker_pass pn_breaker_ask(struct pn_breaker *breaker, uint64_t now_ms,
-                                    uint64_t *retry_after_ms)
+enum pn_breaker_pass pn_breaker_ask(struct pn_breaker *breaker, uint64_t now_ms, uint64_t *wait_ms)
 {
     uint64_t until = atomic_load_explicit(&breaker->open_until_ms, memory_order_acquire);
 
@@ -137,12 +136,20 @@ enum pn_breaker_pass pn_breaker_ask(struct pn_breaker *breaker, uint64_t now_ms,
         return PN_BREAKER_CLOSED;
     /* Others wait for the trial; one that never ends must not keep the breaker open for ever. */
     if (until <= now_ms && atomic_compare_exchange_strong(&breaker->open_until_ms, &until,
-                                                          now_ms + PN_BREAKER_TRIAL_MS))
+                                                          now_ms + PN_BREAKER_TRIAL_MS)) {
+        *wait_ms = PN_BREAKER_TRIAL_MS;
         return PN_BREAKER_TRIAL;
+    }
     if (until == 0)
         return PN_BREAKER_CLOSED;
-    *retry_after_ms = until > now_ms ? until - now_ms : 1;
+    *wait_ms = until > now_ms ? until - now_ms : 1;
     return PN_BREAKER_OPEN;
+}
+
+void pn_breaker_give_up(struct pn_breaker *breaker, uint64_t until_ms)
+{
+    /* Not if another trial has gone or decided meanwhile. 1: long past, and not closed. */
+    (void)atomic_compare_exchange_strong(&breaker->open_until_ms, &until_ms, 1);
 }
 
 bool pn_breaker_success(struct pn_breaker *breaker, enum pn_breaker_pass pass, uint64_t now_ms)

@@ -47,9 +47,12 @@ const struct pn_breaker_rule *pn_breaker_rule(const struct pn_breaker *breaker);
 
 /** How long no request would be sent; 0: it would now. Takes no trial. */
 uint64_t pn_breaker_wait_ms(const struct pn_breaker *breaker, uint64_t now_ms);
-/** Asked once for a request that will be sent. OPEN: *retry_after_ms until it may be tried. */
-enum pn_breaker_pass pn_breaker_ask(struct pn_breaker *breaker, uint64_t now_ms,
-                                    uint64_t *retry_after_ms);
+/** Asked once for a request that will be sent. OPEN: *wait_ms until it may be tried; TRIAL: until
+ *  another one may go, whatever this one does. */
+enum pn_breaker_pass pn_breaker_ask(struct pn_breaker *breaker, uint64_t now_ms, uint64_t *wait_ms);
+/** The trial that was let through until `until_ms` (when it was asked, and *wait_ms later) has said
+ *  nothing of the backend: another one may go at once. */
+void pn_breaker_give_up(struct pn_breaker *breaker, uint64_t until_ms);
 /** How the request went that got `pass`. True: this closed the breaker. */
 bool pn_breaker_success(struct pn_breaker *breaker, enum pn_breaker_pass pass, uint64_t now_ms);
 /** `trip_ms` 0: the rule's. True: this tripped it (or again). */

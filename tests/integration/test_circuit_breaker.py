@@ -1,14 +1,15 @@
 # SPDX-License-Identifier: Apache-2.0
 """Circuit breakers of backends: what counts, how long they are open, what closes them."""
 import concurrent.futures
-import email.utils
+import select
+import threading
 import time
 
 import pytest
-from lab import service, web
+from lab import raw, service, web
 from lab.backends import free_port
 from lab.members import Member
-from lab.service import policy
+from lab.service import policy, wait_for
 
 
 @pytest.fixture
@@ -110,12 +111,17 @@ def test_a_refused_client_certificate_trips_and_the_log_says_why(postern, nginx,
     assert f"backend={name} cause=" in postern.log()
 
 
-@pytest.mark.parametrize("as_date", [False, True])
-def test_retry_after_of_the_backend_sets_the_time(postern, guarded, as_date):
+def date(layout, after_s=300):
+    return time.strftime(layout, time.gmtime(time.time() + after_s))
+
+
+@pytest.mark.parametrize("value", [
+    lambda: "300", lambda: date("%a, %d %b %Y %H:%M:%S GMT"), lambda: date("%A, %d-%b-%y %H:%M:%S GMT"),
+    lambda: date("%a %b %e %H:%M:%S %Y")], ids=["seconds", "date", "rfc850", "asctime"])
+def test_retry_after_of_the_backend_sets_the_time(postern, guarded, value):
     with Member("a") as a:
         a.status = 429
-        a.headers = {"Retry-After": email.utils.formatdate(time.time() + 300, usegmt=True)
-                     if as_date else "300"}
+        a.headers = {"Retry-After": value()}
         condition = {"count": 1, "interval": "PT1M", "statusCodeRanges": [{"min": 429, "max": 429}]}
         name = guarded(a.url, condition, trip="PT10S", acceptRetryAfter=True)
         assert postern.call(f"/{name}/x").status == 429
@@ -123,6 +129,52 @@ def test_retry_after_of_the_backend_sets_the_time(postern, guarded, as_date):
         other = guarded(a.url, condition, trip="PT10S")
         assert postern.call(f"/{other}/x").status == 429
         assert int(postern.call(f"/{other}/x").headers["retry-after"]) <= 10
+
+
+@pytest.mark.parametrize("value, seconds", [
+    ("86401", 86400), ("9" * 40, 86400), ("Wed, 07 Aug 2058 05:08:14 GMT", 86400), ("0", 10), ("-5", 10),
+    ("1.5", 10), ("soon", 10), ("5, 6", 10), ("Sun, 06 Nov 1994 08:49:37 GMT", 10), ("x" * 100, 10)])
+def test_retry_after_beyond_reason_is_bounded_and_what_is_none_is_left(postern, guarded, value, seconds):
+    with Member("a") as a:
+        a.status = 429
+        a.headers = {"Retry-After": value}
+        name = guarded(a.url, {"count": 1, "interval": "PT1M", "statusCodeRanges": [{"min": 429, "max": 429}]},
+                       trip="PT10S", acceptRetryAfter=True)
+        assert postern.call(f"/{name}/x").status == 429
+        assert seconds - 2 <= int(postern.call(f"/{name}/x").headers["retry-after"]) <= seconds
+
+
+def test_a_trial_that_decides_nothing_makes_room_for_the_next_at_once(postern, guarded):
+    """Its client leaves, or what fails is none of the rule's reasons."""
+    answers = threading.Event()
+
+    def serve(sock, number):
+        while raw.request_of(sock)[0]:
+            if number == 1:
+                answers.wait(20)
+                return
+            sock.sendall(raw.OK if number else b"HTTP/1.1 500 Broken\r\nContent-Length: 0\r\nConnection: close\r\n\r\n")
+
+    for leaves in (True, False):
+        answers.clear()
+        with raw.Script(serve) as backend:
+            name = guarded(backend.url, dict(FIVE_HUNDREDS, count=1, errorReasons=["tls_unknown_ca"]), trip="PT1S")
+            assert postern.call(f"/{name}/x").status == 500
+            tripped = time.monotonic()
+            with raw.connect(postern) as sock:
+                while backend.connections < 2:
+                    sock.sendall(raw.request("GET", f"/{name}/x"))
+                    wait_for("the trial, or 503", lambda: backend.connections == 2 or select.select([sock], [], [], 0)[0])
+                    if backend.connections < 2:
+                        assert b" 503 " in raw.request_of(sock)[0]
+                        time.sleep(0.1)
+                assert postern.call(f"/{name}/x").status == 503, "the trial is under way"
+                if not leaves:
+                    answers.set()
+                    assert b" 500 " in raw.request_of(sock)[0]
+            wait_for("the next one", lambda: postern.call(f"/{name}/x").status == 200, 5)
+            assert time.monotonic() - tripped < 8
+            answers.set()
 
 
 def test_percentage_is_of_all_requests(postern, guarded):

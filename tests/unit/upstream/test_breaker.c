@@ -60,6 +60,30 @@ static void the_third_failure_trips_and_says_for_how_long(void **state)
     assert_int_equal(pn_metric_get(PN_METRIC_BACKENDS_TRIPPED), 0);
 }
 
+static void a_trial_that_is_given_up_makes_room_for_another(void **state)
+{
+    struct pn_breaker *breaker = make(1, 0);
+    uint64_t now_ms = START + 31000;
+    uint64_t wait_ms = 0;
+
+    (void)state;
+    assert_true(fail_at(breaker, START));
+    assert_int_equal(pn_breaker_ask(breaker, now_ms, &wait_ms), PN_BREAKER_TRIAL);
+    assert_int_equal(wait_ms, PN_BREAKER_TRIAL_MS);
+    assert_int_equal(ask(breaker, now_ms + 1), PN_BREAKER_OPEN);
+    pn_breaker_give_up(breaker, now_ms + 1); /* another one's */
+    assert_int_equal(ask(breaker, now_ms + 1), PN_BREAKER_OPEN);
+    pn_breaker_give_up(breaker, now_ms + PN_BREAKER_TRIAL_MS);
+    assert_false(is_open(breaker, now_ms + 1));
+    assert_int_equal(ask(breaker, now_ms + 1), PN_BREAKER_TRIAL);
+    assert_true(pn_breaker_failure(breaker, PN_BREAKER_TRIAL, now_ms + 2, 0));
+    pn_breaker_give_up(breaker, now_ms + 1 + PN_BREAKER_TRIAL_MS); /* it has decided: too late */
+    assert_true(is_open(breaker, now_ms + 3));
+    assert_int_equal(pn_metric_get(PN_METRIC_BACKENDS_TRIPPED), 1);
+    pn_breaker_unref(breaker);
+    assert_int_equal(pn_metric_get(PN_METRIC_BACKENDS_TRIPPED), 0);
+}
+
 static void failures_older_than_the_interval_do_not_count(void **state)
 {
     struct pn_breaker *breaker = make(3, 0);
@@ -185,6 +209,7 @@ static void threads_count_into_one_and_only_one_of_them_trips_it(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_trial_that_is_given_up_makes_room_for_another),
         cmocka_unit_test(the_third_failure_trips_and_says_for_how_long),
         cmocka_unit_test(failures_older_than_the_interval_do_not_count),
         cmocka_unit_test(one_trial_decides_after_the_trip),
