@@ -160,12 +160,13 @@ static int64_t until_of(const SSL_SESSION *session)
 
 /* A resumed handshake verifies nothing. What comes of a full one is good for as long as a verified
  * chain is remembered, and not beyond the backend's certificate where that matters; what comes of a
- * resumed one is good no longer than that was (RFC 8446 §4.6.1). */
+ * resumed one is good no longer than that was (RFC 8446 §4.6.1). The peer chooses when it sends a
+ * ticket: what counts is when the connection began. */
 static int64_t trusted_until(const struct pn_tls_link *link, SSL *ssl)
 {
     const X509 *leaf = SSL_get0_peer_certificate(ssl);
     int64_t until_s =
-        now_of(link) + (int64_t)(pn_limit_value(PN_LIMIT_TLS_VERIFIED_LIFETIME) / 1000);
+        link->began_unix_s + (int64_t)(pn_limit_value(PN_LIMIT_TLS_VERIFIED_LIFETIME) / 1000);
     struct tm parts;
     int64_t end_s;
 
@@ -620,8 +621,9 @@ SSL *pn_tls_client_ssl(struct pn_tls_client *client, struct pn_tls_link *link)
         SSL_free(ssl);
         return NULL;
     }
+    link->began_unix_s = now_of(link);
     if (!link->story) /* else the whole handshake is wanted */
-        session = session_take(client, link->identity, now_of(link));
+        session = session_take(client, link->identity, link->began_unix_s);
     if (session) {
         link->session_until_s = until_of(session);
         link->chosen = chosen_of(session);

@@ -43,6 +43,7 @@ struct pn_tls_link {
     bool is_name_own;               /* peer_name is freed with the link */
     enum pn_alpn alpn;              /* what was agreed on */
     int64_t now_unix_s;             /* 0: take the clock */
+    int64_t began_unix_s;           /* client: when the handshake began */
     int64_t session_until_s;        /* client: of the session that was offered, see client.c */
     struct pn_tls_client *client;   /* NULL: server */
     struct pn_tls_tickets *tickets; /* of a server; may be NULL */

@@ -3,6 +3,7 @@
  * Client streams against an OpenSSL server in the same process, over a socketpair.
  */
 #include "tls/peers.h"
+#include "tls/session_internal.h"
 
 /* ---- promises */
 
@@ -416,6 +417,36 @@ static void sessions_end_with_what_was_verified(void **state)
     test_pair_fini(&brief);
 }
 
+/* A server may send a ticket at any time; what it resumes was verified when the connection began.
+ */
+static void a_late_ticket_lasts_no_longer_than_an_early_one(void **state)
+{
+    const int64_t lifetime_s = PN_LIMIT_TLS_VERIFIED_LIFETIME_DEFAULT / 1000;
+    struct pn_tls_client *tls = context(trust, NULL);
+    struct server server = server_make(&(struct server_options){.version = TLS1_3_VERSION});
+    int64_t now_s = pn_clock_unix_s();
+    struct client client;
+    size_t count;
+
+    (void)state;
+    peers_now_s = now_s;
+    client_connect(&client, tls, &server, "backend.test", 443);
+    count = pn_tls_client_session_count(tls);
+    client.stream->link.now_unix_s = now_s + lifetime_s - 5;
+    assert_int_equal(SSL_new_session_ticket(server.ssl), 1);
+    assert_int_equal(SSL_write(server.ssl, "x", 1), 1);
+    turns(&server);
+    assert_int_equal(pn_tls_client_session_count(tls), count + 1);
+    client_end(&client);
+    peers_now_s = now_s + lifetime_s - 4;
+    assert_true(visit(tls, &server, "backend.test", 443));
+    peers_now_s = now_s + lifetime_s + 5;
+    assert_false(visit(tls, &server, "backend.test", 443));
+    server_fini(&server);
+    pn_tls_client_unref(tls);
+    peers_now_s = 0;
+}
+
 static void sessions_die_with_their_generation(void **state)
 {
     struct pn_tls_clients *clients = NULL;
@@ -756,6 +787,7 @@ int main(void)
         cmocka_unit_test(identity_that_is_not_the_contexts_is_not_connected),
         cmocka_unit_test(resumption_works_within_an_identity_and_never_across),
         cmocka_unit_test(sessions_end_with_what_was_verified),
+        cmocka_unit_test(a_late_ticket_lasts_no_longer_than_an_early_one),
         cmocka_unit_test(sessions_die_with_their_generation),
         cmocka_unit_test(certificate_with_another_chain_is_another_identity),
         cmocka_unit_test(kept_sessions_are_bounded_per_identity),
