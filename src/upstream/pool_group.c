@@ -307,7 +307,7 @@ void pn_group_stop_wanting(struct pn_pool_group *group)
 
     group->wants = NULL;
     if (quota)
-        pn_quota_unwant(quota, group->is_poor);
+        pn_quota_unwant(quota, group->is_poor, &group->pool->member);
 }
 
 /** Announces that a place of `quota` is wanted. False: that is known. */

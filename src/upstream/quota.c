@@ -192,11 +192,15 @@ void pn_quota_want(struct pn_quota *quota, bool is_poor, const struct pn_quota_m
     wake_others(quota->owner, self);
 }
 
-void pn_quota_unwant(struct pn_quota *quota, bool is_poor)
+void pn_quota_unwant(struct pn_quota *quota, bool is_poor, const struct pn_quota_member *self)
 {
     count_down(&quota->wanted);
-    if (is_poor)
-        count_down(&quota->poor);
+    if (!is_poor)
+        return;
+    count_down(&quota->poor);
+    /* Who has a connection held back while there was a poor one, and was woken in vain. */
+    if (atomic_load(&quota->poor) == 0 && atomic_load(&quota->wanted) > 0)
+        wake_others(quota->owner, self);
 }
 
 bool pn_quota_is_wanted(const struct pn_quota *quota)

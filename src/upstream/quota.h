@@ -54,8 +54,9 @@ void pn_quota_dequeue(struct pn_quota *quota);
 size_t pn_quota_queued(const struct pn_quota *quota);
 
 /** A place is wanted, until pn_quota_unwant() with the same `is_poor`: the others are woken. Look
- * once more after it, for one may have become free just before. */
+ * once more after it, for one may have become free just before. When no poor one is left, they are
+ * woken once more: there may be a place that was left to him. */
 void pn_quota_want(struct pn_quota *quota, bool is_poor, const struct pn_quota_member *self);
-void pn_quota_unwant(struct pn_quota *quota, bool is_poor);
+void pn_quota_unwant(struct pn_quota *quota, bool is_poor, const struct pn_quota_member *self);
 bool pn_quota_is_wanted(const struct pn_quota *quota);
 bool pn_quota_is_wanted_by_poor(const struct pn_quota *quota);

@@ -19,6 +19,7 @@
 #include "base/metrics.h"
 #include "signer/signer.h"
 #include "upstream/pool.h"
+#include "upstream/quota.h"
 
 struct fixture {
     struct pn_loop *loop;
@@ -223,6 +224,104 @@ static void one_host_has_a_bound_over_all_its_identities(void **state)
     pn_pool_drop(conns[0]);
 }
 
+/* --- places that several threads share --- */
+
+struct waiter {
+    struct pn_pool *pool;
+    struct pn_acquire acquire;
+    struct pn_conn *conn;
+};
+
+static void on_waiter_ready(void *ctx, struct pn_conn *conn)
+{
+    struct waiter *waiter = ctx;
+
+    waiter->conn = conn;
+}
+
+static void on_waiter_failed(void *ctx)
+{
+    (void)ctx;
+    fail();
+}
+
+static void ask(struct waiter *waiter, struct pn_pool *pool, const struct pn_target *target)
+{
+    struct pn_demand demand = {.target = target};
+
+    *waiter = (struct waiter){
+        .pool = pool,
+        .acquire = {.on_ready = on_waiter_ready, .on_failed = on_waiter_failed, .ctx = waiter}};
+    if (pn_pool_take(pool, &waiter->acquire, &demand, (struct pn_choice){0}, &waiter->conn) !=
+        PN_OK)
+        assert_null(waiter->conn);
+}
+
+static void turns(struct fixture *f, unsigned count)
+{
+    for (; count > 0; count--)
+        assert_int_equal(pn_loop_turn(f->loop, 2, NULL), PN_OK);
+}
+
+/* Who has a connection leaves a free place to one who has none; when that one has his, the others
+ * are told that there is another one, though nobody gives one back any more. */
+static void who_held_back_for_a_poor_one_gets_what_is_left(void **state)
+{
+    static const struct pn_pool_limits limits = {.connections_max = 3,
+                                                 .host_connections_max = 3,
+                                                 .idle_max = 1,
+                                                 .queue_max = 8,
+                                                 .idle_timeout_ms = 50000,
+                                                 .age_max_ms = 600000,
+                                                 .connect_timeout_ms = 2000,
+                                                 .streams_max = 100};
+    struct fixture *f = *state;
+    struct pn_target target = target_at("127.0.0.1", f->port);
+    struct pn_quotas *quotas = pn_quotas_create();
+    struct pn_pool *pools[3];
+    struct waiter rich, second, poor, others[2];
+
+    for (size_t gives_up = 0; gives_up < 2; gives_up++) {
+        for (size_t i = 0; i < 3; i++)
+            assert_int_equal(pn_pool_create(f->loop, &limits, &f->buffers, quotas, &pools[i], NULL),
+                             PN_OK);
+        ask(&rich, pools[0], &target);
+        ask(&others[0], pools[2], &target);
+        ask(&others[1], pools[2], &target);
+        turns(f, 10);
+        assert_non_null(rich.conn);
+        assert_non_null(others[0].conn);
+        assert_non_null(others[1].conn);
+        ask(&poor, pools[1], &target);
+        ask(&second, pools[0], &target);
+        turns(f, 10);
+        assert_null(poor.conn);
+        assert_null(second.conn);
+        pn_pool_drop(others[0].conn);
+        pn_pool_drop(others[1].conn);
+        if (gives_up) /* in the moment in which he is woken */
+            pn_acquire_cancel(&poor.acquire);
+        turns(f, 20);
+        assert_non_null(second.conn);
+        if (!gives_up)
+            assert_non_null(poor.conn);
+        for (size_t i = 0; i < 3; i++) {
+            struct pn_conn *held[] = {i == 0                ? rich.conn
+                                      : i == 1 && !gives_up ? poor.conn
+                                                            : NULL,
+                                      i == 0 ? second.conn : NULL};
+
+            for (size_t k = 0; k < 2; k++) {
+                if (held[k])
+                    pn_pool_drop(held[k]);
+            }
+            pn_pool_destroy(pools[i]);
+        }
+        turns(f, 2);
+    }
+    pn_quotas_destroy(quotas);
+}
+
 int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
@@ -232,6 +331,7 @@ int main(void)
         TEST(connection_that_the_backend_closed_is_not_given),
         TEST(one_host_has_a_bound_over_all_its_identities),
         TEST(waiting_requests_get_what_is_given_back_and_the_queue_has_a_bound),
+        TEST(who_held_back_for_a_poor_one_gets_what_is_left),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
