@@ -189,7 +189,8 @@ enum pn_rc pn_rotation_refresh(struct pn_rotation *rotation, const char *certifi
             break;
         rc = i + 1 < REFRESH_TRIES ? PN_OK
                                    : pn_error_set(err, PN_UNAVAILABLE, "keyholder_unavailable",
-                                                  "the keyholder does not keep the fetched key");
+                                                  "other requests changed the certificate, or had "
+                                                  "its key forgotten, whenever it was fetched");
     }
     reference_fini(&reference);
     return rc;

@@ -91,6 +91,7 @@ struct pn_fetched {
     struct pn_imported imported; /* its key is kept by the keyholder, for `use` */
     struct pn_keyvault_id id;
     char version[PN_KEYVAULT_VERSION_TEXT]; /* that was fetched */
+    uint64_t since; /* the store's revision when the vault was asked: what is newer knows better */
 };
 void pn_fetched_fini(struct pn_fetched *fetched);
 /** For PUT of a certificate with keyVault (use client) or of a host name with keyVaultId (use

@@ -110,6 +110,13 @@ static enum pn_rc decide(struct pn_rotation *rotation, json_t *body,
     return pn_generation_set_status(properties, code, message, rotation->now_ms());
 }
 
+/* Another fetch, which may have begun later, was faster. */
+static enum pn_rc overtaken(struct pn_error *err)
+{
+    return pn_error_set(err, PN_AGAIN, "certificate_changed",
+                        "the certificate was changed while its secret was fetched");
+}
+
 /* Everything inside the transaction. */
 static enum pn_rc write_outcome(struct pn_rotation *rotation, struct pn_store_txn *txn,
                                 const char *certificate_id, const char *secret_identifier,
@@ -129,12 +136,12 @@ static enum pn_rc write_outcome(struct pn_rotation *rotation, struct pn_store_tx
         return pn_error_set(err, PN_NOT_FOUND, "certificate_changed",
                             "the certificate was changed to another source meanwhile");
     }
-    /* It was current when it was looked at before, and is not any more: nobody has asked the
-     * backends what they think of it (promise 5). */
-    if (fetched && strcmp(item.type, CERTIFICATE_TYPE) == 0 && !is_current(item.body, fetched)) {
+    /* A certificate of backends was current when it was looked at before, and is not any more:
+     * nobody has asked the backends what they think of it (promise 5). */
+    if (fetched && !is_current(item.body, fetched) &&
+        (strcmp(item.type, CERTIFICATE_TYPE) == 0 || item.revision > fetched->since)) {
         pn_store_item_fini(&item);
-        return pn_error_set(err, PN_AGAIN, "certificate_changed",
-                            "the certificate was changed meanwhile");
+        return overtaken(err);
     }
     /* A certificate that a listener must not show does not take over (promise 5). */
     if (fetched && strcmp(item.type, HOSTNAME_TYPE) == 0 && !is_current(item.body, fetched) &&
@@ -192,6 +199,8 @@ static enum pn_rc offer(struct pn_rotation *rotation, const char *certificate_id
     if (strcmp(item.type, CERTIFICATE_TYPE) != 0 || is_current(item.body, fetched) ||
         !pn_slice_eq_str(pn_json_slice(key_vault, "secretIdentifier"), secret_identifier)) {
         rc = PN_NOT_FOUND;
+    } else if (item.revision > fetched->since) {
+        rc = overtaken(err);
     } else {
         struct pn_generation_origin origin = {
             .generation = 1, /* numbered when it is staged */

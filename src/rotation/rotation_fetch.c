@@ -9,6 +9,7 @@
 #include "base/log.h"
 #include "rotation/generation.h"
 #include "rotation/rotation_internal.h"
+#include "store/store.h"
 
 static const struct {
     const char *error_code;
@@ -121,6 +122,7 @@ enum pn_rc pn_rotation_fetch_certificate(struct pn_rotation *rotation, enum pn_k
 
     memset(fetched, 0, sizeof *fetched);
     fetched->use = use;
+    fetched->since = pn_store_revision(rotation->config.store);
     rc = pn_keyvault_id_parse(pn_slice_str(secret_identifier), &fetched->id, err);
     if (rc != PN_OK) {
         (void)pn_error_target(err, "keyVault.secretIdentifier");

@@ -247,6 +247,7 @@ struct outcome {
     const struct pn_fetched *fetched;
     const struct pn_rotation_value *value;
     const struct pn_error *failure;
+    uint64_t since; /* the store's revision when the vault was asked */
 };
 
 static enum pn_rc apply_to_one(struct pn_rotation *rotation, const struct followed *object,
@@ -265,8 +266,18 @@ static enum pn_rc apply_to_one(struct pn_rotation *rotation, const struct follow
                                outcome->failure, false, err);
 }
 
+static bool follows(const struct followed *object, const struct pn_store_item *item)
+{
+    struct pn_keyvault_id id;
+    char key[KEY_TEXT];
+
+    return object_key(item, object->use, object->is_value, &id, key) &&
+           strcmp(key, object->key) == 0;
+}
+
 /* To all that follow the object still: since the last scan, and while the vault was asked, somebody
- * may have given them another source, of which this is not the content. */
+ * may have given them another source, of which this is not the content. Or a refresh may have found
+ * something newer: PN_AGAIN, the vault has to be asked once more. */
 static enum pn_rc apply_to_all(struct pn_rotation *rotation, const struct followed *object,
                                const struct outcome *outcome)
 {
@@ -275,17 +286,19 @@ static enum pn_rc apply_to_all(struct pn_rotation *rotation, const struct follow
     for (size_t i = 0; i < object->certificate_count; i++) {
         struct pn_store_item item = {0};
         struct pn_error err = {0};
-        struct pn_keyvault_id id;
-        char key[KEY_TEXT];
         enum pn_rc rc = pn_store_get(rotation->config.store, object->certificates[i], &item, &err);
 
-        if (rc == PN_OK && object_key(&item, object->use, object->is_value, &id, key) &&
-            strcmp(key, object->key) == 0)
-            rc = apply_to_one(
-                rotation, object, object->certificates[i],
-                pn_json_str(json_object_get(json_object_get(item.body, "properties"), "keyVault"),
-                            "secretIdentifier"),
-                outcome, &err);
+        if (rc == PN_OK && follows(object, &item)) {
+            if (item.revision > outcome->since)
+                rc = outcome->failure ? PN_OK : PN_AGAIN;
+            else
+                rc = apply_to_one(
+                    rotation, object, object->certificates[i],
+                    pn_json_str(
+                        json_object_get(json_object_get(item.body, "properties"), "keyVault"),
+                        "secretIdentifier"),
+                    outcome, &err);
+        }
         pn_store_item_fini(&item);
         if (rc == PN_AGAIN)
             return rc;
@@ -297,7 +310,8 @@ static enum pn_rc apply_to_all(struct pn_rotation *rotation, const struct follow
     return worst;
 }
 
-/* Fetches once and gives it to all; again when the key was forgotten under our hands. */
+/* Fetches once and gives it to all; again when that has been overtaken, or the key was forgotten
+ * under our hands. */
 static enum pn_rc fetch_and_apply(struct pn_rotation *rotation, const struct followed *object,
                                   struct pn_error *err)
 {
@@ -310,7 +324,7 @@ static enum pn_rc fetch_and_apply(struct pn_rotation *rotation, const struct fol
         rc = pn_rotation_fetch_certificate(rotation, object->use, object->service_id, identifier,
                                            object->client_id, &fetched, err);
         if (rc == PN_OK) {
-            const struct outcome outcome = {.fetched = &fetched};
+            const struct outcome outcome = {.fetched = &fetched, .since = fetched.since};
 
             rc = apply_to_all(rotation, object, &outcome);
             pn_rotation_forget_unused(rotation, object->use, &fetched.imported.key);
@@ -329,17 +343,25 @@ static enum pn_rc fetch_and_apply_value(struct pn_rotation *rotation, const stru
     char identifier[PN_KEYVAULT_HOST_TEXT + PN_KEYVAULT_NAME_TEXT + 64];
     char version[PN_KEYVAULT_VERSION_TEXT] = "";
     struct pn_buf text;
-    enum pn_rc rc;
+    bool is_overtaken = true;
+    enum pn_rc rc = PN_OK;
 
     snprintf(identifier, sizeof identifier, "%s/secrets/%s", object->id.origin, object->id.name);
     pn_buf_init_secret(&text, VALUE_BYTES_MAX);
-    rc = pn_rotation_fetch_value(rotation, object->service_id, identifier, object->client_id, &text,
-                                 version, err);
-    if (rc == PN_OK) {
-        const struct pn_rotation_value value = {.text = pn_buf_slice(&text), .version = version};
-        const struct outcome outcome = {.value = &value};
+    for (int i = 0; rc == PN_OK && is_overtaken && i < FETCH_TRIES; i++) {
+        uint64_t since = pn_store_revision(rotation->config.store);
 
-        (void)apply_to_all(rotation, object, &outcome); /* logged; tried again with the next poll */
+        pn_buf_clear(&text);
+        rc = pn_rotation_fetch_value(rotation, object->service_id, identifier, object->client_id,
+                                     &text, version, err);
+        if (rc == PN_OK) {
+            const struct pn_rotation_value value = {.text = pn_buf_slice(&text),
+                                                    .version = version};
+            const struct outcome outcome = {.value = &value, .since = since};
+
+            /* Other failures are logged; tried again with the next poll. */
+            is_overtaken = apply_to_all(rotation, object, &outcome) == PN_AGAIN;
+        }
     }
     pn_buf_fini(&text);
     return rc;
@@ -367,6 +389,7 @@ static void run_poll(struct pn_rotation *rotation, struct followed *object)
     uint64_t wait_ms = (uint64_t)rotation->interval_s * 1000;
     uint64_t max_ms = (uint64_t)PN_ROTATION_BACKOFF_MAX_S * 1000;
     uint64_t least_ms;
+    uint64_t since = pn_store_revision(rotation->config.store);
     unsigned retry_after_s = 0;
     struct pn_error err = {0};
     enum pn_rc rc = poll_object(rotation, object, &retry_after_s, &err);
@@ -374,7 +397,7 @@ static void run_poll(struct pn_rotation *rotation, struct followed *object)
     if (rc == PN_OK) {
         object->failures = 0;
     } else {
-        const struct outcome outcome = {.failure = &err};
+        const struct outcome outcome = {.failure = &err, .since = since};
 
         if (err.rc == PN_OK)
             pn_error_set(&err, rc, "internal", "the poll failed: %s", pn_rc_name(rc));

@@ -66,8 +66,9 @@ struct pn_rotation {
 };
 
 /* rotation_apply.c: one outcome for one certificate. `fetched` NULL: it failed with `failure`.
- * `force`: also write when nothing changed but the time (refreshSecret). PN_AGAIN: the key has gone
- * meanwhile, fetch again. PN_NOT_FOUND: the certificate is gone or names another secret now. */
+ * `force`: also write when nothing changed but the time (refreshSecret). PN_AGAIN: the key has
+ * gone, or the certificate was changed meanwhile: fetch again. PN_NOT_FOUND: the certificate is
+ * gone or names another secret now. */
 enum pn_rc rotation_apply(struct pn_rotation *rotation, const char *certificate_id,
                           const char *secret_identifier, const struct pn_fetched *fetched,
                           const struct pn_error *failure, bool force,

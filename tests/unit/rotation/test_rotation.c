@@ -76,6 +76,8 @@ static enum pn_rc give(void *ctx, const struct pn_identity_ref *identity,
 static enum pn_rc answer(struct pn_keyvault *unused, const char *url, const struct pn_secret *token,
                          struct exchange *exchange, struct pn_error *err)
 {
+    enum pn_rc rc;
+
     (void)unused, (void)err;
     exchange->status = token ? vault.status : 401;
     if (!token) {
@@ -92,16 +94,17 @@ static enum pn_rc answer(struct pn_keyvault *unused, const char *url, const stru
                              vault.version);
     }
     fetches++;
+    rc = pn_buf_printf(
+        &exchange->body,
+        "{\"value\":\"%.*s\",\"contentType\":\"application/x-pkcs12\",\"id\":\"" SECRET "/%s\"}",
+        (int)vault.value.len, vault.value.ptr, vault.version);
     if (meanwhile) {
         void (*act)(void) = meanwhile;
 
         meanwhile = NULL;
         act();
     }
-    return pn_buf_printf(
-        &exchange->body,
-        "{\"value\":\"%.*s\",\"contentType\":\"application/x-pkcs12\",\"id\":\"" SECRET "/%s\"}",
-        (int)vault.value.len, vault.value.ptr, vault.version);
+    return rc;
 }
 
 static enum pn_rc publish(void *ctx, uint64_t revision, struct pn_error *err)
@@ -321,6 +324,49 @@ static void what_was_fetched_is_of_no_use_to_what_names_another_source_by_then(v
         assert_int_equal(pn_store_revision(store), revision + 1); /* by the change alone */
         assert_int_equal(fake_keyholder_count(PN_USE_CLIENT), i + 1);
     }
+}
+
+static void refresh_to_a_newer_one(void)
+{
+    struct pn_error err = {0};
+
+    offer(V3);
+    assert_int_equal(pn_rotation_refresh(rotation, C1, &err), PN_OK);
+    expect(C1, 2, V3, "Success");
+}
+
+/* A refresh that was answered is live: what somebody had fetched before does not undo it. */
+static void what_was_fetched_before_a_refresh_does_not_undo_it(void **state)
+{
+    (void)state;
+    put_certificate(C1, SECRET);
+    (void)rotation_turn(rotation);
+    offer(V2);
+    meanwhile = refresh_to_a_newer_one;
+    turn_later();
+    assert_null(meanwhile);
+    expect(C1, 2, V3, "Success");
+}
+
+static void refresh_once_more(void)
+{
+    struct pn_error err = {0};
+
+    offer(V3);
+    assert_int_equal(pn_rotation_refresh(rotation, C1, &err), PN_OK);
+}
+
+static void the_older_of_two_refreshes_ends_with_what_the_newer_one_found(void **state)
+{
+    struct pn_error err = {0};
+
+    (void)state;
+    put_certificate(C1, SECRET);
+    offer(V2);
+    meanwhile = refresh_once_more;
+    assert_int_equal(pn_rotation_refresh(rotation, C1, &err), PN_OK);
+    assert_null(meanwhile);
+    expect(C1, 2, V3, "Success");
 }
 
 /* ---- what the backends say */
@@ -609,6 +655,8 @@ int main(void)
         TEST(new_version_becomes_the_next_generation),
         TEST(unchanged_secret_is_not_fetched_and_nothing_is_written),
         TEST(what_was_fetched_is_of_no_use_to_what_names_another_source_by_then),
+        TEST(what_was_fetched_before_a_refresh_does_not_undo_it),
+        TEST(the_older_of_two_refreshes_ends_with_what_the_newer_one_found),
         TEST(certificates_of_one_object_share_one_poll),
         TEST(many_rotations_within_one_drain_leave_no_keys_and_lose_none),
         TEST(what_waits_no_longer_leaves_no_key),
