@@ -417,6 +417,11 @@ bool pn_h2_has_settings(const struct pn_h2 *h2)
     return h2->has_peer_settings;
 }
 
+bool pn_h2_has_sent_trailers(const struct pn_h2 *h2)
+{
+    return h2->has_sent_trailers;
+}
+
 bool pn_h2_allows_connect(const struct pn_h2 *h2)
 {
     return nghttp2_session_get_remote_settings(h2->session,

@@ -197,6 +197,7 @@ struct pn_h2_request {
     struct pn_arena *arena; /* of the heads and trailers that come; borrowed until on_closed() or
                                pn_h2_reset() */
     bool sends_te_trailers; /* adds "te: trailers" (gRPC) */
+    bool drops_trailers;    /* those of `body` are not sent */
     void *user;
 };
 /** Opens a stream. PN_AGAIN: none may be opened now (see on_capacity); PN_EOF: none ever again
@@ -209,6 +210,8 @@ enum pn_rc pn_h2_request(struct pn_h2 *h2, const struct pn_h2_request *request,
 size_t pn_h2_can_open(const struct pn_h2 *h2);
 /** Its SETTINGS have come. */
 bool pn_h2_has_settings(const struct pn_h2 *h2);
+/** Trailers of a request were sent: some servers take them for an error of the connection. */
+bool pn_h2_has_sent_trailers(const struct pn_h2 *h2);
 /** It has said that it serves extended CONNECT. */
 bool pn_h2_allows_connect(const struct pn_h2 *h2);
 

@@ -112,6 +112,8 @@ static enum pn_rc submit_trailers(struct pn_h2 *h2, struct h2_stream *stream,
         return PN_NOMEM;
     if (trailers)
         count = pn_h2_put_fields(nva, trailers, true, &rc);
+    if (count > 0 && !h2->is_server)
+        h2->has_sent_trailers = true;
     *is_sent = (rc == PN_OK && count > 0) || must_send;
     if (*is_sent && nghttp2_submit_trailer(h2->session, stream->pub.id, nva, count) != 0)
         rc = PN_NOMEM;
@@ -150,7 +152,7 @@ ssize_t pn_h2_read_body(nghttp2_session *session, int32_t id, uint8_t *buf, size
         bool has_trailers = false;
 
         *flags |= NGHTTP2_DATA_FLAG_EOF;
-        if (body->trailers && body->trailers->count > 0)
+        if (body->trailers && body->trailers->count > 0 && !stream->drops_trailers)
             rc = submit_trailers(h2, stream, body->trailers, false, &has_trailers);
         if (has_trailers)
             *flags |= NGHTTP2_DATA_FLAG_NO_END_STREAM;
@@ -191,7 +193,8 @@ bool pn_h2_end_without_window(struct h2_stream *stream)
         (void)source_failed(stream, rc);
         return true;
     }
-    if (submit_trailers(h2, stream, body->trailers, true, &is_sent) == PN_NOMEM)
+    if (submit_trailers(h2, stream, stream->drops_trailers ? NULL : body->trailers, true,
+                        &is_sent) == PN_NOMEM)
         pn_h2_fail(h2, PN_NOMEM, PN_H2_INTERNAL_ERROR, "out of memory");
     stream->body = NULL;
     return true;

@@ -108,6 +108,7 @@ struct h2_stream {
     bool has_length;      /* expected_bytes counts */
     bool has_no_body;     /* whatever the fields say: HEAD, 204, 304 */
     bool is_head_request; /* client: the method is HEAD */
+    bool drops_trailers;  /* client: of `body` */
     bool has_final_head;  /* of the peer: what follows are trailers */
     bool is_refused;      /* server: what else comes of the request is dropped */
     bool is_bad;          /* server: the request is malformed: PROTOCOL_ERROR behind the answer */
@@ -248,8 +249,9 @@ struct pn_h2 {
     bool has_asked;  /* on_wants_output() was called */
     bool has_peer_settings;
     bool has_peer_goaway;
-    bool is_noticed;   /* the first GOAWAY of a graceful end is submitted */
-    bool is_shut_down; /* the last one is */
+    bool has_sent_trailers; /* client */
+    bool is_noticed;        /* the first GOAWAY of a graceful end is submitted */
+    bool is_shut_down;      /* the last one is */
     bool is_pinging;
     bool tells_goaway;
     bool tells_pong;

@@ -312,6 +312,7 @@ enum pn_rc pn_h2_request(struct pn_h2 *h2, const struct pn_h2_request *request,
     stream->pub.user = request->user;
     stream->pub.protocol = request->protocol;
     stream->is_head_request = pn_slice_eq_str(request->method, "HEAD");
+    stream->drops_trailers = request->drops_trailers;
     stream->body = is_empty(request->body) ? NULL : request->body;
     provider.source.ptr = stream;
     id = nghttp2_submit_request(h2->session, NULL, nva, count, stream->body ? &provider : NULL,

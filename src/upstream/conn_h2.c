@@ -50,6 +50,27 @@ void pn_conn_h2_close(struct pn_conn *conn)
 
 /* --- events of the engine --- */
 
+/** nginx, for one, takes HEADERS behind a request's body for a new stream with a wrong number, and
+ * all requests on the connection are lost. Once is enough. */
+static void note_refused_trailers(const struct pn_conn_h2 *link)
+{
+    const struct pn_pool_group *group = link->conn->group;
+
+    if (pn_quota_refuses_trailers(group->host_of->quota))
+        return;
+    pn_quota_refuse_trailers(group->host_of->quota);
+    pn_log(PN_LOG_WARN, "backend_refuses_trailers", "host",
+           PN_SL(pn_slice(group->host, group->host_len)), "port", PN_I(group->port), "detail",
+           PN_S("it ended an HTTP/2 connection on which a request had trailers: they are left out "
+                "from now on"),
+           NULL);
+}
+
+bool pn_conn_h2_refuses_trailers(const struct pn_conn *conn)
+{
+    return pn_quota_refuses_trailers(conn->group->host_of->quota);
+}
+
 static void on_goaway(void *ctx, int32_t last_id, uint32_t code)
 {
     struct pn_conn_h2 *link = ctx;
@@ -58,6 +79,8 @@ static void on_goaway(void *ctx, int32_t last_id, uint32_t code)
         pn_log(PN_LOG_WARN, "backend_goaway", "host",
                PN_SL(pn_slice(link->conn->group->host, link->conn->group->host_len)), "code",
                PN_S(pn_exchange_h2_code_name(code)), "last_stream", PN_I(last_id), NULL);
+    if (code == PN_H2_PROTOCOL_ERROR && pn_h2_has_sent_trailers(link->h2))
+        note_refused_trailers(link);
     link->is_closing = true;
     pn_conn_h2_work_soon(link);
 }

@@ -28,6 +28,8 @@ bool pn_conn_h2_is_starting(const struct pn_conn *conn);
 /** PN_OK; else as pn_h2_request(). */
 enum pn_rc pn_conn_h2_request(struct pn_conn *conn, const struct pn_h2_request *request,
                               struct pn_h2_stream **stream) PN_MUST_USE;
+/** Its server has been seen to end a connection over a request's trailers. */
+bool pn_conn_h2_refuses_trailers(const struct pn_conn *conn);
 /** What its server allows is known. */
 bool pn_conn_h2_has_settings(const struct pn_conn *conn);
 /** Who cannot begin before that. Embedded; zero before first use. */

@@ -389,6 +389,7 @@ void pn_exchange_h2_begin(struct pn_exchange *exchange)
         .body = spec->framing == PN_BODY_NONE ? NULL : spec->request_body,
         .arena = spec->arena,
         .sends_te_trailers = spec->accepts_trailers,
+        .drops_trailers = pn_conn_h2_refuses_trailers(exchange->conn),
         .user = exchange,
     };
     struct pn_headers fields;

@@ -16,6 +16,7 @@
 struct pn_quotas {
     pthread_mutex_t lock;
     struct pn_map *table; /* key -> struct pn_quota */
+    size_t refusing;      /* that are kept for what is known of them */
     struct pn_list members;
 };
 
@@ -23,6 +24,7 @@ struct pn_quota {
     struct pn_quotas *owner;
     size_t references; /* under the lock */
     atomic_size_t open, queued, wanted, poor;
+    atomic_bool refuses_trailers;
     size_t key_len;
     char key[];
 };
@@ -47,7 +49,7 @@ void pn_quotas_destroy(struct pn_quotas *quotas)
 {
     if (!quotas)
         return;
-    pn_map_destroy(quotas->table, NULL);
+    pn_map_destroy(quotas->table, free);
     pthread_mutex_destroy(&quotas->lock);
     free(quotas);
 }
@@ -167,6 +169,24 @@ void pn_quota_free(struct pn_quota *quota, const struct pn_quota_member *self)
 size_t pn_quota_open(const struct pn_quota *quota)
 {
     return atomic_load(&quota->open);
+}
+
+void pn_quota_refuse_trailers(struct pn_quota *quota)
+{
+    struct pn_quotas *quotas = quota->owner;
+
+    pthread_mutex_lock(&quotas->lock);
+    if (!atomic_exchange(&quota->refuses_trailers, true) &&
+        quotas->refusing < PN_QUOTA_REFUSING_MAX) {
+        quotas->refusing++;
+        quota->references++; /* for ever */
+    }
+    pthread_mutex_unlock(&quotas->lock);
+}
+
+bool pn_quota_refuses_trailers(const struct pn_quota *quota)
+{
+    return atomic_load_explicit(&quota->refuses_trailers, memory_order_relaxed);
 }
 
 bool pn_quota_enqueue(struct pn_quota *quota, size_t max)

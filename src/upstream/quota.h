@@ -19,6 +19,8 @@
 #include "base/list.h"
 #include "base/slice.h"
 
+#define PN_QUOTA_REFUSING_MAX 1024
+
 struct pn_quotas;
 struct pn_quota;
 
@@ -47,6 +49,11 @@ void pn_quota_add(struct pn_quota *quota);
 /** Gives a place back; whoever wants one is woken, but not `self`. */
 void pn_quota_free(struct pn_quota *quota, const struct pn_quota_member *self);
 size_t pn_quota_open(const struct pn_quota *quota);
+
+/** Of a host: its HTTP/2 ends the connection over a request's trailers, whichever thread has seen
+ *  that. It is remembered of PN_QUOTA_REFUSING_MAX hosts, as long as the gateway runs. */
+void pn_quota_refuse_trailers(struct pn_quota *quota);
+bool pn_quota_refuses_trailers(const struct pn_quota *quota);
 
 /** One of `max` requests that wait; false: so many wait. */
 bool pn_quota_enqueue(struct pn_quota *quota, size_t max);

@@ -13,7 +13,7 @@ import time
 import urllib.parse
 
 import pytest
-from lab import backends, service, web
+from lab import backends, raw, service, web
 from lab.nodes import Node
 from lab.service import policy, wait_for
 
@@ -348,5 +348,46 @@ def test_nginx_as_an_http2_backend(postern, ca, uploaded, clients, tmp_path):
         for i, answer in enumerate(answers):
             assert answer.json()["uri"] == f"/x?{i}"
             assert answer.json()["sha1"].upper() == clients["p256"].sha1
+    finally:
+        server.stop()
+
+
+def with_trailers(postern, path, method="POST"):
+    with raw.connect(postern) as sock:
+        sock.sendall(raw.request(method, path, "Transfer-Encoding: chunked", "Connection: close",
+                                 body=b"2\r\nhi\r\n0\r\nX-Sum: 7\r\n\r\n"))
+        return raw.read_all(sock)
+
+
+def test_nginx_which_takes_trailers_for_an_error_does_so_once(postern, ca, tmp_path):
+    """They end its connection, with everybody's requests on it: from then on they are left out."""
+    port = backends.free_port()
+    with raw.Recorder() as upstream:
+        server = backends.Nginx(tmp_path)
+        server.add("plain", ca.server(), extra=f"""
+            listen 127.0.0.1:{port} http2;
+            location = /up {{ proxy_pass http://127.0.0.1:{upstream.port}/; proxy_http_version 1.1; }}""")
+        server.start()
+        try:
+            name = service.unique("nginx")
+            postern.make_api(name, f"http://localhost:{port}", policy("", VERSION_2))
+            with_trailers(postern, f"/{name}/up")
+            wait_for("it is noticed",
+                     lambda: f"event=backend_refuses_trailers host=localhost port={port}" in postern.log())
+            for _ in range(3):
+                assert with_trailers(postern, f"/{name}/up").startswith(b"HTTP/1.1 200")
+            assert upstream.requests[-1].body == b"hi"
+            assert postern.log().count(f"event=backend_refuses_trailers host=localhost port={port}") == 1
+        finally:
+            server.stop()
+
+
+def test_a_backend_that_takes_trailers_keeps_getting_them(postern, tmp_path):
+    server = Node("h2_backend.mjs", scheme="http")
+    try:
+        name = service.unique("trailers")
+        postern.make_api(name, server.url, policy("", '<forward-request http-version="2" />'))
+        for _ in range(3):
+            assert b'"x-sum":"7"' in with_trailers(postern, f"/{name}/sent-trailers")
     finally:
         server.stop()

@@ -65,6 +65,12 @@ const routes = {
         stream.on('wantTrailers', () => stream.sendTrailers({'x-sum': headers.te ?? 'no te'}));
         stream.end('body');
     },
+    'sent-trailers'(stream) {
+        let seen = {};
+        stream.on('trailers', (fields) => { seen = {...fields}; });
+        stream.on('end', () => json(stream, seen));
+        stream.resume();
+    },
     hints(stream) {
         stream.additionalHeaders({':status': 103, link: '</a>'});
         json(stream, 'after hints');
