@@ -14,10 +14,22 @@
 #include "base/map.h"
 #include "network/outbound.h"
 
+/** The question for one family, apart from the one for both. */
+struct half {
+    struct name *name;
+    bool is_asked;
+};
+
+enum { HALF_V4, HALF_V6, HALVES };
+
 struct name {
     struct pn_resolver *resolver;
     struct pn_list waiting; /* struct pn_resolve */
-    bool is_asked;
+    bool is_asked;          /* for both families */
+    bool is_lame; /* one family was answered long before both: the halves are asked for at once */
+    struct half halves[HALVES];
+    struct pn_timer patience; /* while it is asked */
+    uint64_t asked_ms;
     bool is_stale; /* no server answered lately: the addresses are those of before */
     uint64_t expires_ms;
     uint64_t stale_until_ms; /* of the addresses, if no server answers any more */
@@ -26,6 +38,7 @@ struct name {
     const char *reason;
     struct pn_peer_address addresses[PN_RESOLVE_ADDRESSES_MAX];
     size_t count;
+    char text[];
 };
 
 struct socket_watch {
@@ -282,14 +295,48 @@ static bool has_stale_addresses(const struct name *name, uint64_t now_ms)
     return name->count > 0 && now_ms < name->stale_until_ms;
 }
 
+/** The callbacks may ask again, also for this name: the list is taken first. */
+static void tell_waiting(struct name *name)
+{
+    struct pn_list waiting;
+
+    pn_list_init(&waiting);
+    while (!pn_list_is_empty(&name->waiting)) {
+        struct pn_list *entry = name->waiting.next;
+
+        pn_list_remove(entry);
+        pn_list_push_back(&waiting, entry);
+    }
+    while (!pn_list_is_empty(&waiting)) {
+        struct pn_resolve *query = PN_CONTAINER(waiting.next, struct pn_resolve, entry);
+
+        pn_list_remove(&query->entry);
+        copy_answer(query, name);
+        query->on_done(query);
+    }
+}
+
+static bool is_known(const struct name *name, uint64_t now_ms)
+{
+    return name->expires_ms > now_ms;
+}
+
+/** For both families. */
 static void on_answer(void *ctx, int status, int timeouts, struct ares_addrinfo *info)
 {
     struct name *name = ctx;
-    struct pn_list waiting;
     uint64_t ttl_s = PN_RESOLVE_TTL_FAILED_S;
     uint64_t now_ms = pn_loop_now_ms(name->resolver->loop);
 
     (void)timeouts;
+    pn_loop_disarm(name->resolver->loop, &name->patience);
+    name->is_asked = false;
+    if (now_ms - name->asked_ms < PN_RESOLVE_PATIENCE_MS)
+        name->is_lame = false;
+    if (status != ARES_SUCCESS && is_known(name, now_ms)) { /* one family has answered */
+        ares_freeaddrinfo(info);
+        return;
+    }
     name->rc = status_rc(status);
     name->reason = ares_strerror(status);
     if (info) {
@@ -312,26 +359,85 @@ static void on_answer(void *ctx, int status, int timeouts, struct ares_addrinfo 
     } else {
         name->count = 0;
     }
-    name->is_asked = false;
     name->expires_ms = now_ms + ttl_s * 1000;
-    /* The callbacks may ask again, also for this name: take the list first. */
-    pn_list_init(&waiting);
-    while (!pn_list_is_empty(&name->waiting)) {
-        struct pn_list *entry = name->waiting.next;
+    tell_waiting(name);
+}
 
-        pn_list_remove(entry);
-        pn_list_push_back(&waiting, entry);
-    }
-    while (!pn_list_is_empty(&waiting)) {
-        struct pn_resolve *query = PN_CONTAINER(waiting.next, struct pn_resolve, entry);
+/** For one family: it counts while there is nothing better. */
+static void on_half(void *ctx, int status, int timeouts, struct ares_addrinfo *info)
+{
+    struct half *half = ctx;
+    struct name *name = half->name;
+    uint64_t now_ms = pn_loop_now_ms(name->resolver->loop);
+    uint64_t ttl_s = 0;
 
-        pn_list_remove(&query->entry);
-        copy_answer(query, name);
-        query->on_done(query);
+    (void)timeouts;
+    half->is_asked = false;
+    if (status == ARES_SUCCESS && info && info->nodes && name->is_asked &&
+        !is_known(name, now_ms)) {
+        keep_addresses(name, info, &ttl_s);
+        name->rc = PN_OK;
+        name->reason = NULL;
+        name->is_stale = false;
+        name->is_lame = true;
+        name->expires_ms = now_ms + ttl_s * 1000;
+        name->stale_until_ms = name->expires_ms + PN_RESOLVE_STALE_S * 1000;
+        tell_waiting(name);
     }
+    ares_freeaddrinfo(info);
 }
 
 /* --- asking --- */
+
+/** `half` NULL: for both families. */
+static void ask(struct name *name, int family, struct half *half)
+{
+    struct ares_addrinfo_hints hints = {.ai_family = family, .ai_socktype = SOCK_STREAM};
+
+    ares_getaddrinfo(name->resolver->channel, name->text, NULL, &hints, half ? on_half : on_answer,
+                     half ? (void *)half : (void *)name);
+    arm_timer(name->resolver);
+}
+
+static void ask_halves(struct name *name)
+{
+    static const int families[HALVES] = {[HALF_V4] = AF_INET, [HALF_V6] = AF_INET6};
+
+    for (int i = 0; i < HALVES; i++) {
+        if (name->halves[i].is_asked)
+            continue;
+        name->halves[i].is_asked = true;
+        ask(name, families[i], &name->halves[i]);
+    }
+}
+
+static void on_impatient(struct pn_timer *timer)
+{
+    ask_halves(timer->ctx);
+}
+
+/** What is known is out of date, or nothing is. */
+static void ask_both(struct name *name, uint64_t now_ms)
+{
+    name->is_asked = true;
+    name->asked_ms = now_ms;
+    ask(name, AF_UNSPEC, NULL);
+    if (name->is_asked && !name->is_lame) /* /etc/hosts does not know it */
+        pn_loop_arm(name->resolver->loop, &name->patience, PN_RESOLVE_PATIENCE_MS);
+}
+
+static void name_free(void *value)
+{
+    struct name *name = value;
+
+    pn_loop_disarm(name->resolver->loop, &name->patience);
+    free(name);
+}
+
+static bool is_in_use(const struct name *name)
+{
+    return name->is_asked || name->halves[HALF_V4].is_asked || name->halves[HALF_V6].is_asked;
+}
 
 /** Makes room in the cache: names that are expired and that nobody waits for go. */
 static void sweep(struct pn_resolver *resolver)
@@ -347,7 +453,7 @@ static void sweep(struct pn_resolver *resolver)
     while (pn_map_next(resolver->names, &position, &key, &value)) {
         const struct name *name = value;
 
-        if ((name->is_asked || name->expires_ms > now_ms) &&
+        if ((is_in_use(name) || is_known(name, now_ms)) &&
             pn_map_set(kept, key, value, NULL) != PN_OK) {
             pn_map_destroy(kept, NULL);
             return;
@@ -356,7 +462,7 @@ static void sweep(struct pn_resolver *resolver)
     position = 0;
     while (pn_map_next(resolver->names, &position, &key, &value)) {
         if (!pn_map_get(kept, key))
-            free(value);
+            name_free(value);
     }
     pn_map_destroy(resolver->names, NULL);
     resolver->names = kept;
@@ -372,10 +478,14 @@ static struct name *name_get(struct pn_resolver *resolver, struct pn_slice host)
         sweep(resolver);
     if (pn_map_count(resolver->names) >= PN_RESOLVE_CACHE_MAX)
         return NULL;
-    name = calloc(1, sizeof(*name));
+    name = calloc(1, sizeof(*name) + host.len + 1);
     if (!name)
         return NULL;
     name->resolver = resolver;
+    memcpy(name->text, host.ptr, host.len);
+    for (int i = 0; i < HALVES; i++)
+        name->halves[i].name = name;
+    pn_timer_init(&name->patience, on_impatient, name);
     pn_list_init(&name->waiting);
     if (pn_map_set(resolver->names, host, name, NULL) != PN_OK) {
         free(name);
@@ -394,10 +504,8 @@ static enum pn_rc fail(struct pn_resolve *query, enum pn_rc rc, const char *reas
 enum pn_rc pn_resolver_start(struct pn_resolver *resolver, struct pn_resolve *query,
                              struct pn_slice host)
 {
-    struct ares_addrinfo_hints hints = {.ai_family = AF_UNSPEC, .ai_socktype = SOCK_STREAM};
     struct name *name;
     uint64_t now_ms = pn_loop_now_ms(resolver->loop);
-    char text[NI_MAXHOST];
 
     pn_list_init(&query->entry);
     query->rc = PN_OK;
@@ -405,21 +513,19 @@ enum pn_rc pn_resolver_start(struct pn_resolver *resolver, struct pn_resolve *qu
     query->count = 0;
     if (answer_without_query(query, host))
         return PN_OK;
-    if (host.len == 0 || host.len >= sizeof(text))
+    if (host.len == 0 || host.len >= NI_MAXHOST)
         return fail(query, PN_NOT_FOUND, "not a host name");
-    memcpy(text, host.ptr, host.len);
-    text[host.len] = '\0';
     name = name_get(resolver, host);
     if (!name)
         return fail(query, PN_LIMIT, "too many host names at once");
-    if (!name->is_asked && name->expires_ms <= now_ms) {
-        name->is_asked = true;
-        ares_getaddrinfo(resolver->channel, text, NULL, &hints, on_answer, name);
-        arm_timer(resolver);
-    }
+    if (!name->is_asked && !is_known(name, now_ms))
+        ask_both(name, now_ms);
+    if (name->is_asked && !is_known(name, now_ms) && name->is_lame)
+        ask_halves(name);
     /* It is known, or /etc/hosts knew it; or it has been seen that no server answers, and nobody
      * needs to wait until that is seen once more (RFC 8767 §5). */
-    if (!name->is_asked || (name->is_stale && has_stale_addresses(name, now_ms))) {
+    if (!name->is_asked || is_known(name, now_ms) ||
+        (name->is_stale && has_stale_addresses(name, now_ms))) {
         copy_answer(query, name);
         return query->rc;
     }
@@ -479,7 +585,7 @@ void pn_resolver_destroy(struct pn_resolver *resolver)
     if (resolver->has_channel)
         ares_destroy(resolver->channel);
     pn_loop_disarm(resolver->loop, &resolver->timer);
-    pn_map_destroy(resolver->names, free);
+    pn_map_destroy(resolver->names, name_free);
     pn_outbound_unref(resolver->outbound);
     free(resolver);
 }

@@ -2,6 +2,11 @@
  *
  * Host names to addresses, on the loop: c-ares (RFC 1035, /etc/hosts, resolv.conf) behind a cache.
  * IP addresses and "localhost" need no query. One resolver per thread.
+ *
+ * Both families are asked for at once, and c-ares waits for both answers. A name server, or what
+ * stands before it, that says nothing to one of them would cost seconds. So when no answer has come
+ * for PN_RESOLVE_PATIENCE_MS, each family is asked for by itself, and who has addresses first is
+ * believed until the answer for both is there (RFC 8305 §3).
  */
 #pragma once
 
@@ -12,6 +17,7 @@
 #define PN_RESOLVE_CACHE_MAX     4096 /* names; above, the query fails with PN_LIMIT */
 #define PN_RESOLVE_TIMEOUT_MS    2000 /* of one try at one server */
 #define PN_RESOLVE_TRIES         2
+#define PN_RESOLVE_PATIENCE_MS   250 /* then the families are asked for apart as well */
 #define PN_RESOLVE_TTL_MIN_S     1
 #define PN_RESOLVE_TTL_MAX_S     300
 #define PN_RESOLVE_TTL_FAILED_S  1 /* how long a failure is remembered */

@@ -9,7 +9,7 @@ import time
 
 import pytest
 from lab import service
-from lab.dns import A, CNAME, NameServer, encoded, record, response
+from lab.dns import A, AAAA, CNAME, NameServer, encoded, record, response
 from lab.members import Member
 
 
@@ -198,6 +198,43 @@ def test_an_alias_leads_to_the_addresses_of_its_target(resolving, names):
             record(alias, CNAME, encoded(target))] + ([record(target, A, loopback(11))] if kind == A else []))]
         resolving.make_api(alias, f"http://{alias}:{one.port}")
         assert resolving.call(f"/{alias}/x").json()["member"] == "one"
+
+
+@pytest.mark.parametrize("family, address", [(A, "127.0.0.11"), (AAAA, "::1")])
+def test_a_family_of_which_the_name_server_says_nothing_costs_no_seconds(resolving, names, family, address):
+    """Each time the name is looked up: the question for both is still open when the time to live of the one
+    that was answered is over."""
+    with Member("one", address) as one:
+        host = f"{service.unique('half')}.test"
+        packed = socket.inet_pton(socket.AF_INET6 if ":" in address else socket.AF_INET, address)
+        names.replies[host] = lambda query, kind: [
+            response(query, [record(b"\xc0\x0c", kind, packed, 1)])] if kind == family else []
+        resolving.make_api(host, f"http://{host}:{one.port}")
+        for _ in range(4):
+            begin = time.monotonic()
+            assert resolving.call(f"/{host}/x").status == 200
+            assert time.monotonic() - begin < 1.5
+            time.sleep(1.1)
+        names.replies.pop(host)  # now both are answered, and there are others
+        names.names[host] = ["127.0.0.12"]
+        with Member("two", "127.0.0.12", one.port):
+            service.wait_for("the new address", lambda: resolving.call(f"/{host}/x").json()["member"] == "two", 12, 0.2)
+
+
+def test_a_slow_answer_for_both_families_is_taken_whole(resolving, names):
+    with Member("one", "127.0.0.11") as one:
+        host = f"{service.unique('late')}.test"
+
+        def reply(query, kind):
+            time.sleep(0.4)
+            packed = socket.inet_aton("127.0.0.11") if kind == A else socket.inet_pton(socket.AF_INET6, "::1")
+            return [response(query, [record(b"\xc0\x0c", kind, packed, 1)])]
+
+        names.replies[host] = reply
+        resolving.make_api(host, f"http://{host}:{one.port}")
+        for _ in range(3):
+            assert resolving.call(f"/{host}/x").status == 200
+            time.sleep(0.6)
 
 
 def test_an_alias_is_followed_when_its_own_time_is_over(resolving, names):
