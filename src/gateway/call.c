@@ -148,6 +148,18 @@ void pn_call_answered(struct pn_call *call)
     call_release(call);
 }
 
+/** It should come on another connection: RFC 9110 §7.4. */
+static bool is_misdirected(const struct pn_call *call)
+{
+    const struct pn_origin *origin = call->front->origin;
+    const struct pn_tls_server *server =
+        origin->is_tls ? pn_snapshot_listener(call->worker->pin->snapshot) : NULL;
+
+    return server && !pn_stream_has_asked(origin->stream) &&
+           pn_tls_server_is_misdirected(server, pn_stream_server_name(origin->stream),
+                                        call->request.host);
+}
+
 void pn_call_begin(struct pn_call *call)
 {
     uint64_t body_bytes_max = pn_limit_value(PN_LIMIT_REQUEST_BODY_BYTES);
@@ -163,6 +175,11 @@ void pn_call_begin(struct pn_call *call)
     }
     if (call->request.form == PN_AUTHORITY_FORM) {
         pn_call_refuse(call, 400, "CONNECT is not served here");
+        return;
+    }
+    if (is_misdirected(call)) {
+        pn_call_refuse(call, 421,
+                       "this host asks clients for a certificate: use a connection of its own");
         return;
     }
     pn_call_route(call);

@@ -36,6 +36,7 @@ struct pn_tls_server {
     enum pn_alpn alpn;
     struct pn_tls_tickets *tickets;
     bool use_own_records;
+    bool asks_certificate; /* one of the hosts does */
     size_t count;
     struct host hosts[];
 };
@@ -76,11 +77,33 @@ static const struct host *host_find(const struct pn_tls_server *server, const ch
     return found;
 }
 
-size_t pn_tls_server_find(const struct pn_tls_server *server, const char *name)
+/* As a ClientHello has it: lower case, without a port and a dot at the end. */
+static bool authority_name(struct pn_slice authority, char name[PN_SERVER_NAME_MAX])
 {
-    const struct host *host = *name ? host_find(server, name) : NULL;
+    size_t len = pn_slice_find(authority, ':');
 
-    return host ? (size_t)(host - server->hosts) : 0;
+    if (len > 0 && authority.ptr[len - 1] == '.')
+        len--;
+    if (len == 0 || len >= PN_SERVER_NAME_MAX)
+        return false;
+    for (size_t i = 0; i < len; i++)
+        name[i] = (char)tolower((unsigned char)authority.ptr[i]);
+    name[len] = '\0';
+    return true;
+}
+
+bool pn_tls_server_is_misdirected(const struct pn_tls_server *server, const char *server_name,
+                                  struct pn_slice authority)
+{
+    char name[PN_SERVER_NAME_MAX];
+    const struct host *wanted, *used;
+
+    if (!server->asks_certificate || !authority_name(authority, name) ||
+        strcmp(name, server_name) == 0)
+        return false;
+    wanted = host_find(server, name);
+    used = *server_name ? host_find(server, server_name) : NULL;
+    return wanted && wanted->asks_certificate && wanted != (used ? used : server->hosts);
 }
 
 /* ---- the ClientHello */
@@ -136,6 +159,7 @@ static int on_hello(SSL *ssl, int *alert, void *arg)
     host = name[0] ? host_find(server, name) : NULL;
     if (link) {
         link->is_host_known = host != NULL;
+        link->has_asked = (host ? host : server->hosts)->asks_certificate;
         link->peer_name = host && strcmp(host->name, name) == 0 ? (char *)(uintptr_t)host->name
                                                                 : pn_tls_link_keep(link, name);
     }
@@ -279,6 +303,7 @@ static enum pn_rc host_make(struct pn_signer *signer, const struct pn_tls_server
     for (size_t i = 0; i < len; i++)
         host->name[i] = (char)tolower((unsigned char)wanted->name[i]);
     host->asks_certificate = wanted->asks_certificate;
+    server->asks_certificate |= wanted->asks_certificate;
     host->certificate = pn_tls_certificate_ref(wanted->certificate);
     server->count = index + 1;
     return context_make(signer, spec, server, host, err);

@@ -48,5 +48,9 @@ enum pn_rc pn_tls_server_create(struct pn_signer *signer, const struct pn_tls_se
                                 struct pn_tls_server **server, struct pn_error *err) PN_MUST_USE;
 struct pn_tls_server *pn_tls_server_ref(struct pn_tls_server *server);
 void pn_tls_server_unref(struct pn_tls_server *server);
-/** Which of spec.hosts answers for `name` (lower case). */
-size_t pn_tls_server_find(const struct pn_tls_server *server, const char *name);
+/** A client with a connection that was made for `server_name` (SNI, lower case; "": none) and on
+ *  which no certificate was asked for wants something of `authority` ("name:port", any case): that
+ *  is another host, which asks for one. On a connection of its own the client could show it (RFC
+ *  9110 §15.5.20). What has no host of its own here is nobody's. */
+bool pn_tls_server_is_misdirected(const struct pn_tls_server *server, const char *server_name,
+                                  struct pn_slice authority);

@@ -533,6 +533,11 @@ const char *pn_stream_server_name(const struct pn_stream *stream)
     return stream->link.peer_name ? stream->link.peer_name : "";
 }
 
+bool pn_stream_has_asked(const struct pn_stream *stream)
+{
+    return stream->link.has_asked;
+}
+
 const struct pn_tls_peer *pn_stream_peer(const struct pn_stream *stream)
 {
     return stream->link.peer;

@@ -129,6 +129,9 @@ const struct pn_tls_report *pn_stream_report(const struct pn_stream *stream);
 enum pn_alpn pn_stream_alpn(const struct pn_stream *stream);
 /** The SNI that the client sent, lower case, or "". Server streams. */
 const char *pn_stream_server_name(const struct pn_stream *stream);
+/** Whether the client of an accepted stream was asked for a certificate when it came, or when the
+ *  session that it resumed began. */
+bool pn_stream_has_asked(const struct pn_stream *stream);
 /** The certificate that the client of an accepted stream has shown, or NULL. Borrowed, until the
  * stream is destroyed. Not verified: see tls/peer.h. */
 const struct pn_tls_peer *pn_stream_peer(const struct pn_stream *stream);

@@ -40,6 +40,7 @@ struct pn_tls_link {
     unsigned late_requests; /* for the certificate, after the handshake */
     unsigned renegotiations;
     bool is_host_known;             /* server: one of its hosts has the name that was sent */
+    bool has_asked;                 /* server: the client was asked for a certificate */
     bool is_name_own;               /* peer_name is freed with the link */
     enum pn_alpn alpn;              /* what was agreed on */
     int64_t now_unix_s;             /* 0: take the clock */

@@ -207,6 +207,51 @@ def test_a_session_is_resumed_until_the_requirement_changes(home, ca, tmp_path, 
     assert not reused(home, "t.test", version, "-sess_in", ticket)
 
 
+def test_a_host_that_asks_for_certificates_is_not_reached_by_the_connection_of_another(
+        home, ca, clients, tmp_path):
+    """A client that uses one connection for all names of its certificate (RFC 9113 section 9.1.1) is
+    told to make another one: on this one nobody has asked for what the host wants."""
+    both, asking = ca.server("a", names=("a.test", "b.test")), ca.server("b", names=("b.test",))
+    names = [upload(both, "a.test"), upload(asking, "b.test", negotiateClientCertificate=True),
+             upload(ca.server("w", names=("*.w.test",)), "*.w.test")]
+    set_names(home, names)
+    name = service.unique("asks")
+    home.make_api(name, "http://127.0.0.1:9", service.policy(
+        "<choose><when condition='@(context.Request.Certificate != null)'><return-response>"
+        "<set-status code='299' reason='Shown' /></return-response></when><otherwise>"
+        "<return-response><set-status code='200' reason='None' /></return-response></otherwise>"
+        "</choose>"))
+    crt, key = clients["p256"].write(tmp_path, "client")
+    _, port = address(home)
+
+    def status(sni, host, version):
+        done = subprocess.run(
+            ["curl", "-sS", "-k", version, "--max-time", "20", "--cert", str(crt), "--key", str(key),
+             "--resolve", f"{sni}:{port}:127.0.0.1", "-H", f"Host: {host}", "-w", " %{http_code}",
+             f"https://{sni}:{port}/{name}/x"], capture_output=True, text=True)
+        assert done.returncode == 0, done.stderr
+        return int(done.stdout.rsplit(" ", 1)[1]), done.stdout
+
+    for version in ("--http1.1", "--http2"):
+        for host in ("b.test", f"B.test.:{port}"):
+            code, text = status("a.test", host, version)
+            assert code == 421 and "asks clients for a certificate" in text
+        assert status("x.w.test", "b.test", version)[0] == 421
+        assert status("b.test", "b.test", version)[0] == 299
+        assert status("b.test", "a.test", version)[0] == 299, "there it was asked"
+        for host in ("a.test", "x.w.test", "elsewhere.test", "[::1]"):
+            assert status("a.test", host, version)[0] == 200
+    with connected(home, "a.test") as sock:
+        def ask(host):
+            sock.sendall(f"GET /{name}/x HTTP/1.1\r\nHost: {host}\r\n\r\n".encode())
+            return int(sock.recv(65536).split(b" ")[1])
+
+        assert ask("a.test") == 200
+        set_names(home, [dict(names[0], negotiateClientCertificate=True), *names[1:]])
+        assert ask("a.test") == 200, "the requirement came later: policies say what that means"
+        assert ask("b.test") == 421
+
+
 def import_into_vault(postern, name, identity):
     answer = postern.vault("POST", f"/certificates/{name}/import",
                            {"value": identity.pfx_base64("p"), "pwd": "p"})
