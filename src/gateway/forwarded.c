@@ -82,6 +82,8 @@ enum pn_rc pn_forwarding_apply(const struct pn_forwarding *forwarding, struct pn
 
     if (forwarding->mode == PN_FORWARDING_OFF)
         return PN_OK;
+    if (!keeps)
+        pn_headers_remove_starting(headers, PN_LIT("X-Forwarded-"));
     ip = pn_origin_ip(origin);
     if (pn_headers_may_have(headers, PN_HEADER_X_FORWARDED_FOR))
         rc = add_list(headers, PN_HEADER_X_FORWARDED_FOR, PN_LIT("X-Forwarded-For"), keeps, ip);

@@ -9,7 +9,7 @@
 
 enum pn_forwarding_mode {
     PN_FORWARDING_APPEND, /* X-Forwarded-For goes on where the client's ends; the others are ours */
-    PN_FORWARDING_REPLACE, /* what the client says is dropped */
+    PN_FORWARDING_REPLACE, /* what the client says is dropped, other fields X-Forwarded-… too */
     PN_FORWARDING_OFF,     /* nothing is added, nothing dropped */
 };
 

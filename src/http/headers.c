@@ -222,6 +222,20 @@ size_t pn_headers_remove(struct pn_headers *headers, struct pn_slice name)
     return remove_all(headers, &search);
 }
 
+void pn_headers_remove_starting(struct pn_headers *headers, struct pn_slice start)
+{
+    size_t kept = 0;
+
+    for (size_t i = 0; i < headers->count; i++) {
+        if (pn_slice_case_starts_with(headers->items[i].name, start))
+            continue;
+        if (kept != i)
+            headers->items[kept] = headers->items[i];
+        kept++;
+    }
+    headers->count = kept; /* `kinds` may name more than there are */
+}
+
 void pn_headers_remove_kind(struct pn_headers *headers, enum pn_header_kind kind)
 {
     struct search search = {.kind = kind};

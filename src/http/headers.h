@@ -78,6 +78,8 @@ size_t pn_headers_count(const struct pn_headers *headers, const char *name);
 size_t pn_headers_remove(struct pn_headers *headers, struct pn_slice name);
 /** The same for a kind, not PN_HEADER_OTHER. */
 void pn_headers_remove_kind(struct pn_headers *headers, enum pn_header_kind kind);
+/** The same for names that begin with `start`, in any case. */
+void pn_headers_remove_starting(struct pn_headers *headers, struct pn_slice start);
 enum pn_header_kind pn_header_kind_of(struct pn_slice name);
 /** Whether a field of that kind may be in the list; no: surely not. */
 static inline bool pn_headers_may_have(const struct pn_headers *headers, enum pn_header_kind kind)

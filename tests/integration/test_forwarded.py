@@ -10,8 +10,11 @@ from lab import backends, h2peer, service
     ([], {}, {"x-forwarded-for": "127.0.0.1", "x-forwarded-proto": "http"}),
     ([], {"X-Forwarded-For": "192.0.2.1"}, {"x-forwarded-for": "192.0.2.1, 127.0.0.1"}),
     (["--x-forwarded", "replace", "--forwarded", "on"],
-     {"X-Forwarded-For": "192.0.2.1", "Forwarded": "for=192.0.2.1"},
-     {"x-forwarded-for": "127.0.0.1", "forwarded": 'for=127.0.0.1;proto=http;host="%s"'}),
+     {"X-Forwarded-For": "192.0.2.1", "Forwarded": "for=192.0.2.1", "X-Forwarded-Port": "1",
+      "X-Forwarded-Prefix": "/admin", "X-FORWARDED-SERVER": "evil", "X-Forwarded-Proto": "https"},
+     {"x-forwarded-for": "127.0.0.1", "forwarded": 'for=127.0.0.1;proto=http;host="%s"',
+      "x-forwarded-port": None, "x-forwarded-prefix": None, "x-forwarded-server": None,
+      "x-forwarded-proto": "http"}),
     (["--x-forwarded", "off"], {"X-Forwarded-For": "192.0.2.1"},
      {"x-forwarded-for": "192.0.2.1", "x-forwarded-proto": None, "x-forwarded-host": None}),
 ])

@@ -88,8 +88,14 @@ static void replace_believes_nothing(void **state)
 
     add(f, "X-Forwarded-For", "198.51.100.1");
     add(f, "Forwarded", "for=198.51.100.1");
+    add(f, "x-forwarded-port", "1");
+    add(f, "X-Forwarded-Prefix", "/admin");
+    add(f, "X-Forwarder", "stays");
     apply(f, PN_FORWARDING_REPLACE, false);
     expect(f, "X-Forwarded-For", "192.0.2.7");
+    expect(f, "X-Forwarded-Port", NULL);
+    expect(f, "X-Forwarded-Prefix", NULL);
+    expect(f, "X-Forwarder", "stays");
     expect(f, "X-Forwarded-Proto", "https");
     expect(f, "Forwarded", NULL);
 }
