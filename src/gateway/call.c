@@ -223,7 +223,8 @@ void pn_call_on_timeout(struct pn_call *call)
         pn_limit_hit(PN_LIMIT_CLIENT_BODY_TIMEOUT);
         pn_metric_add(PN_METRIC_TIMEOUTS, 1);
         pn_exchange_cancel(&call->exchange);
-        pn_call_refuse(call, 408, "the request's body took too long");
+        pn_call_refuse(call, 408,
+                       "the request's body took too long: the limit client-body-timeout");
     } else if (!call->body->has_ended) {
         pn_call_arm(call, PN_CLIENT_BODY_TIMEOUT_MS);
     }

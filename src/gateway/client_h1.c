@@ -199,7 +199,9 @@ static void refuse_head(struct pn_client *client, enum pn_rc rc, const struct pn
 
 void pn_h1_head_timeout(struct pn_client *client)
 {
-    struct pn_http_fault fault = {.status = 408, .cause = "the request's head took too long"};
+    struct pn_http_fault fault = {
+        .status = 408,
+        .cause = "the request's head took too long: the limit client-header-timeout"};
 
     refuse_head(client, PN_TIMEOUT, &fault);
 }

@@ -9,7 +9,7 @@ import time
 import urllib.parse
 
 import pytest
-from lab import service, web
+from lab import raw, service, web
 from lab.h2load import Http2Load
 from lab.h2peer import Peer
 from lab.service import policy
@@ -125,6 +125,55 @@ def test_connection_that_opens_late_waits_no_longer_than_others(draining):
         while http2.recv(4096):
             pass
         assert time.monotonic() - begun < 6
+        assert postern.process.wait(10) == 0
+
+
+def test_uploads_and_tunnels_are_finished(draining):
+    """Of both versions, with and without TLS; each begins before SIGTERM and ends behind it."""
+    def serve(sock, _):
+        head, body = raw.head_of(sock)
+        if b"websocket" in head.lower():
+            raw.send(sock, b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\n"
+                     b"Connection: Upgrade\r\nSec-WebSocket-Accept: x\r\n\r\n")
+            while piece := sock.recv(4096):
+                sock.sendall(piece)
+            return
+        while len(body) < 30:
+            piece = sock.recv(4096)
+            if not piece:
+                return
+            body += piece
+        raw.send(sock, raw.OK)
+
+    postern = draining("drain-idle=200ms", "drain-timeout=30s")
+    with raw.Script(serve) as backend:
+        postern.make_api("last", backend.url, policy())
+        tunnel, upload = connect(postern), connect(postern)
+        tunnel.sendall(raw.request("GET", "/last/x", "Upgrade: websocket", "Connection: Upgrade",
+                                   "Sec-WebSocket-Key: MDAwMDAwMDAwMDAwMDAwMA==",
+                                   "Sec-WebSocket-Version: 13"))
+        assert b" 101 " in head_of(tunnel)
+        upload.sendall(raw.request("POST", "/last/x", "Content-Length: 30", body=b"x" * 10))
+        length = [("content-length", "30")]
+        peers = [Peer(postern.gateway), Peer(postern.gateway_tls, postern.ca_file)]
+        for peer in peers:
+            peer.request("POST", "/last/x", length, b"x" * 10, end=False)
+        service.wait_for("the uploads", lambda: backend.connections == 4)
+        postern.close_sessions()
+        postern.process.send_signal(signal.SIGTERM)
+        for peer in peers:
+            assert peer.until(lambda p=peer: len(p.goaways) == 2, 10), "no further stream is taken"
+        tunnel.sendall(b"hello")
+        assert tunnel.recv(100) == b"hello"
+        upload.sendall(b"x" * 20)
+        answer = raw.read_all(upload)
+        assert answer.startswith(b"HTTP/1.1 200") and b"connection: close" in answer.lower()
+        for peer in peers:
+            peer.data(1, b"x" * 20, end=True)
+            assert peer.answer(1).status == 200
+            assert peer.until(lambda p=peer: p.eof, 10)
+        assert postern.process.poll() is None, "the tunnel is open"
+        tunnel.close()
         assert postern.process.wait(10) == 0
 
 

@@ -127,6 +127,8 @@ def test_a_limit_answers_ends_and_counts(small, api, name):
         assert received == b""
     else:
         assert received.split(b"\r\n")[0].startswith(b"HTTP/1.1 %d" % status), received[:300]
+        if 400 <= status < 500:
+            assert f"limit {name}".encode() in received, "the answer says which limit it is"
     assert hits(small, name) > before
     assert small.call(f"/{api}/after").status == 200
 

@@ -74,7 +74,7 @@ class Load:
         self.failures, self.count, self.is_over = [], 0, False
         self.lock = threading.Lock()
         self.origin, self.ca_file = origin or postern.gateway, ca_file
-        self.threads = [threading.Thread(target=self._run, args=(path, i < kept))
+        self.threads = [threading.Thread(target=self._run, args=(path, i < kept), daemon=True)
                         for i in range(kept + fresh)]
         for thread in self.threads:
             thread.start()
@@ -393,6 +393,34 @@ def test_version_that_cannot_start_leaves_the_former_one_serving(upgraded, versi
                                 "protocols": ["http"], "subscriptionRequired": False})
     assert web.Session(upgraded.gateway).get("/renamed/x").status == 200
     assert json.loads((upgraded.data / "ready.json").read_text())["gatewayUrl"] == upgraded.gateway
+
+
+@pytest.mark.parametrize("role", ["gateway", "control"])
+def test_part_of_the_new_version_that_is_killed_changes_nothing(upgraded, versions, echo, role):
+    """While it starts, so that there is a middle: the first one never gets ready."""
+    upgraded.make_api("killed", echo.url, policy())
+    load = Load(upgraded, "/killed/x", kept=2, fresh=2)
+    program = versions.copies["new"] / f"postern-{role}"
+    real = program.read_bytes()
+    program.unlink()
+    program.write_text("#!/bin/sh\nexec sleep 60\n")
+    program.chmod(0o755)
+    versions.use("new")
+    upgraded.process.send_signal(signal.SIGUSR2)
+    started = wait_for("the new one", lambda: [
+        pid for pid in upgraded.family() if service.executable_of(pid) == "sleep"], 30)
+    os.kill(started[0], signal.SIGKILL)
+    wait_for("the report", lambda: report(upgraded).get("state") == "failed", 60)
+    assert versions.of(upgraded.pid("gateway")) == "old"
+    program.unlink()
+    program.write_bytes(real)
+    program.chmod(0o755)
+    wait_for("the former control", lambda: web.Session(upgraded.control, upgraded.ca_file)
+             .get("/readyz").status == 200, 30)
+    assert ask(upgraded)["state"] == "done"
+    assert versions.of(upgraded.pid("gateway")) == "new"
+    time.sleep(0.3)
+    load.end()
 
 
 def test_postern_upgrade_waits_and_tells(upgraded, versions):

@@ -16,7 +16,7 @@ class Http2Load:
         self.connect, self.path = connect or (lambda: Peer(postern.gateway)), path
         self.failures, self.count, self.goaways, self.is_over = [], 0, 0, False
         self.refused = 0
-        self.threads = [threading.Thread(target=self._run) for _ in range(clients)]
+        self.threads = [threading.Thread(target=self._run, daemon=True) for _ in range(clients)]
         for thread in self.threads:
             thread.start()
 
