@@ -138,13 +138,30 @@ static void keeping_begin(struct keeping *keeping, const json_t *internal)
         (void)keep(keeping);
 }
 
+/* Whether it waits still: then nobody has forgotten its key, and the keyholder has lost it. */
+static bool is_waiting(const struct keeping *keeping, const json_t *internal)
+{
+    struct pn_store_item item = {0};
+    struct pn_error err = {0};
+    bool is_staged = false;
+
+    if (pn_store_get(keeping->rotation->config.store, keeping->certificate_id, &item, &err) ==
+        PN_OK) {
+        const json_t *entry = pn_generations_at(item.body, keeping->staging->number);
+
+        is_staged = pn_generations_is(entry, internal) &&
+                    pn_slice_eq_str(pn_json_slice(entry, "state"), "staged");
+    }
+    pn_store_item_fini(&item);
+    return is_staged;
+}
+
 /* What is relied on from now on is on the disk. */
-static enum pn_rc keeping_end(struct keeping *keeping, struct pn_error *err)
+static enum pn_rc keeping_end(struct keeping *keeping, const json_t *internal, struct pn_error *err)
 {
     if (keeping->has_thread)
         (void)pthread_join(keeping->thread, NULL);
-    /* It was there when it was staged, and while it waits nobody forgets it. */
-    if (keeping->settled == PN_NOT_FOUND && keeping->staging)
+    if (keeping->settled == PN_NOT_FOUND && keeping->staging && !is_waiting(keeping, internal))
         return rotation_has_changed(err);
     if (keeping->settled == PN_NOT_FOUND)
         return pn_error_set(err, PN_UNAVAILABLE, "key_forgotten",
@@ -201,7 +218,7 @@ static enum pn_rc take_over(struct pn_rotation *rotation, const struct takeover 
     rc = over->force ? PN_OK
                      : rotation_ask(rotation, over->certificate_id, over->internal,
                                     &promotion.verdicts, err);
-    if (keeping_end(&keeping, &unsettled) != PN_OK) {
+    if (keeping_end(&keeping, over->internal, &unsettled) != PN_OK) {
         rc = rc == PN_OK ? unsettled.rc : rc;
         say_both(err, &unsettled);
     }

@@ -28,7 +28,7 @@ static struct fake_key {
 } keys[KEYS_MAX];
 static size_t key_count;
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER; /* of keys that are there */
-bool fake_keyholder_is_away;
+bool fake_keyholder_is_away, fake_keyholder_has_restarted;
 
 void fake_keyholder_reset(void)
 {
@@ -38,7 +38,7 @@ void fake_keyholder_reset(void)
     }
     memset(keys, 0, sizeof keys);
     key_count = 0;
-    fake_keyholder_is_away = false;
+    fake_keyholder_is_away = fake_keyholder_has_restarted = false;
 }
 
 size_t fake_keyholder_count(enum pn_key_use use)
@@ -247,7 +247,7 @@ enum pn_rc pn_keyholder_settle(struct pn_keyholder *kh, enum pn_key_use use,
     if (fake_keyholder_is_away)
         return away(err);
     pthread_mutex_lock(&lock);
-    is_there = find(use, key) != NULL;
+    is_there = find(use, key) != NULL && !fake_keyholder_has_restarted;
     pthread_mutex_unlock(&lock);
     return is_there ? PN_OK : pn_error_set(err, PN_NOT_FOUND, "no_such_key", "no such key");
 }

@@ -12,6 +12,8 @@
 
 /** Calls fail with PN_UNAVAILABLE while set. */
 extern bool fake_keyholder_is_away;
+/** It was killed before a key was on the disk: pn_keyholder_settle() finds none, while set. */
+extern bool fake_keyholder_has_restarted;
 /** Kept keys of a use. */
 size_t fake_keyholder_count(enum pn_key_use use);
 /** Frees all keys. */

@@ -436,6 +436,26 @@ static void a_refusal_of_what_could_not_be_staged_is_not_noted(void **state)
     expect_serves(&first);
 }
 
+/* The keyholder was killed between the import and the disk. It stays staged, and is not promoted.
+ */
+static void a_key_that_was_lost_before_it_was_kept_is_told(void **state)
+{
+    uint64_t number = 0;
+    struct pn_error err = {0};
+
+    (void)state;
+    fake_keyholder_has_restarted = true;
+    assert_int_equal(offer(&second, &number, &err), PN_UNAVAILABLE);
+    assert_string_equal(err.code, "key_forgotten");
+    assert_int_equal(number, 2);
+    expect_serves(&first);
+    expect_state(2, "staged");
+    fake_keyholder_has_restarted = false;
+    assert_int_equal(offer(&second, &number, &err), PN_OK); /* the same file again */
+    assert_int_equal(number, 2);
+    expect_serves(&second);
+}
+
 /* ---- the watch */
 
 static void put_a_third(void)
@@ -496,6 +516,7 @@ int main(void)
         TEST(the_word_of_one_file_promotes_no_other_of_the_same_number),
         TEST(a_file_whose_key_has_gone_leaves_nothing_though_the_backends_take_it),
         TEST(a_refusal_of_what_could_not_be_staged_is_not_noted),
+        TEST(a_key_that_was_lost_before_it_was_kept_is_told),
         TEST(what_was_put_while_a_generation_is_refused_is_not_rolled_back),
         TEST(a_rollback_goes_to_what_served_before),
     };
