@@ -186,7 +186,10 @@ enum pn_rc arm_delete_unused(struct pn_store_txn *txn, const char *prefix, const
                              struct pn_error *err) PN_MUST_USE;
 /** arm_begin() of a DELETE. False: answered, with 204 when the item is not there. */
 bool arm_begin_delete(struct arm_call *call, struct pn_store_txn **txn, struct pn_store_item *item);
-/** DELETE of a type without children of its own. */
+/** DELETE of a type without children of its own. *item: as it was when it was deleted; the
+ * caller's, in any case. False: answered; the answer to true is the caller's. */
+bool arm_delete_item(struct arm_call *call, struct pn_store_item *item);
+/** The same, answered. */
 void arm_delete(struct arm_call *call);
 /** Whether the resource above the addressed one exists; takes over its casing. False: answered. */
 bool arm_parent(struct arm_call *call, size_t names_up);

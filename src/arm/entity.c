@@ -287,24 +287,32 @@ bool arm_begin_delete(struct arm_call *call, struct pn_store_txn **txn, struct p
     return false;
 }
 
-void arm_delete(struct arm_call *call)
+bool arm_delete_item(struct arm_call *call, struct pn_store_item *item)
 {
     struct pn_store_txn *txn = NULL;
-    struct pn_store_item item;
     struct pn_error err = {0};
     uint64_t revision = 0;
 
-    if (!arm_begin_delete(call, &txn, &item))
-        return;
-    if (arm_refuse_while_used(call, txn)) {
-        if (pn_store_delete(txn, call->id, &err) != PN_OK ||
-            arm_audit_in(call, txn, 200, json_object_get(item.body, "properties"), &err) != PN_OK) {
-            pn_store_rollback(txn);
-            arm_answer_failure(call, &err);
-        } else if (arm_commit(call, txn, &revision)) {
-            arm_answer_empty(call, 200);
-        }
+    memset(item, 0, sizeof(*item));
+    if (!arm_begin_delete(call, &txn, item))
+        return false;
+    if (!arm_refuse_while_used(call, txn))
+        return false;
+    if (pn_store_delete(txn, call->id, &err) != PN_OK ||
+        arm_audit_in(call, txn, 200, json_object_get(item->body, "properties"), &err) != PN_OK) {
+        pn_store_rollback(txn);
+        arm_answer_failure(call, &err);
+        return false;
     }
+    return arm_commit(call, txn, &revision);
+}
+
+void arm_delete(struct arm_call *call)
+{
+    struct pn_store_item item;
+
+    if (arm_delete_item(call, &item))
+        arm_answer_empty(call, 200);
     pn_store_item_fini(&item);
 }
 

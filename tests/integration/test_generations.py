@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """Promise 5: a bad new certificate never takes over. Generations, pre-flight, canary, by hand."""
+import collections
 import concurrent.futures
 import contextlib
 import os
@@ -500,7 +501,7 @@ def silent_backend(postern, name):
 def put_at_once(pool, postern, name, identity, headers=None):
     return pool.submit(
         postern.arm, "PUT", f"/certificates/{name}",
-        {"properties": {"data": identity.pfx_base64("p"), "password": "p"}}, headers,
+        {"properties": {"data": identity.pfx_base64("p"), "password": "p"}}, headers, token=postern.token(),
         session=web.Session(postern.control, postern.ca_file, timeout=60))
 
 
@@ -551,6 +552,33 @@ def test_a_certificate_that_is_deleted_while_its_backend_is_asked_stays_deleted(
     assert postern.arm("GET", f"/certificates/{name}").status == 404
     # Nothing of either generation is left: the keyholder has forgotten both keys.
     assert not list(postern.data.rglob("client-*.key.sealed"))
+
+
+def test_puts_and_deletions_at_the_same_moment_leave_no_key(own_postern, ca):
+    """Whatever the order: each is answered, and in the end the keyholder has the keys of nothing that was deleted."""
+    postern, files, until = own_postern, [ca.client(f"key{i}") for i in range(3)], time.monotonic() + 4
+    seen, token = collections.Counter(), postern.token()
+
+    def work(identity):
+        session = web.Session(postern.control, postern.ca_file, timeout=60)
+        while time.monotonic() < until:
+            if identity:
+                body = {"properties": {"data": identity.pfx_base64("p"), "password": "p"}}
+                answer = postern.arm("PUT", "/certificates/churn", body, token=token, session=session)
+            else:
+                answer = postern.arm("DELETE", "/certificates/churn", headers={"If-Match": "*"}, token=token,
+                                     session=session)
+            seen[answer.status] += 1
+            assert answer.status in (200, 201, 204, 404, 409, 503), answer.body
+    with concurrent.futures.ThreadPoolExecutor(len(files) + 1) as pool:
+        for done in [pool.submit(work, identity) for identity in [*files, None]]:
+            done.result()
+    assert seen[200] and seen[201], seen
+    assert put(postern, "churn", files[0]).status in (200, 201)
+    assert list(postern.data.rglob("client-*.key.sealed"))
+    assert postern.arm("DELETE", "/certificates/churn", headers={"If-Match": "*"}).status == 200
+    left = list(postern.data.rglob("client-*.key.sealed"))
+    assert not left, (left, seen)
 
 
 def test_a_new_generation_that_is_refused_later_is_rolled_back(postern, ca, other_ca, picky):
