@@ -224,6 +224,9 @@ void pn_h2_resume(struct pn_h2_stream *stream);
 void pn_h2_reset(struct pn_h2_stream *stream, uint32_t code);
 /** Our END_STREAM is in the output; the peer's END_STREAM has come. */
 bool pn_h2_has_sent(const struct pn_h2_stream *stream);
+/** Client: the request's head is in the output. Not while the peer has taken back that it may be.
+ */
+bool pn_h2_has_begun(const struct pn_h2_stream *stream);
 bool pn_h2_has_received(const struct pn_h2_stream *stream);
 
 /** Server: GOAWAY that lets what is under way arrive (RFC 9113 §6.8: last id 2^31-1), then, when

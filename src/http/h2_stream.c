@@ -159,6 +159,11 @@ bool pn_h2_has_sent(const struct pn_h2_stream *pub)
     return pn_h2_stream_of_const(pub)->is_end_sent;
 }
 
+bool pn_h2_has_begun(const struct pn_h2_stream *pub)
+{
+    return pn_h2_stream_of_const(pub)->is_request_sent;
+}
+
 bool pn_h2_has_received(const struct pn_h2_stream *pub)
 {
     return pn_h2_stream_of_const(pub)->is_end_received;

@@ -128,6 +128,9 @@ static void on_timeout(struct pn_timer *timer)
 {
     struct pn_exchange *exchange = timer->ctx;
     bool has_no_connection = exchange->state == PN_EXCHANGE_ACQUIRING;
+    bool is_unsent =
+        has_no_connection || (exchange->state == PN_EXCHANGE_SENDING && exchange->conn->h2 &&
+                              pn_exchange_h2_is_unsent(exchange));
 
     if (exchange->awaits_continue && exchange->spec.continue_timeout_ms == 0) {
         pn_limit_hit(PN_LIMIT_BACKEND_CONTINUE_TIMEOUT);
@@ -158,7 +161,7 @@ static void on_timeout(struct pn_timer *timer)
         pn_failure_set(&exchange->failure, "timeout", "the backend did not answer within %llu ms",
                        (unsigned long long)exchange->spec.timeout_ms);
     exchange->failure.is_timeout = true;
-    exchange->failure.is_unsent = has_no_connection && !exchange->was_retried;
+    exchange->failure.is_unsent = is_unsent && !exchange->was_retried;
     pn_exchange_fail(exchange);
 }
 

@@ -423,6 +423,13 @@ void pn_exchange_h2_begin(struct pn_exchange *exchange)
         pn_exchange_retry(exchange); /* it was used up meanwhile */
         return;
     }
+    if (rc == PN_AGAIN || rc == PN_EOF) {
+        pn_failure_set(&exchange->failure, "stream_refused",
+                       "the backend's HTTP/2 connections take no further request");
+        exchange->failure.is_unsent = true;
+        pn_exchange_fail(exchange);
+        return;
+    }
     if (rc == PN_UNSUPPORTED) {
         pn_failure_set(&exchange->failure, "connect_not_offered",
                        "the backend's HTTP/2 does not offer WebSocket: its SETTINGS have no "
@@ -434,6 +441,11 @@ void pn_exchange_h2_begin(struct pn_exchange *exchange)
     pn_failure_set(&exchange->failure, "internal", "the request cannot be written: %s",
                    rc == PN_MALFORMED ? "a header or the path is not valid" : pn_rc_name(rc));
     pn_exchange_fail(exchange);
+}
+
+bool pn_exchange_h2_is_unsent(const struct pn_exchange *exchange)
+{
+    return !exchange->h2.stream || !pn_h2_has_begun(exchange->h2.stream);
 }
 
 void pn_exchange_h2_send(struct pn_exchange *exchange)

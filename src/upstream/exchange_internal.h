@@ -50,6 +50,8 @@ bool pn_exchange_h1_is_clean(const struct pn_exchange *exchange);
 /* --- HTTP/2 (exchange_h2.c) --- */
 
 void pn_exchange_h2_begin(struct pn_exchange *exchange);
+/** Its stream waits for the backend to take more of them, or for SETTINGS: nothing has left. */
+bool pn_exchange_h2_is_unsent(const struct pn_exchange *exchange);
 void pn_exchange_h2_send(struct pn_exchange *exchange);
 /** It leaves `conn`; a stream that has not ended is reset. */
 void pn_exchange_h2_release(struct pn_exchange *exchange, struct pn_conn *conn);

@@ -8,8 +8,9 @@ import socket
 import time
 
 import pytest
-from lab import service, web
+from lab import h2server, raw, service, web
 from lab.backends import free_port
+from lab.h2frames import END_HEADERS, END_STREAM, HEADERS, block, frame, settings
 from lab.members import Member
 from lab.nodes import Node
 from lab.service import policy
@@ -74,6 +75,23 @@ def test_a_member_that_cannot_be_connected_to_in_the_requests_time_is_left_for_a
                                                    '<forward-request timeout="1" />'))
         answer = postern.call(f"/{name}/x", method=method)
         assert answer.status == 200 and answer.json()["member"] == "b" and len(b.requests) == 1
+
+
+def test_a_websocket_that_waits_for_a_members_settings_in_vain_goes_to_another(postern, pool):
+    """Over HTTP/2 nothing of it is sent before they say that it may be (RFC 8441 section 3)."""
+    def serve(sock, stream, _):
+        sock.sendall(frame(HEADERS, END_HEADERS | END_STREAM, stream, block((":status", "403"))))
+
+    with raw.Script(lambda sock, _: raw.read_all(sock)) as silent, \
+            h2server.Answers(serve, first=settings((8, 1))) as other:
+        name = pool([(silent.url, {"priority": 0}), (other.url, {"priority": 1})])
+        postern.set_policy(f"/apis/{name}", policy(f'<set-backend-service backend-id="{name}" />',
+                                                   '<forward-request http-version="2" timeout="1" />'))
+        with raw.connect(postern) as sock:
+            sock.sendall(raw.request("GET", f"/{name}/x", "Connection: Upgrade", "Upgrade: websocket",
+                                     "Sec-WebSocket-Version: 13", "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ=="))
+            assert b" 403 " in raw.head_of(sock)[0]
+        assert silent.connections == 1
 
 
 def test_a_request_that_was_sent_is_repeated_only_if_it_may_be(postern, pool):
