@@ -42,7 +42,7 @@
     X(CLIENT_HEADER_TIMEOUT, "client-header-timeout", MS, 30000, 100, 3600000, GATEWAY,            \
       "first byte of a request's head to its last; and a new connection's first request")          \
     X(CLIENT_BODY_TIMEOUT, "client-body-timeout", MS, 60000, 100, 3600000, GATEWAY,                \
-      "no byte of the request's body that is waited for")                                          \
+      "no byte of the request's body that is waited for; not of gRPC over HTTP/2")                 \
     X(CLIENT_WRITE_TIMEOUT, "client-write-timeout", MS, 60000, 100, 3600000, GATEWAY,              \
       "the client takes no byte of the answer")                                                    \
     X(CLIENT_HALF_CLOSED_TIMEOUT, "client-half-closed-timeout", MS, 5000, 0, 86400000, GATEWAY,    \

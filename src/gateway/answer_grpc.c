@@ -44,7 +44,7 @@ static enum grpc_status status_of(const struct pn_call_error *error)
     }
 }
 
-static bool is_grpc(const struct pn_call *call)
+bool pn_call_is_grpc(const struct pn_call *call)
 {
     struct pn_slice prefix = PN_LIT("application/grpc");
     struct pn_slice type;
@@ -87,7 +87,7 @@ void pn_call_speak_grpc(struct pn_call *call, const struct pn_call_error *error)
     struct pn_headers *headers = &context->response_headers;
     const char *number, *message;
 
-    if (context->status != error->status || !is_grpc(call))
+    if (context->status != error->status || !pn_call_is_grpc(call))
         return;
     number = pn_arena_printf(call->arena, "%d", (int)status_of(error));
     message = error->status == 500 || !error->message ? "Internal server error" : error->message;

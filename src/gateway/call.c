@@ -212,14 +212,21 @@ void pn_call_on_body(struct pn_call *call)
     }
 }
 
+/** A call of gRPC may say nothing for long while its server has not answered yet either. Over
+ * HTTP/2 it holds a stream, and the exchange watches how long. */
+static bool may_be_silent(const struct pn_call *call)
+{
+    return call->state == PN_CALL_FORWARDING && call->alpn == PN_ALPN_H2 && pn_call_is_grpc(call);
+}
+
 void pn_call_on_timeout(struct pn_call *call)
 {
     if (call->state != PN_CALL_FORWARDING && call->state != PN_CALL_BUFFERING)
         return;
     /* No byte of the body came; but perhaps nobody asked for one: the backend's time is the
      * exchange's to watch. */
-    if (call->state == PN_CALL_BUFFERING ||
-        (!call->body->has_ended && pn_exchange_wants_body(&call->exchange))) {
+    if (call->state == PN_CALL_BUFFERING || (!call->body->has_ended && !may_be_silent(call) &&
+                                             pn_exchange_wants_body(&call->exchange))) {
         pn_limit_hit(PN_LIMIT_CLIENT_BODY_TIMEOUT);
         pn_metric_add(PN_METRIC_TIMEOUTS, 1);
         pn_exchange_cancel(&call->exchange);

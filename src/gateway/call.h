@@ -172,6 +172,8 @@ struct pn_call_error {
     const char *www_authenticate; /* NULL: none */
     uint64_t retry_after_s;       /* 0: none */
 };
+/** The request is one of gRPC, by its Content-Type. */
+bool pn_call_is_grpc(const struct pn_call *call);
 /** If the client speaks gRPC and on-error has left the status as it was: the answer becomes gRPC's
  *  (answer_grpc.c). */
 void pn_call_speak_grpc(struct pn_call *call, const struct pn_call_error *error);

@@ -3,7 +3,9 @@
 import re
 
 import pytest
-from lab import backends, h2peer, raw, service
+from lab import backends, h2peer, h2server, raw, service
+from lab.h2frames import END_HEADERS, END_STREAM, HEADERS, block, frame
+from lab.service import policy
 
 KB = 1 << 10
 
@@ -111,6 +113,30 @@ def test_a_client_that_does_not_send_the_rest_is_ended(limited, api):
         assert b" 401 " in raw.request_of(sock)[0]
         assert raw.receive(sock, 5) == b""
     assert hits(limited, "client-body-timeout") == before + 1
+
+
+@pytest.mark.parametrize("kind, status", [("application/grpc+proto", 200), ("text/plain", 408)])
+def test_a_call_of_grpc_may_be_silent_before_its_server_speaks(limited, kind, status):
+    """A stream of messages, of which the first comes late; a body that stops is another thing."""
+    streams = []
+
+    def serve(sock, stream, _):
+        streams.append((sock, stream))
+
+    with h2server.Answers(serve) as backend:
+        name = service.unique("silent")
+        limited.make_api(name, backend.url, policy("", '<forward-request http-version="2" />'))
+        with h2peer.Peer(limited.gateway) as peer:
+            number = peer.request("POST", f"/{name}/x", [("content-type", kind), ("te", "trailers")], end=False)
+            stream = peer.streams[number]
+            assert bool(peer.until(lambda: stream.head, 1.5)) == (status == 408)
+            if status == 200:
+                sock, there = streams[0]
+                sock.sendall(frame(HEADERS, END_HEADERS, there, block((":status", "200"))))
+                peer.data(number, b"late", end=True)
+                sock.sendall(frame(HEADERS, END_HEADERS | END_STREAM, there, block(("grpc-status", "0"))))
+                assert peer.answer(number).trailers == {"grpc-status": "0"}
+            assert stream.status == status
 
 
 def test_slow_heads_are_408(limited):
