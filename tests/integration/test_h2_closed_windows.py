@@ -6,7 +6,7 @@ import subprocess
 import threading
 
 import pytest
-from lab import h2server, raw, service
+from lab import h2server, raw, service, strict
 from lab.h2frames import (DATA, END_HEADERS, END_STREAM, HEADERS, RST_STREAM, SETTINGS, ACK, Connection,
                           block, frame, settings, window)
 from lab.service import policy, wait_for
@@ -284,3 +284,34 @@ def test_an_empty_frame_of_the_client_ends_the_request_without_window(postern, s
             c.send(frame(DATA, END_STREAM, 1))
             c.expect_answer(1, 200)
             assert backend.got == size and backend.ends == [DATA]
+
+
+NO_BODY = {
+    "http1": lambda c, path: raw.request("POST", path, "Transfer-Encoding: chunked", body=b"0\r\n\r\n"),
+    "http1 trailers": lambda c, path: raw.request("POST", path, "Transfer-Encoding: chunked",
+                                                  body=b"0\r\nX-Sum: 7\r\n\r\n"),
+    "http2": lambda c, path: c.request(1, 0, method="POST", path=path) + frame(DATA, END_STREAM, 1),
+    "http2 trailers": lambda c, path: c.request(1, 0, method="POST", path=path) + frame(
+        HEADERS, END_STREAM | END_HEADERS, 1, block(("x-sum", "7"))),
+}
+
+
+@pytest.mark.parametrize("way", NO_BODY)
+def test_an_end_that_is_there_before_the_head_has_left_is_sent(postern, way):
+    """Head and end of the request come in one piece, and the connection to the backend is there: nghttp2
+    knows no window of a stream that is not open yet."""
+    with strict.H2Backend() as backend:
+        api = service.unique("early")
+        postern.make_api(api, backend.url, VERSION_2)
+        for _ in range(6):  # on either thread
+            if way.startswith("http1"):
+                with raw.connect(postern, 10) as sock:
+                    sock.sendall(NO_BODY[way](None, f"/{api}/x"))
+                    assert b" 200 " in raw.head_of(sock)[0]
+            else:
+                with Connection(postern.gateway) as c:
+                    c.send(NO_BODY[way](c, f"/{api}/x"))
+                    c.expect_answer(1, 200)
+        assert not backend.doubts
+        sums = [(b"x-sum", b"7")] if "trailers" in way else []
+        assert [(r.body, r.trailers) for r in backend.requests] == [(b"", sums)] * 6
