@@ -15,8 +15,9 @@
 
 static bool has_no_body(const struct pn_call *call, int status)
 {
-    return (call->has_request && pn_slice_eq_str(call->request.method, "HEAD")) || status == 204 ||
-           status == 304 || status < 200;
+    /* also of a head that could not be read, but for its method */
+    return pn_slice_eq_str(call->request.method, "HEAD") || status == 204 || status == 304 ||
+           status < 200;
 }
 
 /** How long the body is, as far as that is known. */

@@ -50,6 +50,7 @@ struct pn_call *pn_call_create(struct pn_worker *worker, struct pn_front *front)
     call->body = front->body;
     call->state = PN_CALL_ROUTING;
     call->has_request = false;
+    call->request.method = pn_slice("", 0);
     call->has_replay = false;
     call->redirects = 0;
     call->accepts_trailers = false;

@@ -264,16 +264,22 @@ static enum pn_rc read_transfer_encoding(struct pn_slice value, int status,
     return PN_OK;
 }
 
-static enum pn_rc read_content_length(struct pn_slice value, int status,
+static enum pn_rc read_content_length(struct pn_header *field, int status,
                                       struct pn_h1_framing_fields *framing,
                                       struct pn_http_fault *fault)
 {
+    struct pn_slice plain = pn_http_without_zeros(field->value);
+
     /* RFC 9112 §6.3 lets equal ones be merged; we do not: "5, 5" and two fields are refused. */
     if (framing->has_length)
         return pn_h1_refuse(fault, PN_MALFORMED, status, "Content-Length is repeated");
-    if (!pn_slice_to_u64(value, INT64_MAX, &framing->length))
+    if (!pn_slice_to_u64(field->value, INT64_MAX, &framing->length))
         return pn_h1_refuse(fault, PN_MALFORMED, status,
                             "Content-Length is not a plain decimal number");
+    if (plain.len != field->value.len) {
+        field->value = plain;
+        field->is_line = false;
+    }
     framing->has_length = true;
     return PN_OK;
 }
@@ -308,21 +314,20 @@ static enum pn_rc read_connection(struct pn_slice value, struct pn_arena *arena,
     (PN_HEADER_BIT(PN_HEADER_CONNECTION) | PN_HEADER_BIT(PN_HEADER_CONTENT_LENGTH) |               \
      PN_HEADER_BIT(PN_HEADER_TRANSFER_ENCODING))
 
-enum pn_rc pn_h1_read_framing(const struct pn_headers *headers, int minor_version,
-                              enum pn_h1_side side, struct pn_h1_framing_fields *framing,
-                              struct pn_http_fault *fault)
+enum pn_rc pn_h1_read_framing(struct pn_headers *headers, int minor_version, enum pn_h1_side side,
+                              struct pn_h1_framing_fields *framing, struct pn_http_fault *fault)
 {
     int status = side == PN_H1_REQUEST ? 400 : 502;
 
     *framing = (struct pn_h1_framing_fields){0};
     for (size_t i = 0; i < headers->count && (headers->kinds & OF_FRAMING) != 0; i++) {
-        const struct pn_header *field = &headers->items[i];
+        struct pn_header *field = &headers->items[i];
         enum pn_rc rc = PN_OK;
 
         if (field->kind == PN_HEADER_CONNECTION)
             rc = read_connection(field->value, headers->arena, status, framing, fault);
         else if (field->kind == PN_HEADER_CONTENT_LENGTH)
-            rc = read_content_length(field->value, status, framing, fault);
+            rc = read_content_length(field, status, framing, fault);
         else if (field->kind == PN_HEADER_TRANSFER_ENCODING)
             rc = read_transfer_encoding(field->value, status, framing, fault);
         if (rc != PN_OK)

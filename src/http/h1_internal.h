@@ -170,15 +170,23 @@ struct pn_h1_framing_fields {
     bool says_keep_alive;
     struct pn_slice connection; /* what all Connection fields list */
 };
-/** RFC 9112 §6. PN_MALFORMED, PN_UNSUPPORTED (501: a transfer coding we do not know),
- *  PN_LIMIT. */
-enum pn_rc pn_h1_read_framing(const struct pn_headers *headers, int minor_version,
-                              enum pn_h1_side side, struct pn_h1_framing_fields *framing,
+/** RFC 9112 §6. The value of Content-Length loses its leading zeros. PN_MALFORMED, PN_UNSUPPORTED
+ *  (501: a transfer coding we do not know), PN_LIMIT. */
+enum pn_rc pn_h1_read_framing(struct pn_headers *headers, int minor_version, enum pn_h1_side side,
+                              struct pn_h1_framing_fields *framing,
                               struct pn_http_fault *fault) PN_MUST_USE;
 /** "HTTP/1.0" or "HTTP/1.1" -> 0 or 1. PN_MALFORMED; PN_UNSUPPORTED: another version. */
 enum pn_rc pn_h1_read_version(struct pn_slice text, int *minor_version) PN_MUST_USE;
 
 /* ---- what HTTP/2 reads alike ---- */
+
+/** A number as it is written on: without leading zeros, which some readers take for octal. */
+static inline struct pn_slice pn_http_without_zeros(struct pn_slice number)
+{
+    while (number.len > 1 && number.ptr[0] == '0')
+        number = pn_slice_sub(number, 1, number.len);
+    return number;
+}
 
 /** Whether a list of tokens has `token`, without case. */
 bool pn_http_is_listed(struct pn_slice list, struct pn_slice token);

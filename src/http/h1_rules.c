@@ -31,13 +31,15 @@ bool pn_http_list_has(const struct pn_headers *headers, const char *name, const 
     return false;
 }
 
-/* HTTP2-Settings: RFC 7540 §3.2.1; RFC 9113 has no upgrade to it any more. */
+/* And what somebody may take for one of these, for a length or for who sent it.
+ * HTTP2-Settings: RFC 7540 §3.2.1; RFC 9113 has no upgrade to it any more. */
 #define HOP_BY_HOP                                                                                 \
     (PN_HEADER_BIT(PN_HEADER_CONNECTION) | PN_HEADER_BIT(PN_HEADER_HTTP2_SETTINGS) |               \
      PN_HEADER_BIT(PN_HEADER_KEEP_ALIVE) | PN_HEADER_BIT(PN_HEADER_PROXY_AUTHENTICATE) |           \
      PN_HEADER_BIT(PN_HEADER_PROXY_AUTHORIZATION) | PN_HEADER_BIT(PN_HEADER_PROXY_CONNECTION) |    \
      PN_HEADER_BIT(PN_HEADER_TE) | PN_HEADER_BIT(PN_HEADER_TRAILER) |                              \
-     PN_HEADER_BIT(PN_HEADER_TRANSFER_ENCODING) | PN_HEADER_BIT(PN_HEADER_UPGRADE))
+     PN_HEADER_BIT(PN_HEADER_TRANSFER_ENCODING) | PN_HEADER_BIT(PN_HEADER_UPGRADE) |               \
+     PN_HEADER_BIT(PN_HEADER_LOOKALIKE))
 
 static bool is_hop_by_hop(enum pn_header_kind kind)
 {

@@ -176,7 +176,7 @@ static void on_length(struct h2_head *head, struct pn_slice value)
         return;
     }
     head->length = value;
-    add(head, PN_LIT("content-length"), value);
+    add(head, PN_LIT("content-length"), pn_http_without_zeros(value));
 }
 
 static void on_crumb(struct h2_head *head, struct pn_slice value)

@@ -44,6 +44,17 @@ static const struct {
     [19] = {{'p', PN_HEADER_PROXY_AUTHORIZATION, "Proxy-Authorization"}},
 };
 
+static bool is_lookalike(struct pn_slice name, const char *text)
+{
+    for (size_t i = 0; i < name.len; i++) {
+        char c = name.ptr[i] == '_' ? '-' : name.ptr[i];
+
+        if (!pn_slice_case_eq(pn_slice(&c, 1), pn_slice(text + i, 1)))
+            return false;
+    }
+    return true;
+}
+
 enum pn_header_kind pn_header_kind_of(struct pn_slice name)
 {
     char first;
@@ -52,10 +63,11 @@ enum pn_header_kind pn_header_kind_of(struct pn_slice name)
         return PN_HEADER_OTHER;
     first = (char)(name.ptr[0] | 0x20);
     for (int i = 0; i < NAMES_OF_ONE_LENGTH; i++) {
-        if (known[name.len][i].first == first)
-            return pn_slice_case_starts_with(name, pn_slice(known[name.len][i].name, name.len))
-                       ? known[name.len][i].kind
-                       : PN_HEADER_OTHER;
+        if (known[name.len][i].first != first)
+            continue;
+        if (pn_slice_case_starts_with(name, pn_slice(known[name.len][i].name, name.len)))
+            return known[name.len][i].kind;
+        return is_lookalike(name, known[name.len][i].name) ? PN_HEADER_LOOKALIKE : PN_HEADER_OTHER;
     }
     return PN_HEADER_OTHER;
 }
@@ -145,7 +157,9 @@ struct search {
 
 static struct search search_of(struct pn_slice name)
 {
-    return (struct search){name, pn_header_kind_of(name)};
+    enum pn_header_kind kind = pn_header_kind_of(name);
+
+    return (struct search){name, kind == PN_HEADER_LOOKALIKE ? PN_HEADER_OTHER : kind};
 }
 
 static bool is_missing(const struct pn_headers *headers, const struct search *search)

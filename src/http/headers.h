@@ -29,6 +29,8 @@ enum pn_header_kind {
     PN_HEADER_X_FORWARDED_FOR,
     PN_HEADER_X_FORWARDED_HOST,
     PN_HEADER_X_FORWARDED_PROTO,
+    /* One of these with '_' for '-': the same to whoever makes variables of names, as CGI does. */
+    PN_HEADER_LOOKALIKE,
 };
 #define PN_HEADER_BIT(kind) (1u << (kind))
 

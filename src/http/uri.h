@@ -52,10 +52,9 @@ bool pn_path_has_dots(struct pn_slice path);
 #define PN_PATH_BACKSLASHES_DECODED 2u /* so is %5C */
 #define PN_PATH_PARAMETERS_CUT      4u /* "a;b=c" is the segment "a" */
 #define PN_PATH_ESCAPED_CUT         8u /* so is "a%3Bb=c" */
-#define PN_PATH_PARAMETERS_FIRST                                                                   \
-    16u                            /* they are cut before slashes are decoded: "a;b%2Fc" is "a"    \
-                                    */
-#define PN_PATH_SLASHES_MERGED 32u /* "a//b" is "a/b" */
+/* Parameters are cut before slashes are decoded: "a;b%2Fc" is "a". */
+#define PN_PATH_PARAMETERS_FIRST 16u
+#define PN_PATH_SLASHES_MERGED   32u /* "a//b" is "a/b" */
 /** What of it may make a difference to `path`; 0, for almost every path: all readers agree. */
 unsigned pn_path_readings(struct pn_slice path);
 /** `path` as that reader sees it, in the arena. PN_NOMEM. */

@@ -67,6 +67,21 @@ static void parts_of_a_request_are_found(void **state)
     expect_slice(pn_headers_get(&r.headers, "X-SPACE"), "v 1");
 }
 
+static void a_length_goes_on_without_its_zeros(void **state)
+{
+    struct pn_request_head r;
+
+    good_request(state, "PUT / HTTP/1.1\r\n" HOST "Content-Length: 0012\r\n\r\n", &r);
+    assert_int_equal(r.content_length, 12);
+    expect_slice(pn_headers_get(&r.headers, "content-length"), "12");
+    assert_false(r.headers.items[1].is_line);
+    good_request(state, "PUT / HTTP/1.1\r\n" HOST "Content-Length: 000\r\n\r\n", &r);
+    expect_slice(pn_headers_get(&r.headers, "content-length"), "0");
+    good_request(state, "PUT / HTTP/1.1\r\n" HOST "Content-Length: 0\r\n\r\n", &r);
+    expect_slice(pn_headers_get(&r.headers, "content-length"), "0");
+    assert_true(r.headers.items[1].is_line);
+}
+
 static void four_forms_of_targets(void **state)
 {
     struct pn_request_head r;
@@ -437,6 +452,7 @@ int main(void)
 #define TEST(function) cmocka_unit_test_setup_teardown(function, make_arena, drop_arena)
     const struct CMUnitTest tests[] = {
         TEST(parts_of_a_request_are_found),
+        TEST(a_length_goes_on_without_its_zeros),
         TEST(four_forms_of_targets),
         TEST(one_empty_line_may_come_first),
         TEST(connection_is_kept_or_closed),

@@ -270,6 +270,7 @@ static void the_framing_of_a_request_is_known(void **state)
         {BEGIN, "abc", PN_BODY_STREAMED, 0, false},
         {BEGIN "content-length|3\n", "abc", PN_BODY_LENGTH, 3, false},
         {BEGIN "content-length|0\n", "", PN_BODY_LENGTH, 0, false},
+        {BEGIN "content-length|0003\n", "abc", PN_BODY_LENGTH, 3, false},
         {BEGIN "content-length|3\nexpect|100-continue\n", "abc", PN_BODY_LENGTH, 3, true},
         {BEGIN "expect|100-continue\n", "abc", PN_BODY_STREAMED, 0, true},
         {BEGIN "expect|100-continue\n", NULL, PN_BODY_NONE, 0, false},
@@ -286,6 +287,9 @@ static void the_framing_of_a_request_is_known(void **state)
             assert_int_equal(call->request->framing, cases[i].framing);
             assert_int_equal(call->request->content_length, cases[i].length);
             assert_int_equal(call->request->expects_continue, cases[i].expects);
+            if (cases[i].framing == PN_BODY_LENGTH)
+                expect_slice(pn_headers_get(&call->request->headers, "content-length"),
+                             cases[i].length == 3 ? "3" : "0");
             assert_true(call->has_ended);
             expect_slice(pn_buf_slice(&call->body), cases[i].body ? cases[i].body : "");
             lab_destroy(lab);
