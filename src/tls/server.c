@@ -182,6 +182,18 @@ static int on_server_name(SSL *ssl, int *alert, void *arg)
     return link && link->is_host_known ? SSL_TLSEXT_ERR_OK : SSL_TLSEXT_ERR_NOACK;
 }
 
+static bool offers_http10(const unsigned char *offered, unsigned len)
+{
+    static const unsigned char wanted[] = {8, 'h', 't', 't', 'p', '/', '1', '.', '0'};
+
+    /* OpenSSL has looked at the lengths. */
+    for (unsigned at = 0; at < len; at += 1u + offered[at]) {
+        if (len - at >= sizeof(wanted) && memcmp(offered + at, wanted, sizeof(wanted)) == 0)
+            return true;
+    }
+    return false;
+}
+
 static int on_alpn(SSL *ssl, const unsigned char **chosen, unsigned char *chosen_len,
                    const unsigned char *offered, unsigned offered_len, void *arg)
 {
@@ -190,10 +202,12 @@ static int on_alpn(SSL *ssl, const unsigned char **chosen, unsigned char *chosen
     unsigned char *found = NULL;
 
     (void)ssl;
-    if (!ours.len ||
-        SSL_select_next_proto(&found, chosen_len, (const unsigned char *)ours.ptr,
-                              (unsigned)ours.len, offered, offered_len) != OPENSSL_NPN_NEGOTIATED)
+    if (!ours.len)
         return SSL_TLSEXT_ERR_NOACK;
+    if (SSL_select_next_proto(&found, chosen_len, (const unsigned char *)ours.ptr,
+                              (unsigned)ours.len, offered, offered_len) != OPENSSL_NPN_NEGOTIATED)
+        return offers_http10(offered, offered_len) ? SSL_TLSEXT_ERR_NOACK
+                                                   : SSL_TLSEXT_ERR_ALERT_FATAL;
     *chosen = found;
     return SSL_TLSEXT_ERR_OK;
 }

@@ -34,7 +34,10 @@ struct pn_tls_server_spec {
      * name comes before one with '*', and that before the names in certificates. */
     const struct pn_tls_host *hosts;
     size_t host_count; /* 1..PN_TLS_SERVER_HOSTS_MAX */
-    enum pn_alpn alpn; /* what we speak; a client that offers nothing of it goes on without ALPN */
+    /* What we speak. A client that offers something else only is refused (no_application_protocol,
+     * RFC 7301 §3.2): what it says would be read as HTTP. One that offers http/1.0, or uses no
+     * ALPN, goes on without. */
+    enum pn_alpn alpn;
     struct pn_tls_tickets *tickets; /* NULL: keys of this object alone, never replaced */
     bool cleanse_plaintext; /* wipe decrypted bytes in OpenSSL's buffers once read (control, vault)
                              */

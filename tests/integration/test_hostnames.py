@@ -361,7 +361,10 @@ def alpn(postern, *offered):
 def test_http2_is_offered_until_it_is_switched_off(home):
     switch = "Microsoft.WindowsAzure.ApiManagement.Gateway.Protocols.Server.Http2"
     assert alpn(home, "h2", "http/1.1") == "h2"
-    assert alpn(home, "http/1.1") == "http/1.1" and alpn(home, "acme") is None
+    assert alpn(home, "http/1.1") == "http/1.1" and alpn(home, "http/1.0") is None
+    for other in ("acme", "ftp", "h3"):
+        with pytest.raises(ssl.SSLError, match="no application protocol"):
+            alpn(home, other)
     for value, expected in (("false", "http/1.1"), ("True", "h2"), ("False", "http/1.1")):
         answer = home.arm("PATCH", "", {"properties": {"customProperties": {switch: value}}})
         assert answer.status == 200, answer

@@ -340,8 +340,13 @@ static void alpn_is_what_both_speak(void **state)
         {PN_ALPN_H2_HTTP11, "\x08http/1.1\x02h2", "h2", PN_ALPN_H2}, /* our order */
         {PN_ALPN_H2_HTTP11, "\x08http/1.1", "http/1.1", PN_ALPN_HTTP11},
         {PN_ALPN_HTTP11, "\x02h2\x08http/1.1", "http/1.1", PN_ALPN_HTTP11},
-        {PN_ALPN_HTTP11, "\x02h2", "", PN_ALPN_NONE},
+        {PN_ALPN_HTTP11, "\x08http/1.0", "", PN_ALPN_NONE},
+        {PN_ALPN_H2_HTTP11,
+         "\x03"
+         "ftp\x08http/1.0",
+         "", PN_ALPN_NONE},
         {PN_ALPN_H2_HTTP11, NULL, "", PN_ALPN_NONE},
+        {PN_ALPN_NONE, "\x02h2", "", PN_ALPN_NONE},
     };
 
     (void)state;
@@ -351,6 +356,31 @@ static void alpn_is_what_both_speak(void **state)
 
         assert_string_equal(visit.alpn_agreed, cases[i].agreed);
         assert_int_equal(visit.server_alpn, cases[i].seen);
+        forget(&visit);
+        pn_tls_server_unref(server);
+    }
+}
+
+static void who_speaks_something_else_is_refused(void **state)
+{
+    static const struct {
+        enum pn_alpn ours;
+        const char *offered;
+    } cases[] = {
+        {PN_ALPN_HTTP11, "\x02h2"},
+        {PN_ALPN_H2_HTTP11, "\x03"
+                            "ftp"},
+        {PN_ALPN_H2_HTTP11, "\x04imap\x08http/1.9"},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        struct pn_tls_server *server = server_of(&(struct listener){.alpn = cases[i].ours});
+        struct visit visit = {.alpn = cases[i].offered};
+
+        visit_run(&visit, server);
+        assert_false(visit.is_open);
+        assert_true(visit.is_refused);
         forget(&visit);
         pn_tls_server_unref(server);
     }
@@ -678,6 +708,7 @@ int main(void)
         cmocka_unit_test(stream_knows_the_name_that_was_sent),
         cmocka_unit_test(host_that_is_no_name_is_refused),
         cmocka_unit_test(alpn_is_what_both_speak),
+        cmocka_unit_test(who_speaks_something_else_is_refused),
         cmocka_unit_test(session_is_resumed_by_another_listener_with_the_same_keys),
         cmocka_unit_test(session_is_not_resumed_for_another_name),
         cmocka_unit_test(session_does_not_outlive_a_changed_certificate_requirement),
