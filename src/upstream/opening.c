@@ -21,7 +21,7 @@ static enum pn_rc dial(struct pn_opening *opening);
 
 /* --- the end --- */
 
-static void attempt_close(struct pn_attempt *attempt)
+void pn_opening_close_attempt(struct pn_attempt *attempt)
 {
     pn_loop_disarm(attempt->opening->spec.loop, &attempt->timer);
     pn_loop_unwatch(&attempt->watch);
@@ -37,7 +37,7 @@ static void stop_race(struct pn_opening *opening)
     for (size_t i = 0; i < opening->count; i++) {
         if (opening->attempts[i].state != PN_ATTEMPT_RUNNING)
             continue;
-        attempt_close(&opening->attempts[i]);
+        pn_opening_close_attempt(&opening->attempts[i]);
         opening->attempts[i].state = PN_ATTEMPT_UNTRIED;
     }
     opening->running = 0;
@@ -51,7 +51,7 @@ void pn_opening_cancel(struct pn_opening *opening)
         pn_resolve_cancel(&opening->resolve);
     stop_race(opening);
     if (opening->winner)
-        attempt_close(opening->winner);
+        pn_opening_close_attempt(opening->winner);
     pn_stream_destroy(opening->stream);
     pn_stream_destroy(opening->outer);
     pn_buf_fini(&opening->tunnel);
@@ -264,7 +264,7 @@ static void lose(struct pn_opening *opening, struct pn_attempt *attempt, int err
         report.cause = PN_CAUSE_CONNECT_FAILED;
     pn_failure_from_report(opening->spec.failure, &report);
     pn_opening_tell(opening, PN_OPENING_LOST, attempt, NULL);
-    attempt_close(attempt);
+    pn_opening_close_attempt(attempt);
     attempt->state = PN_ATTEMPT_USED;
     opening->running--;
 }

@@ -37,6 +37,8 @@ struct pn_opening {
 
 /** Ends it and tells the receiver; spec.failure is filled. */
 void pn_opening_fail(struct pn_opening *opening);
+/** Its socket, if it is still the attempt's, and what watches it. */
+void pn_opening_close_attempt(struct pn_attempt *attempt);
 /** The failure is of this address. */
 void pn_opening_set_peer(struct pn_opening *opening, const struct pn_attempt *attempt);
 /** By the network rules in force now; false: failure tells. */

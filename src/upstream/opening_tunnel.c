@@ -17,14 +17,31 @@ static size_t answer_max(void)
     return (size_t)pn_limit_value(PN_LIMIT_PROXY_ANSWER);
 }
 
-static void tunnel_failed(struct pn_opening *opening, const char *code, const char *what)
+static void set_failure(struct pn_opening *opening, const char *code, const char *what)
 {
     const struct pn_proxy *proxy = opening->spec.proxy;
 
     pn_failure_set(opening->spec.failure, code, "the proxy %s:%u of the backend %s", proxy->host,
                    proxy->port, what);
     pn_opening_set_peer(opening, opening->winner);
+}
+
+static void tunnel_failed(struct pn_opening *opening, const char *code, const char *what)
+{
+    set_failure(opening, code, what);
     pn_opening_fail(opening);
+}
+
+/** Nobody has answered at this address of the proxy; at another one somebody may. */
+static void tunnel_lost(struct pn_opening *opening, const char *code, const char *what)
+{
+    set_failure(opening, code, what);
+    pn_opening_tell(opening, PN_OPENING_LOST, opening->winner, NULL);
+    pn_opening_close_attempt(opening->winner);
+    pn_stream_destroy(opening->outer);
+    opening->outer = NULL;
+    if (!pn_opening_go_on(opening))
+        pn_opening_fail(opening);
 }
 
 static void tunnel_refused(struct pn_opening *opening, enum pn_proxy_answer answer, int status)
@@ -146,7 +163,7 @@ static void tunnel_read(struct pn_opening *opening)
         if (rc == PN_AGAIN)
             return;
         if (rc != PN_OK) {
-            tunnel_failed(opening, "proxy_closed", "closed the connection instead of an answer");
+            tunnel_lost(opening, "proxy_closed", "closed the connection instead of an answer");
             return;
         }
         opening->tunnel.len += len;
@@ -173,7 +190,7 @@ static void tunnel_step(struct pn_opening *opening)
         if (rc == PN_AGAIN)
             return;
         if (rc != PN_OK) {
-            tunnel_failed(opening, "proxy_closed", "closed the connection");
+            tunnel_lost(opening, "proxy_closed", "closed the connection");
             return;
         }
         opening->tunnel_sent += written;
@@ -195,7 +212,8 @@ static void on_tunnel_timeout(struct pn_timer *timer)
 {
     struct pn_attempt *attempt = timer->ctx;
 
-    tunnel_failed(attempt->opening, "proxy_timeout", "did not answer in time");
+    pn_limit_hit(PN_LIMIT_BACKEND_CONNECT_TIMEOUT);
+    tunnel_lost(attempt->opening, "proxy_timeout", "did not answer in time");
 }
 
 /** Asks for the tunnel. PN_AGAIN, or failure tells. */

@@ -5,12 +5,15 @@ import contextlib
 import os
 import socket
 import subprocess
+import threading
 import time
 
 import pytest
 from lab import service
 from lab.dns import A, AAAA, CNAME, NameServer, encoded, record, response
 from lab.members import Member
+from lab.proxies import ScriptedProxy
+from lab.service import policy
 
 
 @pytest.fixture(scope="module")
@@ -94,6 +97,32 @@ def test_an_address_that_does_not_answer_costs_a_quarter_of_a_second(resolving, 
             assert time.monotonic() - begin < 2.5
         service.wait_for("the losers are closed", lambda: open_files(resolving) <= before, 5)
     assert resolving.metric("postern_backend_connections") == 0
+
+
+def test_an_address_of_a_proxy_that_closes_costs_no_request(resolving, names):
+    """It takes the connection and hangs up instead of an answer: another one is asked."""
+    with Member("behind") as behind, ScriptedProxy() as proxy:
+        hangs_up = socket.create_server(("127.0.0.21", proxy.port))
+        taken = []
+
+        def serve():
+            with contextlib.suppress(OSError):
+                while True:
+                    sock, _ = hangs_up.accept()
+                    taken.append(sock.recv(4096))
+                    sock.close()
+
+        threading.Thread(target=serve, daemon=True).start()
+        try:
+            host = f"{service.unique('proxy')}.test"
+            names.names[host] = ["127.0.0.21", "127.0.0.1"]
+            resolving.put(f"/backends/{host}", {"url": behind.url, "protocol": "http",
+                                                "proxy": {"url": f"http://{host}:{proxy.port}"}})
+            resolving.make_api(host, "http://127.0.0.1:1", policy(f'<set-backend-service backend-id="{host}" />'))
+            assert [resolving.call(f"/{host}/x", method="POST").status for _ in range(6)] == [200] * 6
+            assert taken and len(behind.requests) == 6
+        finally:
+            hangs_up.close()
 
 
 def test_new_connections_follow_a_name_that_moves(resolving, names):
