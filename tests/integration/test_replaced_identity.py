@@ -2,6 +2,8 @@
 """A certificate is replaced while requests wait for a connection, or lose the one they had: what is opened
 from then on shows the new one, though a session of the former could be resumed."""
 import concurrent.futures
+import contextlib
+import socket
 import ssl
 import threading
 
@@ -64,7 +66,8 @@ class Mutual:
                 sock.sendall(frame(HEADERS, END_HEADERS, stream, block((":status", "200"))) +
                              frame(DATA, END_STREAM, stream, b"ok"))
             else:
-                sock.unwrap()
+                with contextlib.suppress(OSError):
+                    sock.shutdown(socket.SHUT_RDWR)
         threading.Thread(target=answer, daemon=True).start()
 
     def _serve(self, sock, _):
