@@ -449,6 +449,8 @@ void arm_certificate_refresh(struct arm_call *call)
         is_from_vault = false;
     else if (services->refresh(services->ctx, item.id, &err) != PN_OK) {
         is_from_vault = false;
+        if (err.rc == PN_NOT_FOUND && strcmp(err.code, "certificate_changed") == 0)
+            err.rc = PN_CONFLICT; /* it is there, but follows something else by now */
         arm_answer_failure(call, &err);
     }
     pn_store_item_fini(&item);

@@ -220,8 +220,9 @@ static enum pn_rc fake_refresh(void *ctx, const char *certificate_id, struct pn_
     struct arm_fixture *f = ctx;
 
     (void)certificate_id;
-    (void)err;
     f->refreshes++;
+    if (f->refresh_code)
+        return pn_error_set(err, PN_NOT_FOUND, f->refresh_code, "it was changed meanwhile");
     return PN_OK;
 }
 

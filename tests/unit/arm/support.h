@@ -46,6 +46,7 @@ struct arm_fixture {
     const char *denied_action; /* the one action that is not allowed; NULL: all are */
     const char *fetch_code;    /* the vault's failure; NULL: it answers with fetch_subject */
     const char *fetch_subject;
+    const char *refresh_code; /* the certificate is another one by then; NULL: it is refreshed */
     int refreshes, rescans;
 
     /* the last answer */

@@ -176,6 +176,10 @@ static void key_vault_certificate_is_fetched_and_refreshed(void **state)
     assert_int_equal(strlen(f->etag), 14);
     assert_int_equal(arm_call(f, "POST", SERVICE "/certificates/no/refreshSecret", NULL, NULL),
                      404);
+    f->refresh_code = "not_found"; /* deleted while the vault was asked */
+    assert_int_equal(arm_call(f, "POST", C1 "/refreshSecret", NULL, NULL), 404);
+    f->refresh_code = "certificate_changed"; /* given another source: there it is still */
+    assert_int_equal(arm_call(f, "POST", C1 "/refreshSecret", NULL, NULL), 409);
 }
 
 static void failed_fetch_tells_why_and_stores_nothing(void **state)
