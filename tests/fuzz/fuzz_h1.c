@@ -227,6 +227,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         pn_http_strip_hop_by_hop(&whole.headers);
         must(!pn_headers_has(&whole.headers, "Connection"));
         must(!pn_headers_has(&whole.headers, "Transfer-Encoding"));
+        for (size_t i = 0; i < whole.headers.count; i++)
+            must(pn_header_kind_of(whole.headers.items[i].name) != PN_HEADER_LOOKALIKE);
         for (size_t i = 0; i < whole.trailers.count; i++)
             must(!pn_http_is_listed(whole.connection, whole.trailers.items[i].name));
         if (side == PN_H1_REQUEST && whole.body_rc == PN_EOF)
