@@ -100,11 +100,29 @@ void pn_arena_mark_secret(struct pn_arena *arena)
     arena->is_secret = true;
 }
 
+/* Of its own, so that callers of the rest need not save their registers for it. */
+__attribute__((noinline)) static struct block *add_block(struct pn_arena *arena, size_t rounded)
+{
+    size_t size = rounded > arena->block_bytes ? rounded : arena->block_bytes;
+    struct block *block = NULL;
+
+    if (size > arena->max_bytes - arena->held_bytes || arena->held_bytes > arena->max_bytes) {
+        arena->is_exhausted = true;
+        return NULL;
+    }
+    block = block_create(size);
+    if (!block)
+        return NULL;
+    block->next = arena->newest;
+    arena->newest = block;
+    arena->held_bytes += size;
+    return block;
+}
+
 void *pn_arena_alloc(struct pn_arena *arena, size_t len)
 {
     struct block *block = arena->newest;
     size_t rounded;
-    size_t size;
     void *ptr;
 
     if (len > arena->max_bytes) {
@@ -113,17 +131,9 @@ void *pn_arena_alloc(struct pn_arena *arena, size_t len)
     }
     rounded = (len + ALIGNMENT - 1) & ~(size_t)(ALIGNMENT - 1);
     if (rounded > block->size - block->used) {
-        size = rounded > arena->block_bytes ? rounded : arena->block_bytes;
-        if (size > arena->max_bytes - arena->held_bytes || arena->held_bytes > arena->max_bytes) {
-            arena->is_exhausted = true;
-            return NULL;
-        }
-        block = block_create(size);
+        block = add_block(arena, rounded);
         if (!block)
             return NULL;
-        block->next = arena->newest;
-        arena->newest = block;
-        arena->held_bytes += size;
     }
     ptr = block->data + block->used;
     block->used += rounded;
