@@ -48,54 +48,66 @@ void pn_h2_head_begin(struct pn_h2 *h2, struct h2_stream *stream, bool is_traile
     pn_headers_init(&head->crumbs, stream->arena);
 }
 
-static struct pn_slice slice_of(nghttp2_rcbuf *rcbuf)
+/* A name or a value, as nghttp2 has decoded it. */
+struct text {
+    struct pn_slice bytes;
+    bool is_lasting; /* of nghttp2's static table, which lives for ever */
+};
+
+static inline struct text text_of(nghttp2_rcbuf *rcbuf)
 {
     nghttp2_vec vec = nghttp2_rcbuf_get_buf(rcbuf);
 
-    return pn_slice(vec.base, vec.len);
+    return (struct text){pn_slice(vec.base, vec.len), nghttp2_rcbuf_is_static(rcbuf) != 0};
 }
 
-/* nghttp2's static table lives for ever; all else is copied into the arena of the head. */
-static struct pn_slice keep(struct h2_head *head, nghttp2_rcbuf *rcbuf)
+static struct pn_slice copy_of(struct h2_head *head, struct pn_slice bytes)
 {
-    struct pn_slice text = slice_of(rcbuf);
     struct pn_slice copy = {"", 0};
 
-    if (text.len == 0)
+    if (bytes.len == 0)
         return copy;
-    if (nghttp2_rcbuf_is_static(rcbuf))
-        return text;
-    copy = pn_arena_dup(head->stream->arena, text);
+    copy = pn_arena_dup(head->stream->arena, bytes);
     if (!copy.ptr)
         pn_h2_head_refuse(head, PN_NOMEM, 500, "out of memory");
     return copy;
 }
 
+/* What does not last is copied into the arena of the head. */
+static inline struct pn_slice keep(struct h2_head *head, const struct text *text)
+{
+    return text->is_lasting ? text->bytes : copy_of(head, text->bytes);
+}
+
 /* ---- fields ---- */
 
-/* Where a pseudo-header of a request is kept. NULL: none that we know. */
-static struct pn_slice *pseudo_of_request(struct pn_h2 *h2, struct pn_slice name)
+/* Of the length of `text`, a literal, is the name already. */
+#define IS(name, text) (memcmp((name).ptr, text, sizeof(text) - 1) == 0)
+
+/* Where a pseudo-header is kept. NULL: none that we know. */
+static inline struct pn_slice *pseudo_of(struct pn_h2 *h2, struct pn_slice name)
 {
     struct h2_head *head = &h2->head;
 
+    if (!h2->is_server)
+        return name.len == 7 && IS(name, ":status") ? &head->status : NULL;
     switch (name.len) {
     case 5:
-        return pn_slice_eq_str(name, ":path") ? &head->path : NULL;
+        return IS(name, ":path") ? &head->path : NULL;
     case 7:
-        if (pn_slice_eq_str(name, ":method"))
+        if (IS(name, ":method"))
             return &head->method;
-        return pn_slice_eq_str(name, ":scheme") ? &head->scheme : NULL;
+        return IS(name, ":scheme") ? &head->scheme : NULL;
     case 9:
-        return h2->config.allows_connect && pn_slice_eq_str(name, ":protocol") ? &head->protocol
-                                                                               : NULL;
+        return h2->config.allows_connect && IS(name, ":protocol") ? &head->protocol : NULL;
     case 10:
-        return pn_slice_eq_str(name, ":authority") ? &head->authority : NULL;
+        return IS(name, ":authority") ? &head->authority : NULL;
     default:
         return NULL;
     }
 }
 
-static void on_pseudo(struct pn_h2 *h2, struct pn_slice name, nghttp2_rcbuf *value)
+static void on_pseudo(struct pn_h2 *h2, struct pn_slice name, const struct text *value)
 {
     struct h2_head *head = &h2->head;
     struct pn_slice *place = NULL;
@@ -108,9 +120,7 @@ static void on_pseudo(struct pn_h2 *h2, struct pn_slice name, nghttp2_rcbuf *val
         pn_h2_head_malformed(head, "a pseudo-header comes after other headers");
         return;
     }
-    place = h2->is_server ? pseudo_of_request(h2, name) : NULL;
-    if (!h2->is_server && pn_slice_eq_str(name, ":status"))
-        place = &head->status;
+    place = pseudo_of(h2, name);
     if (!place) {
         pn_h2_head_malformed(head, "a pseudo-header is unknown here");
         return;
@@ -119,7 +129,7 @@ static void on_pseudo(struct pn_h2 *h2, struct pn_slice name, nghttp2_rcbuf *val
         pn_h2_head_malformed(head, "a pseudo-header is repeated");
         return;
     }
-    if (place == &head->path && slice_of(value).len > h2->config.http.target_bytes_max) {
+    if (place == &head->path && value->bytes.len > h2->config.http.target_bytes_max) {
         over(head, PN_LIMIT_TARGET_BYTES, 414,
              "the request target is longer than the limit target-bytes");
         return;
@@ -138,10 +148,13 @@ static bool is_name(struct pn_slice name)
     return name.len > 0;
 }
 
-/* on_regular() has judged both. */
-static void add(struct h2_head *head, struct pn_slice name, struct pn_slice value)
+/* A field of which on_regular() has judged name and value. */
+static inline void add(struct h2_head *head, enum pn_header_kind kind, struct pn_slice name,
+                       bool is_lasting, struct pn_slice value)
 {
-    if (pn_headers_add_sound(&head->headers, name, value) != PN_OK)
+    struct pn_header field = {name, value, kind, true, false, is_lasting};
+
+    if (pn_headers_add_judged(&head->headers, &field) != PN_OK)
         pn_h2_head_refuse(head, PN_NOMEM, 500, "out of memory");
 }
 
@@ -152,7 +165,10 @@ void pn_h2_head_begin_regular(struct h2_head *head)
         return;
     head->has_regular = true;
     if (head->authority.len > 0) { /* judged when the block is whole */
-        if (pn_headers_add(&head->headers, PN_LIT("host"), head->authority) != PN_OK)
+        struct pn_header host = {PN_LIT("host"), head->authority, PN_HEADER_HOST,
+                                 false,          false,           true};
+
+        if (pn_headers_add_judged(&head->headers, &host) != PN_OK)
             pn_h2_head_refuse(head, PN_NOMEM, 500, "out of memory");
         head->has_host = true;
     }
@@ -163,7 +179,7 @@ static void on_host(struct h2_head *head, struct pn_slice value)
     if (!head->has_host) {
         head->has_host = true;
         head->authority = value;
-        add(head, PN_LIT("host"), value);
+        add(head, PN_HEADER_HOST, PN_LIT("host"), true, value);
     } else if (!head->is_trailer && !pn_slice_case_eq(head->authority, value)) {
         pn_h2_head_malformed(head, "host differs from :authority, or is repeated");
     }
@@ -176,65 +192,67 @@ static void on_length(struct h2_head *head, struct pn_slice value)
         return;
     }
     head->length = value;
-    add(head, PN_LIT("content-length"), pn_http_without_zeros(value));
+    add(head, PN_HEADER_CONTENT_LENGTH, PN_LIT("content-length"), true,
+        pn_http_without_zeros(value));
 }
 
 static void on_crumb(struct h2_head *head, struct pn_slice value)
 {
     head->crumb_count++;
     if (head->crumb_count == 1)
-        add(head, PN_LIT("cookie"), value); /* its value is put together at the end */
-    if (value.len == 0)                     /* at the end it would leave a space there */
+        /* its value is put together at the end */
+        add(head, PN_HEADER_OTHER, PN_LIT("cookie"), true, value);
+    if (value.len == 0) /* at the end it would leave a space there */
         return;
     head->crumb_bytes += value.len + 2;
     if (pn_headers_add(&head->crumbs, PN_LIT("cookie"), value) != PN_OK)
         pn_h2_head_refuse(head, PN_NOMEM, 500, "out of memory");
 }
 
-static void on_regular(struct pn_h2 *h2, nghttp2_rcbuf *name_buf, nghttp2_rcbuf *value_buf)
+static void on_regular(struct pn_h2 *h2, const struct text *name, const struct text *value)
 {
     struct h2_head *head = &h2->head;
-    struct pn_slice name = slice_of(name_buf);
-    struct pn_slice value = slice_of(value_buf);
     enum pn_header_kind kind;
+    struct pn_slice kept;
 
-    if (!nghttp2_rcbuf_is_static(name_buf) && !is_name(name)) {
+    if (!name->is_lasting && !is_name(name->bytes)) {
         pn_h2_head_malformed(head, "a header name is no token in lower case");
         return;
     }
-    if (!nghttp2_rcbuf_is_static(value_buf) && !pn_header_value_is_valid(value)) {
+    if (!value->is_lasting && !pn_header_value_is_valid(value->bytes)) {
         pn_h2_head_malformed(
             head, "a header value has a control character, or begins or ends with a space");
         return;
     }
-    kind = pn_header_kind_of(name);
+    kind = pn_header_kind_of_lower(name->bytes);
     if (pn_h2_is_of_connection(kind) ||
-        (kind == PN_HEADER_TE && !pn_slice_case_eq_str(value, "trailers"))) {
+        (kind == PN_HEADER_TE && !pn_slice_case_eq_str(value->bytes, "trailers"))) {
         pn_h2_head_malformed(head, "a header of the connection, which HTTP/2 does not have");
         return;
     }
     if (!head->is_trailer)
         pn_h2_head_begin_regular(head);
-    else if (!pn_http_is_trailer_allowed(name))
+    else if (!pn_http_is_trailer_allowed(name->bytes))
         return;
-    value = keep(head, value_buf);
+    kept = keep(head, value);
     if (h2->is_server && kind == PN_HEADER_HOST)
-        on_host(head, value);
+        on_host(head, kept);
     else if (kind == PN_HEADER_CONTENT_LENGTH)
-        on_length(head, value);
-    else if (h2->is_server && pn_slice_eq_str(name, "cookie"))
-        on_crumb(head, value);
+        on_length(head, kept);
+    else if (h2->is_server && name->bytes.len == 6 && IS(name->bytes, "cookie"))
+        on_crumb(head, kept);
     else
-        add(head, keep(head, name_buf), value);
+        add(head, kind, keep(head, name), name->is_lasting, kept);
 }
 
-void pn_h2_head_field(struct pn_h2 *h2, nghttp2_rcbuf *name, nghttp2_rcbuf *value)
+void pn_h2_head_field(struct pn_h2 *h2, nghttp2_rcbuf *name_buf, nghttp2_rcbuf *value_buf)
 {
+    struct text name = text_of(name_buf);
+    struct text value = text_of(value_buf);
     struct h2_head *head = &h2->head;
     const struct pn_http_limits *limits = &h2->config.http;
-    struct pn_slice text = slice_of(name);
 
-    head->bytes += text.len + slice_of(value).len + FIELD_OVERHEAD;
+    head->bytes += name.bytes.len + value.bytes.len + FIELD_OVERHEAD;
     head->count++;
     if (head->bytes > h2->config.head_bytes_hard_max) {
         pn_limit_hit(PN_LIMIT_H2_HEAD_BYTES);
@@ -253,8 +271,8 @@ void pn_h2_head_field(struct pn_h2 *h2, nghttp2_rcbuf *name, nghttp2_rcbuf *valu
         over(head, PN_LIMIT_HEADER_BYTES, 431, "the head is longer than the limit header-bytes");
     else if (head->count > limits->header_count_max)
         over(head, PN_LIMIT_HEADER_COUNT, 431, "more header fields than the limit header-count");
-    else if (text.len > 0 && text.ptr[0] == ':')
-        on_pseudo(h2, text, value);
+    else if (name.bytes.len > 0 && name.bytes.ptr[0] == ':')
+        on_pseudo(h2, name.bytes, &value);
     else
-        on_regular(h2, name, value);
+        on_regular(h2, &name, &value);
 }

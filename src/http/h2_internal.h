@@ -293,7 +293,7 @@ static inline bool pn_h2_is_of_connection(enum pn_header_kind kind)
     return (of_connection & PN_HEADER_BIT(kind)) != 0;
 }
 /** One field. Faults are kept in the head; above the hard limit: pn_h2_fail(). */
-void pn_h2_head_field(struct pn_h2 *h2, nghttp2_rcbuf *name, nghttp2_rcbuf *value);
+void pn_h2_head_field(struct pn_h2 *h2, nghttp2_rcbuf *name_buf, nghttp2_rcbuf *value_buf);
 /** Why the head is not acceptable; the first reason counts. */
 void pn_h2_head_refuse(struct h2_head *head, enum pn_rc rc, int status, const char *cause);
 /** The same: PN_MALFORMED, 400. */

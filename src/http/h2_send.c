@@ -107,8 +107,8 @@ static nghttp2_nv nv_of(struct pn_slice name, struct pn_slice value, uint8_t fla
     return (nghttp2_nv){name_ptr.to, value_ptr.to, name.len, value.len, flags};
 }
 
-/* Pseudo-headers: the name is a literal. */
-static nghttp2_nv pseudo(struct pn_slice name, struct pn_slice value)
+/* The name is a literal, in lower case. */
+static nghttp2_nv named(struct pn_slice name, struct pn_slice value)
 {
     return nv_of(name, value, NGHTTP2_NV_FLAG_NO_COPY_NAME);
 }
@@ -120,8 +120,19 @@ static bool is_left_out(enum pn_header_kind kind, bool is_request)
            (is_request && kind == PN_HEADER_HOST);
 }
 
-/* Appends the fields. PN_MALFORMED: one is not valid. Names are turned into lower case by nghttp2,
- * which copies both. */
+/* nghttp2 copies, and turns names into lower case, but for names that last: a head may wait in it
+ * when its stream, and the memory of its fields, are gone. */
+static nghttp2_nv nv_of_field(const struct pn_header *field)
+{
+    const char *lasting = pn_header_lower_name(field);
+
+    if (lasting)
+        return named(pn_slice(lasting, field->name.len), field->value);
+    return nv_of(field->name, field->value,
+                 field->has_lasting_name ? NGHTTP2_NV_FLAG_NO_COPY_NAME : NGHTTP2_NV_FLAG_NONE);
+}
+
+/* Appends the fields. PN_MALFORMED: one is not valid. */
 size_t pn_h2_put_fields(nghttp2_nv *nva, const struct pn_headers *headers, bool is_request,
                         enum pn_rc *rc)
 {
@@ -137,7 +148,7 @@ size_t pn_h2_put_fields(nghttp2_nv *nva, const struct pn_headers *headers, bool 
         }
         if (is_left_out(field->kind, is_request))
             continue;
-        nva[count] = nv_of(field->name, field->value, NGHTTP2_NV_FLAG_NONE);
+        nva[count] = nv_of_field(field);
         count++;
     }
     return count;
@@ -183,7 +194,7 @@ static enum pn_rc respond(struct h2_stream *stream, int status, const struct pn_
 
     if (!nva)
         return PN_NOMEM;
-    nva[0] = pseudo(PN_LIT(":status"), pn_slice(digits, sizeof(digits)));
+    nva[0] = named(PN_LIT(":status"), pn_slice(digits, sizeof(digits)));
     if (headers)
         count += pn_h2_put_fields(nva + 1, headers, false, &rc);
     if (rc != PN_OK)
@@ -275,12 +286,12 @@ static size_t put_pseudo(nghttp2_nv *nva, const struct pn_h2_request *request)
 {
     size_t count = 0;
 
-    nva[count++] = pseudo(PN_LIT(":method"), request->method);
-    nva[count++] = pseudo(PN_LIT(":scheme"), request->scheme);
-    nva[count++] = pseudo(PN_LIT(":authority"), request->authority);
-    nva[count++] = pseudo(PN_LIT(":path"), request->path);
+    nva[count++] = named(PN_LIT(":method"), request->method);
+    nva[count++] = named(PN_LIT(":scheme"), request->scheme);
+    nva[count++] = named(PN_LIT(":authority"), request->authority);
+    nva[count++] = named(PN_LIT(":path"), request->path);
     if (request->protocol.len > 0)
-        nva[count++] = pseudo(PN_LIT(":protocol"), request->protocol);
+        nva[count++] = named(PN_LIT(":protocol"), request->protocol);
     return count;
 }
 
@@ -308,7 +319,7 @@ enum pn_rc pn_h2_request(struct pn_h2 *h2, const struct pn_h2_request *request,
     if (rc != PN_OK)
         goto out;
     if (request->sends_te_trailers)
-        nva[count++] = nv_of(PN_LIT("te"), PN_LIT("trailers"), NGHTTP2_NV_FLAG_NO_COPY_NAME);
+        nva[count++] = named(PN_LIT("te"), PN_LIT("trailers"));
     stream->pub.user = request->user;
     stream->pub.protocol = request->protocol;
     stream->is_head_request = pn_slice_eq_str(request->method, "HEAD");

@@ -21,27 +21,30 @@ void pn_headers_init(struct pn_headers *headers, struct pn_arena *arena)
 enum { NAMES_OF_ONE_LENGTH = 2, LONGEST = 19 };
 
 /* By length; those of one length differ in the first letter. Spelt as most write them: then they
- * are the same, and no case has to be looked at. */
-static const struct {
+ * are the same, and no case has to be looked at. HTTP/2 has them in lower case only. */
+static const struct known {
     char first;
     enum pn_header_kind kind;
     const char *name;
+    const char *lower;
 } known[LONGEST + 1][NAMES_OF_ONE_LENGTH] = {
-    [2] = {{'t', PN_HEADER_TE, "TE"}},
-    [4] = {{'h', PN_HEADER_HOST, "Host"}, {'d', PN_HEADER_DATE, "Date"}},
-    [6] = {{'e', PN_HEADER_EXPECT, "Expect"}},
-    [7] = {{'u', PN_HEADER_UPGRADE, "Upgrade"}, {'t', PN_HEADER_TRAILER, "Trailer"}},
-    [9] = {{'f', PN_HEADER_FORWARDED, "Forwarded"}},
-    [10] = {{'c', PN_HEADER_CONNECTION, "Connection"}, {'k', PN_HEADER_KEEP_ALIVE, "Keep-Alive"}},
-    [14] = {{'c', PN_HEADER_CONTENT_LENGTH, "Content-Length"},
-            {'h', PN_HEADER_HTTP2_SETTINGS, "HTTP2-Settings"}},
-    [15] = {{'x', PN_HEADER_X_FORWARDED_FOR, "X-Forwarded-For"}},
-    [16] = {{'x', PN_HEADER_X_FORWARDED_HOST, "X-Forwarded-Host"},
-            {'p', PN_HEADER_PROXY_CONNECTION, "Proxy-Connection"}},
-    [17] = {{'t', PN_HEADER_TRANSFER_ENCODING, "Transfer-Encoding"},
-            {'x', PN_HEADER_X_FORWARDED_PROTO, "X-Forwarded-Proto"}},
-    [18] = {{'p', PN_HEADER_PROXY_AUTHENTICATE, "Proxy-Authenticate"}},
-    [19] = {{'p', PN_HEADER_PROXY_AUTHORIZATION, "Proxy-Authorization"}},
+    [2] = {{'t', PN_HEADER_TE, "TE", "te"}},
+    [4] = {{'h', PN_HEADER_HOST, "Host", "host"}, {'d', PN_HEADER_DATE, "Date", "date"}},
+    [6] = {{'e', PN_HEADER_EXPECT, "Expect", "expect"}},
+    [7] = {{'u', PN_HEADER_UPGRADE, "Upgrade", "upgrade"},
+           {'t', PN_HEADER_TRAILER, "Trailer", "trailer"}},
+    [9] = {{'f', PN_HEADER_FORWARDED, "Forwarded", "forwarded"}},
+    [10] = {{'c', PN_HEADER_CONNECTION, "Connection", "connection"},
+            {'k', PN_HEADER_KEEP_ALIVE, "Keep-Alive", "keep-alive"}},
+    [14] = {{'c', PN_HEADER_CONTENT_LENGTH, "Content-Length", "content-length"},
+            {'h', PN_HEADER_HTTP2_SETTINGS, "HTTP2-Settings", "http2-settings"}},
+    [15] = {{'x', PN_HEADER_X_FORWARDED_FOR, "X-Forwarded-For", "x-forwarded-for"}},
+    [16] = {{'x', PN_HEADER_X_FORWARDED_HOST, "X-Forwarded-Host", "x-forwarded-host"},
+            {'p', PN_HEADER_PROXY_CONNECTION, "Proxy-Connection", "proxy-connection"}},
+    [17] = {{'t', PN_HEADER_TRANSFER_ENCODING, "Transfer-Encoding", "transfer-encoding"},
+            {'x', PN_HEADER_X_FORWARDED_PROTO, "X-Forwarded-Proto", "x-forwarded-proto"}},
+    [18] = {{'p', PN_HEADER_PROXY_AUTHENTICATE, "Proxy-Authenticate", "proxy-authenticate"}},
+    [19] = {{'p', PN_HEADER_PROXY_AUTHORIZATION, "Proxy-Authorization", "proxy-authorization"}},
 };
 
 static bool is_lookalike(struct pn_slice name, const char *text)
@@ -55,21 +58,48 @@ static bool is_lookalike(struct pn_slice name, const char *text)
     return true;
 }
 
-enum pn_header_kind pn_header_kind_of(struct pn_slice name)
+/* The one that it may be; NULL: none. */
+static inline const struct known *candidate(struct pn_slice name)
 {
     char first;
 
     if (name.len == 0 || name.len > LONGEST)
-        return PN_HEADER_OTHER;
+        return NULL;
     first = (char)(name.ptr[0] | 0x20);
     for (int i = 0; i < NAMES_OF_ONE_LENGTH; i++) {
-        if (known[name.len][i].first != first)
-            continue;
-        if (pn_slice_case_starts_with(name, pn_slice(known[name.len][i].name, name.len)))
-            return known[name.len][i].kind;
-        return is_lookalike(name, known[name.len][i].name) ? PN_HEADER_LOOKALIKE : PN_HEADER_OTHER;
+        if (known[name.len][i].first == first)
+            return &known[name.len][i];
     }
-    return PN_HEADER_OTHER;
+    return NULL;
+}
+
+enum pn_header_kind pn_header_kind_of(struct pn_slice name)
+{
+    const struct known *one = candidate(name);
+
+    if (!one)
+        return PN_HEADER_OTHER;
+    if (pn_slice_case_starts_with(name, pn_slice(one->name, name.len)))
+        return one->kind;
+    return is_lookalike(name, one->name) ? PN_HEADER_LOOKALIKE : PN_HEADER_OTHER;
+}
+
+enum pn_header_kind pn_header_kind_of_lower(struct pn_slice name)
+{
+    const struct known *one = candidate(name);
+
+    if (!one)
+        return PN_HEADER_OTHER;
+    if (memcmp(name.ptr, one->lower, name.len) == 0)
+        return one->kind;
+    return is_lookalike(name, one->lower) ? PN_HEADER_LOOKALIKE : PN_HEADER_OTHER;
+}
+
+const char *pn_header_lower_name(const struct pn_header *field)
+{
+    if (field->kind == PN_HEADER_OTHER || field->kind == PN_HEADER_LOOKALIKE)
+        return NULL;
+    return known[field->name.len][known[field->name.len][0].kind == field->kind ? 0 : 1].lower;
 }
 
 static enum pn_rc grow(struct pn_headers *headers)
@@ -89,9 +119,7 @@ static enum pn_rc grow(struct pn_headers *headers)
     return PN_OK;
 }
 
-static inline enum pn_rc add_of(struct pn_headers *headers, enum pn_header_kind kind,
-                                struct pn_slice name, struct pn_slice value, bool is_sound,
-                                bool is_line)
+static inline enum pn_rc put(struct pn_headers *headers, const struct pn_header *field)
 {
     if (headers->count == headers->capacity) {
         enum pn_rc rc = grow(headers);
@@ -99,16 +127,18 @@ static inline enum pn_rc add_of(struct pn_headers *headers, enum pn_header_kind 
         if (rc != PN_OK)
             return rc;
     }
-    headers->items[headers->count] = (struct pn_header){name, value, kind, is_sound, is_line};
+    headers->items[headers->count] = *field;
     headers->count++;
-    headers->kinds |= PN_HEADER_BIT(kind) & ~PN_HEADER_BIT(PN_HEADER_OTHER);
+    headers->kinds |= PN_HEADER_BIT(field->kind) & ~PN_HEADER_BIT(PN_HEADER_OTHER);
     return PN_OK;
 }
 
 static inline enum pn_rc add(struct pn_headers *headers, struct pn_slice name,
                              struct pn_slice value, bool is_sound, bool is_line)
 {
-    return add_of(headers, pn_header_kind_of(name), name, value, is_sound, is_line);
+    struct pn_header field = {name, value, pn_header_kind_of(name), is_sound, is_line, false};
+
+    return put(headers, &field);
 }
 
 enum pn_rc pn_headers_add(struct pn_headers *headers, struct pn_slice name, struct pn_slice value)
@@ -125,10 +155,17 @@ enum pn_rc pn_headers_add_sound(struct pn_headers *headers, struct pn_slice name
 enum pn_rc pn_headers_add_known(struct pn_headers *headers, enum pn_header_kind kind,
                                 struct pn_slice name, struct pn_slice value)
 {
+    struct pn_header field = {name, value, kind, true, false, false};
+
+    return pn_headers_add_judged(headers, &field);
+}
+
+enum pn_rc pn_headers_add_judged(struct pn_headers *headers, const struct pn_header *field)
+{
 #ifdef PN_SANITIZED
-    assert(pn_header_kind_of(name) == kind);
+    assert(pn_header_kind_of(field->name) == field->kind);
 #endif
-    return add_of(headers, kind, name, value, true, false);
+    return put(headers, field);
 }
 
 enum pn_rc pn_headers_add_line(struct pn_headers *headers, struct pn_slice name,

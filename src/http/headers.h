@@ -42,6 +42,7 @@ struct pn_header {
                     * look at them again. Whoever changes the value takes it away. */
     bool is_line;  /* sound, and they lie in memory as "name: value\r\n": a line to be written as
                     * it is, perhaps together with its neighbours. */
+    bool has_lasting_name; /* in lower case, and memory of the process: may be lent to anybody */
 };
 
 struct pn_headers {
@@ -64,6 +65,9 @@ enum pn_rc pn_headers_add_sound(struct pn_headers *headers, struct pn_slice name
 /** The same for a field whose kind, that of `name`, the caller knows. */
 enum pn_rc pn_headers_add_known(struct pn_headers *headers, enum pn_header_kind kind,
                                 struct pn_slice name, struct pn_slice value) PN_MUST_USE;
+/** The same for who has judged all of *field; of a kind, too. */
+enum pn_rc pn_headers_add_judged(struct pn_headers *headers,
+                                 const struct pn_header *field) PN_MUST_USE;
 /** The same for what lies in memory as a line, with one space, and lives as long as the list. */
 enum pn_rc pn_headers_add_line(struct pn_headers *headers, struct pn_slice name,
                                struct pn_slice value) PN_MUST_USE;
@@ -83,6 +87,11 @@ void pn_headers_remove_kind(struct pn_headers *headers, enum pn_header_kind kind
 /** The same for names that begin with `start`, in any case. */
 void pn_headers_remove_starting(struct pn_headers *headers, struct pn_slice start);
 enum pn_header_kind pn_header_kind_of(struct pn_slice name);
+/** The same for a name that is in lower case. */
+enum pn_header_kind pn_header_kind_of_lower(struct pn_slice name);
+/** The field's name in lower case, of the same length, in memory of the process. NULL: it has none
+ *  of its own, as of PN_HEADER_OTHER and PN_HEADER_LOOKALIKE. */
+const char *pn_header_lower_name(const struct pn_header *field);
 /** Whether a field of that kind may be in the list; no: surely not. */
 static inline bool pn_headers_may_have(const struct pn_headers *headers, enum pn_header_kind kind)
 {

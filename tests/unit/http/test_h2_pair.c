@@ -719,6 +719,90 @@ static void an_answer_that_injects_is_not_sent(void **state)
     pair_destroy(&pair);
 }
 
+/* What is lent to nghttp2, where a head waits, is memory of the process. */
+static void an_answer_does_not_need_its_fields_any_more(void **state)
+{
+    struct pair pair = pair_create(0);
+    char names[3][16] = {"X-Own", "DATE", "content-type"};
+    char values[3][16] = {"a", "b", "c/d"};
+    struct pn_headers headers;
+    struct call *mine = NULL;
+    struct call *theirs = &pair.server->calls[0];
+
+    (void)state;
+    pair.server->answers = false;
+    pair_open(&pair);
+    mine = ask(&pair, "GET", PN_LIT(""), false);
+    talk(&pair);
+    pn_headers_init(&headers, mine->arena);
+    for (size_t i = 0; i < 3; i++)
+        assert_int_equal(pn_headers_add(&headers, pn_slice_str(names[i]), pn_slice_str(values[i])),
+                         PN_OK);
+    assert_int_equal(pn_h2_respond(theirs->stream, 200, &headers, NULL), PN_OK);
+    memset(names, '?', sizeof(names));
+    memset(values, '?', sizeof(values));
+    memset(headers.items, '?', headers.count * sizeof(*headers.items));
+    talk(&pair);
+    assert_non_null(mine->response);
+    assert_int_equal(mine->response->headers.count, 3);
+    expect_slice(mine->response->headers.items[0].name, "x-own");
+    expect_slice(mine->response->headers.items[0].value, "a");
+    expect_slice(mine->response->headers.items[1].name, "date");
+    expect_slice(mine->response->headers.items[1].value, "b");
+    expect_slice(mine->response->headers.items[2].name, "content-type");
+    expect_slice(mine->response->headers.items[2].value, "c/d");
+    pair_destroy(&pair);
+}
+
+/* Names are in lower case on the wire, whoever has spelt them (RFC 9113 §8.2.1), also those that
+ * came over HTTP/2 and are sent on. */
+static void names_are_sent_in_lower_case(void **state)
+{
+    static const char *const spellings[] = {"Date",      "dATE",   "X-Forwarded-For", "EXPECT",
+                                            "Forwarded", "aCCEPT", "Content_Length",  "date"};
+    enum { COUNT = sizeof(spellings) / sizeof(spellings[0]) };
+    struct pair pair = pair_create(0);
+    struct pn_headers headers;
+    struct call *mine = NULL;
+
+    (void)state;
+    pair.server->answers = false;
+    pair_open(&pair);
+    for (int round = 0; round < 2; round++) { /* the second time they lie in HPACK's tables */
+        struct call *theirs = &pair.server->calls[round];
+        const struct pn_headers *came = NULL;
+
+        mine = ask(&pair, "GET", PN_LIT(""), false);
+        talk(&pair);
+        pn_headers_init(&headers, mine->arena);
+        for (size_t i = 0; i < COUNT; i++)
+            assert_int_equal(pn_headers_add(&headers, pn_slice_str(spellings[i]), PN_LIT("1")),
+                             PN_OK);
+        assert_int_equal(pn_h2_respond(theirs->stream, 200, &headers, NULL), PN_OK);
+        talk(&pair);
+        assert_non_null(mine->response);
+        came = &mine->response->headers;
+        assert_int_equal(came->count, COUNT);
+        for (size_t i = 0; i < COUNT; i++) {
+            assert_true(pn_slice_case_eq_str(came->items[i].name, spellings[i]));
+            for (size_t n = 0; n < came->items[i].name.len; n++)
+                assert_false(came->items[i].name.ptr[n] >= 'A' &&
+                             came->items[i].name.ptr[n] <= 'Z');
+            assert_int_equal(came->items[i].kind, pn_header_kind_of(came->items[i].name));
+        }
+    }
+    ask(&pair, "GET", PN_LIT(""), false);
+    talk(&pair);
+    assert_int_equal(
+        pn_h2_respond(pair.server->calls[2].stream, 200, &mine->response->headers, NULL), PN_OK);
+    talk(&pair);
+    assert_int_equal(pair.client->calls[2].response->headers.count, COUNT);
+    for (size_t i = 0; i < COUNT; i++)
+        assert_true(pn_slice_eq(pair.client->calls[2].response->headers.items[i].name,
+                                mine->response->headers.items[i].name));
+    pair_destroy(&pair);
+}
+
 /* RFC 9110 §9.3.2: the length is that of the answer to GET. */
 static void the_answer_to_head_has_a_length_and_no_body(void **state)
 {
@@ -899,6 +983,8 @@ int main(void)
         cmocka_unit_test(a_tunnel_carries_bytes_both_ways),
         cmocka_unit_test(bad_requests_are_not_sent),
         cmocka_unit_test(an_answer_that_injects_is_not_sent),
+        cmocka_unit_test(an_answer_does_not_need_its_fields_any_more),
+        cmocka_unit_test(names_are_sent_in_lower_case),
         cmocka_unit_test(the_answer_to_head_has_a_length_and_no_body),
         cmocka_unit_test(thousand_requests_leave_nothing_behind),
         cmocka_unit_test(no_memory_is_told_and_nothing_is_lost),

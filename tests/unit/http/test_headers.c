@@ -37,6 +37,15 @@ static const struct {
 };
 enum { KINDS = sizeof(kinds) / sizeof(kinds[0]) };
 
+static const char *lowered(const char *name, char *text)
+{
+    size_t len = strlen(name);
+
+    for (size_t n = 0; n <= len; n++)
+        text[n] = (char)tolower((unsigned char)name[n]);
+    return text;
+}
+
 /* Each name in any case, and no name that differs in one byte. */
 static void a_name_has_one_kind(void **state)
 {
@@ -51,21 +60,35 @@ static void a_name_has_one_kind(void **state)
                                  : spelling == 1 ? tolower((unsigned char)kinds[i].name[n])
                                                  : toupper((unsigned char)kinds[i].name[n]));
             assert_int_equal(pn_header_kind_of(pn_slice(text, len)), kinds[i].kind);
+            if (spelling == 1)
+                assert_int_equal(pn_header_kind_of_lower(pn_slice(text, len)), kinds[i].kind);
         }
+        expect_slice(pn_slice(pn_header_lower_name(&(struct pn_header){
+                                  .name = pn_slice(kinds[i].name, len), .kind = kinds[i].kind}),
+                              len),
+                     lowered(kinds[i].name, text));
         for (size_t n = 0; n < len; n++) {
             for (int byte = 0; byte < 256; byte++) {
+                enum pn_header_kind kind =
+                    byte == '_' && kinds[i].name[n] == '-' ? PN_HEADER_LOOKALIKE : PN_HEADER_OTHER;
+
                 memcpy(text, kinds[i].name, len);
                 text[n] = (char)byte;
-                if (strncasecmp(text, kinds[i].name, len) != 0)
-                    assert_int_equal(pn_header_kind_of(pn_slice(text, len)),
-                                     byte == '_' && kinds[i].name[n] == '-' ? PN_HEADER_LOOKALIKE
-                                                                            : PN_HEADER_OTHER);
+                if (strncasecmp(text, kinds[i].name, len) == 0)
+                    continue;
+                assert_int_equal(pn_header_kind_of(pn_slice(text, len)), kind);
+                lowered(kinds[i].name, text);
+                text[n] = (char)byte;
+                assert_int_equal(pn_header_kind_of_lower(pn_slice(text, len)), kind);
             }
         }
         assert_int_equal(pn_header_kind_of(pn_slice(kinds[i].name, len - 1)), PN_HEADER_OTHER);
     }
     assert_int_equal(pn_header_kind_of(pn_slice("", 0)), PN_HEADER_OTHER);
     assert_int_equal(pn_header_kind_of(PN_LIT("A-Name-Longer-Than-All-Of-These")), PN_HEADER_OTHER);
+    assert_int_equal(pn_header_kind_of_lower(pn_slice("", 0)), PN_HEADER_OTHER);
+    assert_int_equal(pn_header_kind_of_lower(PN_LIT("a-name-longer-than-all-of-these")),
+                     PN_HEADER_OTHER);
 }
 
 /* Looking for a name finds the same as comparing each one would. */
