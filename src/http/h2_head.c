@@ -38,16 +38,32 @@ static void join_crumbs(struct h2_head *head)
     }
 }
 
-static void check_scheme_and_host(struct h2_head *head)
+bool pn_h2_is_authority(struct pn_h2 *h2, struct pn_slice text)
 {
     struct pn_slice host;
     uint16_t port = 0;
+
+    if (text.len > 0 && text.len == h2->authority_len &&
+        memcmp(text.ptr, h2->authority, text.len) == 0)
+        return true;
+    if (pn_uri_parse_host(text, &host, &port, NULL) != PN_OK)
+        return false;
+    if (text.len > 0 && text.len <= sizeof(h2->authority)) {
+        memcpy(h2->authority, text.ptr, text.len);
+        h2->authority_len = text.len;
+    }
+    return true;
+}
+
+static void check_scheme_and_host(struct pn_h2 *h2)
+{
+    struct h2_head *head = &h2->head;
 
     if (!pn_slice_case_eq_str(head->scheme, "http") && !pn_slice_case_eq_str(head->scheme, "https"))
         pn_h2_head_malformed(head, ":scheme is missing, or neither http nor https");
     else if (!head->authority.ptr)
         pn_h2_head_malformed(head, "both :authority and host are missing");
-    else if (pn_uri_parse_host(head->authority, &host, &port, NULL) != PN_OK)
+    else if (!pn_h2_is_authority(h2, head->authority))
         pn_h2_head_malformed(head, ":authority is not a host name with optional port");
 }
 
@@ -126,7 +142,7 @@ static void end_request(struct pn_h2 *h2, bool is_end_stream)
     }
     read_method(head);
     if (!head->fault.cause)
-        check_scheme_and_host(head);
+        check_scheme_and_host(h2);
     request->method = head->method;
     request->target = head->path;
     request->host = head->authority;

@@ -142,6 +142,8 @@ void pn_h2_tell(struct pn_h2 *h2);
 /** Received DATA. PN_NOMEM. */
 enum pn_rc pn_h2_stream_append(struct h2_stream *stream, const uint8_t *data,
                                size_t len) PN_MUST_USE;
+/** NULL: nghttp2 does not know it, or not any more. */
+struct h2_stream *pn_h2_stream_find(struct pn_h2 *h2, int32_t id);
 /** For pn_source_init(). */
 extern const struct pn_source_ops pn_h2_source_ops;
 /** What has come and was not used is dropped, and its window given back. */
@@ -227,6 +229,9 @@ struct pn_h2 {
     uint64_t streams_total;
     uint64_t now_ms;
     struct h2_head head;
+    struct h2_stream *found; /* that was looked for last; NULL: none, or nghttp2 has closed it */
+    char authority[64];      /* that was judged to be good last ... */
+    size_t authority_len;    /* ... 0: none */
     struct h2_watch watch;
     size_t buffered_bytes; /* of all streams */
     uint32_t lent_bytes;   /* likewise */
@@ -300,6 +305,8 @@ void pn_h2_head_refuse(struct h2_head *head, enum pn_rc rc, int status, const ch
 void pn_h2_head_malformed(struct h2_head *head, const char *cause);
 /** The pseudo-headers are over: Host is made of :authority, in front of the fields. */
 void pn_h2_head_begin_regular(struct h2_head *head);
+/** It is a host with an optional port. The last good one is known again. */
+bool pn_h2_is_authority(struct pn_h2 *h2, struct pn_slice text);
 /** The block is whole. */
 void pn_h2_head_end(struct pn_h2 *h2, bool is_end_stream);
 

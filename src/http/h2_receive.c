@@ -12,11 +12,6 @@ static int result(const struct pn_h2 *h2)
     return h2->verdict == PN_OK ? 0 : NGHTTP2_ERR_CALLBACK_FAILURE;
 }
 
-static struct h2_stream *find(nghttp2_session *session, int32_t id)
-{
-    return nghttp2_session_get_stream_user_data(session, id);
-}
-
 /* A frame's header has come. Not called for frames that nghttp2 passes over (of streams that have
  * been reset, of unknown types). */
 static int on_begin_frame(nghttp2_session *session, const nghttp2_frame_hd *hd, void *user)
@@ -60,7 +55,7 @@ static int begin_request(struct pn_h2 *h2, int32_t id)
     static const nghttp2_extpri fair = {NGHTTP2_EXTPRI_DEFAULT_URGENCY, 1};
     struct h2_stream *stream = NULL;
 
-    pn_h2_head_begin(h2, NULL, false);
+    h2->head.stream = NULL;
     if (h2->is_shut_down) /* the GOAWAY that does not name it waits to be sent */
         return refuse_stream(h2, id);
     stream = pn_h2_stream_create(h2, id, NULL);
@@ -77,6 +72,8 @@ static int begin_request(struct pn_h2 *h2, int32_t id)
     if (nghttp2_session_set_stream_user_data(h2->session, id, stream) != 0 ||
         nghttp2_session_change_extpri_stream_priority(h2->session, id, &fair, 1) != 0)
         pn_h2_fail(h2, PN_NOMEM, PN_H2_INTERNAL_ERROR, "out of memory");
+    else
+        h2->found = stream;
     pn_h2_head_begin(h2, stream, false);
     return result(h2);
 }
@@ -88,12 +85,13 @@ static int on_begin_headers(nghttp2_session *session, const nghttp2_frame *frame
     size_t continuations = h2->head.continuations;
     int rc = 0;
 
+    (void)session;
     if (frame->hd.type != NGHTTP2_HEADERS)
         return 0;
     if (frame->headers.cat == NGHTTP2_HCAT_REQUEST) {
         rc = begin_request(h2, frame->hd.stream_id);
     } else {
-        stream = find(session, frame->hd.stream_id);
+        stream = pn_h2_stream_find(h2, frame->hd.stream_id);
         if (stream && (stream->is_detached || stream->is_reset))
             stream = NULL;
         pn_h2_head_begin(h2, stream, stream && stream->has_final_head);
@@ -118,7 +116,7 @@ static int on_data_chunk(nghttp2_session *session, uint8_t flags, int32_t id, co
                          size_t len, void *user)
 {
     struct pn_h2 *h2 = user;
-    struct h2_stream *stream = find(session, id);
+    struct h2_stream *stream = pn_h2_stream_find(h2, id);
     bool is_wanted = stream && !stream->is_detached && !stream->is_reset && !stream->is_refused;
 
     (void)flags;
@@ -201,8 +199,10 @@ static int on_frame(nghttp2_session *session, const nghttp2_frame *frame, void *
     struct pn_h2 *h2 = user;
     bool is_ack = (frame->hd.flags & NGHTTP2_FLAG_ACK) != 0;
     bool is_end = (frame->hd.flags & NGHTTP2_FLAG_END_STREAM) != 0;
-    struct h2_stream *stream = frame->hd.stream_id > 0 ? find(session, frame->hd.stream_id) : NULL;
+    struct h2_stream *stream =
+        frame->hd.stream_id > 0 ? pn_h2_stream_find(h2, frame->hd.stream_id) : NULL;
 
+    (void)session;
     switch (frame->hd.type) {
     case NGHTTP2_DATA:
         if (is_end)
@@ -267,9 +267,10 @@ static int on_invalid_frame(nghttp2_session *session, const nghttp2_frame *frame
 
 static int on_stream_close(nghttp2_session *session, int32_t id, uint32_t code, void *user)
 {
-    struct h2_stream *stream = find(session, id);
+    struct pn_h2 *h2 = user;
+    struct h2_stream *stream = pn_h2_stream_find(h2, id);
 
-    (void)user;
+    (void)session;
     if (stream)
         pn_h2_stream_closed(stream, code);
     return 0;

@@ -8,7 +8,6 @@
 
 #include "http/h1_internal.h"
 #include "http/h2_internal.h"
-#include "http/uri.h"
 
 /* ---- what has been sent ---- */
 
@@ -52,6 +51,7 @@ static int on_frame_sent(nghttp2_session *session, const nghttp2_frame *frame, v
     struct pn_h2 *h2 = user;
     struct h2_stream *stream = NULL;
 
+    (void)session;
     if (frame->hd.type == NGHTTP2_GOAWAY) {
         on_goaway_sent(h2, &frame->goaway);
         return 0;
@@ -60,7 +60,7 @@ static int on_frame_sent(nghttp2_session *session, const nghttp2_frame *frame, v
         pn_h2_watch_reset(h2, frame->hd.stream_id);
     if (frame->hd.type != NGHTTP2_HEADERS && frame->hd.type != NGHTTP2_DATA)
         return 0;
-    stream = nghttp2_session_get_stream_user_data(session, frame->hd.stream_id);
+    stream = pn_h2_stream_find(h2, frame->hd.stream_id);
     if (!stream)
         return 0;
     if (frame->hd.type == NGHTTP2_HEADERS)
@@ -262,16 +262,13 @@ static bool is_target(struct pn_slice path, struct pn_slice method)
     return path.len > 0 && path.ptr[0] == '/';
 }
 
-static enum pn_rc check_request(const struct pn_h2 *h2, const struct pn_h2_request *request)
+static enum pn_rc check_request(struct pn_h2 *h2, const struct pn_h2_request *request)
 {
-    struct pn_slice host;
-    uint16_t port = 0;
     bool is_connect = pn_slice_eq_str(request->method, "CONNECT");
 
     if (!pn_header_name_is_valid(request->method) || is_connect != (request->protocol.len > 0) ||
         (is_connect && !pn_header_name_is_valid(request->protocol)) ||
-        !pn_header_name_is_valid(request->scheme) ||
-        pn_uri_parse_host(request->authority, &host, &port, NULL) != PN_OK ||
+        !pn_header_name_is_valid(request->scheme) || !pn_h2_is_authority(h2, request->authority) ||
         !is_target(request->path, request->method))
         return PN_MALFORMED;
     if (pn_h2_is_shut_down(h2) || h2->verdict != PN_OK ||

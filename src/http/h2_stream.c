@@ -29,10 +29,25 @@ struct h2_stream *pn_h2_stream_create(struct pn_h2 *h2, int32_t id, struct pn_ar
     return stream;
 }
 
+struct h2_stream *pn_h2_stream_find(struct pn_h2 *h2, int32_t id)
+{
+    if (!h2->found || h2->found->pub.id != id)
+        h2->found = nghttp2_session_get_stream_user_data(h2->session, id);
+    return h2->found;
+}
+
+/* It is not to be found any more. */
+static void forget(struct h2_stream *stream)
+{
+    if (stream->pub.h2->found == stream)
+        stream->pub.h2->found = NULL;
+}
+
 void pn_h2_stream_destroy(struct h2_stream *stream)
 {
     struct pn_h2 *h2 = stream->pub.h2;
 
+    forget(stream);
     if (h2->head.stream == stream)
         h2->head.stream = NULL;
     pn_h2_stream_drop(stream);
@@ -113,6 +128,7 @@ void pn_h2_stream_closed(struct h2_stream *stream, uint32_t code)
     struct pn_h2 *h2 = stream->pub.h2;
 
     stream->is_closed = true;
+    forget(stream);
     /* When both have ended, nghttp2 does not wait for RST_STREAM. */
     stream->close_code = code == PN_H2_NO_ERROR ? stream->reset_code : code;
     stream->body = NULL;

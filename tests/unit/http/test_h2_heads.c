@@ -44,6 +44,49 @@ static void bad_request(const char *lines, int status)
     }
 }
 
+/* A connection remembers the last good one; those that only look like it are judged. */
+static void a_good_authority_makes_no_other_one_good(void **state)
+{
+    static const struct {
+        const char *authority;
+        bool is_good;
+    } cases[] = {
+        {"a.example", true},
+        {"a.example", true},
+        {"a.exampl ", false},
+        {"a.example", true},
+        {"a.example\r", false},
+        {"a.exampl", true},
+        {"a.example:443", true},
+        {"a.example:44x", false},
+        {"a.example:443", true},
+        {"u@a.example", false},
+        {"", false},
+        {"a.example", true},
+    };
+
+    (void)state;
+    for (size_t step = 0; step < 2; step++) {
+        struct lab *lab = lab_create();
+
+        lab_open(lab, PN_H2_SERVER);
+        put_start(lab);
+        for (uint32_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+            char lines[128];
+
+            snprintf(lines, sizeof(lines), ":method|GET\n:scheme|https\n:path|/\n:authority|%s\n",
+                     cases[i].authority);
+            put_headers(&lab->in, 2 * i + 1, END_STREAM, lines);
+        }
+        lab_run(lab, step);
+        for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+            assert_int_equal(lab->calls[i].request != NULL, cases[i].is_good);
+            assert_int_equal(lab->calls[i].refused, cases[i].is_good ? 0 : 400);
+        }
+        lab_destroy(lab);
+    }
+}
+
 static void bad_requests_are_refused_on_their_stream(void **state)
 {
     static const char *const cases[] = {
@@ -616,6 +659,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(bad_requests_are_refused_on_their_stream),
+        cmocka_unit_test(a_good_authority_makes_no_other_one_good),
         cmocka_unit_test(values_with_nul_or_newline_are_refused),
         cmocka_unit_test(good_requests_are_taken),
         cmocka_unit_test(host_is_a_field_in_front),
