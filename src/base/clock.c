@@ -33,6 +33,11 @@ int64_t pn_clock_unix_s(void)
     return (int64_t)read_clock(CLOCK_REALTIME).tv_sec;
 }
 
+int64_t pn_clock_unix_s_of_tick(void)
+{
+    return (int64_t)read_clock(CLOCK_REALTIME_COARSE).tv_sec;
+}
+
 int64_t pn_clock_unix_ms(void)
 {
     struct timespec now = read_clock(CLOCK_REALTIME);

@@ -13,6 +13,9 @@ uint64_t pn_clock_monotonic_ms(void);
 uint64_t pn_clock_monotonic_us(void);
 /** Seconds since 1970-01-01 UTC. */
 int64_t pn_clock_unix_s(void);
+/** The same as of the kernel's last tick, up to 10 ms ago: does not ask the processor's counter.
+ * For what is compared with whole seconds in each request. */
+int64_t pn_clock_unix_s_of_tick(void);
 /** Milliseconds since 1970-01-01 UTC. */
 int64_t pn_clock_unix_ms(void);
 

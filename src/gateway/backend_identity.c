@@ -82,7 +82,7 @@ static void choose_certificates(const struct pn_call *call, struct choice *choic
 /** Of several, those in their time are enough; the handshake takes no other. */
 static enum pn_rc check_time(const struct choice *choice, struct pn_error *err)
 {
-    int64_t now_s = pn_clock_unix_s();
+    int64_t now_s = pn_clock_unix_s_of_tick();
     enum pn_rc rc = PN_OK;
 
     for (size_t i = choice->count; i > 0; i--) { /* the first one's words stay */

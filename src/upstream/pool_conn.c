@@ -146,7 +146,7 @@ bool pn_conn_has_expired(const struct pn_conn *conn)
 {
     const struct pn_tls_certificate *certificate = pn_stream_certificate(conn->stream);
 
-    return certificate && pn_tls_certificate_not_after(certificate) < pn_clock_unix_s();
+    return certificate && pn_tls_certificate_not_after(certificate) < pn_clock_unix_s_of_tick();
 }
 
 static bool is_reusable(const struct pn_conn *conn)
