@@ -14,83 +14,91 @@ enum {
     KEPT_BYTES = 512 * 1024, /* of each class */
 };
 
+struct list;
+
 struct block {
     union {
         struct block *next; /* in a free list */
-        struct pn_h2_memory *memory;
+        struct list *list;  /* that it goes to */
     } u;
-    uint32_t class; /* CLASSES: too big for any */
-    uint32_t size;  /* bytes that may be used */
+    size_t size; /* bytes that may be used */
     char bytes[];
 };
 _Static_assert(sizeof(struct block) % 16 == 0, "what follows must be aligned as malloc's");
 
+struct list {
+    struct block *first;
+    size_t room; /* for so many more; of what is too big for any class, and under a sanitizer: 0 */
+};
+
 struct pn_h2_memory {
-    struct block *lists[CLASSES];
-    size_t counts[CLASSES];
-    size_t left; /* blocks that malloc() may still be asked for */
+    struct list lists[CLASSES + 1]; /* the last one: of what is too big */
+    size_t left;                    /* blocks that malloc() may still be asked for */
     nghttp2_mem mem;
     nghttp2_session_callbacks *callbacks;
 };
 
-/* Twenty times in a request: without a loop. */
-static uint32_t class_of(size_t len)
+/* Twenty times in a request: without a loop. Of 0 bytes: too big, as len - 1 is. */
+static inline size_t class_of(size_t len)
 {
-    if (len <= SMALLEST)
-        return 0;
-    if (len > (size_t)SMALLEST << (CLASSES - 1))
-        return CLASSES;
-    return (uint32_t)(__builtin_clzll(SMALLEST) - __builtin_clzll(len - 1)) + 1;
+    size_t class =
+        (size_t)(__builtin_clzll(SMALLEST - 1) - __builtin_clzll((len - 1) | (SMALLEST - 1)));
+
+    return class < CLASSES ? class : CLASSES;
+}
+
+/* Apart, so that the quick way needs no registers for it. */
+static __attribute__((noinline)) void *make_block(struct pn_h2_memory *memory, size_t class,
+                                                  size_t len)
+{
+    struct block *block = NULL;
+    size_t size = len;
+
+#ifndef PN_SANITIZED
+    if (class < CLASSES)
+        size = (size_t)SMALLEST << class;
+#endif
+    if (size > UINT32_MAX || memory->left == 0)
+        return NULL;
+    memory->left--;
+    block = malloc(sizeof(*block) + size);
+    if (!block)
+        return NULL;
+    block->size = size;
+    block->u.list = &memory->lists[class];
+    return block->bytes;
 }
 
 void *pn_h2_alloc(struct pn_h2_memory *memory, size_t len)
 {
-    uint32_t class = class_of(len);
-    struct block *block = class < CLASSES ? memory->lists[class] : NULL;
+    size_t class = class_of(len);
+    struct list *list = &memory->lists[class];
+    struct block *block = list->first;
 
-    if (block) {
-        memory->lists[class] = block->u.next;
-        memory->counts[class]--;
-    } else {
-        size_t size = len;
-
-#ifndef PN_SANITIZED
-        if (class < CLASSES)
-            size = (size_t)SMALLEST << class;
-#endif
-        if (size > UINT32_MAX || memory->left == 0)
-            return NULL;
-        memory->left--;
-        block = malloc(sizeof(*block) + size);
-        if (!block)
-            return NULL;
-        block->class = class;
-        block->size = (uint32_t)size;
-    }
-    block->u.memory = memory;
+    if (!block)
+        return make_block(memory, class, len);
+    list->first = block->u.next;
+    list->room++;
+    block->u.list = list;
     return block->bytes;
 }
 
 void pn_h2_free(void *bytes)
 {
     struct block *block = NULL;
-    struct pn_h2_memory *memory = NULL;
+    struct list *list = NULL;
 
     if (!bytes)
         return;
     block = PN_CONTAINER(bytes, struct block, bytes);
-    memory = block->u.memory;
-#ifndef PN_SANITIZED
-    if (block->class < CLASSES &&
-        memory->counts[block->class] < ((size_t)KEPT_BYTES >> block->class) / SMALLEST) {
-        block->u.next = memory->lists[block->class];
-        memory->lists[block->class] = block;
-        memory->counts[block->class]++;
+    list = block->u.list;
+    if (list->room == 0) {
+        free(block);
         return;
     }
-#endif
-    (void)memory;
-    free(block);
+    block->u.next = list->first;
+    list->first = block;
+    list->room--;
 }
 
 static void *on_malloc(size_t size, void *user)
@@ -141,6 +149,10 @@ struct pn_h2_memory *pn_h2_memory_create(void)
     if (!memory)
         return NULL;
     memory->left = SIZE_MAX;
+#ifndef PN_SANITIZED
+    for (size_t i = 0; i < CLASSES; i++)
+        memory->lists[i].room = ((size_t)KEPT_BYTES >> i) / SMALLEST;
+#endif
     memory->mem = (nghttp2_mem){memory, on_malloc, on_free, on_calloc, on_realloc};
     if (nghttp2_session_callbacks_new(&memory->callbacks) != 0) {
         free(memory);
@@ -157,10 +169,10 @@ void pn_h2_memory_destroy(struct pn_h2_memory *memory)
     if (!memory)
         return;
     for (size_t i = 0; i < CLASSES; i++) {
-        while (memory->lists[i]) {
-            struct block *block = memory->lists[i];
+        while (memory->lists[i].first) {
+            struct block *block = memory->lists[i].first;
 
-            memory->lists[i] = block->u.next;
+            memory->lists[i].first = block->u.next;
             free(block);
         }
     }
