@@ -183,7 +183,7 @@ bool pn_h2_end_without_window(struct h2_stream *stream)
     enum pn_rc rc = PN_OK;
 
     /* Of a stream that is not open yet nghttp2 knows no window, and would send trailers first. */
-    if (!body || stream->is_reset || (!h2->is_server && !stream->is_request_sent) ||
+    if (!body || stream->is_reset || (!h2->is_server && !stream->is_head_sent) ||
         (nghttp2_session_get_remote_window_size(h2->session) > 0 &&
          nghttp2_session_get_stream_remote_window_size(h2->session, stream->pub.id) > 0))
         return false;

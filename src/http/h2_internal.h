@@ -113,7 +113,7 @@ struct h2_stream {
     bool is_refused;      /* server: what else comes of the request is dropped */
     bool is_bad;          /* server: the request is malformed: PROTOCOL_ERROR behind the answer */
     bool is_answered;     /* server: pn_h2_respond() was called */
-    bool is_request_sent; /* client: HEADERS are in the output */
+    bool is_head_sent;    /* HEADERS are in the output */
     bool is_waiting;      /* `body` had nothing: pn_h2_resume() goes on */
     bool is_end_received;
     bool is_end_sent;

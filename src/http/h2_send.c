@@ -64,7 +64,7 @@ static int on_frame_sent(nghttp2_session *session, const nghttp2_frame *frame, v
     if (!stream)
         return 0;
     if (frame->hd.type == NGHTTP2_HEADERS)
-        stream->is_request_sent = true;
+        stream->is_head_sent = true;
     if ((frame->hd.flags & NGHTTP2_FLAG_END_STREAM) != 0)
         on_end_sent(h2, stream);
     else if (frame->hd.type == NGHTTP2_HEADERS)
@@ -346,8 +346,8 @@ void pn_h2_resume(struct pn_h2_stream *pub)
 {
     struct h2_stream *stream = pn_h2_stream_of(pub);
 
-    if (stream->is_closed || !stream->body)
-        return;
+    if (stream->is_closed || !stream->body || !stream->is_head_sent)
+        return; /* nobody has asked for it yet */
     if (pn_h2_end_without_window(stream)) {
         pn_h2_ask(pub->h2);
         return;

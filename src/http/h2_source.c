@@ -79,6 +79,18 @@ static void widen(struct h2_stream *stream)
     h2->lent_bytes += more;
 }
 
+/* nghttp2 sends WINDOW_UPDATE when half of a window was used. A stream that has ended needs none.
+ */
+static void give_back(struct h2_stream *stream, size_t len)
+{
+    struct pn_h2 *h2 = stream->pub.h2;
+    int code = stream->is_end_received ? nghttp2_session_consume_connection(h2->session, len)
+                                       : nghttp2_session_consume(h2->session, stream->pub.id, len);
+
+    if (code != 0)
+        pn_h2_fail(h2, PN_NOMEM, PN_H2_INTERNAL_ERROR, "out of memory");
+}
+
 static void on_used(struct pn_source *source, size_t len)
 {
     struct h2_stream *stream = stream_of_source(source);
@@ -98,9 +110,7 @@ static void on_used(struct pn_source *source, size_t len)
     if (h2->is_server && stream->lent_bytes == 0 &&
         stream->received_bytes >= h2->config.first_window_bytes / 2)
         widen(stream);
-    /* nghttp2 sends WINDOW_UPDATE when half of the window was used. */
-    if (nghttp2_session_consume(h2->session, stream->pub.id, len) != 0)
-        pn_h2_fail(h2, PN_NOMEM, PN_H2_INTERNAL_ERROR, "out of memory");
+    give_back(stream, len);
     if (stream->is_closed && source->has_ended && stream->buffered_bytes == 0)
         pn_h2_stream_tell(stream, H2_TELL_CLOSED);
     pn_h2_ask(h2);
@@ -153,9 +163,8 @@ void pn_h2_stream_drop(struct h2_stream *stream)
     }
     stream->last = NULL;
     stream->pub.in.held = pn_slice(NULL, 0);
-    if (stream->buffered_bytes > 0 && h2->session &&
-        nghttp2_session_consume(h2->session, stream->pub.id, stream->buffered_bytes) != 0)
-        pn_h2_fail(h2, PN_NOMEM, PN_H2_INTERNAL_ERROR, "out of memory");
+    if (stream->buffered_bytes > 0 && h2->session)
+        give_back(stream, stream->buffered_bytes);
     h2->buffered_bytes -= stream->buffered_bytes;
     stream->buffered_bytes = 0;
 }

@@ -627,6 +627,36 @@ static uint64_t window_given(const struct lab *lab, uint32_t id)
     return given;
 }
 
+/* Its peer can use none. What is given back is room for other streams. */
+static void a_stream_that_has_ended_is_given_no_window(void **state)
+{
+    struct lab *lab = server_of_few();
+    size_t window = lab->config.stream_window_bytes;
+
+    (void)state;
+    put_frame(&lab->in, SETTINGS, ACK, 0, pn_slice("", 0));
+    for (uint32_t id = 1; id < 40; id += 2) {
+        open_stream(&lab->in, id);
+        lab_run(lab, 0);
+        lab->calls[id / 2].reads_nothing = true;
+        for (size_t sent = 0; sent < window; sent += 16384)
+            put_raw(&lab->in, 16384, DATA, sent + 16384 < window ? 0 : END_STREAM, id);
+        lab_run(lab, 0);
+        lab->calls[id / 2].reads_nothing = false;
+        lab_pull(lab, &lab->calls[id / 2]);
+        lab_run(lab, 0);
+        assert_true(lab->calls[id / 2].has_ended);
+        assert_int_equal(lab->calls[id / 2].body.len, window);
+        assert_int_equal(window_given(lab, id), 0);
+        lab_answer(lab, &lab->calls[id / 2]);
+        lab_run(lab, 0);
+    }
+    assert_int_equal(lab->rc, PN_OK);
+    assert_true(window_given(lab, 0) >= 10 * window);
+    assert_int_equal(lab->h2->buffered_bytes, 0);
+    lab_destroy(lab);
+}
+
 /* Who moves is lent window, as much as there is to lend, and it comes back. */
 static void window_is_lent_to_streams_that_move(void **state)
 {
@@ -1067,6 +1097,7 @@ int main(void)
         cmocka_unit_test(settings_must_come_first),
         cmocka_unit_test(a_window_that_is_overrun_is_an_error),
         cmocka_unit_test(window_is_given_back_for_what_was_used_only),
+        cmocka_unit_test(a_stream_that_has_ended_is_given_no_window),
         cmocka_unit_test(window_is_lent_to_streams_that_move),
         cmocka_unit_test(what_nobody_reads_gives_its_window_back),
         cmocka_unit_test(a_stalled_stream_is_reset),
