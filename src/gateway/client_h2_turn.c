@@ -266,7 +266,7 @@ void pn_h2_turn_closed(struct pn_h2_turn *turn, uint32_t code)
 static enum pn_rc set_fields(struct pn_h2_turn *turn, const struct pn_answer *answer)
 {
     struct pn_headers *headers = answer->headers;
-    struct pn_slice length = pn_headers_get(headers, "Content-Length");
+    struct pn_slice length = pn_headers_get_kind(headers, PN_HEADER_CONTENT_LENGTH);
     enum pn_rc rc = PN_OK;
     uint64_t number;
 
@@ -284,7 +284,7 @@ static enum pn_rc set_fields(struct pn_h2_turn *turn, const struct pn_answer *an
         rc =
             text ? pn_headers_add(headers, PN_LIT("Content-Length"), pn_slice_str(text)) : PN_NOMEM;
     }
-    if (rc == PN_OK && !pn_headers_has(headers, "Date"))
+    if (rc == PN_OK && !pn_headers_has_kind(headers, PN_HEADER_DATE))
         rc = pn_headers_add_copy(headers, PN_LIT("Date"),
                                  pn_worker_date(turn->link->client->worker));
     return rc;

@@ -38,10 +38,17 @@ void pn_h2_head_malformed(struct h2_head *head, const char *cause)
 void pn_h2_head_begin(struct pn_h2 *h2, struct h2_stream *stream, bool is_trailer)
 {
     struct h2_head *head = &h2->head;
+    const struct pn_http_limits *limits = &h2->config.http;
 
     memset(head, 0, sizeof(*head));
     head->stream = stream;
     head->is_trailer = is_trailer;
+    head->bytes_max = limits->header_bytes_max;
+    head->count_max = limits->header_count_max;
+    if (is_trailer && limits->trailer_bytes_max < head->bytes_max)
+        head->bytes_max = limits->trailer_bytes_max;
+    if (is_trailer && limits->trailer_count_max < head->count_max)
+        head->count_max = limits->trailer_count_max;
     if (!stream)
         return;
     pn_headers_init(&head->headers, stream->arena);
@@ -225,7 +232,7 @@ static void on_regular(struct pn_h2 *h2, const struct text *name, const struct t
         return;
     }
     kind = pn_header_kind_of_lower(name->bytes);
-    if (pn_h2_is_of_connection(kind) ||
+    if ((PN_H2_OF_CONNECTION & PN_HEADER_BIT(kind)) != 0 ||
         (kind == PN_HEADER_TE && !pn_slice_case_eq_str(value->bytes, "trailers"))) {
         pn_h2_head_malformed(head, "a header of the connection, which HTTP/2 does not have");
         return;
@@ -245,12 +252,25 @@ static void on_regular(struct pn_h2 *h2, const struct text *name, const struct t
         add(head, kind, keep(head, name), name->is_lasting, kept);
 }
 
+/* Which of the limits it was. */
+static void too_big(struct h2_head *head, const struct pn_http_limits *limits)
+{
+    if (head->is_trailer && head->bytes > limits->trailer_bytes_max)
+        over(head, PN_LIMIT_TRAILER_BYTES, 431,
+             "trailer fields are longer than the limit trailer-bytes");
+    else if (head->is_trailer && head->count > limits->trailer_count_max)
+        over(head, PN_LIMIT_TRAILER_COUNT, 431, "more trailer fields than the limit trailer-count");
+    else if (head->bytes > limits->header_bytes_max)
+        over(head, PN_LIMIT_HEADER_BYTES, 431, "the head is longer than the limit header-bytes");
+    else
+        over(head, PN_LIMIT_HEADER_COUNT, 431, "more header fields than the limit header-count");
+}
+
 void pn_h2_head_field(struct pn_h2 *h2, nghttp2_rcbuf *name_buf, nghttp2_rcbuf *value_buf)
 {
     struct text name = text_of(name_buf);
     struct text value = text_of(value_buf);
     struct h2_head *head = &h2->head;
-    const struct pn_http_limits *limits = &h2->config.http;
 
     head->bytes += name.bytes.len + value.bytes.len + FIELD_OVERHEAD;
     head->count++;
@@ -262,15 +282,8 @@ void pn_h2_head_field(struct pn_h2 *h2, nghttp2_rcbuf *name_buf, nghttp2_rcbuf *
     }
     if (!head->stream || head->fault.cause)
         return;
-    if (head->is_trailer && head->bytes > limits->trailer_bytes_max)
-        over(head, PN_LIMIT_TRAILER_BYTES, 431,
-             "trailer fields are longer than the limit trailer-bytes");
-    else if (head->is_trailer && head->count > limits->trailer_count_max)
-        over(head, PN_LIMIT_TRAILER_COUNT, 431, "more trailer fields than the limit trailer-count");
-    else if (head->bytes > limits->header_bytes_max)
-        over(head, PN_LIMIT_HEADER_BYTES, 431, "the head is longer than the limit header-bytes");
-    else if (head->count > limits->header_count_max)
-        over(head, PN_LIMIT_HEADER_COUNT, 431, "more header fields than the limit header-count");
+    if (head->bytes > head->bytes_max || head->count > head->count_max)
+        too_big(head, &h2->config.http);
     else if (name.bytes.len > 0 && name.bytes.ptr[0] == ':')
         on_pseudo(h2, name.bytes, &value);
     else

@@ -65,6 +65,8 @@ static void check_scheme_and_host(struct pn_h2 *h2)
         pn_h2_head_malformed(head, "both :authority and host are missing");
     else if (!pn_h2_is_authority(h2, head->authority))
         pn_h2_head_malformed(head, ":authority is not a host name with optional port");
+    else if (head->headers.count > 0 && head->headers.items[0].kind == PN_HEADER_HOST)
+        head->headers.items[0].is_sound = true; /* see pn_h2_head_begin_regular() */
 }
 
 static void read_path(struct h2_head *head, struct pn_request_head *request)

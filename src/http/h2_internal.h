@@ -167,6 +167,8 @@ struct h2_head {
     bool has_expect;
     size_t bytes; /* RFC 9113 §6.5.2: name, value and 32 for each field */
     size_t count;
+    size_t bytes_max; /* the limits of a head; of trailers theirs, too */
+    size_t count_max;
     size_t continuations;
     size_t crumb_count; /* cookie fields */
     size_t crumb_bytes;
@@ -209,6 +211,7 @@ struct h2_watch {
     uint64_t ended[H2_WATCHED / 64];
     struct h2_gap gaps[H2_GAPS];
     size_t next_gap;
+    uint32_t gaps_end; /* behind the last of them; 0: there are none */
     size_t header_len;
     uint32_t next;    /* half the id of the first stream that was never opened */
     uint32_t payload; /* bytes of it still to come */
@@ -288,15 +291,10 @@ void pn_h2_watch_reset(struct pn_h2 *h2, int32_t id);
 
 void pn_h2_head_begin(struct pn_h2 *h2, struct h2_stream *stream, bool is_trailer);
 /** RFC 9113 §8.2.2: what belongs to a connection of HTTP/1.1. TE is not among them. */
-static inline bool pn_h2_is_of_connection(enum pn_header_kind kind)
-{
-    const unsigned of_connection =
-        PN_HEADER_BIT(PN_HEADER_UPGRADE) | PN_HEADER_BIT(PN_HEADER_CONNECTION) |
-        PN_HEADER_BIT(PN_HEADER_KEEP_ALIVE) | PN_HEADER_BIT(PN_HEADER_PROXY_CONNECTION) |
-        PN_HEADER_BIT(PN_HEADER_TRANSFER_ENCODING);
-
-    return (of_connection & PN_HEADER_BIT(kind)) != 0;
-}
+#define PN_H2_OF_CONNECTION                                                                        \
+    (PN_HEADER_BIT(PN_HEADER_UPGRADE) | PN_HEADER_BIT(PN_HEADER_CONNECTION) |                      \
+     PN_HEADER_BIT(PN_HEADER_KEEP_ALIVE) | PN_HEADER_BIT(PN_HEADER_PROXY_CONNECTION) |             \
+     PN_HEADER_BIT(PN_HEADER_TRANSFER_ENCODING))
 /** One field. Faults are kept in the head; above the hard limit: pn_h2_fail(). */
 void pn_h2_head_field(struct pn_h2 *h2, nghttp2_rcbuf *name_buf, nghttp2_rcbuf *value_buf);
 /** Why the head is not acceptable; the first reason counts. */

@@ -114,10 +114,11 @@ static nghttp2_nv named(struct pn_slice name, struct pn_slice value)
 }
 
 /* What belongs to a connection of HTTP/1.1, or is written as a pseudo-header. */
-static bool is_left_out(enum pn_header_kind kind, bool is_request)
+static unsigned kinds_left_out(bool is_request)
 {
-    return pn_h2_is_of_connection(kind) || kind == PN_HEADER_TE ||
-           (is_request && kind == PN_HEADER_HOST);
+    unsigned kinds = PN_H2_OF_CONNECTION | PN_HEADER_BIT(PN_HEADER_TE);
+
+    return is_request ? kinds | PN_HEADER_BIT(PN_HEADER_HOST) : kinds;
 }
 
 /* nghttp2 copies, and turns names into lower case, but for names that last: a head may wait in it
@@ -136,6 +137,7 @@ static nghttp2_nv nv_of_field(const struct pn_header *field)
 size_t pn_h2_put_fields(nghttp2_nv *nva, const struct pn_headers *headers, bool is_request,
                         enum pn_rc *rc)
 {
+    unsigned left_out = kinds_left_out(is_request);
     size_t count = 0;
 
     for (size_t i = 0; i < headers->count; i++) {
@@ -146,7 +148,7 @@ size_t pn_h2_put_fields(nghttp2_nv *nva, const struct pn_headers *headers, bool 
             *rc = PN_MALFORMED;
             return 0;
         }
-        if (is_left_out(field->kind, is_request))
+        if ((left_out & PN_HEADER_BIT(field->kind)) != 0)
             continue;
         nva[count] = nv_of_field(field);
         count++;

@@ -56,7 +56,7 @@ static void note_end(struct h2_watch *watch, uint32_t number)
 
 static bool is_passed_over(const struct h2_watch *watch, uint32_t number)
 {
-    if (number + 1 == watch->next)
+    if (number >= watch->gaps_end)
         return false;
     for (size_t i = 0; i < H2_GAPS; i++) {
         if (number >= watch->gaps[i].first && number < watch->gaps[i].end)
@@ -72,6 +72,7 @@ static void open_stream(struct h2_watch *watch, uint32_t number)
     if (number > first) {
         watch->gaps[watch->next_gap] = (struct h2_gap){first, number};
         watch->next_gap = (watch->next_gap + 1) % H2_GAPS;
+        watch->gaps_end = number;
     }
     if (number - first >= H2_WATCHED)
         first = number - H2_WATCHED + 1;

@@ -236,6 +236,15 @@ bool pn_headers_has_kind(const struct pn_headers *headers, enum pn_header_kind k
     return false;
 }
 
+struct pn_slice pn_headers_get_kind(const struct pn_headers *headers, enum pn_header_kind kind)
+{
+    for (size_t i = 0; i < headers->count && pn_headers_may_have(headers, kind); i++) {
+        if (headers->items[i].kind == kind)
+            return headers->items[i].value;
+    }
+    return (struct pn_slice){NULL, 0};
+}
+
 size_t pn_headers_count(const struct pn_headers *headers, const char *name)
 {
     struct search search = search_of(pn_slice_str(name));

@@ -78,6 +78,7 @@ enum pn_rc pn_headers_add_copy(struct pn_headers *headers, struct pn_slice name,
 struct pn_slice pn_headers_get(const struct pn_headers *headers, const char *name);
 bool pn_headers_has(const struct pn_headers *headers, const char *name);
 /** The same by the kind, not PN_HEADER_OTHER. */
+struct pn_slice pn_headers_get_kind(const struct pn_headers *headers, enum pn_header_kind kind);
 bool pn_headers_has_kind(const struct pn_headers *headers, enum pn_header_kind kind);
 size_t pn_headers_count(const struct pn_headers *headers, const char *name);
 /** Removes every field of that name; returns how many. Order of the others stays. */
