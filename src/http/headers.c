@@ -102,7 +102,8 @@ const char *pn_header_lower_name(const struct pn_header *field)
     return known[field->name.len][known[field->name.len][0].kind == field->kind ? 0 : 1].lower;
 }
 
-static enum pn_rc grow(struct pn_headers *headers)
+/* Apart: the quick way is small enough to be inlined where fields are added. */
+static __attribute__((noinline)) enum pn_rc grow(struct pn_headers *headers)
 {
     size_t capacity = headers->capacity > 0 ? headers->capacity * 2 : FIRST_CAPACITY;
     struct pn_header *items = NULL;
@@ -119,26 +120,32 @@ static enum pn_rc grow(struct pn_headers *headers)
     return PN_OK;
 }
 
-static inline enum pn_rc put(struct pn_headers *headers, const struct pn_header *field)
+/* A place for one more, of that kind; NULL: no memory. */
+static inline struct pn_header *place_of(struct pn_headers *headers, enum pn_header_kind kind)
 {
-    if (headers->count == headers->capacity) {
-        enum pn_rc rc = grow(headers);
-
-        if (rc != PN_OK)
-            return rc;
-    }
-    headers->items[headers->count] = *field;
+    if (headers->count == headers->capacity && grow(headers) != PN_OK)
+        return NULL;
+    headers->kinds |= PN_HEADER_BIT(kind) & ~PN_HEADER_BIT(PN_HEADER_OTHER);
     headers->count++;
-    headers->kinds |= PN_HEADER_BIT(field->kind) & ~PN_HEADER_BIT(PN_HEADER_OTHER);
+    return &headers->items[headers->count - 1];
+}
+
+static inline enum pn_rc add_of(struct pn_headers *headers, enum pn_header_kind kind,
+                                struct pn_slice name, struct pn_slice value, bool is_sound,
+                                bool is_line)
+{
+    struct pn_header *place = place_of(headers, kind);
+
+    if (!place)
+        return PN_NOMEM;
+    *place = (struct pn_header){name, value, kind, is_sound, is_line, false};
     return PN_OK;
 }
 
 static inline enum pn_rc add(struct pn_headers *headers, struct pn_slice name,
                              struct pn_slice value, bool is_sound, bool is_line)
 {
-    struct pn_header field = {name, value, pn_header_kind_of(name), is_sound, is_line, false};
-
-    return put(headers, &field);
+    return add_of(headers, pn_header_kind_of(name), name, value, is_sound, is_line);
 }
 
 enum pn_rc pn_headers_add(struct pn_headers *headers, struct pn_slice name, struct pn_slice value)
@@ -155,17 +162,23 @@ enum pn_rc pn_headers_add_sound(struct pn_headers *headers, struct pn_slice name
 enum pn_rc pn_headers_add_known(struct pn_headers *headers, enum pn_header_kind kind,
                                 struct pn_slice name, struct pn_slice value)
 {
-    struct pn_header field = {name, value, kind, true, false, false};
-
-    return pn_headers_add_judged(headers, &field);
+#ifdef PN_SANITIZED
+    assert(pn_header_kind_of(name) == kind);
+#endif
+    return add_of(headers, kind, name, value, true, false);
 }
 
 enum pn_rc pn_headers_add_judged(struct pn_headers *headers, const struct pn_header *field)
 {
+    struct pn_header *place = place_of(headers, field->kind);
+
 #ifdef PN_SANITIZED
     assert(pn_header_kind_of(field->name) == field->kind);
 #endif
-    return put(headers, field);
+    if (!place)
+        return PN_NOMEM;
+    *place = *field;
+    return PN_OK;
 }
 
 enum pn_rc pn_headers_add_line(struct pn_headers *headers, struct pn_slice name,
