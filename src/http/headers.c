@@ -20,31 +20,38 @@ void pn_headers_init(struct pn_headers *headers, struct pn_arena *arena)
 
 enum { NAMES_OF_ONE_LENGTH = 2, LONGEST = 19 };
 
-/* By length; those of one length differ in the first letter. Spelt as most write them: then they
- * are the same, and no case has to be looked at. HTTP/2 has them in lower case only. */
+/* The first and the last letter, in lower case. Of those of one length they differ. */
+#define ENDS(first, last) (uint16_t)((unsigned char)(first) | (unsigned char)(last) << 8 | 0x2020)
+
+/* By length. Spelt as most write them: then they are the same, and no case has to be looked at.
+ * HTTP/2 has them in lower case only. */
 static const struct known {
-    char first;
+    uint16_t ends;
     enum pn_header_kind kind;
     const char *name;
     const char *lower;
 } known[LONGEST + 1][NAMES_OF_ONE_LENGTH] = {
-    [2] = {{'t', PN_HEADER_TE, "TE", "te"}},
-    [4] = {{'h', PN_HEADER_HOST, "Host", "host"}, {'d', PN_HEADER_DATE, "Date", "date"}},
-    [6] = {{'e', PN_HEADER_EXPECT, "Expect", "expect"}},
-    [7] = {{'u', PN_HEADER_UPGRADE, "Upgrade", "upgrade"},
-           {'t', PN_HEADER_TRAILER, "Trailer", "trailer"}},
-    [9] = {{'f', PN_HEADER_FORWARDED, "Forwarded", "forwarded"}},
-    [10] = {{'c', PN_HEADER_CONNECTION, "Connection", "connection"},
-            {'k', PN_HEADER_KEEP_ALIVE, "Keep-Alive", "keep-alive"}},
-    [14] = {{'c', PN_HEADER_CONTENT_LENGTH, "Content-Length", "content-length"},
-            {'h', PN_HEADER_HTTP2_SETTINGS, "HTTP2-Settings", "http2-settings"}},
-    [15] = {{'x', PN_HEADER_X_FORWARDED_FOR, "X-Forwarded-For", "x-forwarded-for"}},
-    [16] = {{'x', PN_HEADER_X_FORWARDED_HOST, "X-Forwarded-Host", "x-forwarded-host"},
-            {'p', PN_HEADER_PROXY_CONNECTION, "Proxy-Connection", "proxy-connection"}},
-    [17] = {{'t', PN_HEADER_TRANSFER_ENCODING, "Transfer-Encoding", "transfer-encoding"},
-            {'x', PN_HEADER_X_FORWARDED_PROTO, "X-Forwarded-Proto", "x-forwarded-proto"}},
-    [18] = {{'p', PN_HEADER_PROXY_AUTHENTICATE, "Proxy-Authenticate", "proxy-authenticate"}},
-    [19] = {{'p', PN_HEADER_PROXY_AUTHORIZATION, "Proxy-Authorization", "proxy-authorization"}},
+    [2] = {{ENDS('t', 'e'), PN_HEADER_TE, "TE", "te"}},
+    [4] = {{ENDS('h', 't'), PN_HEADER_HOST, "Host", "host"},
+           {ENDS('d', 'e'), PN_HEADER_DATE, "Date", "date"}},
+    [6] = {{ENDS('e', 't'), PN_HEADER_EXPECT, "Expect", "expect"}},
+    [7] = {{ENDS('u', 'e'), PN_HEADER_UPGRADE, "Upgrade", "upgrade"},
+           {ENDS('t', 'r'), PN_HEADER_TRAILER, "Trailer", "trailer"}},
+    [9] = {{ENDS('f', 'd'), PN_HEADER_FORWARDED, "Forwarded", "forwarded"}},
+    [10] = {{ENDS('c', 'n'), PN_HEADER_CONNECTION, "Connection", "connection"},
+            {ENDS('k', 'e'), PN_HEADER_KEEP_ALIVE, "Keep-Alive", "keep-alive"}},
+    [14] = {{ENDS('c', 'h'), PN_HEADER_CONTENT_LENGTH, "Content-Length", "content-length"},
+            {ENDS('h', 's'), PN_HEADER_HTTP2_SETTINGS, "HTTP2-Settings", "http2-settings"}},
+    [15] = {{ENDS('x', 'r'), PN_HEADER_X_FORWARDED_FOR, "X-Forwarded-For", "x-forwarded-for"}},
+    [16] = {{ENDS('x', 't'), PN_HEADER_X_FORWARDED_HOST, "X-Forwarded-Host", "x-forwarded-host"},
+            {ENDS('p', 'n'), PN_HEADER_PROXY_CONNECTION, "Proxy-Connection", "proxy-connection"}},
+    [17] = {{ENDS('t', 'g'), PN_HEADER_TRANSFER_ENCODING, "Transfer-Encoding", "transfer-encoding"},
+            {ENDS('x', 'o'), PN_HEADER_X_FORWARDED_PROTO, "X-Forwarded-Proto",
+             "x-forwarded-proto"}},
+    [18] = {{ENDS('p', 'e'), PN_HEADER_PROXY_AUTHENTICATE, "Proxy-Authenticate",
+             "proxy-authenticate"}},
+    [19] = {{ENDS('p', 'n'), PN_HEADER_PROXY_AUTHORIZATION, "Proxy-Authorization",
+             "proxy-authorization"}},
 };
 
 static bool is_lookalike(struct pn_slice name, const char *text)
@@ -61,13 +68,13 @@ static bool is_lookalike(struct pn_slice name, const char *text)
 /* The one that it may be; NULL: none. */
 static inline const struct known *candidate(struct pn_slice name)
 {
-    char first;
+    uint16_t ends;
 
     if (name.len == 0 || name.len > LONGEST)
         return NULL;
-    first = (char)(name.ptr[0] | 0x20);
+    ends = ENDS(name.ptr[0], name.ptr[name.len - 1]);
     for (int i = 0; i < NAMES_OF_ONE_LENGTH; i++) {
-        if (known[name.len][i].first == first)
+        if (known[name.len][i].ends == ends)
             return &known[name.len][i];
     }
     return NULL;
@@ -224,9 +231,9 @@ static bool fits(const struct pn_header *header, const struct search *search)
     return pn_slice_case_eq(header->name, search->name);
 }
 
-struct pn_slice pn_headers_get(const struct pn_headers *headers, const char *name)
+struct pn_slice pn_headers_find(const struct pn_headers *headers, struct pn_slice name)
 {
-    struct search search = search_of(pn_slice_str(name));
+    struct search search = search_of(name);
 
     for (size_t i = 0; i < headers->count && !is_missing(headers, &search); i++) {
         if (fits(&headers->items[i], &search))

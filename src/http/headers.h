@@ -75,7 +75,11 @@ enum pn_rc pn_headers_add_line(struct pn_headers *headers, struct pn_slice name,
 enum pn_rc pn_headers_add_copy(struct pn_headers *headers, struct pn_slice name,
                                struct pn_slice value) PN_MUST_USE;
 /** First value, or an empty slice with ptr NULL. */
-struct pn_slice pn_headers_get(const struct pn_headers *headers, const char *name);
+struct pn_slice pn_headers_find(const struct pn_headers *headers, struct pn_slice name);
+static inline struct pn_slice pn_headers_get(const struct pn_headers *headers, const char *name)
+{
+    return pn_headers_find(headers, pn_slice_str(name)); /* a literal's length is known here */
+}
 bool pn_headers_has(const struct pn_headers *headers, const char *name);
 /** The same by the kind, not PN_HEADER_OTHER. */
 struct pn_slice pn_headers_get_kind(const struct pn_headers *headers, enum pn_header_kind kind);
