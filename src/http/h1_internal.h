@@ -53,6 +53,17 @@ static inline uint64_t pn_h1_unprintable8(uint64_t eight)
     return (~above_space | above_tilde | eight) & PN_WORD_EACH(0x80);
 }
 
+/** The bytes that are not '!' to '~', or that are '#'. */
+static inline uint64_t pn_h1_untargeted8(uint64_t eight)
+{
+    uint64_t low = eight & PN_WORD_EACH(0x7f);
+    uint64_t from_bang = low + PN_WORD_EACH(0x80 - '!');
+    uint64_t above_tilde = low + PN_WORD_EACH(0x80 - 0x7f);
+    uint64_t no_hash = (low ^ PN_WORD_EACH('#')) + PN_WORD_EACH(0x7f);
+
+    return (~from_bang | above_tilde | ~no_hash | eight) & PN_WORD_EACH(0x80);
+}
+
 /** The bytes that are neither letters nor '-'. */
 static inline uint64_t pn_h1_unnamed8(uint64_t eight)
 {
@@ -112,6 +123,8 @@ static inline bool pn_h1_are_field_bytes(struct pn_slice text)
 {
     size_t i = 0;
 
+    for (; i + 16 <= text.len && pn_h1_unprintable16(text.ptr + i) == 0; i += 16)
+        continue;
     for (; i + 8 <= text.len && pn_h1_are_printable8(pn_word_load(text.ptr + i)); i += 8)
         continue;
     if (text.len >= 8 && i + 8 > text.len &&
@@ -136,6 +149,17 @@ static inline bool pn_h1_are_tchars(struct pn_slice text)
     if (text.len >= 4 && text.len < 8 && pn_h1_are_name8(pn_word_load_short(text.ptr, text.len)))
         return true;
     while (i < text.len && pn_h1_is_tchar((unsigned char)text.ptr[i]))
+        i++;
+    return i == text.len;
+}
+
+static inline bool pn_h1_are_target_bytes(struct pn_slice text)
+{
+    size_t i = 0;
+
+    for (; i + 8 <= text.len && pn_h1_untargeted8(pn_word_load(text.ptr + i)) == 0; i += 8)
+        continue;
+    while (i < text.len && pn_h1_is_target_byte((unsigned char)text.ptr[i]))
         i++;
     return i == text.len;
 }

@@ -44,11 +44,9 @@ static enum pn_rc read_target(struct pn_request_head *request, struct pn_http_fa
     struct pn_slice host;
     uint16_t port = 0;
 
-    for (size_t i = 0; i < target.len; i++) {
-        if (!pn_h1_is_target_byte((unsigned char)target.ptr[i]))
-            return pn_h1_refuse(fault, PN_MALFORMED, 400,
-                                "the request target has a byte that must be percent-encoded");
-    }
+    if (!pn_h1_are_target_bytes(target))
+        return pn_h1_refuse(fault, PN_MALFORMED, 400,
+                            "the request target has a byte that must be percent-encoded");
     if (pn_slice_eq_str(request->method, "CONNECT")) {
         if (pn_uri_parse_host(target, &host, &port, NULL) != PN_OK || port == 0)
             return pn_h1_refuse(fault, PN_MALFORMED, 400, "the target of CONNECT is not host:port");

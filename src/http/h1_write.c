@@ -50,12 +50,8 @@ static struct pn_slice number(uint64_t value, unsigned base, char place[NUMBER_M
 enum pn_rc pn_h1_write_request_line(struct pn_buf *out, struct pn_slice method,
                                     struct pn_slice target)
 {
-    if (!pn_header_name_is_valid(method) || target.len == 0)
+    if (!pn_header_name_is_valid(method) || target.len == 0 || !pn_h1_are_target_bytes(target))
         return PN_MALFORMED;
-    for (size_t i = 0; i < target.len; i++) {
-        if (!pn_h1_is_target_byte((unsigned char)target.ptr[i]))
-            return PN_MALFORMED;
-    }
     return APPEND(out, method, PN_LIT(" "), target, PN_LIT(" HTTP/1.1\r\n"));
 }
 

@@ -78,11 +78,9 @@ static void read_path(struct h2_head *head, struct pn_request_head *request)
         pn_h2_head_malformed(head, ":path is missing or empty");
         return;
     }
-    for (size_t i = 0; i < target.len; i++) {
-        if (!pn_h1_is_target_byte((unsigned char)target.ptr[i])) {
-            pn_h2_head_malformed(head, ":path has a byte that must be percent-encoded");
-            return;
-        }
+    if (!pn_h1_are_target_bytes(target)) {
+        pn_h2_head_malformed(head, ":path has a byte that must be percent-encoded");
+        return;
     }
     if (pn_slice_eq_str(target, "*") && pn_slice_eq_str(head->method, "OPTIONS")) {
         request->form = PN_ASTERISK_FORM;

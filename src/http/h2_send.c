@@ -255,10 +255,8 @@ enum pn_rc pn_h2_inform(struct pn_h2_stream *pub, int status, const struct pn_he
 
 static bool is_target(struct pn_slice path, struct pn_slice method)
 {
-    for (size_t i = 0; i < path.len; i++) {
-        if (!pn_h1_is_target_byte((unsigned char)path.ptr[i]))
-            return false;
-    }
+    if (!pn_h1_are_target_bytes(path))
+        return false;
     if (pn_slice_eq_str(path, "*"))
         return pn_slice_eq_str(method, "OPTIONS");
     return path.len > 0 && path.ptr[0] == '/';

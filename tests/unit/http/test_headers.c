@@ -210,6 +210,32 @@ static void sixteen_bytes_are_judged_like_one(void **state)
     }
 }
 
+/* Each byte at each place of values and targets, by words or one by one. */
+static void long_texts_are_judged_like_each_of_their_bytes(void **state)
+{
+    enum { LONGEST_TEXT = 41 };
+    char text[LONGEST_TEXT];
+
+    (void)state;
+    memset(text, 'x', sizeof(text));
+    for (size_t len = 1; len <= LONGEST_TEXT; len++) {
+        for (size_t at = 0; at < len; at++) {
+            for (int byte = 0; byte < 256; byte++) {
+                struct pn_slice all = pn_slice(text, len);
+
+                text[at] = (char)byte;
+                assert_int_equal(pn_h1_are_field_bytes(all),
+                                 pn_h1_is_field_byte((unsigned char)byte));
+                assert_int_equal(pn_h1_are_target_bytes(all),
+                                 pn_h1_is_target_byte((unsigned char)byte));
+                assert_int_equal(pn_h1_are_tchars(all), pn_h1_is_tchar((unsigned char)byte));
+            }
+            text[at] = 'x';
+        }
+    }
+    assert_true(pn_h1_are_target_bytes(pn_slice("", 0)));
+}
+
 /* What is read is written as it was but for the white space, whichever lines lie side by side; and
  * the last line is read to its end, however few bytes stand behind it. */
 static void lines_are_written_as_they_were(void **state)
@@ -304,6 +330,7 @@ int main(void)
         TEST(what_nobody_judged_is_judged_when_it_is_written),
         TEST(what_is_read_is_sound),
         TEST(sixteen_bytes_are_judged_like_one),
+        TEST(long_texts_are_judged_like_each_of_their_bytes),
         TEST(lines_are_written_as_they_were),
         TEST(no_control_character_is_read_over),
     };
