@@ -195,7 +195,9 @@
     X(DRAIN_IDLE, "drain-idle", MS, 1000, 0, 60000, GATEWAY,                                       \
       "a draining gateway waits for a last request on a connection that carries none")             \
     X(DRAIN_TIMEOUT, "drain-timeout", MS, 30000, 0, 86400000, GATEWAY,                             \
-      "requests under way are finished after SIGTERM; 0: they are ended at once")
+      "requests under way are finished after SIGTERM; 0: they are ended at once")                  \
+    X(HAND_OVER_TIMEOUT, "hand-over-timeout", MS, 600000, 0, 86400000, GATEWAY,                    \
+      "the former version finishes its requests after an upgrade; 0: they are ended at once")
 
 /* The HTTPS listeners of control and of the embedded vault, each on its own. */
 #define PN_LIMITS_CONTROL(X)                                                                       \

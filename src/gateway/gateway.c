@@ -67,7 +67,7 @@ static void on_drain_timeout(struct pn_timer *timer)
     int64_t cut = pn_metric_get(PN_METRIC_CLIENT_CONNECTIONS);
 
     for (int64_t i = 0; i < cut; i++)
-        pn_limit_hit(PN_LIMIT_DRAIN_TIMEOUT);
+        pn_limit_hit(gateway->is_handed_over ? PN_LIMIT_HAND_OVER_TIMEOUT : PN_LIMIT_DRAIN_TIMEOUT);
     pn_log(PN_LOG_WARN, "drain_timeout", "connections", PN_I(cut), NULL);
     pn_loop_stop(gateway->loop);
 }
@@ -80,15 +80,37 @@ static void tell_workers(struct pn_gateway *gateway, enum pn_worker_end how)
     }
 }
 
+static void end_drain_in(struct pn_gateway *gateway, uint64_t delay_ms)
+{
+    gateway->drain_ends_ms = pn_loop_now_ms(gateway->loop) + delay_ms;
+    pn_loop_arm(gateway->loop, &gateway->drain_timer, delay_ms);
+}
+
+/** Told to end after the hand-over: the stop's limit holds, if it ends sooner. */
+static void hurry(struct pn_gateway *gateway)
+{
+    uint64_t stop_ms = pn_limit_value(PN_LIMIT_DRAIN_TIMEOUT);
+
+    if (!gateway->is_handed_over ||
+        pn_loop_now_ms(gateway->loop) + stop_ms >= gateway->drain_ends_ms)
+        return;
+    gateway->is_handed_over = false;
+    pn_log(PN_LOG_INFO, "draining", "sockets", PN_S("handed over"), "ends_in_ms", PN_I(stop_ms),
+           NULL);
+    end_drain_in(gateway, stop_ms);
+}
+
 static void start_drain(struct pn_gateway *gateway, enum pn_worker_end how)
 {
     if (gateway->is_draining)
         return;
     gateway->is_draining = true;
+    gateway->is_handed_over = how == PN_WORKER_HAND_OVER;
     pn_log(PN_LOG_INFO, "draining", "sockets",
            PN_S(how == PN_WORKER_HAND_OVER ? "handed over" : "closed"), NULL);
     pn_loop_disarm(gateway->loop, &gateway->leave_timer);
-    pn_loop_arm(gateway->loop, &gateway->drain_timer, pn_limit_value(PN_LIMIT_DRAIN_TIMEOUT));
+    end_drain_in(gateway, pn_limit_value(gateway->is_handed_over ? PN_LIMIT_HAND_OVER_TIMEOUT
+                                                                 : PN_LIMIT_DRAIN_TIMEOUT));
     tell_workers(gateway, how);
 }
 
@@ -104,6 +126,8 @@ static void on_signal(void *ctx, int signal_number)
 
     if (signal_number == SIGUSR2) {
         start_drain(gateway, PN_WORKER_HAND_OVER);
+    } else if (gateway->is_draining) {
+        hurry(gateway);
     } else if (delay_ms == 0 || gateway->is_leaving) {
         start_drain(gateway, PN_WORKER_DRAIN);
     } else {

@@ -37,7 +37,8 @@ struct pn_gateway {
     bool allows_guarded;
     unsigned switching; /* workers that have not changed over yet */
     unsigned drained;
-    bool is_leaving, is_draining;
+    bool is_leaving, is_draining, is_handed_over;
+    uint64_t drain_ends_ms; /* the drain_timer's time */
     struct pn_timer leave_timer, drain_timer;
     atomic_uint accepting; /* workers */
     struct pn_spread *spread;

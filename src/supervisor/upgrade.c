@@ -35,10 +35,15 @@
 #define START_LIMIT_MS   60000 /* from the exec to the last READY */
 #define CONTROL_STOP_MS  20000
 #define DRAIN_ADDED_MS   10000 /* to the gateway's own limit */
-#define FORMER_STOP_MS   40000
-#define HOLD_ADDED_MS    100 /* for the signal to arrive */
+#define HOLD_ADDED_MS    100   /* for the signal to arrive */
 #define ARGUMENTS_MAX    256
 #define EXIT_NOT_STARTED 126
+
+static void end_member(struct pn_child *child, int signal_number)
+{
+    if (child->pid > 0)
+        kill(child->pid, signal_number);
+}
 
 /* ---- what people and `postern upgrade` see ---- */
 
@@ -101,6 +106,9 @@ static const char *why_not_now(const struct pn_supervisor *self)
 {
     if (self->is_stopping)
         return "this one is stopping";
+    if (self->upgrade == PN_UPGRADE_DRAINING)
+        return "the former version still finishes what it has: try again when it is gone, after "
+               "the limit drain-timeout at the latest";
     if (self->upgrade != PN_UPGRADE_NONE)
         return "an upgrade is under way already";
     if (!pn_house_is_ready(&self->house))
@@ -119,6 +127,8 @@ void pn_upgrade_begin(struct pn_supervisor *self, uint64_t now_ms)
 
     if (obstacle) {
         report(self, "refused", obstacle);
+        if (self->upgrade == PN_UPGRADE_DRAINING) /* now it has as long as for a stop */
+            end_member(&self->former.members[PN_MEMBER_GATEWAY], SIGTERM);
         return;
     }
     report(self, "running", "asking the new executable whether it would serve");
@@ -356,12 +366,6 @@ static void commit(struct pn_supervisor *self, uint64_t now_ms)
     report(self, "done", "the new version serves; the former one finishes what it has");
 }
 
-static void end_member(struct pn_child *child, int signal_number)
-{
-    if (child->pid > 0)
-        kill(child->pid, signal_number);
-}
-
 static void tend_starting(struct pn_supervisor *self, uint64_t now_ms)
 {
     uint64_t since_ms = now_ms - self->upgrade_since_ms;
@@ -383,7 +387,7 @@ static void tend_draining(struct pn_supervisor *self, uint64_t now_ms)
     if (self->house.holds_control &&
         (gateway->pid == 0 || since_ms > PN_HAND_OVER_IDLE_MS + HOLD_ADDED_MS))
         pn_house_release_control(&self->house);
-    if (gateway->pid > 0 && since_ms > pn_limit_value(PN_LIMIT_DRAIN_TIMEOUT) + DRAIN_ADDED_MS)
+    if (gateway->pid > 0 && since_ms > pn_limit_value(PN_LIMIT_HAND_OVER_TIMEOUT) + DRAIN_ADDED_MS)
         end_member(gateway, SIGKILL);
     if (gateway->pid > 0)
         return;
@@ -448,7 +452,7 @@ bool pn_upgrade_stop(struct pn_supervisor *self, uint64_t now_ms)
         self->former_stop_ms = now_ms;
     }
     for (size_t i = 0; i < PN_MEMBER_COUNT; i++) {
-        if (now_ms - self->former_stop_ms > FORMER_STOP_MS)
+        if (now_ms - self->former_stop_ms > pn_limit_value(PN_LIMIT_DRAIN_TIMEOUT) + DRAIN_ADDED_MS)
             end_member(&members[i], SIGKILL);
     }
     if (members[PN_MEMBER_GATEWAY].pid > 0 || members[PN_MEMBER_CONTROL].pid > 0)

@@ -66,6 +66,7 @@ ELSEWHERE = {
     "backend-drain-timeout": "test_backend_limits.py", "drain-delay": "test_drain.py",
     "busy-rest": "test_rest.py", "tls-key-records": "test_tls_records.py", "tls-empty-records": "test_tls_records.py",
     "drain-idle": "test_drain.py", "drain-timeout": "test_drain.py",
+    "hand-over-timeout": "test_upgrade.py",
     **dict.fromkeys(("request-replay-bytes", "request-buffer-bytes", "redirects"), "test_resend.py"),
     **dict.fromkeys((
         "call-memory", "h2-backend-streams", "h2-stream-window",

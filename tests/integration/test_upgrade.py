@@ -59,7 +59,8 @@ def versions(tmp_path):
 def upgraded(tmp_path, trust, versions, monkeypatch):
     monkeypatch.setattr(service, "BIN", versions.link)
     instance = service.Postern(tmp_path / "postern", environment=trust,
-                               options=["--limit", "drain-timeout=20s"])
+                               options=["--limit", "drain-timeout=20s",
+                                        "--limit", "hand-over-timeout=20s"])
     instance.start()
     yield instance
     if instance.process:
@@ -340,6 +341,63 @@ def test_long_request_is_finished_by_the_former_gateway(upgraded, versions, echo
     caller.join()
     assert answers[0].status == 200 and answers[0].body == b"late"
     wait_for("the former gateway's end", gone(gateway), 10)
+
+
+def test_former_version_has_longer_for_its_requests_than_a_stop(tmp_path, trust, versions,
+                                                                monkeypatch):
+    """hand-over-timeout, until somebody asks for another upgrade or for the end; then drain-timeout."""
+    def serve(sock, _):
+        if request_of(sock)[0]:
+            send(sock, b"HTTP/1.1 200 OK\r\nContent-Length: 8\r\n\r\nlong")
+            sock.recv(1)
+
+    monkeypatch.setattr(service, "BIN", versions.link)
+    postern = service.Postern(tmp_path / "postern", environment=trust, options=[
+        "--limit", "drain-timeout=1s", "--limit", "hand-over-timeout=40s"])
+    postern.start()
+
+    def begin(sock):
+        gateway = postern.pid("gateway")
+        sock.sendall(b"GET /long/x HTTP/1.1\r\nHost: gw\r\n\r\n")
+        assert until(sock, b"long").endswith(b"long")
+        assert ask(postern)["state"] == "done"
+        time.sleep(2.5)
+        assert service.executable_of(gateway) == "postern-gateway", "it has an answer to finish"
+        return gateway
+
+    with Script(serve) as backend:
+        postern.make_api("long", backend.url, policy())
+        with connect(postern) as sock:
+            gateway = begin(sock)
+            assert "still finishes" in ask(postern)["message"]
+            wait_for("its end", gone(gateway), 10)
+            assert "event=drain_timeout connections=1" in postern.log()
+        wait_for("the keyholder's end", lambda: "former version gone" in postern.log(), 10)
+        with connect(postern) as sock:
+            gateway, begun = begin(sock), time.monotonic()
+            postern.stop()
+            assert time.monotonic() - begun < 20 and gone(gateway)()
+
+
+def test_answer_that_takes_too_long_is_cut_after_an_upgrade(tmp_path, trust, versions, monkeypatch,
+                                                            echo):
+    release = threading.Event()
+    echo.route("/too-long", lambda handler: (release.wait(20), handler.answer(200)))
+    monkeypatch.setattr(service, "BIN", versions.link)
+    postern = service.Postern(tmp_path / "postern", environment=trust, options=[
+        "--limit", "hand-over-timeout=1s"])
+    postern.start()
+    try:
+        postern.make_api("cut", echo.url, policy())
+        with connect(postern) as sock:
+            sock.sendall(b"GET /cut/too-long HTTP/1.1\r\nHost: gw\r\n\r\n")
+            time.sleep(0.5)
+            assert ask(postern)["state"] == "done"
+            assert receive(sock, 10) == b""
+        assert "event=drain_timeout connections=1" in postern.log()
+    finally:
+        release.set()
+        postern.stop()
 
 
 def test_new_configuration_is_in_force_after_an_upgrade(tmp_path, trust, versions, monkeypatch, echo):
