@@ -74,5 +74,11 @@ export async function seen(postern, path) {
   expect(answer.status, answer.body).toBe(200);
   return JSON.parse(answer.body).thumbprint;
 }
+/** Deleted objects of one kind: the vault's page has a tab of that name itself, and is there sooner. */
+export async function chooseDeleted(page, kind) {
+  const tabs = page.getByRole("tab", { name: kind, exact: true });
+  await expect(tabs).toHaveCount(2);
+  await tabs.last().click();
+}
 let counter = 0;
 export const unique = (stem) => `${stem}-${process.pid % 1000}-${++counter}`;

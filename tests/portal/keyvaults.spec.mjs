@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // Key vaults: what is in them, and from where; what the gateway then presents decides.
-import { expect, expectAccessible, makeApi, pki, seen, test, trustBackend, unique } from "./fixtures.mjs";
+import { chooseDeleted, expect, expectAccessible, makeApi, pki, seen, test, trustBackend, unique } from "./fixtures.mjs";
 
 const openVault = async (page, postern, tab) => {
   await page.goto(`${postern.page}/key-vaults/local/${tab}`);
@@ -84,13 +84,13 @@ test("secrets and keys are made, shown, deleted, recovered and purged", async ({
   await expect(page.getByRole("button", { name, exact: true })).toHaveCount(0);
 
   await page.getByRole("tab", { name: "Deleted objects" }).click();
-  await page.getByRole("tab", { name: "Secrets" }).last().click();
+  await chooseDeleted(page, "Secrets");
   await page.getByRole("button", { name: `Recover ${name}` }).click();
   await expect(page.getByRole("button", { name: `Recover ${name}` })).toHaveCount(0);
   expect((await postern.vault("GET", `/secrets/${name}`)).value).toBe("open sesame");
   await postern.vault("DELETE", `/secrets/${name}`);
   await page.reload();
-  await page.getByRole("tab", { name: "Secrets" }).last().click();
+  await chooseDeleted(page, "Secrets");
   await page.getByRole("button", { name: `Purge ${name}` }).click();
   await expectAccessible(page, "the question before purging");
   await page.getByRole("alertdialog").getByRole("button", { name: "Purge" }).click();

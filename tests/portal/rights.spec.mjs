@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // What one's roles and access policies forbid is shown disabled, with what is missing, on every page.
-import { expect, expectAccessible, makeApi, pki, test, trustBackend, unique, upload } from "./fixtures.mjs";
+import { chooseDeleted, expect, expectAccessible, makeApi, pki, test, trustBackend, unique, upload } from "./fixtures.mjs";
 
 const PASSWORD = "a long enough password";
 const KV = { version: "2023-07-01" };
@@ -145,7 +145,7 @@ for (const model of ["access policies", "roles"])
     await page.goto(`${postern.page}/key-vaults/${vault}/keys`);
     await expectForbidden(page, "Generate/Import", missing("keys/import", "keys/import/action"));
     await page.goto(`${postern.page}/key-vaults/${vault}/deleted`);
-    await page.getByRole("tab", { name: "Secrets" }).last().click();
+    await chooseDeleted(page, "Secrets");
     await expectForbidden(page, "Recover gone", missing("secrets/recover", "secrets/recover/action"));
     await expectForbidden(page, "Purge gone", missing("secrets/purge", "secrets/purge/action"));
   });

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Who may reach the data of a vault: each way of saying it is clicked, looked at by the REST API,
 // and then tried by the one whom it is about.
-import { expect, expectAccessible, pki, test, unique } from "./fixtures.mjs";
+import { chooseDeleted, expect, expectAccessible, pki, test, unique } from "./fixtures.mjs";
 import { send } from "./lab/postern.mjs";
 
 const KV = { version: "2023-07-01" };
@@ -124,7 +124,7 @@ test("a deleted certificate and a deleted key are recovered as they were, and pu
     await expect(page.getByRole("button", { name: object, exact: true })).toHaveCount(0);
     await expect(postern.vault("GET", `/${kind}/${object}/`)).rejects.toThrow("404");
     await page.getByRole("tab", { name: "Deleted objects" }).click();
-    await page.getByRole("tab", { name: tab, exact: true }).last().click();
+    await chooseDeleted(page, tab);
     await page.getByRole("button", { name: `Recover ${object}` }).click();
     await expect(page.getByText("Recovered").first()).toBeVisible();
     await expect(page.getByRole("button", { name: `Recover ${object}` })).toHaveCount(0);
