@@ -48,8 +48,8 @@ static inline size_t class_of(size_t len)
 }
 
 /* Apart, so that the quick way needs no registers for it. */
-static __attribute__((noinline)) void *make_block(struct pn_h2_memory *memory, size_t class,
-                                                  size_t len)
+static __attribute__((noinline)) struct block *make_block(struct pn_h2_memory *memory, size_t class,
+                                                          size_t len)
 {
     struct block *block = NULL;
     size_t size = len;
@@ -66,7 +66,7 @@ static __attribute__((noinline)) void *make_block(struct pn_h2_memory *memory, s
         return NULL;
     block->size = size;
     block->u.list = &memory->lists[class];
-    return block->bytes;
+    return block;
 }
 
 void *pn_h2_alloc(struct pn_h2_memory *memory, size_t len)
@@ -75,8 +75,10 @@ void *pn_h2_alloc(struct pn_h2_memory *memory, size_t len)
     struct list *list = &memory->lists[class];
     struct block *block = list->first;
 
-    if (!block)
-        return make_block(memory, class, len);
+    if (!block) {
+        block = make_block(memory, class, len);
+        return block ? block->bytes : NULL;
+    }
     list->first = block->u.next;
     list->room++;
     block->u.list = list;
