@@ -151,6 +151,8 @@ ssize_t pn_h2_read_body(nghttp2_session *session, int32_t id, uint8_t *buf, size
     if (rc == PN_EOF) {
         bool has_trailers = false;
 
+        if (copied == 0 && !make_room(h2, 0, 0)) /* the frame has a header all the same */
+            return NGHTTP2_ERR_CALLBACK_FAILURE;
         *flags |= NGHTTP2_DATA_FLAG_EOF;
         if (body->trailers && body->trailers->count > 0 && !stream->drops_trailers)
             rc = submit_trailers(h2, stream, body->trailers, false, &has_trailers);
@@ -223,6 +225,7 @@ static int on_send_data(nghttp2_session *session, nghttp2_frame *frame, const ui
 
     (void)session;
     (void)frame;
+    assert(h2->out->cap - h2->out->len >= H2_FRAME_HEADER_BYTES + len);
     memcpy(h2->out->ptr + h2->out->len, header, H2_FRAME_HEADER_BYTES);
     h2->out->len += H2_FRAME_HEADER_BYTES + len;
     stream->sent_bytes += len;

@@ -502,6 +502,7 @@ static inline void lab_flush(struct lab *lab)
         size_t before = lab->out.len;
 
         lab->out_rc = pn_h2_output(lab->h2, &lab->out, lab->out.len + 16384, lab->now_ms);
+        assert_true(lab->out.len <= lab->out.cap);
         if (lab->out.len == before && lab->out_rc == PN_OK && !pn_h2_wants_output(lab->h2))
             break;
     } while (lab->out_rc == PN_OK);
