@@ -257,6 +257,31 @@ static bool put_rest(struct pn_h2 *h2)
     return h2->rest.len == 0;
 }
 
+/* Streams may stand whose bodies have come to their end. */
+static bool has_window_closed(const struct pn_h2 *h2)
+{
+    return h2->has_new_windows ||
+           (h2->had_window && nghttp2_session_get_remote_window_size(h2->session) <= 0);
+}
+
+/* A body's owner says once that it goes on (pn_h2_resume()). If there was a window then, and there
+ * is none when nghttp2 comes to it, by the peer's SETTINGS or by another stream's bytes, nobody
+ * would ask again whether all that is left is the end. False: nothing was found. */
+static bool end_without_window(struct pn_h2 *h2)
+{
+    bool is_found = false;
+
+    h2->has_new_windows = false;
+    h2->had_window = nghttp2_session_get_remote_window_size(h2->session) > 0;
+    for (struct pn_list *at = h2->streams.next; at != &h2->streams; at = at->next) {
+        struct h2_stream *stream = PN_CONTAINER(at, struct h2_stream, link);
+
+        if (stream->is_head_sent && !stream->is_waiting && pn_h2_end_without_window(stream))
+            is_found = true;
+    }
+    return is_found;
+}
+
 static void send_frames(struct pn_h2 *h2)
 {
     while (h2->out->len < h2->out_max) {
@@ -273,6 +298,8 @@ static void send_frames(struct pn_h2 *h2)
         len = nghttp2_session_mem_send(h2->session, &frame);
         if (len < 0 && h2->out_rc == PN_OK)
             h2->out_rc = len == NGHTTP2_ERR_NOMEM ? PN_NOMEM : PN_INTERNAL;
+        if (len == 0 && has_window_closed(h2) && end_without_window(h2))
+            continue;
         if (len <= 0)
             return;
         h2->rest = pn_h2_end_frame(h2, frame, (size_t)len);
@@ -288,6 +315,8 @@ enum pn_rc pn_h2_output(struct pn_h2 *h2, struct pn_buf *out, size_t max, uint64
     h2->out = out;
     h2->out_max = max;
     h2->out_rc = PN_OK;
+    if (nghttp2_session_get_remote_window_size(h2->session) > 0)
+        h2->had_window = true;
     send_frames(h2);
     h2->out = NULL;
     h2->is_busy = false;
@@ -302,7 +331,7 @@ enum pn_rc pn_h2_output(struct pn_h2 *h2, struct pn_buf *out, size_t max, uint64
 bool pn_h2_wants_output(const struct pn_h2 *h2)
 {
     return h2->rest.len > 0 || nghttp2_session_want_write(h2->session) != 0 ||
-           !pn_list_is_empty(&h2->ready);
+           !pn_list_is_empty(&h2->ready) || has_window_closed(h2);
 }
 
 bool pn_h2_wants_input(const struct pn_h2 *h2)

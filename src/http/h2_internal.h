@@ -257,6 +257,8 @@ struct pn_h2 {
     bool has_asked;  /* on_wants_output() was called */
     bool has_peer_settings;
     bool has_peer_goaway;
+    bool has_new_windows;   /* SETTINGS have come since streams were looked at ... */
+    bool had_window;        /* ... or the connection had window */
     bool has_sent_trailers; /* client */
     bool is_noticed;        /* the first GOAWAY of a graceful end is submitted */
     bool is_shut_down;      /* the last one is */

@@ -225,6 +225,7 @@ static int on_frame(nghttp2_session *session, const nghttp2_frame *frame, void *
     case NGHTTP2_SETTINGS:
         if (!is_ack) {
             h2->has_peer_settings = true;
+            h2->has_new_windows = true; /* it may have made them smaller */
             (void)pn_h2_flood_take(h2, H2_SETTINGS);
         }
         break;
