@@ -63,6 +63,17 @@ export async function upload(postern, client) {
   await postern.arm("PUT", `/certificates/${client.name}`, { properties: { data: client.base64, password: client.password } });
   return client;
 }
+/** A key vault with these access policies; its id. */
+export async function makeVault(postern, name, policies = []) {
+  const id = `/subscriptions/${postern.ready.subscriptionId}/resourceGroups/postern/providers/Microsoft.KeyVault/vaults/${name}`;
+  await postern.arm("PUT", id, { location: "local", properties: { tenantId: postern.ready.tenantId, sku: { family: "A", name: "standard" }, accessPolicies: policies } }, { version: "2023-07-01" });
+  return id;
+}
+/** The access policy with which `postern.vault` may do everything in a vault. */
+export async function administrates(postern) {
+  const { value } = await postern.arm("GET", "/msgraph/v1.0/applications");
+  return { tenantId: postern.ready.tenantId, objectId: value.find((application) => application.appId === postern.ready.clientId).id, permissions: { certificates: ["all"], secrets: ["all"], keys: ["all"] } };
+}
 /** Add puts the certificate down at the foot of the page, Save does it. */
 export async function addAndSave(page) {
   await page.getByRole("dialog").getByRole("button", { name: "Add" }).click();

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // What one's roles and access policies forbid is shown disabled, with what is missing, on every page.
-import { chooseDeleted, expect, expectAccessible, makeApi, pki, test, trustBackend, unique, upload } from "./fixtures.mjs";
+import { administrates, chooseDeleted, expect, expectAccessible, makeApi, makeVault, pki, test, trustBackend, unique, upload } from "./fixtures.mjs";
 
 const PASSWORD = "a long enough password";
 const KV = { version: "2023-07-01" };
@@ -25,12 +25,6 @@ async function expectForbidden(page, name, action, within = page) {
     await expect(page.getByRole("tooltip").filter({ hasText: action }), `${page.url()}: ${name}`).toBeVisible({ timeout: 2000 });
   }).toPass({ timeout: 15000 });
   await page.keyboard.press("Escape");
-}
-
-async function makeVault(postern, name, policies = [], more = {}) {
-  const id = `/subscriptions/${postern.ready.subscriptionId}/resourceGroups/postern/providers/Microsoft.KeyVault/vaults/${name}`;
-  await postern.arm("PUT", id, { location: "local", properties: { tenantId: postern.ready.tenantId, sku: { family: "A", name: "standard" }, accessPolicies: policies, ...more } }, KV);
-  return id;
 }
 
 test("a Reader sees every page, and what would change something is disabled with the missing action", async ({ page, postern, backend }) => {
@@ -103,12 +97,10 @@ for (const model of ["access policies", "roles"])
     postern.addUser(name, PASSWORD, "Reader");
     const { value: users } = await postern.arm("GET", `/msgraph/v1.0/users`);
     const objectId = users.find((u) => u.displayName.toLowerCase() === name.toLowerCase()).id;
-    const administrator = (await postern.arm("GET", "/msgraph/v1.0/applications")).value[0].id;
-    const whole = { certificates: ["all"], secrets: ["all"], keys: ["all"] };
     const some = { certificates: ["Get", "List"], secrets: ["get", "list"], keys: ["get", "list"] };
     const vault = unique("looked").slice(0, 24);
     const byRoles = model === "roles";
-    const id = await makeVault(postern, vault, [{ tenantId: postern.ready.tenantId, objectId: administrator, permissions: whole },
+    const id = await makeVault(postern, vault, [await administrates(postern),
       ...(byRoles ? [] : [{ tenantId: postern.ready.tenantId, objectId, permissions: some }])]);
     await postern.vault("PUT", "/secrets/word", { value: "sesame" }, vault);
     await postern.vault("POST", "/certificates/leaf/create", { policy: { issuer: { name: "Self" }, x509_props: { subject: "CN=leaf", validity_months: 12 }, key_props: { kty: "EC", crv: "P-256" } } }, vault);
