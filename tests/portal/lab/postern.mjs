@@ -70,11 +70,13 @@ export class Postern {
   addUser(name, password, role) {
     return this.cli(["identity", "add-user", name, "--display-name", name[0].toUpperCase() + name.slice(1), "--password-file", "-", ...(role ? ["--role", role] : [])], password);
   }
-  /** The pid of a child, "control"; it is one that we started. */
+  /** The pid of a child, "control"; it is one that we started. 0: there is none now. */
   pid(role) {
+    const gone = (error) => { if (!["ENOENT", "ESRCH"].includes(error.code)) throw error; }; // it ends while we look
+    const executable = (pid) => { try { return readlinkSync(`/proc/${pid}/exe`); } catch (error) { gone(error); return ""; } };
     for (const task of readdirSync(`/proc/${this.process.pid}/task`))
       for (const pid of readFileSync(`/proc/${this.process.pid}/task/${task}/children`, "utf8").trim().split(" ").filter(Boolean))
-        if (readlinkSync(`/proc/${pid}/exe`).includes(`postern-${role}`)) return Number(pid);
+        if (executable(pid).includes(`postern-${role}`)) return Number(pid);
     return 0;
   }
   token(...options) {
