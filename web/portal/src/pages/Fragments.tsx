@@ -13,6 +13,7 @@ import { useService } from "../core/service";
 import type { UsageItem } from "../core/types";
 import type { Mistake } from "../ui/CodeEditor";
 import { DataTable } from "../ui/DataTable";
+import { SaveError, useLookAgain } from "../ui/conflict";
 import { useNotify } from "../ui/notify";
 import { ActButton, Blade, Command, Confirm, Empty, ErrorBar, Loading, Panel, useStyles } from "../ui/parts";
 import { placeOf } from "./api/policy";
@@ -60,6 +61,12 @@ function FragmentPanel(props: { edit: string | null; onClose: () => void }): JSX
     const place = words.includes("would no longer be valid") && !words.includes("in the policy fragment") ? null : placeOf(words);
     return place ? { ...place, message: words } : null;
   }, [write.error]);
+  const again = useLookAgain();
+  const takeTheirs = async (): Promise<void> => {
+    await existing.refetch({ throwOnError: true });
+    write.reset();
+    setText(null);
+  };
   const conflict = write.error instanceof arm.ApiError && write.error.status === 412;
   const isWhole = isFragmentId(id) && text !== null && !why;
   const save = (): void =>
@@ -75,12 +82,10 @@ function FragmentPanel(props: { edit: string | null; onClose: () => void }): JSX
   return (
     <Panel open size="large" title={props.edit === null ? "Add policy fragment" : `Policy fragment ${props.edit}`} onClose={props.onClose}
       footer={<>
-        <ActButton appearance="primary" why={why} disabledFocusable={!isWhole || write.isPending} onClick={() => { if (isWhole && !write.isPending) save(); }}>{write.isPending ? "Saving…" : props.edit === null ? "Create" : "Save"}</ActButton>
+        <ActButton appearance="primary" why={why} disabledFocusable={!isWhole || write.isPending || again.isBusy} onClick={() => { if (isWhole && !write.isPending) save(); }}>{write.isPending ? "Saving…" : props.edit === null ? "Create" : "Save"}</ActButton>
         <Button onClick={props.onClose}>Cancel</Button>
       </>}>
-      <ErrorBar error={write.error} title={conflict ? "Somebody else has changed it meanwhile" : "Not saved"}>
-        {conflict ? <Button onClick={() => { write.reset(); setText(null); void existing.refetch(); }}>Take theirs</Button> : null}
-      </ErrorBar>
+      <SaveError error={write.error} conflict={conflict ? "Somebody else has changed it meanwhile" : null} again={again} ways={{ "Take theirs": takeTheirs }} />
       {existing.error ? <ErrorBar error={existing.error} title="It cannot be shown" /> : null}
       {text === null ? (existing.error ? null : <Loading />) : <>
         {props.edit === null ? (

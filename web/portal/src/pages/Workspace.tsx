@@ -9,6 +9,7 @@ import { useEntity, useWrite } from "../core/hooks";
 import { useWhyNot } from "../core/permissions";
 import { useService } from "../core/service";
 import type { Workspace } from "../core/types";
+import { SaveError, useLookAgain } from "../ui/conflict";
 import { useNotify } from "../ui/notify";
 import { Blade, Card, Command, Copy, ErrorBar, Facts, Hint, Loading, PageLink, Panel } from "../ui/parts";
 import { DeleteWorkspace, useCounts } from "./workspace/Delete";
@@ -22,6 +23,7 @@ function Edit(props: { workspace: Workspace; etag: string | null; onClose: () =>
   const notify = useNotify();
   const conflict = write.error instanceof arm.ApiError && write.error.status === 412;
   const isWhole = displayName.trim() !== "";
+  const again = useLookAgain();
   const lookAgain = async (): Promise<void> => {
     const fresh = await arm.call<Workspace>(service.id);
     setEtag(fresh.etag);
@@ -29,15 +31,13 @@ function Edit(props: { workspace: Workspace; etag: string | null; onClose: () =>
   };
   return (
     <Panel open title={`Edit ${props.workspace.name}`} onClose={props.onClose} footer={<>
-      <Button appearance="primary" disabledFocusable={!isWhole || write.isPending} onClick={() => {
+      <Button appearance="primary" disabledFocusable={!isWhole || write.isPending || again.isBusy} onClick={() => {
         if (isWhole) write.mutate({ method: "PUT", path: "", etag, body: { properties: { displayName: displayName.trim(), ...(description.trim() ? { description: description.trim() } : {}) } } },
           { onSuccess: () => { notify("success", "Workspace saved", displayName); props.onClose(); } });
       }}>{write.isPending ? "Saving…" : "Save"}</Button>
       <Button onClick={props.onClose}>Cancel</Button>
     </>}>
-      <ErrorBar error={write.error} title={conflict ? "Somebody else has changed this workspace meanwhile" : "Not saved"}>
-        {conflict ? <Button onClick={() => void lookAgain()}>Save mine nevertheless</Button> : null}
-      </ErrorBar>
+      <SaveError error={write.error} conflict={conflict ? "Somebody else has changed this workspace meanwhile" : null} again={again} ways={{ "Save mine nevertheless": lookAgain }} />
       <Field label="Display name" required><Input value={displayName} autoFocus onChange={(_, d) => setDisplayName(d.value)} /></Field>
       <Field label="Description"><Textarea value={description} resize="vertical" onChange={(_, d) => setDescription(d.value)} /></Field>
     </Panel>

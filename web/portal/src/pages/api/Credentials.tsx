@@ -7,11 +7,12 @@ import { useRead, useWrite } from "../../core/hooks";
 import { useService, useServiceEntity } from "../../core/service";
 import type { Policy } from "../../core/types";
 import { CertificatePicker } from "../../ui/CertificatePicker";
+import { SaveError, useLookAgain } from "../../ui/conflict";
 import { useNotify } from "../../ui/notify";
-import { ErrorBar, Hint, PageLink, Panel } from "../../ui/parts";
+import { Hint, PageLink, Panel } from "../../ui/parts";
 import { credentialNames, type Credentials, parse, withCredentials } from "./policy";
 
-export function CredentialsPanel(props: { scope: string; path: string; xml: string; etag: string | null; current: Credentials; onAgain: () => void; onClose: () => void }): JSX.Element {
+export function CredentialsPanel(props: { scope: string; path: string; xml: string; etag: string | null; current: Credentials; /** reads the policy again */ onAgain: () => Promise<unknown>; onClose: () => void }): JSX.Element {
   const service = useService();
   const entity = useServiceEntity();
   const any = useRead(["certificates", "any"], (signal) => arm.get<arm.Page<unknown>>(`${service.id}/certificates`, { $top: 1 }, signal));
@@ -30,6 +31,11 @@ export function CredentialsPanel(props: { scope: string; path: string; xml: stri
   const chosen: Credentials = kind === "certificate" ? { kind, ids: certificates, thumbprint: "" }
     : kind === "basic" ? { kind, username, password } : kind === "identity" ? { kind, resource, clientId } : { kind: "none" };
   const isWhole = kind === "none" || (kind === "certificate" ? certificates.length > 0 : kind === "basic" ? Boolean(username && password) : Boolean(resource));
+  const again = useLookAgain();
+  const lookAgain = async (): Promise<void> => {
+    await props.onAgain();
+    write.reset();
+  };
   const conflict = write.error instanceof arm.ApiError && write.error.status === 412;
   const save = (): void => {
     setFailure(undefined);
@@ -46,12 +52,10 @@ export function CredentialsPanel(props: { scope: string; path: string; xml: stri
   };
   return (
     <Panel open title="Gateway credentials" onClose={props.onClose} footer={<>
-      <Button appearance="primary" disabledFocusable={!isWhole || write.isPending} onClick={() => { if (isWhole) save(); }}>{write.isPending ? "Saving…" : "Save"}</Button>
+      <Button appearance="primary" disabledFocusable={!isWhole || write.isPending || again.isBusy} onClick={() => { if (isWhole) save(); }}>{write.isPending ? "Saving…" : "Save"}</Button>
       <Button onClick={props.onClose}>Cancel</Button>
     </>}>
-      <ErrorBar error={write.error ?? failure} title={conflict ? "Somebody else has changed this policy meanwhile" : "Not saved"}>
-        {conflict ? <Button onClick={() => { write.reset(); props.onAgain(); }}>Look again</Button> : null}
-      </ErrorBar>
+      <SaveError error={write.error ?? failure} conflict={conflict ? "Somebody else has changed this policy meanwhile" : null} again={again} ways={{ "Look again": lookAgain }} />
       <Field label="Credentials" hint={`How the gateway proves itself to the backend of ${props.scope}.`}>
         <RadioGroup value={kind} onChange={(_, d) => setKind(d.value as Credentials["kind"])}>
           <Radio value="none" label="None" />

@@ -166,7 +166,7 @@ export function Design(props: { api: Api; operation: string | null }): JSX.Eleme
         )}
       </div>
       {credentials && policy.value !== undefined && current ? (
-        <CredentialsPanel scope={scope} path={scopePath} xml={policy.value} etag={policy.etag} current={current} onAgain={() => void policy.refetch()} onClose={() => setCredentials(false)} />
+        <CredentialsPanel scope={scope} path={scopePath} xml={policy.value} etag={policy.etag} current={current} onAgain={() => policy.reread()} onClose={() => setCredentials(false)} />
       ) : null}
       {frontend ? <OperationPanel api={props.api.name} existing={frontend === "edit" ? operation : null} onClose={(made) => { setFrontend(null); if (made) navigate(`${page}/${encodeURIComponent(made)}`); }} /> : null}
       <Confirm open={deleting} title={`Delete ${operation?.properties.displayName ?? ""}?`} action="Delete" busy={remove.isPending} onClose={() => setDeleting(false)}

@@ -7,6 +7,7 @@ import { useEntity, useWrite } from "../../core/hooks";
 import { useWhyNot } from "../../core/permissions";
 import type { Policy } from "../../core/types";
 import type { Mistake } from "../../ui/CodeEditor";
+import { SaveError, useLookAgain } from "../../ui/conflict";
 import { useNotify } from "../../ui/notify";
 import { useUnsaved } from "../../ui/unsaved";
 import { ActButton, ErrorBar, Hint, Loading, useStyles } from "../../ui/parts";
@@ -20,6 +21,12 @@ export const usePolicy = (path: string, format: "xml" | "rawxml") => {
   const isMissing = entity.error instanceof arm.ApiError && entity.error.status === 404;
   return {
     isPending: entity.isPending, isMissing, error: isMissing ? null : entity.error, refetch: entity.refetch,
+    /** What is there now; its ETag, null: nothing. Rejects what cannot be read. */
+    reread: async (): Promise<string | null> => {
+      const { data, error } = await entity.refetch();
+      if (error && !arm.isMissing(error)) throw error;
+      return error ? null : data?.etag ?? null;
+    },
     value: entity.data?.value.properties.value ?? (isMissing ? EMPTY : undefined), etag: entity.data?.etag ?? null,
   };
 };
@@ -33,6 +40,7 @@ export function PolicyEditor(props: { path: string; label: string; onSaved?: () 
   const why = whyNot(props.path.startsWith("/policies") ? "policies/write" : props.path.startsWith("/products/") ? "products/policies/write" : props.path.includes("/operations/") ? "apis/operations/policies/write" : "apis/policies/write");
   const [text, setText] = useState<string | null>(null);
   const [etag, setEtag] = useState<string | null>(null);
+  const again = useLookAgain();
   const { value, etag: loaded } = policy;
   useEffect(() => {
     if (text !== null || value === undefined) return;
@@ -49,6 +57,15 @@ export function PolicyEditor(props: { path: string; label: string; onSaved?: () 
   if (policy.isPending || text === null) return policy.error ? <ErrorBar error={policy.error} title="The policy cannot be shown" onRetry={() => void policy.refetch()} /> : <Loading />;
   // Either it has changed, or somebody has made the first one.
   const conflict = write.error instanceof arm.ApiError && (write.error.status === 412 || write.error.code === "AlreadyExists");
+  const keepMine = async (): Promise<void> => {
+    setEtag(await policy.reread());
+    write.reset();
+  };
+  const takeTheirs = async (): Promise<void> => {
+    await policy.reread();
+    write.reset();
+    setText(null);
+  };
   const isChanged = isDirty || policy.isMissing;
   const save = (): void => write.mutate({ method: "PUT", path: props.path, etag, isNew: etag === null, body: { properties: { format: "rawxml", value: text } } }, {
     onSuccess: (answer) => {
@@ -60,18 +77,13 @@ export function PolicyEditor(props: { path: string; label: string; onSaved?: () 
   });
   return (
     <div className={s.column} style={{ flexGrow: 1, minHeight: 0 }}>
-      <ErrorBar error={write.error} title={conflict ? "Somebody else has changed this policy meanwhile" : "Not saved"}>
-        {conflict ? <>
-          <Button onClick={() => { setEtag(loaded); write.reset(); void policy.refetch().then((fresh) => setEtag(fresh.data?.etag ?? null)); }}>Keep mine, over theirs</Button>
-          <Button onClick={() => { write.reset(); void policy.refetch().then(() => setText(null)); }}>Take theirs</Button>
-        </> : null}
-      </ErrorBar>
+      <SaveError error={write.error} conflict={conflict ? "Somebody else has changed this policy meanwhile" : null} again={again} ways={{ "Keep mine, over theirs": keepMine, "Take theirs": takeTheirs }} />
       {policy.isMissing ? <Hint>There is no policy at this scope yet: the outer scope's applies. This text would say the same.</Hint> : null}
       <Suspense fallback={<Spinner label="Opening the editor…" />}>
         <CodeEditor value={text} onChange={setText} label={props.label} mistake={mistake} readOnly={Boolean(why)} />
       </Suspense>
       <div className={s.row}>
-        <ActButton appearance="primary" why={why} disabledFocusable={!isChanged || write.isPending} onClick={() => { if (isChanged && !why && !write.isPending) save(); }}>{write.isPending ? "Saving…" : "Save"}</ActButton>
+        <ActButton appearance="primary" why={why} disabledFocusable={!isChanged || write.isPending || again.isBusy} onClick={() => { if (isChanged && !why && !write.isPending) save(); }}>{write.isPending ? "Saving…" : "Save"}</ActButton>
         <Button onClick={() => { setText(null); write.reset(); }}>Discard</Button>
         <Text size={200}>Ctrl+Space completes; the pointer over a word explains it.</Text>
       </div>

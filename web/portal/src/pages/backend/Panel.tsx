@@ -9,8 +9,9 @@ import { useWrite } from "../../core/hooks";
 import { useService } from "../../core/service";
 import type { Backend } from "../../core/types";
 import { CertificatePicker } from "../../ui/CertificatePicker";
+import { SaveError, useLookAgain } from "../../ui/conflict";
 import { useNotify } from "../../ui/notify";
-import { ErrorBar, Hint, Panel, useStyles } from "../../ui/parts";
+import { Hint, Panel, useStyles } from "../../ui/parts";
 import { changesOf, type Form, type Pair, toForm, toProperties } from "./model";
 import { Members } from "./Members";
 
@@ -78,6 +79,7 @@ export function BackendPanel(props: { existing: { value: Backend; etag: string |
     });
   };
   // Their state, our form: what we typed stays, and the next save is made over theirs.
+  const again = useLookAgain();
   const lookAgain = async (): Promise<void> => {
     const fresh = await arm.call<Backend>(`${service.id}${backendPath(form.name)}`);
     setFormer({ value: fresh.value, etag: fresh.etag });
@@ -85,12 +87,10 @@ export function BackendPanel(props: { existing: { value: Backend; etag: string |
   };
   return (
     <Panel open title={isNew ? "Create new backend" : `Edit ${form.name}`} onClose={() => props.onClose(null)} footer={<>
-      <Button appearance="primary" disabledFocusable={!isWhole || write.isPending} onClick={() => { if (isWhole) save(); }}>{write.isPending ? "Saving…" : isNew ? "Create" : "Save"}</Button>
+      <Button appearance="primary" disabledFocusable={!isWhole || write.isPending || again.isBusy} onClick={() => { if (isWhole) save(); }}>{write.isPending ? "Saving…" : isNew ? "Create" : "Save"}</Button>
       <Button onClick={() => props.onClose(null)}>Cancel</Button>
     </>}>
-      <ErrorBar error={write.error} title={conflict ? "Somebody else has changed this backend meanwhile" : "Not saved"}>
-        {conflict ? <Button onClick={() => void lookAgain()}>Keep mine, over theirs</Button> : null}
-      </ErrorBar>
+      <SaveError error={write.error} conflict={conflict ? "Somebody else has changed this backend meanwhile" : null} again={again} ways={{ "Keep mine, over theirs": lookAgain }} />
       <Field label="Name" required validationMessage={form.name && !isId(form.name) ? "1 to 80 letters, digits, '-', '_' and '.'." : undefined}>
         <Input value={form.name} disabled={!isNew} placeholder="orders" autoFocus={isNew} onChange={(_, d) => set({ name: d.value })} />
       </Field>

@@ -9,6 +9,7 @@ import { useEntity, useWrite } from "../../core/hooks";
 import { useService, useServiceEntity } from "../../core/service";
 import { type Certificate, type CheckReport, warningText } from "../../core/types";
 import { parseIdentifier } from "../../core/vault";
+import { SaveError, useLookAgain } from "../../ui/conflict";
 import { useNotify } from "../../ui/notify";
 import { Copy, ErrorBar, ExpiryBadge, Facts, Hint, Panel, useStyles } from "../../ui/parts";
 import { pathOf } from "./parts";
@@ -111,6 +112,7 @@ export function CertificatePanel(props: { replace: string | null; onClose: () =>
   const doctor = useDoctor(source === "custom" ? file : null, password);
   const write = useWrite<Certificate>();
   const notify = useNotify();
+  const again = useLookAgain();
 
   // Replace begins with what there is.
   useEffect(() => {
@@ -155,16 +157,18 @@ export function CertificatePanel(props: { replace: string | null; onClose: () =>
         {id} is to be added: {source === "custom" ? doctor.report?.chain?.[0]?.subject ?? file?.name : identifier.trim()}. Nothing is stored before you save.
       </StagedBar>
     );
+  const lookAgain = async (): Promise<void> => {
+    await existing.refetch({ throwOnError: true });
+    write.reset();
+  };
   const conflict = write.error instanceof arm.ApiError && write.error.status === 412;
   return (
       <Panel open title={props.replace ? `Replace ${props.replace}` : "Add certificate"} onClose={props.onClose}
         footer={<>
-          <Button appearance="primary" disabledFocusable={!isWhole || write.isPending} onClick={() => { if (!isWhole) return; if (props.replace) save(); else setStaged(true); }}>{write.isPending ? "Saving…" : props.replace ? "Save" : "Add"}</Button>
+          <Button appearance="primary" disabledFocusable={!isWhole || write.isPending || again.isBusy} onClick={() => { if (!isWhole) return; if (props.replace) save(); else setStaged(true); }}>{write.isPending ? "Saving…" : props.replace ? "Save" : "Add"}</Button>
           <Button onClick={props.onClose}>Cancel</Button>
         </>}>
-        <ErrorBar error={write.error} title={conflict ? "Somebody else has changed this certificate meanwhile" : "Not saved"}>
-          {conflict ? <Button onClick={() => { write.reset(); void existing.refetch(); }}>Look again</Button> : null}
-        </ErrorBar>
+        <SaveError error={write.error} conflict={conflict ? "Somebody else has changed this certificate meanwhile" : null} again={again} ways={{ "Look again": lookAgain }} />
         <Field label="Id" required validationMessage={idProblem}>
           <Input value={id} disabled={props.replace !== null} onChange={(_, data) => setId(data.value)} placeholder="orders-client" autoFocus={props.replace === null} />
         </Field>

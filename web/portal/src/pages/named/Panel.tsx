@@ -9,6 +9,7 @@ import { useEntity, useWrite } from "../../core/hooks";
 import { useService } from "../../core/service";
 import type { KeyVaultContract } from "../../core/types";
 import { parseIdentifier } from "../../core/vault";
+import { SaveError, useLookAgain } from "../../ui/conflict";
 import { useNotify } from "../../ui/notify";
 import { ErrorBar, Hint, Loading, Panel } from "../../ui/parts";
 import { ClientIdentity, SYSTEM } from "../certificate/Panel";
@@ -71,16 +72,20 @@ export function NamedValuePanel(props: { edit: string | null; onClose: () => voi
         props.onClose();
       },
     });
+  const again = useLookAgain();
+  const lookAgain = async (): Promise<void> => {
+    await existing.refetch({ throwOnError: true });
+    write.reset();
+    setFilled(false); // with theirs
+  };
   const conflict = write.error instanceof arm.ApiError && write.error.status === 412;
   return (
     <Panel open title={props.edit === null ? "Add named value" : `Edit ${props.edit}`} onClose={props.onClose}
       footer={<>
-        <Button appearance="primary" disabledFocusable={!isWhole || write.isPending} onClick={() => { if (isWhole && !write.isPending) save(); }}>{write.isPending ? "Saving…" : props.edit === null ? "Add" : "Save"}</Button>
+        <Button appearance="primary" disabledFocusable={!isWhole || write.isPending || again.isBusy} onClick={() => { if (isWhole && !write.isPending) save(); }}>{write.isPending ? "Saving…" : props.edit === null ? "Add" : "Save"}</Button>
         <Button onClick={props.onClose}>Cancel</Button>
       </>}>
-      <ErrorBar error={write.error} title={conflict ? "Somebody else has changed it meanwhile" : "Not saved"}>
-        {conflict ? <Button onClick={() => { write.reset(); setFilled(false); void existing.refetch(); }}>Look again</Button> : null}
-      </ErrorBar>
+      <SaveError error={write.error} conflict={conflict ? "Somebody else has changed it meanwhile" : null} again={again} ways={{ "Look again": lookAgain }} />
       {existing.error ? <ErrorBar error={existing.error} title="It cannot be shown" /> : null}
       {!filled ? <Loading /> : <>
         {props.edit === null ? (

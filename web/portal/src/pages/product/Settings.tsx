@@ -1,13 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
-import { Button, Field, Input, Switch, Textarea } from "@fluentui/react-components";
+import { Field, Input, Switch, Textarea } from "@fluentui/react-components";
 import { useState } from "react";
 import * as arm from "../../core/arm";
 import { useWrite } from "../../core/hooks";
 import { useWhyNot } from "../../core/permissions";
 import { useService } from "../../core/service";
 import type { Product } from "../../core/types";
+import { SaveError, useLookAgain } from "../../ui/conflict";
 import { useNotify } from "../../ui/notify";
-import { ActButton, ErrorBar, useStyles } from "../../ui/parts";
+import { ActButton, useStyles } from "../../ui/parts";
 
 export function ProductSettings(props: { product: Product; etag: string | null }): JSX.Element {
   const s = useStyles();
@@ -29,6 +30,11 @@ export function ProductSettings(props: { product: Product; etag: string | null }
   const conflict = error?.status === 412;
   const isNumber = limit === "" || /^[1-9]\d{0,8}$/.test(limit);
   const isWhole = displayName.trim() !== "" && (!keys || isNumber);
+  const again = useLookAgain();
+  const lookAgain = async (): Promise<void> => {
+    setEtag((await arm.call(`${service.id}${path}`)).etag);
+    write.reset();
+  };
   const save = (): void => write.mutate({
     method: "PATCH", path, etag: etag ?? "*",
     body: { properties: {
@@ -38,9 +44,7 @@ export function ProductSettings(props: { product: Product; etag: string | null }
   }, { onSuccess: (answer) => { setEtag(answer.etag); notify("success", "Settings saved", "The next request obeys them."); } });
   return (
     <div className={s.column} style={{ maxWidth: 640 }}>
-      <ErrorBar error={write.error} title={conflict ? "Somebody else has changed this product meanwhile" : "Not saved"}>
-        {conflict ? <Button onClick={() => { write.reset(); void arm.call(`${service.id}${path}`).then((fresh) => setEtag(fresh.etag)); }}>Keep mine, over theirs</Button> : null}
-      </ErrorBar>
+      <SaveError error={write.error} conflict={conflict ? "Somebody else has changed this product meanwhile" : null} again={again} ways={{ "Keep mine, over theirs": lookAgain }} />
       <Field label="Display name" required><Input value={displayName} onChange={(_, d) => setDisplayName(d.value)} /></Field>
       <Field label="Description"><Textarea value={description} onChange={(_, d) => setDescription(d.value)} /></Field>
       <Field label="Legal terms"><Textarea value={terms} onChange={(_, d) => setTerms(d.value)} /></Field>
@@ -52,7 +56,7 @@ export function ProductSettings(props: { product: Product; etag: string | null }
           <Input value={limit} inputMode="numeric" onChange={(_, d) => setLimit(d.value.trim())} />
         </Field>
       </> : null}
-      <div><ActButton appearance="primary" why={why} disabledFocusable={write.isPending || !isWhole} onClick={() => { if (!why && isWhole && !write.isPending) save(); }}>{write.isPending ? "Saving…" : "Save"}</ActButton></div>
+      <div><ActButton appearance="primary" why={why} disabledFocusable={write.isPending || again.isBusy || !isWhole} onClick={() => { if (!why && isWhole && !write.isPending) save(); }}>{write.isPending ? "Saving…" : "Save"}</ActButton></div>
     </div>
   );
 }
