@@ -114,6 +114,48 @@ void pn_http_strip_hop_by_hop(struct pn_headers *headers)
     headers->kinds &= ~HOP_BY_HOP;
 }
 
+/* One field's. false: it is malformed. */
+static bool read_keep_alive(struct pn_slice value, struct pn_http_keep_alive *keep)
+{
+    struct pn_slice part;
+
+    while (pn_slice_cut(&value, ',', &part)) {
+        struct pn_slice name;
+        uint32_t *bound = NULL;
+        uint64_t number = 0;
+
+        part = pn_slice_trim(part);
+        if (part.len == 0)
+            continue;
+        (void)pn_slice_cut(&part, '=', &name);
+        name = pn_slice_trim(name);
+        if (!pn_header_name_is_valid(name)) /* a token, too */
+            return false;
+        if (pn_slice_case_eq_str(name, "timeout"))
+            bound = &keep->timeout_s;
+        else if (pn_slice_case_eq_str(name, "max"))
+            bound = &keep->requests_max;
+        if (!bound)
+            continue;
+        if (!pn_slice_to_u64(pn_slice_trim(part), UINT32_MAX, &number))
+            return false;
+        *bound = number < *bound ? (uint32_t)number : *bound;
+    }
+    return true;
+}
+
+void pn_http_keep_alive_of(const struct pn_headers *headers, struct pn_http_keep_alive *keep)
+{
+    *keep = (struct pn_http_keep_alive){UINT32_MAX, UINT32_MAX};
+    for (size_t i = 0; i < headers->count; i++) {
+        struct pn_http_keep_alive said = *keep;
+
+        if (headers->items[i].kind == PN_HEADER_KEEP_ALIVE &&
+            read_keep_alive(headers->items[i].value, &said))
+            *keep = said;
+    }
+}
+
 bool pn_http_method_is_safe(struct pn_slice method)
 {
     return pn_slice_eq_str(method, "GET") || pn_slice_eq_str(method, "HEAD") ||

@@ -98,6 +98,15 @@ bool pn_http_is_hop_by_hop(struct pn_slice name);
 /** Removes those, and every field that Connection names (RFC 9110 §7.6.1), except Host and
  *  Content-Length, which a peer cannot talk us out of. */
 void pn_http_strip_hop_by_hop(struct pn_headers *headers);
+/** How long and for how many more requests a peer keeps the connection, as its Keep-Alive fields
+ * say (RFC 2068 §19.7.1.1). UINT32_MAX: it does not say. */
+struct pn_http_keep_alive {
+    uint32_t timeout_s;    /* idle, from the end of the message that says it */
+    uint32_t requests_max; /* after this one */
+};
+/** "timeout=5, max=100"; of several words on one thing the smallest. A field that is malformed says
+ *  nothing, and neither do parameters that are not known. */
+void pn_http_keep_alive_of(const struct pn_headers *headers, struct pn_http_keep_alive *keep);
 /** RFC 9110 §9.2: GET HEAD OPTIONS TRACE; and those with PUT DELETE. */
 bool pn_http_method_is_safe(struct pn_slice method);
 bool pn_http_method_is_idempotent(struct pn_slice method);

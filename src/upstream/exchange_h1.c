@@ -90,6 +90,8 @@ static bool read_head(struct pn_exchange *exchange)
             return false;
         }
     }
+    if (pn_headers_may_have(&exchange->response.headers, PN_HEADER_KEEP_ALIVE))
+        pn_exchange_h1_heed_keep_alive(exchange);
     pn_body_in_init(
         &exchange->h1.body, &exchange->conn->inlet, exchange->conn->stream, PN_H1_RESPONSE,
         exchange->response.status == 101 ? PN_BODY_UNTIL_CLOSE : exchange->response.framing,
@@ -102,21 +104,30 @@ static bool read_head(struct pn_exchange *exchange)
 
 /* --- the request --- */
 
-/** Connection and the fields it speaks of, and Expect. */
-static enum pn_rc write_hop_fields(const struct pn_exchange_spec *spec, struct pn_buf *out)
+/** `asks`: how long the backend keeps the connection; apache2, for one, tells nobody else. */
+static struct pn_slice connection_of(const struct pn_exchange_spec *spec, bool asks)
 {
+    if (spec->upgrade.ptr)
+        return spec->accepts_trailers ? PN_LIT("Upgrade, TE") : PN_LIT("Upgrade");
+    if (spec->accepts_trailers)
+        return asks ? PN_LIT("keep-alive, TE") : PN_LIT("TE");
+    return asks ? PN_LIT("keep-alive") : pn_slice("", 0);
+}
+
+/** Connection and the fields it speaks of, and Expect. */
+static enum pn_rc write_hop_fields(const struct pn_exchange *exchange, struct pn_buf *out)
+{
+    const struct pn_exchange_spec *spec = &exchange->spec;
     bool upgrades = spec->upgrade.ptr != NULL;
+    bool asks = exchange->conn->requests == 0;
     enum pn_rc rc = PN_OK;
 
     if (upgrades)
         rc = pn_h1_write_field(out, PN_LIT("Upgrade"), spec->upgrade);
     if (rc == PN_OK && spec->accepts_trailers)
         rc = pn_h1_write_field(out, PN_LIT("TE"), PN_LIT("trailers"));
-    if (rc == PN_OK && (upgrades || spec->accepts_trailers))
-        rc = pn_h1_write_field(out, PN_LIT("Connection"),
-                               !upgrades                ? PN_LIT("TE")
-                               : spec->accepts_trailers ? PN_LIT("Upgrade, TE")
-                                                        : PN_LIT("Upgrade"));
+    if (rc == PN_OK && (upgrades || spec->accepts_trailers || asks))
+        rc = pn_h1_write_field(out, PN_LIT("Connection"), connection_of(spec, asks));
     if (rc == PN_OK && spec->expects_continue)
         rc = pn_h1_write_field(out, PN_LIT("Expect"), PN_LIT("100-continue"));
     return rc;
@@ -137,7 +148,7 @@ static enum pn_rc write_head(struct pn_exchange *exchange)
     if (rc == PN_OK && spec->framing == PN_BODY_LENGTH)
         rc = pn_h1_write_content_length(out, spec->content_length);
     if (rc == PN_OK)
-        rc = write_hop_fields(spec, out);
+        rc = write_hop_fields(exchange, out);
     if (rc == PN_OK)
         rc = pn_h1_write_end(out);
     return rc;
@@ -212,6 +223,8 @@ static void on_readable(void *ctx, struct pn_stream *stream)
 
     (void)stream;
     exchange->conn->inlet.is_drained = false;
+    if (exchange->conn->is_bounded)
+        exchange->conn->heard_ms = pn_loop_now_ms(pn_pool_loop(exchange->pool));
     if (exchange->state == PN_EXCHANGE_SENDING) {
         (void)read_head(exchange);
     } else {

@@ -34,7 +34,10 @@ void pn_exchange_answering(struct pn_exchange *exchange);
      PN_HEADER_BIT(PN_HEADER_CONNECTION) | PN_HEADER_BIT(PN_HEADER_CONTENT_LENGTH) |               \
      PN_HEADER_BIT(PN_HEADER_TRANSFER_ENCODING))
 
-/* --- HTTP/1.1 (exchange_h1.c) --- */
+/* --- HTTP/1.1 (exchange_h1.c, keep_alive.c) --- */
+
+/** The answer's head has a Keep-Alive field: how long its connection may be used again. */
+void pn_exchange_h1_heed_keep_alive(struct pn_exchange *exchange);
 
 void pn_exchange_h1_init(struct pn_exchange *exchange);
 void pn_exchange_h1_fini(struct pn_exchange *exchange);

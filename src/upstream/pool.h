@@ -72,9 +72,14 @@ struct pn_conn {
     struct pn_inlet inlet;
     struct pn_conn_h2 *h2; /* NULL: HTTP/1.1, lent to one request at a time */
     uint64_t idle_since_ms;
-    uint64_t requests;   /* sent on it so far */
-    uint64_t ends_at_ms; /* network rules deny it since: what is at work ends then; 0: allowed */
-    bool is_use;         /* noted in uses.h */
+    uint64_t requests; /* sent on it so far */
+    /* HTTP/1.1: what the backend said in Keep-Alive (keep_alive.c). */
+    bool is_bounded;       /* anything at all; else the next three mean nothing */
+    uint64_t heard_ms;     /* its last bytes came */
+    uint64_t kept_ms;      /* so long after them it is not used again; UINT64_MAX: no matter */
+    uint64_t requests_max; /* in all; UINT64_MAX: no matter */
+    uint64_t ends_at_ms;   /* network rules deny it since: what is at work ends then; 0: allowed */
+    bool is_use;           /* noted in uses.h */
     /* Who has borrowed an HTTP/1.1 connection is told that it ends now: the drain limit. Called
      * from the loop; pn_pool_drop() must follow. NULL: it just ends. */
     void (*on_drained)(void *borrower);

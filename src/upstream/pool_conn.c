@@ -152,7 +152,8 @@ bool pn_conn_has_expired(const struct pn_conn *conn)
 static bool is_reusable(const struct pn_conn *conn)
 {
     return !pn_conn_has_expired(conn) && !pn_stream_peer_ended(conn->stream) &&
-           !has_idled_enough(conn) && !pn_conn_is_old(conn);
+           !has_idled_enough(conn) && !pn_conn_is_old(conn) &&
+           !(conn->is_bounded && pn_conn_is_announced_over(conn));
 }
 
 /** One that is not used again, if it is for a limit. */

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * Shared by the files of the pool: pool.c (who gets what), pool_group.c (groups and places),
- * pool_conn.c (connections that nobody uses), connect.c (opening), conn_h2.c (HTTP/2).
+ * pool_conn.c (connections that nobody uses), keep_alive.c (how long backends keep them), connect.c
+ * (opening), conn_h2.c (HTTP/2).
  */
 #pragma once
 
@@ -132,6 +133,8 @@ bool pn_group_evict_idle(struct pn_pool_group *group);
 struct pn_conn *pn_conn_create(struct pn_pool_group *group, struct pn_stream *stream);
 /** Closes and frees it, and its place. */
 void pn_conn_end(struct pn_conn *conn);
+/** Its backend is about to close it, by its own word (keep_alive.c). */
+bool pn_conn_is_announced_over(const struct pn_conn *conn);
 /** It is older than age_max_ms, or than the last pn_pool_reconnect(). */
 bool pn_conn_is_old(const struct pn_conn *conn);
 /** The notAfter of the certificate that it was opened with has passed. */

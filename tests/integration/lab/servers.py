@@ -25,6 +25,7 @@ LoadModule proxy_module {modules}/mod_proxy.so
 LoadModule proxy_http_module {modules}/mod_proxy_http.so
 LoadModule ssl_module {modules}/mod_ssl.so
 {user}
+{more}
 Listen 127.0.0.1:{h1}
 Listen 127.0.0.1:{h2}
 SSLSessionCache none
@@ -108,8 +109,9 @@ http {{
 class Server:
     """One of "apache2", "haproxy", "nginx"; `ports`: {"h1": …, "h2": …}."""
 
-    def __init__(self, kind, folder, identity, client_ca, plain_port, protocols=""):
-        """`protocols`: of nginx, whose own choice is TLS 1.2."""
+    def __init__(self, kind, folder, identity, client_ca, plain_port, protocols="",
+                 more=""):
+        """`protocols`: of nginx, whose own choice is TLS 1.2. `more`: directives of apache2."""
         self.folder = pathlib.Path(folder)
         self.folder.mkdir(parents=True, exist_ok=True)
         self.ports = {"h1": backends.free_port(), "h2": backends.free_port()}
@@ -127,7 +129,7 @@ class Server:
         config = self.folder / f"{kind}.conf"
         config.write_text(template.format(
             folder=self.folder, protocols=protocols and f"ssl_protocols {protocols};", crt=crt, key=key, pem=pem, ca=ca, plain=plain_port,
-            user=user if os.geteuid() == 0 else "", modules="/usr/lib/apache2/modules",
+            user=user if os.geteuid() == 0 else "", modules="/usr/lib/apache2/modules", more=more,
             **self.ports))
         with (self.folder / "output.log").open("wb") as log:
             self.process = subprocess.Popen([*map(str, command), str(config)],

@@ -2,6 +2,8 @@
  *
  * Response heads and where their bodies end. Every case is read whole and byte by byte.
  */
+#include <stdio.h>
+
 #include "http/support.h"
 
 static void good_response(void **state, const char *method, const char *text,
@@ -113,6 +115,41 @@ static void bad_responses_are_bad_gateway(void **state)
     }
 }
 
+static void what_keep_alive_says_is_read(void **state)
+{
+    static const struct {
+        const char *fields;
+        uint32_t timeout_s, requests_max;
+    } cases[] = {
+        {"", UINT32_MAX, UINT32_MAX},
+        {"Keep-Alive: timeout=5\r\n", 5, UINT32_MAX},
+        {"Keep-Alive: timeout=5, max=100\r\n", 5, 100},
+        {"Keep-Alive: MAX = 0 ,, Timeout=0\r\n", 0, 0},
+        {"Keep-Alive: timeout=7, x=\"a\", y\r\n", 7, UINT32_MAX},
+        {"Keep-Alive: timeout=7\r\nkeep-alive: timeout=3\r\nKeep-Alive: max=2\r\n", 3, 2},
+        {"Keep-Alive: timeout=7\r\nKeep-Alive: max=1, timeout=x\r\n", 7, UINT32_MAX},
+        {"Keep-Alive: timeout=4294967294\r\n", UINT32_MAX - 1, UINT32_MAX},
+        {"Keep-Alive: timeout=4294967296\r\n", UINT32_MAX, UINT32_MAX},
+        {"Keep-Alive: timeout=-1\r\n", UINT32_MAX, UINT32_MAX},
+        {"Keep-Alive: timeout=\r\n", UINT32_MAX, UINT32_MAX},
+        {"Keep-Alive: timeout\r\n", UINT32_MAX, UINT32_MAX},
+        {"Keep-Alive: =0\r\n", UINT32_MAX, UINT32_MAX},
+        {"Keep-Alive:\r\n", UINT32_MAX, UINT32_MAX},
+    };
+    struct pn_response_head r;
+    struct pn_http_keep_alive keep;
+    char text[512];
+
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        (void)snprintf(text, sizeof(text), "HTTP/1.1 200 OK\r\n%sContent-Length: 0\r\n\r\n",
+                       cases[i].fields);
+        good_response(state, "GET", text, &r);
+        pn_http_keep_alive_of(&r.headers, &keep);
+        if (keep.timeout_s != cases[i].timeout_s || keep.requests_max != cases[i].requests_max)
+            fail_msg("%u, %u: %s", keep.timeout_s, keep.requests_max, cases[i].fields);
+    }
+}
+
 int main(void)
 {
 #define TEST(function) cmocka_unit_test_setup_teardown(function, make_arena, drop_arena)
@@ -120,6 +157,7 @@ int main(void)
         TEST(parts_of_a_response_are_found),
         TEST(the_end_of_a_body_follows_the_rfc),
         TEST(bad_responses_are_bad_gateway),
+        TEST(what_keep_alive_says_is_read),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -235,7 +235,7 @@ static void te_trailers_goes_along_and_trailers_come_back(void **state)
     spec.accepts_trailers = true;
     start(f, &spec);
     f->fd = pn_fake_accept(&f->backend);
-    assert_true(pn_fake_read(&f->backend, f->fd, "TE: trailers\r\nConnection: TE\r\n"));
+    assert_true(pn_fake_read(&f->backend, f->fd, "TE: trailers\r\nConnection: keep-alive, TE\r\n"));
     pn_fake_write(&f->backend, f->fd,
                   "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nok\r\n0\r\n"
                   "Sum: 7\r\n\r\n");
