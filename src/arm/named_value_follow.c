@@ -15,6 +15,7 @@
 
 #define APPLY_BYTES_MAX (64u * 1024 * 1024)
 #define REFUSED         "ValueRefused"
+#define REFRESH_TRIES   3
 
 static const json_t *vault_of(const struct pn_store_item *item)
 {
@@ -101,10 +102,20 @@ static enum pn_rc take_over(struct arm_call *call, struct pn_store_txn *txn,
     return rc;
 }
 
-/** PN_AGAIN: something had to be got first. */
+/** Another fetch, which may have begun later, was faster. Ends the transaction. */
+static enum pn_rc overtaken(struct pn_store_txn *txn, struct pn_store_item *item,
+                            struct pn_error *err)
+{
+    pn_store_item_fini(item);
+    pn_store_rollback(txn);
+    return pn_error_set(err, PN_AGAIN, "value_changed",
+                        "the named value was changed while its secret was fetched");
+}
+
+/** PN_AGAIN: something had to be got first; *is_overtaken: or the vault must be asked again. */
 static enum pn_rc apply(struct arm_call *call, const char *identifier,
                         const struct pn_rotation_value *value, struct arm_renewal *renewal,
-                        bool force, struct pn_error *err)
+                        bool force, bool *is_overtaken, struct pn_error *err)
 {
     const struct pn_publisher *publisher = &call->arm->config.publisher;
     struct pn_store_txn *txn = NULL;
@@ -116,6 +127,9 @@ static enum pn_rc apply(struct arm_call *call, const char *identifier,
 
     if (rc != PN_OK)
         return rc;
+    *is_overtaken = item.revision > value->since;
+    if (*is_overtaken)
+        return overtaken(txn, &item, err);
     rc = take_over(call, txn, &item, value, renewal, &is_new, &refusal);
     if (rc == PN_OK && !is_new) {
         rc = set_status(txn, &item, "Success", "", force, err);
@@ -178,6 +192,7 @@ enum pn_rc pn_arm_apply_value(void *ctx, const char *id, const char *secret_iden
     struct arm_call call = {
         .arm = arm, .request = &request, .response = &response, .arena = arena, .id = id};
     struct arm_renewal renewal = {0};
+    bool is_overtaken = false;
     enum pn_rc rc = PN_AGAIN;
 
     if (failure) {
@@ -191,59 +206,107 @@ enum pn_rc pn_arm_apply_value(void *ctx, const char *id, const char *secret_iden
         pn_arena_destroy(arena);
         return pn_error_set(err, PN_NOMEM, "out_of_memory", "out of memory");
     }
-    while (rc == PN_AGAIN)
-        rc = apply(&call, secret_identifier, value, &renewal, force, err);
+    while (rc == PN_AGAIN && !is_overtaken)
+        rc = apply(&call, secret_identifier, value, &renewal, force, &is_overtaken, err);
     arm_renewal_end(&call, &renewal);
     pn_arena_destroy(arena);
     return rc;
 }
 
-void arm_named_value_refresh(struct arm_call *call)
+/** Asks the vault that `item` names, and takes over what it has. As pn_arm_apply_value(). */
+static enum pn_rc refresh_once(struct arm_call *call, const struct pn_store_item *item,
+                               struct pn_error *err)
 {
     const struct pn_arm_services *services = &call->arm->config.services;
-    struct pn_rotation_value value = {0};
-    struct pn_store_item item = {0};
-    struct pn_error failure = {0};
-    struct pn_error err = {0};
-    struct pn_buf text;
+    const char *identifier = pn_json_str(vault_of(item), "secretIdentifier");
     char version[PN_KEYVAULT_VERSION_TEXT] = "";
-    const char *identifier;
-    enum pn_rc rc = pn_store_get(call->arm->config.store, call->id, &item, &err);
+    struct pn_rotation_value value = {.version = version,
+                                      .since = pn_store_revision(call->arm->config.store)};
+    struct pn_error failure = {0};
+    struct pn_buf text;
+    enum pn_rc rc;
 
-    if (rc != PN_OK) {
+    pn_buf_init_secret(&text, PN_NAMED_VALUE_BYTES_MAX);
+    rc = services->fetch_value(services->ctx, call->service_id, identifier,
+                               pn_json_str(vault_of(item), "identityClientId"), &text, version,
+                               &failure);
+    if (rc != PN_OK && failure.rc == PN_OK)
+        pn_error_set(&failure, rc, "internal", "the fetch failed: %s", pn_rc_name(rc));
+    value.text = pn_buf_slice(&text);
+    rc = pn_arm_apply_value(call->arm, item->id, identifier, &value, rc == PN_OK ? NULL : &failure,
+                            true, err);
+    pn_buf_fini(&text);
+    return rc;
+}
+
+/** The item as it is now. PN_CONFLICT: it has another source than `item`, as which it comes. */
+static enum pn_rc load_again(struct arm_call *call, struct pn_store_item *item,
+                             struct pn_error *err)
+{
+    struct pn_store_item now = {0};
+    const json_t *former = vault_of(item);
+    const json_t *vault;
+    enum pn_rc rc = pn_store_get(call->arm->config.store, call->id, &now, err);
+
+    if (rc != PN_OK)
+        return rc;
+    vault = vault_of(&now);
+    if (!pn_slice_eq(pn_json_slice(vault, "secretIdentifier"),
+                     pn_json_slice(former, "secretIdentifier")) ||
+        !pn_slice_eq(pn_json_slice(vault, "identityClientId"),
+                     pn_json_slice(former, "identityClientId"))) {
+        pn_store_item_fini(&now);
+        return pn_error_set(err, PN_CONFLICT, "value_changed",
+                            "The named value was given another source while its secret was "
+                            "fetched; nothing was refreshed.");
+    }
+    pn_store_item_fini(item);
+    *item = now;
+    return PN_OK;
+}
+
+/** What others have changed meanwhile is looked at anew: it may be newer than what was fetched. */
+static enum pn_rc refresh(struct arm_call *call, struct pn_store_item *item, struct pn_error *err)
+{
+    enum pn_rc rc = refresh_once(call, item, err);
+
+    for (int i = 1;
+         rc == PN_AGAIN || (rc == PN_NOT_FOUND && strcmp(err->code, "value_changed") == 0); i++) {
+        rc = load_again(call, item, err);
+        if (rc == PN_OK && i == REFRESH_TRIES)
+            return pn_error_set(err, PN_CONFLICT, "value_changed",
+                                "Other requests changed the named value whenever its secret was "
+                                "fetched; try again.");
+        if (rc == PN_OK)
+            rc = refresh_once(call, item, err);
+    }
+    return rc;
+}
+
+void arm_named_value_refresh(struct arm_call *call)
+{
+    struct pn_store_item item = {0};
+    struct pn_error err = {0};
+
+    if (pn_store_get(call->arm->config.store, call->id, &item, &err) != PN_OK) {
         if (err.rc == PN_NOT_FOUND)
             arm_answer_not_found(call);
         else
             arm_answer_failure(call, &err);
         return;
     }
-    identifier = pn_json_str(vault_of(&item), "secretIdentifier");
-    if (!identifier) {
+    if (!pn_json_str(vault_of(&item), "secretIdentifier"))
         arm_answer_invalid(call, "keyVault",
                            "The named value '%.*s' is not from a key vault: there is nothing to "
                            "refresh. Set the new value with PUT or PATCH instead.",
                            PN_FMT(arm_name(call)));
-        pn_store_item_fini(&item);
-        return;
-    }
-    if (!arm_precondition(call, &item)) {
-        pn_store_item_fini(&item);
-        return;
-    }
-    pn_buf_init_secret(&text, PN_NAMED_VALUE_BYTES_MAX);
-    rc = services->fetch_value(services->ctx, call->service_id, identifier,
-                               pn_json_str(vault_of(&item), "identityClientId"), &text, version,
-                               &failure);
-    if (rc != PN_OK && failure.rc == PN_OK)
-        pn_error_set(&failure, rc, "internal", "the fetch failed: %s", pn_rc_name(rc));
-    value.text = pn_buf_slice(&text);
-    value.version = version;
-    rc = pn_arm_apply_value(call->arm, item.id, identifier, &value, rc == PN_OK ? NULL : &failure,
-                            true, &err);
-    if (rc == PN_OK)
+    else if (!arm_precondition(call, &item))
+        ; /* answered */
+    else if (refresh(call, &item, &err) == PN_OK)
         arm_named_value_get(call);
+    else if (err.rc == PN_NOT_FOUND)
+        arm_answer_not_found(call);
     else
         arm_answer_failure(call, &err);
-    pn_buf_fini(&text);
     pn_store_item_fini(&item);
 }

@@ -48,10 +48,12 @@ typedef enum pn_rc (*pn_usage_fn)(void *ctx, const char *certificate_id, json_t 
 struct pn_rotation_value {
     struct pn_slice text; /* secret */
     const char *version;
+    uint64_t since; /* the store's revision before the vault was asked */
 };
 /** Takes over what the vault has now (`failure` NULL), or notes why it cannot be had; nothing when
  * nothing has changed, unless `force`. `secret_identifier`: what was followed; PN_NOT_FOUND: the
- * named value is gone or follows another secret. Publishes. */
+ * named value is gone or (value_changed) follows another secret. PN_AGAIN: it was changed after
+ * value->since; the vault may have something else by now: ask once more. Publishes. */
 typedef enum pn_rc (*pn_value_fn)(void *ctx, const char *id, const char *secret_identifier,
                                   const struct pn_rotation_value *value,
                                   const struct pn_error *failure, bool force, struct pn_error *err);

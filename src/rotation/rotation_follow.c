@@ -355,8 +355,8 @@ static enum pn_rc fetch_and_apply_value(struct pn_rotation *rotation, const stru
         rc = pn_rotation_fetch_value(rotation, object->service_id, identifier, object->client_id,
                                      &text, version, err);
         if (rc == PN_OK) {
-            const struct pn_rotation_value value = {.text = pn_buf_slice(&text),
-                                                    .version = version};
+            const struct pn_rotation_value value = {
+                .text = pn_buf_slice(&text), .version = version, .since = since};
             const struct outcome outcome = {.value = &value, .since = since};
 
             /* Other failures are logged; tried again with the next poll. */
