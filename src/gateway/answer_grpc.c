@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * Errors of ours as gRPC clients understand them: 200, no body, and the status in the head
- * ("trailers-only"). Told as an HTTP status they would all be UNKNOWN or INTERNAL.
+ * Errors and refusals of ours as gRPC clients understand them: 200, no body, and the status in the
+ * head ("trailers-only"). Told as an HTTP status they would all be UNKNOWN or INTERNAL.
  */
 #include <string.h>
 
@@ -27,6 +27,14 @@ static enum grpc_status status_of(const struct pn_call_error *error)
     if (strcmp(reason, "BackendConnectionFailure") == 0)
         return GRPC_UNAVAILABLE;
     switch (error->status) {
+    case 408: /* a limit of ours; the call's own deadline is the client's business */
+        return GRPC_DEADLINE_EXCEEDED;
+    case 413:
+    case 414:
+    case 431:
+        return GRPC_RESOURCE_EXHAUSTED;
+    case 501:
+        return GRPC_UNIMPLEMENTED;
     case 401:
         return GRPC_UNAUTHENTICATED;
     case 403:
@@ -44,16 +52,18 @@ static enum grpc_status status_of(const struct pn_call_error *error)
     }
 }
 
-bool pn_call_is_grpc(const struct pn_call *call)
+static bool has_grpc_type(const struct pn_call *call)
 {
     struct pn_slice prefix = PN_LIT("application/grpc");
-    struct pn_slice type;
+    struct pn_slice type = pn_headers_get(&call->request.headers, "Content-Type");
 
-    if (!call->has_request || call->request.framing == PN_BODY_NONE)
-        return false;
-    type = pn_headers_get(&call->request.headers, "Content-Type");
     return pn_slice_case_starts_with(type, prefix) &&
            (type.len == prefix.len || type.ptr[prefix.len] == '+' || type.ptr[prefix.len] == ';');
+}
+
+bool pn_call_is_grpc(const struct pn_call *call)
+{
+    return call->has_request && call->request.framing != PN_BODY_NONE && has_grpc_type(call);
 }
 
 /** Percent-encoded, as grpc-message wants it. NULL: no memory. */
@@ -87,7 +97,9 @@ void pn_call_speak_grpc(struct pn_call *call, const struct pn_call_error *error)
     struct pn_headers *headers = &context->response_headers;
     const char *number, *message;
 
-    if (context->status != error->status || !pn_call_is_grpc(call))
+    /* Of a head that was refused the fields are what was read of them. */
+    if (context->status != error->status ||
+        !(call->has_request ? pn_call_is_grpc(call) : has_grpc_type(call)))
         return;
     number = pn_arena_printf(call->arena, "%d", (int)status_of(error));
     message = error->status == 500 || !error->message ? "Internal server error" : error->message;

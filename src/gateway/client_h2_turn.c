@@ -178,6 +178,7 @@ void pn_h2_turn_refuse(struct pn_h2_turn *turn, const struct pn_request_head *re
 {
     pn_metric_add(PN_METRIC_REQUESTS, 1);
     turn->front.call->request.method = request->method;
+    turn->front.call->request.headers = request->headers; /* perhaps of gRPC */
     pn_call_refuse(turn->front.call, fault->status, fault->cause);
 }
 

@@ -15,6 +15,7 @@
 #include "http/h2_internal.h"
 
 enum { FIELD_OVERHEAD = 32 }; /* RFC 9113 §6.5.2 */
+enum { TYPE_BYTES_MAX = 64 };
 
 void pn_h2_head_refuse(struct h2_head *head, enum pn_rc rc, int status, const char *cause)
 {
@@ -266,6 +267,17 @@ static void too_big(struct h2_head *head, const struct pn_http_limits *limits)
         over(head, PN_LIMIT_HEADER_COUNT, 431, "more header fields than the limit header-count");
 }
 
+/* Of a request that is refused already: what it is of says how the refusal is worded. */
+static void keep_type(struct pn_h2 *h2, const struct text *name, const struct text *value)
+{
+    struct h2_head *head = &h2->head;
+
+    if (h2->is_server && !head->is_trailer && name->bytes.len == 12 &&
+        IS(name->bytes, "content-type") && value->bytes.len <= TYPE_BYTES_MAX &&
+        pn_header_value_is_valid(value->bytes) && !pn_headers_has(&head->headers, "content-type"))
+        add(head, PN_HEADER_OTHER, PN_LIT("content-type"), true, keep(head, value));
+}
+
 void pn_h2_head_field(struct pn_h2 *h2, nghttp2_rcbuf *name_buf, nghttp2_rcbuf *value_buf)
 {
     struct text name = text_of(name_buf);
@@ -280,10 +292,12 @@ void pn_h2_head_field(struct pn_h2 *h2, nghttp2_rcbuf *name_buf, nghttp2_rcbuf *
                    "a head is longer than the limit h2-head-bytes");
         return;
     }
-    if (!head->stream || head->fault.cause)
+    if (!head->stream)
         return;
-    if (head->bytes > head->bytes_max || head->count > head->count_max)
+    if (!head->fault.cause && (head->bytes > head->bytes_max || head->count > head->count_max))
         too_big(head, &h2->config.http);
+    if (head->fault.cause)
+        keep_type(h2, &name, &value);
     else if (name.bytes.len > 0 && name.bytes.ptr[0] == ':')
         on_pseudo(h2, name.bytes, &value);
     else

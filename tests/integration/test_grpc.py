@@ -6,8 +6,8 @@ import pytest
 from lab import backends, nodes, service
 from lab.service import policy, wait_for
 
-OK, CANCELLED, DEADLINE_EXCEEDED, FAILED_PRECONDITION = 0, 1, 4, 9
-UNIMPLEMENTED, UNAVAILABLE, UNAUTHENTICATED = 12, 14, 16
+OK, CANCELLED, DEADLINE_EXCEEDED, RESOURCE_EXHAUSTED, FAILED_PRECONDITION = 0, 1, 4, 8, 9
+UNIMPLEMENTED, INTERNAL, UNAVAILABLE, UNAUTHENTICATED = 12, 13, 14, 16
 
 
 @pytest.fixture(scope="module")
@@ -107,3 +107,36 @@ def test_errors_of_the_gateway_have_a_status_of_grpc(postern, server, uploaded):
     assert seen["code"] == UNAUTHENTICATED and "subscription key" in seen["details"], seen
     seen, = ask(postern, service.unique("nowhere"), {"kind": "unary", "method": "Unary"})
     assert seen["code"] == UNIMPLEMENTED, seen
+
+
+@pytest.fixture(scope="module")
+def narrow(tmp_path_factory, trust, clients):
+    instance = service.Postern(tmp_path_factory.mktemp("grpc-narrow"), [
+        "--threads", "1", "--limit", "request-body-bytes=100000", "--limit",
+        "request-buffer-bytes=50000", "--limit", "client-body-timeout=500ms", "--limit",
+        "header-bytes=4096"], trust)
+    instance.start()
+    instance.upload("p256", clients["p256"])
+    yield instance
+    instance.stop()
+
+
+def test_refusals_of_the_gateway_have_a_status_of_grpc(narrow, server):
+    """What the gateway answers before any policy, or in place of one: limits and what is malformed."""
+    inbound = '<authentication-certificate certificate-id="p256" />'
+    name, buffers = service.unique("grpc-sends"), service.unique("grpc-buffers")
+    narrow.make_api(name, server.url, policy(inbound), type="grpc")
+    narrow.make_api(buffers, server.url, policy(
+        inbound, '<forward-request buffer-request-body="true" />'), type="grpc")
+    seen = ask(narrow, name, {"kind": "unary", "method": "Unary", "size": 90000},
+               {"kind": "unary", "method": "Unary", "size": 110000},
+               {"kind": "unary", "method": "Unary", "metadataBytes": 6000})
+    assert [s["code"] for s in seen] == [OK, RESOURCE_EXHAUSTED, RESOURCE_EXHAUSTED], seen
+    assert "request-body-bytes" in seen[1]["details"], seen
+    seen = ask(narrow, buffers, {"kind": "unary", "method": "Unary", "size": 40000},
+               {"kind": "unary", "method": "Unary", "size": 60000}, {"kind": "open"})
+    assert [s["code"] for s in seen] == [OK, RESOURCE_EXHAUSTED, DEADLINE_EXCEEDED], seen
+    assert "request-buffer-bytes" in seen[1]["details"], seen
+    assert "client-body-timeout" in seen[2]["details"], seen
+    seen, = ask(narrow, name + "/..%2fx", {"kind": "unary", "method": "Unary"})
+    assert seen["code"] == INTERNAL, seen

@@ -91,9 +91,12 @@ function serve() {
 const make = {
     unary(client, call, resolve) {
         const metadata = new grpc.Metadata();
+        if (call.metadataBytes)
+            metadata.set('x-large', 'm'.repeat(call.metadataBytes));
         const extra = call.deadlineMs ? {deadline: Date.now() + call.deadlineMs} : {};
         const seen = {};
-        const running = client[call.method](Buffer.from(call.body ?? ''), metadata, extra,
+        const body = Buffer.from(call.body ?? 'b'.repeat(call.size ?? 0));
+        const running = client[call.method](body, metadata, extra,
             (error, value) => {
                 seen.code = error ? error.code : 0;
                 seen.details = error?.details;
@@ -125,6 +128,10 @@ const make = {
             running.end();
         };
         more();
+    },
+    open(client, call, resolve) { // one message, and no end
+        const running = client.Collect((error) => resolve({code: error?.code, details: error?.details}));
+        running.write(Buffer.from('one'));
     },
     burst(client, call, resolve) {
         const running = client.Burst(Buffer.from(`${call.count} ${call.size}`));
