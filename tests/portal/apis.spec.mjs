@@ -147,7 +147,7 @@ test("an API and an operation are made, set and called; the console tells what t
   await page.getByRole("textbox", { name: "id" }).fill("a b");
   await page.getByRole("button", { name: "Send" }).click(); // a key is demanded, and sent
   const response = page.getByRole("region", { name: "HTTP response" });
-  await expect(response).toContainText("200");
+  await expect(response.getByText("200", { exact: true })).toBeVisible();
   await expect(response).toContainText(`${name}, generation 1`);
   await expect(response).toContainText(first.thumbprint);
   await expect(response).toContainText(`/items/a%20b`);
@@ -163,7 +163,7 @@ test("an API and an operation are made, set and called; the console tells what t
   await expectAccessible(page, "the test console");
   await page.getByRole("checkbox", { name: /all-access/ }).click();
   await page.getByRole("button", { name: "Send" }).click();
-  await expect(response).toContainText("401");
+  await expect(response.getByText("401", { exact: true })).toBeVisible();
   const second = await upload(postern, pki.makeClient(name));
   await page.getByRole("checkbox", { name: /all-access/ }).click();
   await page.getByRole("button", { name: "Send" }).click();
@@ -210,6 +210,7 @@ test("the pencil keeps what it does not show, chooses among several certificates
   expect([one.thumbprint, two.thumbprint]).toContain(await seen(postern, `/${name}/whoami`));
 
   await page.getByRole("button", { name: "Gateway credentials" }).click();
+  await expect(panel.getByRole("radio", { name: "Client cert" })).toBeChecked();
   await expect(panel.getByText("This policy has")).toHaveCount(0);
   await choose(name);
   await panel.getByRole("button", { name: "Save" }).click();

@@ -13,6 +13,7 @@ async function type(page, text) {
   await editor(page).click();
   await page.keyboard.press("Control+a");
   await page.keyboard.press("Delete");
+  await expect(offered(page)).toHaveCount(0); // what was offered for the text before
   await page.keyboard.insertText(text);
 }
 /** What is offered behind `text`. */
@@ -58,10 +59,13 @@ test("elements, attributes and values are offered where they may stand, each wit
     await page.mouse.move(box.x + box.width / 2 - 1, box.y + box.height / 2);
     await page.mouse.move(box.x + box.width / 2, box.y + box.height / 2);
   };
-  await word("rewrite-uri");
-  await expect(page.locator(".cm-tooltip-hover")).toContainText("Changes the path that the backend sees");
-  await word("template");
-  await expect(page.locator(".cm-tooltip-hover")).toContainText("New path, with {parameters} of the operation");
+  // The text may be coloured or moved under a pointer that has come early: then it comes again.
+  const explains = (text, words) => expect(async () => {
+    await word(text);
+    await expect(page.locator(".cm-tooltip-hover")).toContainText(words, { timeout: 5000 });
+  }).toPass({ timeout: 30000 });
+  await explains("rewrite-uri", "Changes the path that the backend sees");
+  await explains("template", "New path, with {parameters} of the operation");
   await page.mouse.move(0, 0);
   await expect(page.locator(".cm-tooltip-hover")).toHaveCount(0);
 

@@ -9,7 +9,7 @@ const policy = (value) => ({ properties: { format: "rawxml", value } });
 
 /** An editor of code: over what is there. */
 async function write(page, name, text) {
-  await page.getByRole("textbox", { name }).click();
+  await page.getByRole("textbox", { name, exact: true }).click();
   await page.keyboard.press("Control+a");
   await page.keyboard.press("Delete");
   await page.keyboard.insertText(text);

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Where there is nothing, a page says what belongs there and offers to make it. A service of its own:
 // in the others' there is much.
-import { expect, expectAccessible, test } from "./fixtures.mjs";
+import { expect, expectAccessible, hasFocus, test } from "./fixtures.mjs";
 import { Postern } from "./lab/postern.mjs";
 
 test("every list that is empty says what to do, and does it", async ({ page }) => {
@@ -36,6 +36,7 @@ test("every list that is empty says what to do, and does it", async ({ page }) =
       await expectAccessible(page, path);
       await heading.locator("..").getByRole("button", { name: offer }).click();
       await expect(page.getByRole("dialog"), path).toContainText(opens);
+      await hasFocus(page);
       await page.keyboard.press("Escape");
       await expect(page.getByRole("dialog")).toHaveCount(0);
     }

@@ -85,6 +85,10 @@ export async function seen(postern, path) {
   expect(answer.status, answer.body).toBe(200);
   return JSON.parse(answer.body).thumbprint;
 }
+/** What is open in front has the focus: a moment after it can be seen, and keys are its own from then on. */
+export async function hasFocus(page, role = "dialog") {
+  await page.waitForFunction((name) => document.activeElement?.closest(`[role=${name}]`), role);
+}
 /** Deleted objects of one kind: the vault's page has a tab of that name itself, and is there sooner. */
 export async function chooseDeleted(page, kind) {
   const tabs = page.getByRole("tab", { name: kind, exact: true });
@@ -92,4 +96,5 @@ export async function chooseDeleted(page, kind) {
   await tabs.last().click();
 }
 let counter = 0;
-export const unique = (stem) => `${stem}-${process.pid % 1000}-${++counter}`;
+/** A name that is no part of another one. */
+export const unique = (stem) => `${stem}-${process.pid % 1000}-${String(++counter).padStart(3, "0")}`;

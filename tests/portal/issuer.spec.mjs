@@ -46,6 +46,12 @@ async function atIssuer(page, house, name) {
   await expect(page.getByText("Authorize")).toBeVisible();
 }
 
+/** The session that the page has got, when it has got it. */
+async function sessionOf(page) {
+  await page.waitForFunction(() => localStorage.getItem("postern.session-key"));
+  return page.evaluate(async () => (await (await fetch("/signin/session", { headers: { Accept: "application/json", "X-Postern-Session-Key": localStorage.getItem("postern.session-key") } })).json()).session);
+}
+
 test("a person signs in by the issuer, and has the roles that the principal was given", async ({ page, house }) => {
   const { postern } = house;
   await page.goto(`${postern.ready.controlUrl}/signin`);
@@ -54,9 +60,9 @@ test("a person signs in by the issuer, and has the roles that the principal was 
   await atIssuer(page, house, "carol");
   await page.locator("button[type=submit]").click();
   await expect(page).toHaveURL(/\/(portal|$)/);
-  const session = await page.evaluate(async () => (await (await fetch("/signin/session", { headers: { Accept: "application/json", "X-Postern-Session-Key": localStorage.getItem("postern.session-key") } })).json()).session);
+  const session = await sessionOf(page);
   expect(session.displayName).toBe("carol of the issuer");
-  expect(page.url()).not.toContain("code=");
+  await expect(page).not.toHaveURL(/code=/);
   expect((await page.context().cookies()).map((c) => c.name).filter((n) => n.startsWith("__Host-postern"))).toEqual(["__Host-postern-session"]);
   postern.cli(["role", "assign", session.objectId, "Reader", "--principal-type", "User"]);
   await page.goto(`${postern.page}/certificates`);
@@ -72,7 +78,7 @@ test("a session that is lost is renewed by the issuer in another tab, and the pa
   await atIssuer(page, house, "erin");
   await page.locator("button[type=submit]").click();
   await expect(page).toHaveURL(/\/(portal|$)/);
-  const session = await page.evaluate(async () => (await (await fetch("/signin/session", { headers: { Accept: "application/json", "X-Postern-Session-Key": localStorage.getItem("postern.session-key") } })).json()).session);
+  const session = await sessionOf(page);
   postern.cli(["role", "assign", session.objectId, "Reader", "--principal-type", "User"]);
   await page.goto(`${postern.page}/certificates`);
   const filter = page.getByRole("textbox", { name: "Search the menu" });
@@ -105,7 +111,7 @@ test("a sign-in that is cancelled, forged or from another browser does not sign 
   let stolen;
   page.on("request", (request) => { if (request.url().includes("/signin-oidc/callback")) stolen = request.url(); });
   await page.locator("button[type=submit]").click();
-  await expect.poll(() => stolen).toContain("code=");
+  await expect.poll(() => stolen ?? "").toContain("code=");
   const victim = await browser.newPage({ ignoreHTTPSErrors: true });
   await victim.goto(stolen);
   await expect(victim.getByRole("alert")).toContainText("begun in another browser");

@@ -81,6 +81,7 @@ test("secrets and keys are made, shown, deleted, recovered and purged", async ({
   await expect(object).toContainText("open sesame");
   await object.getByRole("button", { name: "Delete" }).click();
   await page.getByRole("alertdialog").getByRole("button", { name: "Delete" }).click();
+  await expect(page.getByRole("alertdialog").or(object)).toHaveCount(0); // behind them the list is not seen
   await expect(page.getByRole("button", { name, exact: true })).toHaveCount(0);
 
   await page.getByRole("tab", { name: "Deleted objects" }).click();
@@ -94,6 +95,7 @@ test("secrets and keys are made, shown, deleted, recovered and purged", async ({
   await page.getByRole("button", { name: `Purge ${name}` }).click();
   await expectAccessible(page, "the question before purging");
   await page.getByRole("alertdialog").getByRole("button", { name: "Purge" }).click();
+  await expect(page.getByRole("alertdialog")).toHaveCount(0);
   await expect(page.getByRole("button", { name: `Purge ${name}` })).toHaveCount(0);
 
   await page.getByRole("tab", { name: "Keys" }).first().click();

@@ -7,7 +7,7 @@ export default defineConfig({
   workers: 1,
   fullyParallel: false,
   retries: 0,
-  timeout: 90000,
+  timeout: 180000, // what walks through all pages, on a slow machine
   expect: { timeout: 15000 },
   outputDir: process.env.PN_PORTAL_OUTPUT ?? "../../build/portal-tests",
   reporter: process.env.PN_PORTAL_JUNIT ? [["line"], ["junit", { outputFile: process.env.PN_PORTAL_JUNIT }]] : [["list"]],

@@ -22,7 +22,7 @@ async function inFront(page, candidates, what) {
 }
 
 async function click(page, name) {
-  const target = await inFront(page, (scope) => ["button", "link", "tab"].map((role) => scope.getByRole(role, { name, exact: true })), `something to click named ${name}`);
+  const target = await inFront(page, (scope) => [...["button", "link"].map((role) => scope.getByRole(role, { name, exact: true })), scope.getByRole("tab", { name, exact: true, selected: false })], `something to click named ${name}`);
   await expect(target).not.toHaveAttribute("aria-disabled", "true");
   await target.click();
 }

@@ -16,7 +16,7 @@ test("a link signs in once", async ({ page, postern, browser }) => {
   const link = postern.link();
   await page.goto(link);
   await expect(page.getByRole("heading", { level: 1, name: "postern" })).toBeVisible();
-  expect(page.url()).not.toContain("code=");
+  await expect(page).not.toHaveURL(/code=/);
   expect(await page.evaluate(() => JSON.stringify({ ...localStorage }))).not.toContain("eyJ"); // no token at rest
   const second = await browser.newPage({ ignoreHTTPSErrors: true });
   await second.goto(link);
@@ -43,9 +43,10 @@ test("an account signs in, a wrong password does not", async ({ page, postern })
 
 test("wrong passwords are limited", async ({ postern }) => {
   const name = unique("mallory");
-  let last;
-  for (let i = 0; i < 11; i++)
-    last = await send(new URL(`${postern.ready.controlUrl}/signin/session`), { method: "POST", ca: postern.ca, headers: { "Content-Type": "application/json" } }, JSON.stringify({ userName: name, password: "wrong wrong wrong" }));
+  const tries = () => send(new URL(`${postern.ready.controlUrl}/signin/session`), { method: "POST", ca: postern.ca, headers: { "Content-Type": "application/json" } }, JSON.stringify({ userName: name, password: "wrong wrong wrong" }));
+  const wrong = await Promise.all(Array.from({ length: 10 }, tries)); // at once: they count for a minute only
+  expect(wrong.map((answer) => answer.status)).toEqual(Array(10).fill(401));
+  const last = await tries();
   expect(last.status).toBe(429);
   expect(last.headers["retry-after"]).toBe("60");
 });
@@ -58,8 +59,11 @@ test("what a role forbids is shown disabled, and says why", async ({ page, poste
   await page.goto(`${postern.page}/certificates`);
   const add = page.getByRole("button", { name: "Add", exact: true });
   await expect(add).toHaveAttribute("aria-disabled", "true");
-  await add.hover();
-  await expect(page.getByRole("tooltip")).toContainText("Microsoft.ApiManagement/service/certificates/write");
+  await expect(async () => { // what still moves under the pointer takes the tooltip away
+    await page.mouse.move(0, 0);
+    await add.hover();
+    await expect(page.getByRole("tooltip")).toContainText("Microsoft.ApiManagement/service/certificates/write", { timeout: 5000 });
+  }).toPass({ timeout: 30000 });
   // The server would not take it either, and its words are shown.
   await page.goto(`${postern.page}/certificates?add=`);
   await expect(page.getByRole("heading", { name: "Add certificate" })).toBeVisible();

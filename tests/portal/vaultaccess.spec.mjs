@@ -121,6 +121,7 @@ test("a deleted certificate and a deleted key are recovered as they were, and pu
     await panelOf(page, object).getByRole("button", { name: "Delete" }).click();
     await expect(page.getByRole("alertdialog")).toContainText("It can be recovered for 90 days");
     await page.getByRole("alertdialog").getByRole("button", { name: "Delete" }).click();
+    await expect(page.getByRole("alertdialog").or(panelOf(page, object))).toHaveCount(0); // behind them the list is not seen
     await expect(page.getByRole("button", { name: object, exact: true })).toHaveCount(0);
     await expect(postern.vault("GET", `/${kind}/${object}/`)).rejects.toThrow("404");
     await page.getByRole("tab", { name: "Deleted objects" }).click();
@@ -138,6 +139,7 @@ test("a deleted certificate and a deleted key are recovered as they were, and pu
   await page.getByRole("button", { name: `Purge ${name}` }).click();
   await expect(page.getByRole("alertdialog")).toContainText("It is gone for good");
   await page.getByRole("alertdialog").getByRole("button", { name: "Purge" }).click();
+  await expect(page.getByRole("alertdialog")).toHaveCount(0);
   await expect(page.getByRole("button", { name: `Purge ${name}` })).toHaveCount(0);
   for (const kind of ["certificates", "secrets", "keys"]) // a certificate takes its secret and its key along
     await expect(postern.vault("GET", `/deleted${kind}/${name}`)).rejects.toThrow("404");
