@@ -244,6 +244,29 @@ enum pn_rc pn_h2_receive(struct pn_h2 *h2, struct pn_slice bytes, uint64_t now_m
     return h2->verdict;
 }
 
+/* nghttp2 says that a head was sent only when it is asked for what comes behind it; till then the
+ * output may have arrived, or the connection may be gone. */
+static void note_head(struct pn_h2 *h2, const uint8_t *frame, size_t len)
+{
+    enum { TYPE = 3, FLAGS = 4, ID = 5 };
+    bool is_head = frame[TYPE] == NGHTTP2_HEADERS || frame[TYPE] == NGHTTP2_CONTINUATION;
+
+    h2->rest_head = 0;
+    if (h2->is_server || len < H2_FRAME_HEADER_BYTES || !is_head ||
+        (frame[FLAGS] & NGHTTP2_FLAG_END_HEADERS) == 0)
+        return;
+    h2->rest_head = (int32_t)((uint32_t)frame[ID] << 24 | (uint32_t)frame[ID + 1] << 16 |
+                              (uint32_t)frame[ID + 2] << 8 | frame[ID + 3]);
+}
+
+static void begin_stream(struct pn_h2 *h2, int32_t id)
+{
+    struct h2_stream *stream = pn_h2_stream_find(h2, id);
+
+    if (stream)
+        stream->is_begun = true;
+}
+
 /* Puts what fits of h2->rest into the output. False: it is full, or cannot grow. */
 static bool put_rest(struct pn_h2 *h2)
 {
@@ -254,7 +277,11 @@ static bool put_rest(struct pn_h2 *h2)
     if (h2->out_rc != PN_OK)
         return false;
     h2->rest = pn_slice_sub(h2->rest, len, h2->rest.len);
-    return h2->rest.len == 0;
+    if (h2->rest.len > 0)
+        return false;
+    if (h2->rest_head > 0)
+        begin_stream(h2, h2->rest_head);
+    return true;
 }
 
 /* Streams may stand whose bodies have come to their end. */
@@ -302,6 +329,7 @@ static void send_frames(struct pn_h2 *h2)
             continue;
         if (len <= 0)
             return;
+        note_head(h2, frame, (size_t)len);
         h2->rest = pn_h2_end_frame(h2, frame, (size_t)len);
     }
 }
@@ -394,7 +422,8 @@ void pn_h2_ping(struct pn_h2 *h2)
 /* The peer gives no window, and there are bytes that it has asked for. */
 static bool is_stalled(const struct pn_h2 *h2, const struct h2_stream *stream)
 {
-    if (!stream->body || stream->is_waiting || stream->is_reset || stream->is_closed)
+    if (!stream->body || stream->is_waiting || stream->is_dry || stream->is_reset ||
+        stream->is_closed)
         return false;
     return nghttp2_session_get_remote_window_size(h2->session) <= 0 ||
            nghttp2_session_get_stream_remote_window_size(h2->session, stream->pub.id) <= 0;

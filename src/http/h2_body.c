@@ -146,6 +146,7 @@ ssize_t pn_h2_read_body(nghttp2_session *session, int32_t id, uint8_t *buf, size
     if (!body) /* reset by its owner, or failed */
         return NGHTTP2_ERR_DEFERRED;
     rc = pull(h2, body, len, &copied);
+    stream->is_dry = rc == PN_AGAIN;
     if (h2->out_rc != PN_OK)
         return NGHTTP2_ERR_CALLBACK_FAILURE;
     if (rc == PN_EOF) {
@@ -190,6 +191,7 @@ bool pn_h2_end_without_window(struct h2_stream *stream)
          nghttp2_session_get_stream_remote_window_size(h2->session, stream->pub.id) > 0))
         return false;
     rc = look_ahead(body);
+    stream->is_dry = rc == PN_AGAIN;
     if (rc == PN_OK || rc == PN_AGAIN)
         return false;
     if (rc != PN_EOF) {

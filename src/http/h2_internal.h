@@ -113,8 +113,10 @@ struct h2_stream {
     bool is_refused;      /* server: what else comes of the request is dropped */
     bool is_bad;          /* server: the request is malformed: PROTOCOL_ERROR behind the answer */
     bool is_answered;     /* server: pn_h2_respond() was called */
-    bool is_head_sent;    /* HEADERS are in the output */
+    bool is_begun;        /* the last byte of HEADERS is in the output ... */
+    bool is_head_sent;    /* ... and nghttp2 has been told so */
     bool is_waiting;      /* `body` had nothing: pn_h2_resume() goes on */
+    bool is_dry;          /* it had nothing when it was last asked, whatever the window is */
     bool is_end_received;
     bool is_end_sent;
     bool is_reset;     /* RST_STREAM of ours is on its way */
@@ -242,6 +244,7 @@ struct pn_h2 {
     enum pn_rc verdict;                       /* PN_OK: the connection lives */
     char failure[96];                         /* why not */
     struct pn_slice rest;                     /* of the frame that did not fit into the output */
+    int32_t rest_head;                        /* whose head ends with it; 0: no head does */
     uint8_t end_frame[H2_FRAME_HEADER_BYTES]; /* `rest` may be this */
     struct pn_buf *out;                       /* while pn_h2_output() is at work */
     size_t out_max;

@@ -348,6 +348,7 @@ void pn_h2_resume(struct pn_h2_stream *pub)
 
     if (stream->is_closed || !stream->body || !stream->is_head_sent)
         return; /* nobody has asked for it yet */
+    stream->is_dry = false;
     if (pn_h2_end_without_window(stream)) {
         pn_h2_ask(pub->h2);
         return;

@@ -36,8 +36,10 @@ static enum pn_rc on_next(struct pn_source *source)
     if (!stream->is_end_received)
         return PN_AGAIN;
     source->has_ended = true;
-    if (stream->is_closed)
+    if (stream->is_closed) {
         pn_h2_stream_tell(stream, H2_TELL_CLOSED);
+        pn_h2_ask(stream->pub.h2);
+    }
     return PN_EOF;
 }
 

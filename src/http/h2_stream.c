@@ -133,7 +133,7 @@ void pn_h2_stream_closed(struct h2_stream *stream, uint32_t code)
     stream->close_code = code == PN_H2_NO_ERROR ? stream->reset_code : code;
     stream->body = NULL;
     if (!h2->is_server)
-        stream->pub.is_unprocessed = !stream->is_head_sent || code == PN_H2_REFUSED_STREAM;
+        stream->pub.is_unprocessed = !stream->is_begun || code == PN_H2_REFUSED_STREAM;
     if (stream->is_detached) {
         if (!stream->is_telling)
             pn_h2_stream_destroy(stream);
@@ -177,7 +177,7 @@ bool pn_h2_has_sent(const struct pn_h2_stream *pub)
 
 bool pn_h2_has_begun(const struct pn_h2_stream *pub)
 {
-    return pn_h2_stream_of_const(pub)->is_head_sent;
+    return pn_h2_stream_of_const(pub)->is_begun;
 }
 
 bool pn_h2_has_received(const struct pn_h2_stream *pub)

@@ -791,6 +791,41 @@ static void a_slow_reader_that_reads_is_not_reset(void **state)
     lab_destroy(lab);
 }
 
+/* The peer gives no window, but there is nothing that could go either. */
+static void a_body_that_waits_for_its_source_is_not_reset(void **state)
+{
+    struct lab *lab = server();
+    struct call *call = &lab->calls[0];
+
+    (void)state;
+    put_setting(&lab->in, 4, 0);
+    put_headers(&lab->in, 1, END_STREAM, GET_FIELDS);
+    lab_run(lab, 0);
+    pn_source_init(&call->out, &lab_source_ops, false);
+    call->source_rc = PN_AGAIN;
+    assert_int_equal(pn_h2_respond(call->stream, 200, NULL, &call->out), PN_OK);
+    for (int second = 0; second < 200; second++) {
+        lab_run(lab, 0);
+        pn_h2_check(lab->h2, lab->now_ms);
+        lab->now_ms += 1000;
+        if (second == 100) /* for nothing */
+            pn_h2_resume(call->stream);
+    }
+    lab_run(lab, 0);
+    assert_false(call->is_closed);
+    call->source_rc = PN_OK;
+    call->out_text = PN_LIT("now it has");
+    pn_h2_resume(call->stream);
+    for (int second = 0; second < 62; second++) {
+        lab_run(lab, 0);
+        pn_h2_check(lab->h2, lab->now_ms);
+        lab->now_ms += 1000;
+    }
+    lab_run(lab, 0);
+    assert_true(call->is_closed);
+    lab_destroy(lab);
+}
+
 /* ---- floods ---- */
 
 static void flood_ping(struct pn_buf *in, uint32_t i)
@@ -1101,6 +1136,7 @@ int main(void)
         cmocka_unit_test(window_is_lent_to_streams_that_move),
         cmocka_unit_test(what_nobody_reads_gives_its_window_back),
         cmocka_unit_test(a_stalled_stream_is_reset),
+        cmocka_unit_test(a_body_that_waits_for_its_source_is_not_reset),
         cmocka_unit_test(a_slow_reader_that_reads_is_not_reset),
         cmocka_unit_test(floods_are_ended_at_their_limit),
         cmocka_unit_test(cancelling_now_and_then_is_no_flood),

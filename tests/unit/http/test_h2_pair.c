@@ -873,6 +873,86 @@ static void streams_that_are_open_are_told_when_the_connection_goes(void **state
     pair_destroy(&pair);
 }
 
+/* Whole in the output, it may arrive: whether or not the engine was asked for more since. */
+static void a_head_that_fills_the_output_may_have_been_processed(void **state)
+{
+    size_t whole = SIZE_MAX;
+
+    (void)state;
+    for (size_t max = 16384; max >= whole || max == 16384;
+         max = max == 16384 ? whole + 20 : max - 1) {
+        struct pair pair = pair_create(0);
+        struct call *call = NULL;
+        bool is_whole = false;
+
+        pair_open(&pair);
+        call = ask(&pair, "GET", PN_LIT(""), false);
+        assert_int_equal(pn_h2_output(pair.client->h2, &pair.client->out, max, 1), PN_OK);
+        if (max == 16384)
+            whole = pair.client->out.len;
+        is_whole = pair.client->out.len == whole;
+        assert_int_equal(is_whole, max >= whole);
+        assert_true(pn_h2_has_begun(call->stream));
+        pn_h2_destroy(pair.client->h2);
+        pair.client->h2 = NULL;
+        assert_true(call->is_closed && !call->is_unprocessed);
+        pair_destroy(&pair);
+    }
+    for (size_t max = whole - 1; max > whole - 20; max--) {
+        struct pair pair = pair_create(0);
+        struct call *call = NULL;
+
+        pair_open(&pair);
+        call = ask(&pair, "GET", PN_LIT(""), false);
+        assert_int_equal(pn_h2_output(pair.client->h2, &pair.client->out, max, 1), PN_OK);
+        assert_false(pn_h2_has_begun(call->stream));
+        pn_h2_destroy(pair.client->h2);
+        pair.client->h2 = NULL;
+        assert_true(call->is_closed && call->is_unprocessed);
+        pair_destroy(&pair);
+    }
+}
+
+/* Its end is found by a reader who comes later, when nothing else happens on the connection. */
+static void the_end_that_is_read_late_is_told_soon(void **state)
+{
+    struct pair pair = pair_create(0);
+    struct call *mine = NULL;
+    struct call *theirs = &pair.server->calls[0];
+    struct pn_headers headers;
+    int asks = 0;
+
+    (void)state;
+    pair.server->answers = false;
+    pair_open(&pair);
+    mine = ask(&pair, "GET", PN_LIT(""), false);
+    talk(&pair);
+    pn_headers_init(&headers, theirs->arena);
+    assert_int_equal(pn_headers_add(&headers, PN_LIT("X-Trailer"), PN_LIT("yes")), PN_OK);
+    pn_source_init(&theirs->out, &lab_source_ops, false);
+    theirs->source_rc = PN_AGAIN;
+    assert_int_equal(pn_h2_respond(theirs->stream, 200, NULL, &theirs->out), PN_OK);
+    talk(&pair);
+    theirs->source_rc = PN_OK;
+    theirs->out_text = PN_LIT("body");
+    theirs->out.trailers = &headers;
+    pn_h2_resume(theirs->stream);
+    pair.max = 13; /* the body without the trailers */
+    (void)carry(&pair, pair.server, pair.client);
+    pair.max = 16384;
+    assert_int_equal(mine->body.len, 4);
+    mine->reads_nothing = true;
+    talk(&pair);
+    assert_false(mine->is_closed);
+    asks = pair.client->asks;
+    assert_int_equal(pn_source_peek(&mine->stream->in), PN_EOF);
+    assert_true(pn_h2_wants_output(pair.client->h2));
+    assert_int_equal(pair.client->asks, asks + 1);
+    talk(&pair);
+    assert_true(mine->is_closed);
+    pair_destroy(&pair);
+}
+
 /* What two sides have to say, until one of them has no memory left. False: it has none. */
 static bool talk_hungrily(struct pair *pair)
 {
@@ -986,6 +1066,8 @@ int main(void)
         cmocka_unit_test(an_answer_does_not_need_its_fields_any_more),
         cmocka_unit_test(names_are_sent_in_lower_case),
         cmocka_unit_test(the_answer_to_head_has_a_length_and_no_body),
+        cmocka_unit_test(a_head_that_fills_the_output_may_have_been_processed),
+        cmocka_unit_test(the_end_that_is_read_late_is_told_soon),
         cmocka_unit_test(thousand_requests_leave_nothing_behind),
         cmocka_unit_test(no_memory_is_told_and_nothing_is_lost),
         cmocka_unit_test(streams_that_are_open_are_told_when_the_connection_goes),
