@@ -166,6 +166,11 @@ bool pn_conn_h2_is_idle(const struct pn_conn *conn)
     return pn_conn_h2_is_unused(conn->h2);
 }
 
+bool pn_conn_h2_is_closing(const struct pn_conn *conn)
+{
+    return conn->h2->is_closing || conn->h2->is_finished || pn_h2_is_shut_down(conn->h2->h2);
+}
+
 bool pn_conn_h2_is_starting(const struct pn_conn *conn)
 {
     return !conn->h2->is_closing && !pn_h2_has_settings(conn->h2->h2);

@@ -23,6 +23,8 @@ enum pn_rc pn_conn_h2_create(struct pn_conn *conn) PN_MUST_USE;
 bool pn_conn_h2_is_usable(const struct pn_conn *conn);
 /** It carries no request. */
 bool pn_conn_h2_is_idle(const struct pn_conn *conn);
+/** It takes no request any more: its server has said GOAWAY, it broke, or we end it. */
+bool pn_conn_h2_is_closing(const struct pn_conn *conn);
 /** It has not said yet how many requests it takes: until then it gets one. */
 bool pn_conn_h2_is_starting(const struct pn_conn *conn);
 /** PN_OK; else as pn_h2_request(). */

@@ -68,11 +68,15 @@ bool pn_exchange_can_repeat_body(const struct pn_exchange *exchange)
 
 void pn_exchange_retry(struct pn_exchange *exchange)
 {
-    struct pn_choice choice = {.only_new = !exchange->conn->h2, .avoid = exchange->conn};
+    struct pn_choice choice = {.avoid = exchange->conn};
     struct pn_pool_group *group = exchange->conn->group;
     struct pn_conn *conn = NULL;
     enum pn_rc rc;
 
+    /* Not a mere refusal of the stream: who refuses because it is busy would get one connection
+     * more for each. */
+    if (!exchange->conn->h2 || pn_conn_h2_is_closing(exchange->conn))
+        choice.since_ms = pn_loop_now_ms(pn_pool_loop(exchange->pool));
     pn_group_hold(group); /* it knows whether the identity has been retired */
     release(exchange, false);
     pn_source_rewind(exchange->spec.request_body);

@@ -17,38 +17,55 @@
 /* --- choosing --- */
 
 /** An HTTP/2 connection that may take one more request; the oldest, so that the others fall idle.
- *  `avoid` only when there is no other. */
-static struct pn_conn *find_shared(struct pn_pool_group *group, const struct pn_conn *avoid)
+ *  Not `avoid`, nor one that was open before `since_ms`. */
+static struct pn_conn *find_shared(struct pn_pool_group *group, uint64_t since_ms,
+                                   const struct pn_conn *avoid)
 {
     for (struct pn_list *at = group->shared.next; at && at != &group->shared; at = at->next) {
         struct pn_conn *conn = PN_CONTAINER(at, struct pn_conn, entry);
 
-        if (conn != avoid && pn_conn_h2_is_usable(conn))
+        if (conn != avoid && pn_stream_opened_ms(conn->stream) >= since_ms &&
+            pn_conn_h2_is_usable(conn))
             return conn;
     }
     return NULL;
 }
 
-static struct pn_conn *find(struct pn_pool_group *group, const struct pn_conn *avoid)
+static struct pn_conn *find(struct pn_pool_group *group, uint64_t since_ms,
+                            const struct pn_conn *avoid)
 {
-    struct pn_conn *conn = pn_group_take_idle(group);
+    struct pn_conn *conn = since_ms == 0 ? pn_group_take_idle(group) : NULL;
 
     if (!conn && !pn_list_is_empty(&group->shared))
-        conn = find_shared(group, avoid);
+        conn = find_shared(group, since_ms, avoid);
     if (conn)
         pn_metric_add(PN_METRIC_BACKEND_REUSED, 1);
     return conn;
 }
 
 /** A connection is on its way that this request may share. */
-static bool can_wait_for_handshake(struct pn_pool_group *group)
+static bool can_wait_for_handshake(struct pn_pool_group *group, uint64_t since_ms)
 {
     if (!pn_group_may_share(group))
         return false;
     if (group->connecting > 0)
         return true;
     for (struct pn_list *at = group->shared.next; at && at != &group->shared; at = at->next) {
-        if (pn_conn_h2_is_starting(PN_CONTAINER(at, struct pn_conn, entry)))
+        const struct pn_conn *conn = PN_CONTAINER(at, struct pn_conn, entry);
+
+        if (pn_stream_opened_ms(conn->stream) >= since_ms && pn_conn_h2_is_starting(conn))
+            return true;
+    }
+    return false;
+}
+
+/** The place of an HTTP/2 connection is free as soon as the loop's turn ends. */
+static bool is_one_ending(const struct pn_pool_group *group)
+{
+    for (struct pn_list *at = group->shared.next; at != &group->shared; at = at->next) {
+        const struct pn_conn *conn = PN_CONTAINER(at, struct pn_conn, entry);
+
+        if (pn_conn_h2_is_closing(conn) && pn_conn_h2_is_idle(conn))
             return true;
     }
     return false;
@@ -78,7 +95,7 @@ static enum pn_rc wait_or_connect(struct pn_acquire *acquire)
 {
     struct pn_pool_group *group = acquire->group;
 
-    if (!can_wait_for_handshake(group) && pn_group_take_place(group))
+    if (!can_wait_for_handshake(group, acquire->since_ms) && pn_group_take_place(group))
         return connect_for(acquire);
     if (!pn_group_enqueue(group, acquire)) {
         if (group->queued == 0)
@@ -93,6 +110,8 @@ static enum pn_rc wait_or_connect(struct pn_acquire *acquire)
     if (group->wants)
         pn_limit_hit(group->wants == group->quota ? PN_LIMIT_BACKEND_CONNECTIONS
                                                   : PN_LIMIT_BACKEND_HOST_CONNECTIONS);
+    if (acquire->since_ms > 0) /* without a place an older one will do */
+        pn_pool_serve_soon(group->pool);
     return PN_AGAIN;
 }
 
@@ -126,6 +145,7 @@ enum pn_rc pn_pool_take(struct pn_pool *pool, struct pn_acquire *acquire,
     acquire->pool = pool;
     acquire->backend = demand->backend;
     acquire->group = NULL;
+    acquire->since_ms = choice.since_ms;
     acquire->failure.code = NULL;
     acquire->failure.peer[0] = '\0';
     pn_list_init(&acquire->entry);
@@ -133,11 +153,9 @@ enum pn_rc pn_pool_take(struct pn_pool *pool, struct pn_acquire *acquire,
         pn_failure_set(&acquire->failure, "out_of_memory", "no memory for a connection");
         return PN_NOMEM;
     }
-    if (!choice.only_new || pn_group_may_share(group)) {
-        *conn = find(group, choice.avoid);
-        if (*conn)
-            return PN_OK;
-    }
+    *conn = find(group, choice.since_ms, choice.avoid);
+    if (*conn)
+        return PN_OK;
     rc = check_identity(acquire, group);
     if (rc != PN_OK) {
         pn_group_release_if_unused(group);
@@ -146,9 +164,12 @@ enum pn_rc pn_pool_take(struct pn_pool *pool, struct pn_acquire *acquire,
     acquire->group = group;
     pn_group_hold(group);
     rc = wait_or_connect(acquire);
-    if (rc != PN_AGAIN)
-        pn_acquire_leave(acquire);
-    return rc;
+    if (rc == PN_AGAIN)
+        return rc;
+    if (choice.since_ms > 0)
+        *conn = find_shared(group, 0, choice.avoid);
+    pn_acquire_leave(acquire);
+    return *conn ? PN_OK : rc;
 }
 
 void pn_acquire_leave(struct pn_acquire *acquire)
@@ -241,10 +262,19 @@ static void fail_all_who_wait(struct pn_pool_group *group, const struct pn_failu
     }
 }
 
+/** No new one can be opened: who waits for one takes an older one. */
+static void take_older(struct pn_pool_group *group)
+{
+    for (struct pn_list *at = group->queue.next; at != &group->queue; at = at->next)
+        PN_CONTAINER(at, struct pn_acquire, entry)->since_ms = 0;
+    pn_pool_serve_soon(group->pool);
+}
+
 void pn_acquire_failed(struct pn_acquire *acquire)
 {
     struct pn_pool_group *group = acquire->group;
     struct pn_failure failure = acquire->failure;
+    struct pn_conn *older = acquire->since_ms > 0 ? find_shared(group, 0, NULL) : NULL;
     bool is_shared =
         pn_group_may_share(group) && group->connecting == 1 && pn_list_is_empty(&group->shared);
 
@@ -254,7 +284,11 @@ void pn_acquire_failed(struct pn_acquire *acquire)
     pn_group_free_place(group);
     pn_group_hold(group);
     pn_acquire_leave(acquire);
-    acquire->on_failed(acquire->ctx);
+    take_older(group);
+    if (older)
+        acquire->on_ready(acquire->ctx, older);
+    else
+        acquire->on_failed(acquire->ctx);
     if (is_shared)
         fail_all_who_wait(group, &failure);
     pn_group_unhold(group);
@@ -262,29 +296,56 @@ void pn_acquire_failed(struct pn_acquire *acquire)
 
 /* --- serving the queue --- */
 
+/** Behind those at the head of the queue who wait for a new connection. NULL: the head is not one
+ * of these, or there are very many. */
+static struct pn_acquire *first_that_takes_any(const struct pn_pool_group *group)
+{
+    struct pn_list *at = group->queue.next;
+
+    for (int i = 0; at != &group->queue && i < SERVED_MAX; i++) {
+        struct pn_acquire *acquire = PN_CONTAINER(at, struct pn_acquire, entry);
+
+        if (acquire->since_ms == 0)
+            return i > 0 ? acquire : NULL;
+        at = at->next;
+    }
+    return NULL;
+}
+
 /** Gives what became free to the one who waits longest. false: there is nothing to give. */
 static bool serve_group(struct pn_pool_group *group)
 {
     struct pn_acquire *acquire = PN_CONTAINER(group->queue.next, struct pn_acquire, entry);
-    struct pn_conn *conn = find(group, NULL);
+    struct pn_conn *conn = find(group, acquire->since_ms, NULL);
     bool is_over = !conn && check_identity(acquire, group) != PN_OK;
 
-    if (!conn && !is_over && (can_wait_for_handshake(group) || !pn_group_take_place(group)))
-        return false;
+    if (!conn && !is_over && can_wait_for_handshake(group, acquire->since_ms)) {
+        acquire = first_that_takes_any(group);
+        conn = acquire ? find(group, 0, NULL) : NULL;
+        if (!conn)
+            return false;
+    }
+    if (!conn && !is_over && !pn_group_take_place(group)) {
+        conn = acquire->since_ms > 0 && !is_one_ending(group) ? find(group, 0, NULL) : NULL;
+        if (!conn)
+            return false;
+    }
     pn_group_dequeue(group, acquire);
     if (group->queued > 0) { /* now it is the next group's turn */
         pn_list_remove(&group->waiting);
         pn_list_push_back(&group->pool->waiting, &group->waiting);
     }
-    if (conn) {
-        pn_acquire_leave(acquire);
+    if (!conn && !is_over) {
+        if (connect_for(acquire) == PN_AGAIN)
+            return true;
+        if (acquire->since_ms > 0)
+            conn = find_shared(group, 0, NULL);
+    }
+    pn_acquire_leave(acquire);
+    if (conn)
         acquire->on_ready(acquire->ctx, conn);
-        return true;
-    }
-    if (is_over || connect_for(acquire) != PN_AGAIN) {
-        pn_acquire_leave(acquire);
+    else
         acquire->on_failed(acquire->ctx);
-    }
     return true;
 }
 

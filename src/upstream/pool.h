@@ -104,6 +104,7 @@ struct pn_acquire {
     struct pn_pool *pool;
     struct pn_pool_group *group;
     const char *backend;        /* of the demand */
+    uint64_t since_ms;          /* of the choice; 0 when none can be opened */
     bool is_told;               /* the observer knows of this failure */
     bool holds_place;           /* counted in the group as open, while connecting */
     struct pn_opening *opening; /* while connecting */
@@ -115,7 +116,9 @@ struct pn_acquire {
 
 /** How a connection is chosen. */
 struct pn_choice {
-    bool only_new;               /* no idle HTTP/1.1 connection */
+    /* None that was open before that (the loop's clock), as long as one can be opened: a request
+     * was lost on one of these, and the others may be about to end as well. 0: any. */
+    uint64_t since_ms;
     const struct pn_conn *avoid; /* an HTTP/2 connection that refused the request; or NULL */
 };
 
