@@ -11,11 +11,13 @@
  *      finishes what it has, and ends; then the former keyholder ends. The new control may serve
  *      only once no new request reaches the former gateway: a change that it confirms is obeyed by
  *      the very next request.
- *   If anything fails before 4, the former executable, which was kept open, gets everything back by
- *   another exec, and starts its control anew.
+ *   If anything fails before 4, the new gateway finishes what it has begun, for ten seconds at
+ * most; the former executable, which was kept open, gets everything back by another exec, and
+ * starts its control anew.
  */
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -34,6 +36,8 @@
 #define CHECK_LIMIT_MS   10000
 #define START_LIMIT_MS   60000 /* from the exec to the last READY */
 #define CONTROL_STOP_MS  20000
+#define RETURN_LIMIT_MS  10000 /* for what was begun, when the former version gets all back */
+#define RETURN_POLL_MS   10
 #define DRAIN_ADDED_MS   10000 /* to the gateway's own limit */
 #define HOLD_ADDED_MS    100   /* for the signal to arrive */
 #define ARGUMENTS_MAX    256
@@ -288,17 +292,31 @@ void pn_upgrade_adopt(struct pn_supervisor *self)
     pn_log(PN_LOG_INFO, "upgrade", "state", PN_S("taken over"), "version", PN_S(PN_VERSION), NULL);
 }
 
+/** Returns when it has ended: by itself within `limit_ms`, or killed. */
+static void end_child(struct pn_child *child, uint64_t limit_ms)
+{
+    uint64_t end_ms = pn_clock_monotonic_ms() + limit_ms;
+
+    if (child->pid <= 0)
+        return;
+    while (waitpid(child->pid, NULL, WNOHANG) == 0) {
+        if (pn_clock_monotonic_ms() >= end_ms)
+            kill(child->pid, SIGKILL);
+        (void)poll(NULL, 0, RETURN_POLL_MS);
+    }
+    child->pid = 0;
+}
+
+/* The gateway may have accepted requests already, beside the former one: it finishes them, with its
+ * keyholder. Not for long: until we are back there is no control. */
 static void end_children(struct pn_supervisor *self)
 {
-    for (size_t i = 0; i < PN_MEMBER_COUNT; i++) {
-        struct pn_child *child = &self->house.members[i];
+    struct pn_child *members = self->house.members;
 
-        if (child->pid <= 0)
-            continue;
-        kill(child->pid, SIGKILL);
-        (void)waitpid(child->pid, NULL, 0);
-        child->pid = 0;
-    }
+    end_child(&members[PN_MEMBER_CONTROL], 0);
+    end_member(&members[PN_MEMBER_GATEWAY], SIGUSR2);
+    end_child(&members[PN_MEMBER_GATEWAY], RETURN_LIMIT_MS);
+    end_child(&members[PN_MEMBER_KEYHOLDER], 0);
 }
 
 void pn_upgrade_roll_back(struct pn_supervisor *self, const char *cause)

@@ -453,6 +453,28 @@ def test_version_that_cannot_start_leaves_the_former_one_serving(upgraded, versi
     assert json.loads((upgraded.data / "ready.json").read_text())["gatewayUrl"] == upgraded.gateway
 
 
+def test_version_that_fails_late_finishes_what_it_has_begun(upgraded, versions):
+    """Its gateway serves already, beside the former one, when its control cannot start."""
+    def slowly(sock, _):
+        while request_of(sock)[0]:
+            time.sleep(0.3)
+            sock.sendall(OK)
+
+    with Script(slowly) as backend:
+        upgraded.make_api("late", backend.url, policy())
+        load = Load(upgraded, "/late/x", kept=4, fresh=12)
+        control = versions.copies["new"] / "postern-control"
+        control.unlink()
+        control.write_text("#!/bin/sh\nsleep 2\nexit 3\n")
+        control.chmod(0o755)
+        versions.use("new")
+        assert ask(upgraded)["state"] == "failed"
+        time.sleep(0.5)
+        load.end()
+    assert upgraded.log().count("event=serving") == 2
+    assert versions.of(upgraded.pid("gateway")) == "old"
+
+
 @pytest.mark.parametrize("role", ["gateway", "control"])
 def test_part_of_the_new_version_that_is_killed_changes_nothing(upgraded, versions, echo, role):
     """While it starts, so that there is a middle: the first one never gets ready."""
