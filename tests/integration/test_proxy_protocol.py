@@ -40,7 +40,7 @@ def proxied(tmp_path_factory, trust, echo):
         "--gateway", f"127.0.0.1:{ports[1]},proxy,trusted=192.0.2.0/24",
         "--gateway", f"unix:{folder}/http.sock,proxy",
         "--gateway-tls", f"127.0.0.1:{ports[2]},proxy,trusted=127.0.0.1",
-        "--limit", "proxy-header-timeout=500ms", "--limit", "proxy-header-bytes=300",
+        "--limit", "proxy-header-timeout=2s", "--limit", "proxy-header-bytes=300",
         "--limit", "client-connections-per-address=2"])
     instance.start()
     instance.make_api("who", echo.url, policy())
@@ -185,7 +185,7 @@ def test_without_a_proper_header_nothing_is_answered(proxied, start):
 def test_header_that_does_not_come_in_time_ends_the_connection(proxied):
     begun = time.monotonic()
     assert exchange(("127.0.0.1", proxied.ports[0]), b"PROXY TCP4 203.0") == b""
-    assert 0.3 < time.monotonic() - begun < 4
+    assert 1.5 < time.monotonic() - begun < 10
     hits = [line for line in proxied.session(proxied.control).get("/metrics").text.splitlines()
             if line.startswith('postern_limit_hits_total{limit="proxy-header-timeout"}')]
     assert int(hits[0].split()[-1]) >= 1

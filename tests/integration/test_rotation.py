@@ -92,7 +92,7 @@ class Load:
         self.failures, self.seen, self.rounds = [], [], 0
         self.is_over = threading.Event()
         self.wrk = subprocess.Popen(
-            ["wrk", "-t", "1", "-c", "8", "-d", "600", "-s", str(script), postern.gateway + path],
+            ["wrk", "-t", "1", "-c", "8", "-d", "600", "--timeout", "30s", "-s", str(script), postern.gateway + path],
             stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
         self.threads = [threading.Thread(target=run) for run in
                         (self._h2load, self._watch, self._watch, self._slow)]
