@@ -231,7 +231,8 @@ bool pn_h2_has_received(const struct pn_h2_stream *stream);
 
 /** Server: GOAWAY that lets what is under way arrive (RFC 9113 §6.8: last id 2^31-1), then, when
  *  called again (after a round trip or so), the one that names the last stream. Client: nothing new
- *  is opened, GOAWAY is sent. Streams go on; PN_EOF comes when the last has ended. */
+ *  is opened, GOAWAY is sent; not while the head of a request has yet to leave, for nghttp2 may
+ *  then read no more. Streams go on; PN_EOF comes when the last has ended. */
 void pn_h2_shutdown(struct pn_h2 *h2);
 /** GOAWAY with a reason, at once: PN_EOF comes with the next output. */
 void pn_h2_terminate(struct pn_h2 *h2, uint32_t code);

@@ -768,6 +768,16 @@ static void answer(struct flow *flow, struct call *call)
         give_head(flow, call, 0);
 }
 
+/* As http/h2.h says: a client not while a head has yet to leave. */
+static bool may_shut_down(const struct flow *flow)
+{
+    for (size_t i = 0; i < flow->count; i++) {
+        if (flow->is_client && flow->calls[i].stream && !flow->calls[i].has_seen_head)
+            return false;
+    }
+    return true;
+}
+
 static void move(struct flow *flow)
 {
     unsigned what = next_byte(flow) % 20;
@@ -798,7 +808,7 @@ static void move(struct flow *flow)
         break;
     case 7:
         wanted = pn_h2_wants_output(flow->h2);
-        if (next_byte(flow) % 16 == 0)
+        if (next_byte(flow) % 16 == 0 && may_shut_down(flow))
             pn_h2_shutdown(flow->h2);
         else
             pn_h2_ping(flow->h2);
