@@ -244,17 +244,11 @@ static enum pn_rc load_again(struct arm_call *call, struct pn_store_item *item,
                              struct pn_error *err)
 {
     struct pn_store_item now = {0};
-    const json_t *former = vault_of(item);
-    const json_t *vault;
     enum pn_rc rc = pn_store_get(call->arm->config.store, call->id, &now, err);
 
     if (rc != PN_OK)
         return rc;
-    vault = vault_of(&now);
-    if (!pn_slice_eq(pn_json_slice(vault, "secretIdentifier"),
-                     pn_json_slice(former, "secretIdentifier")) ||
-        !pn_slice_eq(pn_json_slice(vault, "identityClientId"),
-                     pn_json_slice(former, "identityClientId"))) {
+    if (!pn_generation_is_same_source(vault_of(&now), vault_of(item))) {
         pn_store_item_fini(&now);
         return pn_error_set(err, PN_CONFLICT, "value_changed",
                             "The named value was given another source while its secret was "

@@ -73,22 +73,30 @@ void pn_call_answer(struct pn_call *call)
     call->front->ops->answer(call->front, &answer);
 }
 
+/** Fills the context with it. false: no memory; it is aborted. */
+static bool set_text(struct pn_call *call, int status, const char *content_type,
+                     struct pn_slice body)
+{
+    struct pn_policy_context *context = &call->context;
+
+    (void)pn_headers_remove(&context->response_headers, PN_LIT("Content-Type"));
+    if (content_type && pn_headers_add(&context->response_headers, PN_LIT("Content-Type"),
+                                       pn_slice_str(content_type)) != PN_OK) {
+        pn_call_abort(call);
+        return false;
+    }
+    context->status = status;
+    context->reason = pn_slice("", 0);
+    context->has_response_body = true;
+    context->response_body = body;
+    return true;
+}
+
 void pn_call_answer_text(struct pn_call *call, int status, const char *content_type,
                          struct pn_slice body)
 {
-    struct pn_headers *headers = &call->context.response_headers;
-
-    (void)pn_headers_remove(headers, PN_LIT("Content-Type"));
-    if (content_type &&
-        pn_headers_add(headers, PN_LIT("Content-Type"), pn_slice_str(content_type)) != PN_OK) {
-        pn_call_abort(call);
-        return;
-    }
-    call->context.status = status;
-    call->context.reason = pn_slice("", 0);
-    call->context.has_response_body = true;
-    call->context.response_body = body;
-    pn_call_answer(call);
+    if (set_text(call, status, content_type, body))
+        pn_call_answer(call);
 }
 
 /* --- errors --- */
@@ -117,6 +125,22 @@ static struct pn_slice stock_body(struct pn_call *call, const struct pn_call_err
                                             call->request_id));
     return pn_slice_str(pn_arena_printf(call->arena, "{ \"statusCode\": %d, \"message\": \"%s\" }",
                                         error->status, error->message));
+}
+
+void pn_call_refuse(struct pn_call *call, int status, const char *cause)
+{
+    const struct pn_call_error error = {.status = status, .message = cause ? cause : ""};
+
+    pn_log(PN_LOG_INFO, "request_refused", "status", PN_I(status), "cause", PN_S(error.message),
+           NULL);
+    call->front->closes = true;
+    if (!set_text(
+            call, status, "application/json",
+            pn_slice_str(pn_arena_printf(call->arena, "{ \"statusCode\": %d, \"message\": \"%s\" }",
+                                         status, error.message))))
+        return;
+    pn_call_speak_grpc(call, &error);
+    pn_call_answer(call);
 }
 
 /** Fills the context with the stock answer; on-error may change it. */

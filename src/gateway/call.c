@@ -186,30 +186,6 @@ void pn_call_begin(struct pn_call *call)
     pn_call_route(call);
 }
 
-void pn_call_refuse(struct pn_call *call, int status, const char *cause)
-{
-    struct pn_policy_context *context = &call->context;
-    const struct pn_call_error error = {.status = status, .message = cause ? cause : ""};
-    const char *text = pn_arena_printf(call->arena, "{ \"statusCode\": %d, \"message\": \"%s\" }",
-                                       status, cause ? cause : "");
-
-    pn_log(PN_LOG_INFO, "request_refused", "status", PN_I(status), "cause",
-           PN_S(cause ? cause : ""), NULL);
-    call->front->closes = true;
-    (void)pn_headers_remove(&context->response_headers, PN_LIT("Content-Type"));
-    if (pn_headers_add(&context->response_headers, PN_LIT("Content-Type"),
-                       PN_LIT("application/json")) != PN_OK) {
-        pn_call_abort(call);
-        return;
-    }
-    context->status = status;
-    context->reason = pn_slice("", 0);
-    context->has_response_body = true;
-    context->response_body = pn_slice_str(text);
-    pn_call_speak_grpc(call, &error);
-    pn_call_answer(call);
-}
-
 void pn_call_on_body(struct pn_call *call)
 {
     if (call->state == PN_CALL_BUFFERING) {

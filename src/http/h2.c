@@ -248,15 +248,12 @@ enum pn_rc pn_h2_receive(struct pn_h2 *h2, struct pn_slice bytes, uint64_t now_m
  * output may have arrived, or the connection may be gone. */
 static void note_head(struct pn_h2 *h2, const uint8_t *frame, size_t len)
 {
-    enum { TYPE = 3, FLAGS = 4, ID = 5 };
-    bool is_head = frame[TYPE] == NGHTTP2_HEADERS || frame[TYPE] == NGHTTP2_CONTINUATION;
+    bool is_head = len >= H2_FRAME_HEADER_BYTES && (frame[H2_AT_TYPE] == NGHTTP2_HEADERS ||
+                                                    frame[H2_AT_TYPE] == NGHTTP2_CONTINUATION);
 
     h2->rest_head = 0;
-    if (h2->is_server || len < H2_FRAME_HEADER_BYTES || !is_head ||
-        (frame[FLAGS] & NGHTTP2_FLAG_END_HEADERS) == 0)
-        return;
-    h2->rest_head = (int32_t)((uint32_t)frame[ID] << 24 | (uint32_t)frame[ID + 1] << 16 |
-                              (uint32_t)frame[ID + 2] << 8 | frame[ID + 3]);
+    if (is_head && !h2->is_server && (frame[H2_AT_FLAGS] & NGHTTP2_FLAG_END_HEADERS) != 0)
+        h2->rest_head = (int32_t)pn_h2_frame_id(frame);
 }
 
 static void begin_stream(struct pn_h2 *h2, int32_t id)

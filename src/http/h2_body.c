@@ -209,13 +209,11 @@ bool pn_h2_end_without_window(struct h2_stream *stream)
  * of HPACK's table there is one, and trailers without a field it remains. */
 struct pn_slice pn_h2_end_frame(struct pn_h2 *h2, const uint8_t *frame, size_t len)
 {
-    enum { TYPE = 3, FLAGS = 4 };
-
-    if (len != H2_FRAME_HEADER_BYTES || frame[TYPE] != NGHTTP2_HEADERS)
+    if (len != H2_FRAME_HEADER_BYTES || frame[H2_AT_TYPE] != NGHTTP2_HEADERS)
         return pn_slice(frame, len);
     memcpy(h2->end_frame, frame, len);
-    h2->end_frame[TYPE] = NGHTTP2_DATA;
-    h2->end_frame[FLAGS] = NGHTTP2_FLAG_END_STREAM;
+    h2->end_frame[H2_AT_TYPE] = NGHTTP2_DATA;
+    h2->end_frame[H2_AT_FLAGS] = NGHTTP2_FLAG_END_STREAM;
     return pn_slice(h2->end_frame, len);
 }
 

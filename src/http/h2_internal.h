@@ -196,6 +196,9 @@ enum {
     H2_GAPS = 4,      /* the last ones are remembered: who counts by two has none */
     H2_WATCHED = 256, /* streams of which it is remembered that the peer has ended them */
     H2_FRAME_HEADER_BYTES = 9,
+    H2_AT_TYPE = 3, /* in it */
+    H2_AT_FLAGS = 4,
+    H2_AT_ID = 5,
     H2_DEFAULT_WINDOW_BYTES = 65535, /* of streams and connection, before SETTINGS are known */
 };
 
@@ -279,6 +282,14 @@ void pn_h2_over(struct pn_h2 *h2, enum pn_limit limit, const char *why);
 bool pn_h2_flood_take(struct pn_h2 *h2, enum h2_flood flood);
 /** Something may be to be sent: tells the owner, unless he is about to ask by himself. */
 void pn_h2_ask(struct pn_h2 *h2);
+
+/** The stream of a frame, by its header. */
+static inline uint32_t pn_h2_frame_id(const uint8_t *header)
+{
+    const uint8_t *at = header + H2_AT_ID;
+
+    return (uint32_t)(at[0] & 0x7f) << 24 | (uint32_t)at[1] << 16 | (uint32_t)at[2] << 8 | at[3];
+}
 
 /* ---- frames before nghttp2 sees them ---- */
 

@@ -126,10 +126,9 @@ static const struct h2_fault *on_header(struct pn_h2 *h2, const uint8_t *header)
 {
     struct h2_watch *watch = &h2->watch;
     uint32_t len = (uint32_t)header[0] << 16 | (uint32_t)header[1] << 8 | header[2];
-    uint8_t type = header[3];
-    uint8_t flags = header[4];
-    uint32_t id = (uint32_t)(header[5] & 0x7f) << 24 | (uint32_t)header[6] << 16 |
-                  (uint32_t)header[7] << 8 | header[8];
+    uint8_t type = header[H2_AT_TYPE];
+    uint8_t flags = header[H2_AT_FLAGS];
+    uint32_t id = pn_h2_frame_id(header);
 
     watch->payload = len;
     if (watch->is_in_block) { /* anything but CONTINUATION is an error, says nghttp2 */

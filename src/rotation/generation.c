@@ -170,6 +170,14 @@ enum pn_rc pn_generation_set_refused(json_t *body, const char *message, int64_t 
                                     message, now_ms);
 }
 
+bool pn_generation_is_same_source(const json_t *vault, const json_t *other)
+{
+    return pn_slice_eq(pn_json_slice(vault, "secretIdentifier"),
+                       pn_json_slice(other, "secretIdentifier")) &&
+           pn_slice_eq(pn_json_slice(vault, "identityClientId"),
+                       pn_json_slice(other, "identityClientId"));
+}
+
 static enum pn_rc add_key_vault(json_t *properties, json_t *internal,
                                 const struct pn_generation_origin *origin, int64_t now_ms)
 {

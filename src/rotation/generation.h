@@ -46,3 +46,6 @@ enum pn_rc pn_generation_set_status(json_t *properties, const char *code, const 
                                     int64_t now_ms) PN_MUST_USE;
 /** The same for a stored certificate whose new generation was refused: code CertificateRefused. */
 enum pn_rc pn_generation_set_refused(json_t *body, const char *message, int64_t now_ms) PN_MUST_USE;
+/** Whether two properties.keyVault name one source: the secret, and the identity that asks for it.
+ * NULL: from no vault. */
+bool pn_generation_is_same_source(const json_t *vault, const json_t *other);

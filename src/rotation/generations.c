@@ -10,6 +10,7 @@
 
 #include "base/clock.h"
 #include "base/json.h"
+#include "rotation/generation.h"
 
 static json_t *list_of(const json_t *body)
 {
@@ -135,12 +136,10 @@ static bool is_same(const json_t *entry, const json_t *properties, const json_t 
 {
     const json_t *own = json_object_get(entry, "internal");
     const json_t *vault = json_object_get(json_object_get(entry, "properties"), "keyVault");
-    const json_t *new_vault = json_object_get(properties, "keyVault");
 
     return is_same_text(own, internal, "keyId") && is_same_text(own, internal, "secretVersion") &&
            json_equal(json_object_get(own, "chain"), json_object_get(internal, "chain")) &&
-           is_same_text(vault, new_vault, "secretIdentifier") &&
-           is_same_text(vault, new_vault, "identityClientId");
+           pn_generation_is_same_source(vault, json_object_get(properties, "keyVault"));
 }
 
 bool pn_generations_serves(const json_t *body, const json_t *properties, const json_t *internal)

@@ -9,6 +9,7 @@
 
 #include "base/encode.h"
 #include "base/json.h"
+#include "rotation/generation.h"
 #include "rotation/generations.h"
 #include "rotation/rotation_internal.h"
 #include "store/store.h"
@@ -23,12 +24,8 @@ struct staging {
 static bool has_source_of(const json_t *body, const json_t *properties)
 {
     const json_t *now = json_object_get(json_object_get(body, "properties"), "keyVault");
-    const json_t *then = json_object_get(properties, "keyVault");
 
-    return pn_slice_eq(pn_json_slice(now, "secretIdentifier"),
-                       pn_json_slice(then, "secretIdentifier")) &&
-           pn_slice_eq(pn_json_slice(now, "identityClientId"),
-                       pn_json_slice(then, "identityClientId"));
+    return pn_generation_is_same_source(now, json_object_get(properties, "keyVault"));
 }
 
 /* A person wants it against the backends' word; it serves already, and the watch is not to end

@@ -11,9 +11,10 @@
  *      finishes what it has, and ends; then the former keyholder ends. The new control may serve
  *      only once no new request reaches the former gateway: a change that it confirms is obeyed by
  *      the very next request.
- *   If anything fails before 4, the new gateway finishes what it has begun, for ten seconds at
- * most; the former executable, which was kept open, gets everything back by another exec, and
- * starts its control anew.
+ *
+ * If anything fails before 4, the new gateway finishes what it has begun, for ten seconds at most;
+ * the former executable, which was kept open, gets everything back by another exec, and starts its
+ * control anew.
  */
 #include <errno.h>
 #include <fcntl.h>
